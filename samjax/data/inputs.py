@@ -1,0 +1,180 @@
+"""From an image of any size to the network's square input: one way for all of samjax.
+
+Training, evaluation and prediction call `prepare_image` and `prepare_mask`, and map prompts with
+the `Placement` they return. How an image is fitted belongs to the checkpoint (`InputConfig`),
+since weights only work well on what they were trained on.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+RESIZE = ("pad_or_stretch", "stretch", "longest_side")
+INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR}
+CHANNEL_ORDER = ("rgb", "bgr")
+MASK_PROMPT = ("logits", "sigmoid")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig:
+    """What a checkpoint expects of its images and mask prompts.
+
+    Attributes:
+        resize: `pad_or_stretch` (SAM-Med2D: zero padding around an image smaller than the input,
+            otherwise stretched to the square), `stretch`, or `longest_side` (SAM: aspect ratio
+            kept, zero padding below and to the right).
+        interpolation: `linear` (SAM, the SAM-Med2D paper) or `nearest` (SAM-Med2D's published
+            code, and so its released weights). Masks are always resized by nearest.
+        channel_order: `rgb`, or `bgr` as SAM-Med2D's published code feeds colour images.
+        mask_prompt: Whether the low-resolution `logits` of the step before, or their `sigmoid`,
+            is what the network takes as a mask prompt.
+        mean: Per-channel mean subtracted from 0..255 values, in the order of `channel_order`.
+        std: Per-channel divisor.
+
+    Raises:
+        ValueError: A field has an unknown value.
+    """
+
+    resize: str = "pad_or_stretch"
+    interpolation: str = "linear"
+    channel_order: str = "rgb"
+    mask_prompt: str = "sigmoid"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+        allowed = {
+            "resize": RESIZE,
+            "interpolation": tuple(INTERPOLATION),
+            "channel_order": CHANNEL_ORDER,
+            "mask_prompt": MASK_PROMPT,
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                found = getattr(self, name)
+                raise ValueError(f"input.{name}: expected one of {values}, found {found!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where an image of `height` x `width` lies in the square input, pixels.
+
+    Attributes:
+        height: Height of the original image.
+        width: Width of the original image.
+        top: First input row that the image covers.
+        left: First input column that the image covers.
+        inner_height: Rows of the input that the image covers.
+        inner_width: Columns of the input that the image covers.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    inner_height: int
+    inner_width: int
+
+    def to_input(self, coords: np.ndarray) -> np.ndarray:
+        """Maps (..., 2) coordinates (x, y) from original pixels to input pixels."""
+        return np.asarray(coords, np.float32) * self._scale() + self._offset()
+
+    def to_original(self, coords: np.ndarray) -> np.ndarray:
+        """Maps (..., 2) coordinates (x, y) from input pixels to original pixels."""
+        return (np.asarray(coords, np.float32) - self._offset()) / self._scale()
+
+    def as_array(self) -> np.ndarray:
+        """The six fields in order, int32, as `samjax.masks.restore_logits` takes them."""
+        return np.array(dataclasses.astuple(self), np.int32)
+
+    def _scale(self) -> np.ndarray:
+        return np.array(
+            [self.inner_width / self.width, self.inner_height / self.height], np.float32
+        )
+
+    def _offset(self) -> np.ndarray:
+        return np.array([self.left, self.top], np.float32)
+
+
+def place(height: int, width: int, size: int, resize: str) -> Placement:
+    """Decides where an image lies in a `size` x `size` input (see `InputConfig.resize`)."""
+    if resize == "pad_or_stretch" and height < size and width < size:
+        top, left = (size - height) // 2, (size - width) // 2
+        return Placement(height, width, top, left, height, width)
+    if resize == "longest_side":
+        scale = size / max(height, width)
+        inner = int(height * scale + 0.5), int(width * scale + 0.5)
+        return Placement(height, width, 0, 0, max(inner[0], 1), max(inner[1], 1))
+    return Placement(height, width, 0, 0, size, size)
+
+
+def to_three_channels(image: np.ndarray, source_order: str, target_order: str) -> np.ndarray:
+    """Returns an (h, w, 3) image in `target_order` from (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
+
+    A fourth channel (alpha) is dropped.
+
+    Raises:
+        ValueError: The shape is none of these, or the order is unknown.
+    """
+    for order in (source_order, target_order):
+        if order not in CHANNEL_ORDER:
+            raise ValueError(f"channel order: expected one of {CHANNEL_ORDER}, found {order!r}")
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
+        raise ValueError(
+            f"image: expected shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), found {image.shape}"
+        )
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    image = image[..., :3]
+    return image if source_order == target_order else image[..., ::-1]
+
+
+def prepare_image(
+    image: np.ndarray, size: int, config: InputConfig, source_order: str = "rgb"
+) -> tuple[np.ndarray, Placement]:
+    """Fits an image into the network's input (REFERENCE: SAM-Med2D section 4.1).
+
+    Args:
+        image: Image with values 0..255, (h, w) or (h, w, c).
+        size: Side of the network's input, pixels.
+        config: What the checkpoint expects.
+        source_order: Channel order of `image`, `rgb` or `bgr`.
+
+    Returns:
+        The normalised image, (size, size, 3) float32, zero outside the placement, and the
+        placement.
+
+    Raises:
+        ValueError: The image has a shape that is no image.
+    """
+    image = to_three_channels(image, source_order, config.channel_order)
+    placement = place(*image.shape[:2], size, config.resize)
+    image = np.ascontiguousarray(image, np.float32)
+    image = (image - np.float32(config.mean)) / np.float32(config.std)
+    return _fit(image, size, placement, config.interpolation), placement
+
+
+def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarray:
+    """Fits a binary mask (h, w) into the input as the image was; returns (size, size) uint8 0/1."""
+    mask = np.ascontiguousarray(mask, np.uint8)
+    if mask.shape != (placement.height, placement.width):
+        expected = (placement.height, placement.width)
+        raise ValueError(f"mask: expected the image's shape {expected}, found {mask.shape}")
+    return _fit(mask, size, placement, "nearest")
+
+
+def _fit(array: np.ndarray, size: int, at: Placement, interpolation: str) -> np.ndarray:
+    if (at.inner_height, at.inner_width) != array.shape[:2]:
+        target = (at.inner_width, at.inner_height)
+        array = cv2.resize(array, target, interpolation=INTERPOLATION[interpolation])
+    if (at.inner_height, at.inner_width) == (size, size):
+        return array
+    canvas = np.zeros((size, size, *array.shape[2:]), array.dtype)
+    canvas[at.top : at.top + at.inner_height, at.left : at.left + at.inner_width] = array
+    return canvas

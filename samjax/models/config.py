@@ -1,0 +1,122 @@
+"""What a network looks like: one frozen, hashable description, checked when it is made."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class SamConfig:
+    """Architecture and compute settings of one SAM or SAM-Med2D network.
+
+    The defaults are SAM-Med2D's own ViT-B at 256x256 with adapters.
+
+    Attributes:
+        image_size: Side of the square network input, pixels; a multiple of `patch_size`.
+        patch_size: Side of one token, pixels.
+        embed_dim: Width of the image encoder.
+        depth: Number of its transformer blocks.
+        num_heads: Attention heads in each block.
+        mlp_ratio: Hidden width of a block's MLP over `embed_dim`.
+        global_attn_indexes: Blocks that attend over the whole image; the others use windows.
+        window_size: Side of an attention window, tokens.
+        adapters: Whether every block has a SAM-Med2D adapter.
+        adapter_ratio: Bottleneck of the adapter's channel attention.
+        adapter_init: `reference` (as published: disturbs a pre-trained encoder from the first
+            step) or `zero` (an untrained adapter adds nothing).
+        prompt_dim: Width of image embedding, prompts and decoder.
+        mask_in_chans: Hidden channels of the mask-prompt encoder.
+        decoder_depth: Two-way transformer layers.
+        decoder_heads: Attention heads in the decoder.
+        decoder_mlp_dim: Hidden width of the decoder's MLPs.
+        iou_head_hidden_dim: Hidden width of the IoU head.
+        num_multimask: Masks predicted for an ambiguous prompt.
+        dtype: Compute type, `float32` or `bfloat16`. Parameters, norms, softmax and losses are
+            float32 either way.
+        remat: Recompute encoder blocks in the backward pass, to save memory.
+
+    Raises:
+        ValueError: A field cannot work; the message names it with the expected and the found.
+    """
+
+    image_size: int = 256
+    patch_size: int = 16
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: float = 4.0
+    global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11)
+    window_size: int = 14
+    adapters: bool = True
+    adapter_ratio: float = 0.25
+    adapter_init: str = "zero"
+    prompt_dim: int = 256
+    mask_in_chans: int = 16
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_head_hidden_dim: int = 256
+    num_multimask: int = 3
+    dtype: str = "float32"
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "global_attn_indexes", tuple(self.global_attn_indexes))
+        positive = (
+            "image_size patch_size embed_dim depth num_heads mlp_ratio window_size prompt_dim "
+            "mask_in_chans decoder_depth decoder_heads decoder_mlp_dim iou_head_hidden_dim "
+            "num_multimask adapter_ratio"
+        )
+        for name in positive.split():
+            _check(getattr(self, name) > 0, name, "a positive number", getattr(self, name))
+        _divides(self.patch_size, self.image_size, "image_size", "patch_size")
+        _divides(self.num_heads, self.embed_dim, "embed_dim", "num_heads")
+        _divides(2 * self.decoder_heads, self.prompt_dim, "prompt_dim", "2 * decoder_heads")
+        _divides(8, self.prompt_dim, "prompt_dim", "8")
+        _divides(4, self.mask_in_chans, "mask_in_chans", "4")
+        for index in self.global_attn_indexes:
+            inside = 0 <= index < self.depth
+            _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
+        one_of = {"adapter_init": ("reference", "zero"), "dtype": ("float32", "bfloat16")}
+        for name, allowed in one_of.items():
+            value = getattr(self, name)
+            _check(value in allowed, name, f"one of {', '.join(allowed)}", repr(value))
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the image embedding, tokens."""
+        return self.image_size // self.patch_size
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the low-resolution logits and of the mask prompt."""
+        return 4 * self.grid_size
+
+    def attention_size(self, block: int) -> int:
+        """Side of the square of tokens that `block` attends over."""
+        return self.grid_size if block in self.global_attn_indexes else self.window_size
+
+
+def vit_b(**overrides: Any) -> SamConfig:
+    """SAM's ViT-B (93.7 M parameters; 271.24 M with SAM-Med2D's adapters)."""
+    return SamConfig(**overrides)
+
+
+def vit_l(**overrides: Any) -> SamConfig:
+    """SAM's ViT-L (312 M parameters without adapters)."""
+    fields = dict(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23))
+    return SamConfig(**{**fields, **overrides})
+
+
+def vit_h(**overrides: Any) -> SamConfig:
+    """SAM's ViT-H (641 M parameters without adapters)."""
+    fields = dict(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31))
+    return SamConfig(**{**fields, **overrides})
+
+
+def _check(holds: bool, field: str, expected: str, found: object) -> None:
+    if not holds:
+        raise ValueError(f"model.{field}: expected {expected}, found {found}")
+
+
+def _divides(divisor: int, value: int, field: str, divisor_name: str) -> None:
+    _check(value % divisor == 0, field, f"a multiple of {divisor_name} = {divisor}", value)
