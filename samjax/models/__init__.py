@@ -1,0 +1,22 @@
+"""SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
+
+from samjax.models.config import SamConfig, vit_b, vit_h, vit_l
+from samjax.models.overview import count_parameters, named_leaves, parameter_overview
+from samjax.models.prompt_encoder import Embedded
+from samjax.models.sam import decode_masks, encode_image, encode_prompts, init, predict_masks
+
+__all__ = [
+    "Embedded",
+    "SamConfig",
+    "count_parameters",
+    "decode_masks",
+    "encode_image",
+    "encode_prompts",
+    "init",
+    "named_leaves",
+    "parameter_overview",
+    "predict_masks",
+    "vit_b",
+    "vit_h",
+    "vit_l",
+]

@@ -1,0 +1,194 @@
+"""The few layers that encoder, prompt encoder and decoder share.
+
+Every convolution here is written as a matrix product over gathered pixels. It is the same sum,
+and XLA runs its forward and backward passes far faster on a CPU than strided or transposed
+convolutions. Kernels keep the conventional layouts: (in, out) and (height, width, in, out).
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+# Uniform within 1 / sqrt(fan_in), the initialisation that SAM was trained from.
+fan_in_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis, computed in float32 (SAM's LayerNorm2d as well)."""
+
+    epsilon: float
+    scale_init: nn.initializers.Initializer = nn.initializers.ones_init()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        scale = self.param("scale", self.scale_init, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), x.shape[-1:], jnp.float32)
+        wide = x.astype(jnp.float32)
+        centred = wide - wide.mean(-1, keepdims=True)
+        variance = jnp.square(centred).mean(-1, keepdims=True)
+        return (centred * jax.lax.rsqrt(variance + self.epsilon) * scale + bias).astype(x.dtype)
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis."""
+
+    features: int
+    dtype: DTypeLike
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        return y + _bias(self, self.features, y.dtype) if self.use_bias else y
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them, named `layers_0`, `layers_1`, ..."""
+
+    widths: Sequence[int]
+    dtype: DTypeLike
+
+    def setup(self) -> None:
+        self.layers = [Linear(width, self.dtype) for width in self.widths]
+
+    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class TransformerMLP(nn.Module):
+    """The two-layer MLP of a transformer block."""
+
+    hidden: int
+    activation: Callable[[jax.Array], jax.Array]
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        hidden = self.activation(Linear(self.hidden, self.dtype, name="lin1")(x))
+        return Linear(x.shape[-1], self.dtype, name="lin2")(hidden)
+
+
+class PatchConv(nn.Module):
+    """Convolution whose stride equals its kernel: patch embedding, downscaling, 1x1."""
+
+    features: int
+    patch: int
+    dtype: DTypeLike
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hp wp o"]:
+        shape = (self.patch, self.patch, x.shape[-1], self.features)
+        kernel = self.param("kernel", fan_in_uniform, shape, jnp.float32)
+        patches = rearrange(
+            x, "n (h a) (w b) i -> n h w (a b i)", a=self.patch, b=self.patch
+        )  # (n, h / patch, w / patch, patch * patch * i)
+        y = patches.astype(self.dtype) @ kernel.reshape(-1, self.features).astype(self.dtype)
+        return y + _bias(self, self.features, y.dtype) if self.use_bias else y
+
+
+class UpConv(nn.Module):
+    """Transposed convolution, kernel and stride 2: every pixel becomes a 2x2 patch."""
+
+    features: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
+        shape = (2, 2, x.shape[-1], self.features)
+        kernel = self.param("kernel", fan_in_uniform, shape, jnp.float32)
+        flat = rearrange(kernel.astype(self.dtype), "a b i o -> i (a b o)")
+        y = rearrange(
+            x.astype(self.dtype) @ flat, "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
+        )  # (n, 2 h, 2 w, o)
+        return y + _bias(self, self.features, y.dtype)
+
+
+class Conv3x3(nn.Module):
+    """3x3 convolution without bias, padding 1, stride 1 or 2."""
+
+    features: int
+    dtype: DTypeLike
+    stride: int = 1
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        n, h, w, i = x.shape
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        taps = [
+            x[:, a : a + h : self.stride, b : b + w : self.stride] for a in range(3) for b in range(3)
+        ]
+        gathered = jnp.concatenate(taps, axis=-1)  # (n, h / stride, w / stride, 9 i)
+        return gathered @ kernel.reshape(9 * i, self.features).astype(self.dtype)
+
+
+class UpConv4x4(nn.Module):
+    """Transposed 4x4 convolution without bias, stride 2, padding 1: doubles height and width.
+
+    An output pixel of given row and column parity sees just 2x2 inputs, so the whole is four
+    dense 2x2 convolutions, one for each parity.
+    """
+
+    features: int
+    dtype: DTypeLike
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
+        shape = (4, 4, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        n, h, w, i = x.shape
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        # Output row 2m + parity is fed by input row m - 1 + parity through kernel row 3 - parity,
+        # and by the next input row through kernel row 1 - parity; columns likewise.
+        quarters = []
+        for row in (0, 1):
+            for column in (0, 1):
+                taps = [
+                    x[:, row + a : row + a + h, column + b : column + b + w]
+                    for a in (0, 1)
+                    for b in (0, 1)
+                ]
+                weights = kernel[3 - row :: -2][:2, 3 - column :: -2][:, :2]
+                quarters.append(
+                    jnp.concatenate(taps, axis=-1) @ weights.reshape(4 * i, self.features)
+                )
+        stacked = jnp.stack(quarters).reshape(2, 2, n, h, w, self.features)
+        return rearrange(stacked, "a b n h w o -> n (h a) (w b) o")
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """The exact (erf) GELU, as SAM uses it."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def attend(
+    q: Float[Array, "n heads q d"],
+    k: Float[Array, "n heads k d"],
+    v: Float[Array, "n heads k d"],
+    bias: Float[Array, "..."] | None = None,
+) -> Float[Array, "n heads q d"]:
+    """Scaled dot-product attention with an additive bias; logits and softmax in float32."""
+    scores = jnp.einsum("nhqd,nhkd->nhqk", q, k, preferred_element_type=jnp.float32)
+    scores *= q.shape[-1] ** -0.5
+    if bias is not None:
+        scores += bias
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
+    return jnp.einsum("nhqk,nhkd->nhqd", weights, v)
+
+
+def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:
+    return module.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32).astype(dtype)

@@ -1,0 +1,181 @@
+"""SAM's mask decoder: a two-way transformer between prompt tokens and the image.
+
+Facts: Kirillov et al. (2023), appendix A. Tokens are one for the predicted IoU, one for each
+mask, then the prompt's; absent prompt tokens are masked out of every attention over tokens.
+"""
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from samjax.models import layers
+from samjax.models.config import SamConfig
+from samjax.models.prompt_encoder import Embedded
+
+
+class MaskDecoder(nn.Module):
+    """Image embedding and embedded prompts -> low-resolution logits and predicted IoU."""
+
+    config: SamConfig
+
+    def setup(self) -> None:
+        cfg = self.config
+        dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
+        masks = cfg.num_multimask + 1
+        normal = nn.initializers.normal(1.0)
+        self.iou_token = self.param("iou_token", normal, (1, dim), jnp.float32)
+        self.mask_tokens = self.param("mask_tokens", normal, (masks, dim), jnp.float32)
+        self.transformer = TwoWayTransformer(cfg)
+        self.output_upscaling_0 = layers.UpConv(dim // 4, dtype)
+        self.output_upscaling_1 = layers.LayerNorm(1e-6)
+        self.output_upscaling_3 = layers.UpConv(dim // 8, dtype)
+        self.output_hypernetworks_mlps = [
+            layers.MLP((dim, dim, dim // 8), dtype) for _ in range(masks)
+        ]
+        hidden = cfg.iou_head_hidden_dim
+        # The IoU head chooses among masks: a tiny network, kept in float32.
+        self.iou_prediction_head = layers.MLP((hidden, hidden, masks), jnp.float32)
+
+    def __call__(
+        self,
+        embedding: Float[Array, "b g g c"],
+        grid_encoding: Float[Array, "g g c"],
+        prompts: Embedded,
+        multimask: bool,
+    ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
+        """Predicts masks for `k` objects in each image.
+
+        Args:
+            embedding: Image embeddings.
+            grid_encoding: Position encoding of their cells.
+            prompts: Embedded prompts.
+            multimask: Three masks for an ambiguous prompt, or one.
+
+        Returns:
+            Low-resolution logits and predicted IoU of every mask, float32.
+        """
+        b, k = prompts.sparse.shape[:2]
+        dtype = jnp.dtype(self.config.dtype)
+        image = embedding[:, None].astype(dtype) + prompts.dense.astype(dtype)
+        image = rearrange(image, "b k g h c -> (b k) (g h) c")
+        own = jnp.concatenate([self.iou_token, self.mask_tokens])
+        own = jnp.broadcast_to(own, (b, k, *own.shape))
+        tokens = jnp.concatenate([own, prompts.sparse], axis=2).astype(dtype)
+        present = jnp.concatenate([jnp.ones(own.shape[:3], bool), prompts.valid], axis=2)
+        tokens, image = self.transformer(
+            rearrange(tokens, "b k t c -> (b k) t c"),
+            rearrange(present, "b k t -> (b k) t"),
+            image,
+            rearrange(grid_encoding.astype(dtype), "g h c -> (g h) c"),
+        )
+        first, last = (1, self.config.num_multimask + 1) if multimask else (0, 1)
+        logits = self._masks(tokens[:, 1:], image, range(first, last))
+        iou = self.iou_prediction_head(tokens[:, 0])[:, first:last]
+        return rearrange(logits, "(b k) o h w -> b k o h w", b=b), iou.reshape(b, k, -1)
+
+    def _masks(self, tokens: jax.Array, image: jax.Array, wanted: range) -> jax.Array:
+        """Dot product of each wanted mask token's weights with the upscaled image."""
+        x = rearrange(image, "n (g h) c -> n g h c", g=self.config.grid_size)
+        x = layers.gelu(self.output_upscaling_1(self.output_upscaling_0(x)))
+        x = layers.gelu(self.output_upscaling_3(x))
+        weights = [self.output_hypernetworks_mlps[i](tokens[:, i]) for i in wanted]
+        return jnp.einsum(
+            "noc,nhwc->nohw", jnp.stack(weights, axis=1), x, preferred_element_type=jnp.float32
+        )
+
+
+class TwoWayTransformer(nn.Module):
+    """Layers in which tokens attend to the image and the image to the tokens."""
+
+    config: SamConfig
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.layers = [TwoWayBlock(cfg, first=i == 0) for i in range(cfg.decoder_depth)]
+        self.final_attn_token_to_image = _cross_attention(cfg)
+        self.norm_final_attn = layers.LayerNorm(1e-5)
+
+    def __call__(
+        self,
+        tokens: Float[Array, "n t c"],
+        present: Bool[Array, "n t"],
+        image: Float[Array, "n i c"],
+        image_pe: Float[Array, "i c"],
+    ) -> tuple[Float[Array, "n t c"], Float[Array, "n i c"]]:
+        """Returns tokens and image after all layers; `present` masks absent tokens."""
+        token_pe = tokens
+        bias = jnp.where(present, 0.0, -jnp.inf)[:, None, None, :]
+        for layer in self.layers:
+            tokens, image = layer(tokens, token_pe, bias, image, image_pe)
+        update = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        return self.norm_final_attn(tokens + update), image
+
+
+class TwoWayBlock(nn.Module):
+    """Self-attention of tokens, tokens to image, MLP, image to tokens."""
+
+    config: SamConfig
+    first: bool
+
+    def setup(self) -> None:
+        cfg = self.config
+        dtype = jnp.dtype(cfg.dtype)
+        self.self_attn = Attention(cfg.prompt_dim, cfg.decoder_heads, dtype)
+        self.norm1 = layers.LayerNorm(1e-5)
+        self.cross_attn_token_to_image = _cross_attention(cfg)
+        self.norm2 = layers.LayerNorm(1e-5)
+        self.mlp = layers.TransformerMLP(cfg.decoder_mlp_dim, jax.nn.relu, dtype)
+        self.norm3 = layers.LayerNorm(1e-5)
+        self.cross_attn_image_to_token = _cross_attention(cfg)
+        self.norm4 = layers.LayerNorm(1e-5)
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        token_pe: jax.Array,
+        bias: jax.Array,
+        image: jax.Array,
+        image_pe: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        if self.first:  # The first layer's tokens are their own position encoding.
+            tokens = self.self_attn(tokens, tokens, tokens, bias)
+        else:
+            q = tokens + token_pe
+            tokens = tokens + self.self_attn(q, q, tokens, bias)
+        tokens = self.norm1(tokens)
+        keys = image + image_pe
+        update = self.cross_attn_token_to_image(tokens + token_pe, keys, image)
+        tokens = self.norm2(tokens + update)
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        update = self.cross_attn_image_to_token(keys, tokens + token_pe, tokens, bias)
+        return tokens, self.norm4(image + update)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose width inside may be smaller than outside."""
+
+    width: int
+    heads: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
+    ) -> jax.Array:
+        """Attends from `q` (n, t, c) to `k`, `v` (n, u, c); `bias` is added to the scores."""
+        features = q.shape[-1]
+        projected = [
+            layers.Linear(self.width, self.dtype, name=f"{name}_proj")(x)
+            for name, x in zip("qkv", (q, k, v), strict=True)
+        ]
+        q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in projected)
+        out = rearrange(layers.attend(q, k, v, bias), "n a t d -> n t (a d)")
+        return layers.Linear(features, self.dtype, name="out_proj")(out)
+
+
+def _cross_attention(cfg: SamConfig) -> Attention:
+    """Attention between tokens and image, at half the width."""
+    return Attention(cfg.prompt_dim // 2, cfg.decoder_heads, jnp.dtype(cfg.dtype))

@@ -1,0 +1,32 @@
+"""How many parameters there are, and where."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from samjax.types import Params
+
+CONSTANT = "positional_encoding_gaussian_matrix"  # SAM's one buffer: loaded, never trained.
+
+
+def named_leaves(params: Params) -> Iterator[tuple[str, jax.Array]]:
+    """Yields (`a/b/c`, leaf) for every parameter, in tree order."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        yield "/".join(key.key for key in path), leaf
+
+
+def count_parameters(params: Params) -> int:
+    """Number of parameters, without SAM's constant; takes arrays or shapes."""
+    return sum(int(np.prod(leaf.shape)) for name, leaf in named_leaves(params) if CONSTANT not in name)
+
+
+def parameter_overview(params: Params, depth: int = 2) -> str:
+    """Returns a table of parameter counts by the first `depth` parts of their names."""
+    groups: dict[str, int] = {}
+    for name, leaf in named_leaves(params):
+        group = "/".join(name.split("/")[:depth])
+        groups[group] = groups.get(group, 0) + (CONSTANT not in name) * int(np.prod(leaf.shape))
+    width = max(len(group) for group in groups)
+    rows = [f"{group:<{width}}  {count:>13,}" for group, count in groups.items()]
+    return "\n".join([*rows, f"{'total':<{width}}  {count_parameters(params):>13,}"])

@@ -1,0 +1,122 @@
+"""SAM's prompt encoder over one padded structure, whatever combination of prompts is present.
+
+Facts: Kirillov et al. (2023), appendix A. A point prompt without a box is followed by one
+"not a point" token, a box is two corner tokens, no mask is a learned constant.
+"""
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn, struct
+from jaxtyping import Array, Bool, Float
+
+from samjax import types
+from samjax.models import layers
+from samjax.models.config import SamConfig
+
+
+@struct.dataclass
+class Embedded:
+    """Prompts as the decoder takes them.
+
+    Attributes:
+        sparse: One token per point, one for SAM's padding point, two for the box's corners.
+        valid: Which of them are present; the others are masked out of attention.
+        dense: What is added to the image embedding.
+    """
+
+    sparse: Float[Array, "b k t c"]
+    valid: Bool[Array, "b k t"]
+    dense: Float[Array, "b k g g c"]
+
+
+class PromptEncoder(nn.Module):
+    """Points, boxes and masks -> sparse tokens and a dense map."""
+
+    config: SamConfig
+
+    def setup(self) -> None:
+        cfg = self.config
+        dtype = jnp.dtype(cfg.dtype)
+        self.pe_layer = PositionEncoding(cfg.prompt_dim)
+        vector = (nn.initializers.normal(1.0), (1, cfg.prompt_dim), jnp.float32)
+        # Background, foreground, upper left corner, lower right corner.
+        self.point_embeddings = [self.param(f"point_embeddings_{i}", *vector) for i in range(4)]
+        self.not_a_point_embed = self.param("not_a_point_embed", *vector)
+        self.no_mask_embed = self.param("no_mask_embed", *vector)
+        self.mask_downscaling_0 = layers.PatchConv(cfg.mask_in_chans // 4, 2, dtype)
+        self.mask_downscaling_1 = layers.LayerNorm(1e-6)
+        self.mask_downscaling_3 = layers.PatchConv(cfg.mask_in_chans, 2, dtype)
+        self.mask_downscaling_4 = layers.LayerNorm(1e-6)
+        self.mask_downscaling_6 = layers.PatchConv(cfg.prompt_dim, 1, dtype)
+
+    def __call__(self, prompts: types.Prompts) -> Embedded:
+        """Embeds prompts; see `samjax.types.Prompts`."""
+        points, points_valid = self._points(prompts)
+        corners = self._corners(prompts.boxes)
+        corners_valid = jnp.repeat(prompts.has_box[..., None], 2, axis=-1)
+        return Embedded(
+            sparse=jnp.concatenate([points, corners], axis=-2),
+            valid=jnp.concatenate([points_valid, corners_valid], axis=-1),
+            dense=self._dense(prompts.mask, prompts.has_mask),
+        )
+
+    def grid_encoding(self) -> Float[Array, "g g c"]:
+        """Position encoding of the image embedding's cells, at their centres."""
+        centres = (jnp.arange(self.config.grid_size) + 0.5) / self.config.grid_size
+        x, y = jnp.meshgrid(centres, centres)
+        return self.pe_layer(jnp.stack([x, y], axis=-1))
+
+    def _points(self, prompts: types.Prompts) -> tuple[jax.Array, jax.Array]:
+        """Embeds points and SAM's padding point: (b, k, p + 1, c), (b, k, p + 1)."""
+        labels = prompts.labels
+        present = labels != types.PADDING
+        # SAM appends its padding point where points come without a box.
+        pad_present = present.any(-1, keepdims=True) & ~prompts.has_box[..., None]
+        pad_label = jnp.full_like(labels[..., :1], types.NOT_A_POINT)
+        labels = jnp.concatenate([labels, pad_label], axis=-1)[..., None]
+        points = jnp.concatenate([prompts.points, prompts.points[..., :1, :]], axis=-2)
+        background, foreground = self.point_embeddings[:2]
+        position = self._position(points)
+        embedded = jnp.where(labels == types.FOREGROUND, position + foreground, position)
+        embedded = jnp.where(labels == types.BACKGROUND, position + background, embedded)
+        embedded = jnp.where(labels == types.NOT_A_POINT, self.not_a_point_embed, embedded)
+        return embedded, jnp.concatenate([present, pad_present], axis=-1)
+
+    def _corners(self, boxes: Float[Array, "b k 4"]) -> Float[Array, "b k 2 c"]:
+        corners = rearrange(boxes, "b k (corner xy) -> b k corner xy", xy=2)
+        return self._position(corners) + jnp.concatenate(self.point_embeddings[2:])
+
+    def _position(self, coords: Float[Array, "*n 2"]) -> Float[Array, "*n c"]:
+        """Encodes pixel coordinates, taken at pixel centres."""
+        return self.pe_layer((coords + 0.5) / self.config.image_size)
+
+    def _dense(self, mask: jax.Array, present: jax.Array) -> Float[Array, "b k g g c"]:
+        b, k, m, _ = mask.shape
+        x = mask.reshape(b * k, m, m, 1)
+        x = layers.gelu(self.mask_downscaling_1(self.mask_downscaling_0(x)))
+        x = layers.gelu(self.mask_downscaling_4(self.mask_downscaling_3(x)))
+        x = self.mask_downscaling_6(x)
+        x = rearrange(x, "(b k) g h c -> b k g h c", b=b)
+        absent = self.no_mask_embed.reshape(-1).astype(x.dtype)
+        return jnp.where(present[..., None, None, None], x, absent)
+
+
+class PositionEncoding(nn.Module):
+    """Random Fourier features of coordinates; the frequencies are a constant, never trained."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, coords: Float[Array, "*n 2"]) -> Float[Array, "*n c"]:
+        """Encodes coordinates (x, y) in 0..1, in float32 whatever the compute type."""
+        frequencies = self.param(
+            "positional_encoding_gaussian_matrix",
+            nn.initializers.normal(1.0),
+            (2, self.features // 2),
+            jnp.float32,
+        )
+        frequencies = jax.lax.stop_gradient(frequencies)
+        angles = jnp.matmul(2 * coords - 1, frequencies, precision=jax.lax.Precision.HIGHEST)
+        angles = 2 * jnp.pi * angles
+        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

@@ -1,0 +1,114 @@
+"""The network as pure functions of plain nested-dict parameters.
+
+`config` is static and hashable: jit with `static_argnums=0` or close over it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from samjax import types
+from samjax.models.config import SamConfig
+from samjax.models.image_encoder import ImageEncoder
+from samjax.models.mask_decoder import MaskDecoder
+from samjax.models.prompt_encoder import Embedded, PromptEncoder
+from samjax.types import Params
+
+
+def init(config: SamConfig, key: PRNGKeyArray) -> Params:
+    """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
+
+    `jax.eval_shape(init, config, key)` costs nothing and gives every shape.
+    """
+    encoder_key, prompt_key, decoder_key = jax.random.split(key, 3)
+    images = jnp.zeros((1, config.image_size, config.image_size, 3))
+    prompts = types.no_prompts(1, 1, 1, config.mask_size)
+    encoder = ImageEncoder(config)
+    prompt_encoder = PromptEncoder(config)
+    params = {
+        "image_encoder": encoder.init(encoder_key, images, config.adapters)["params"],
+        "prompt_encoder": prompt_encoder.init(prompt_key, prompts)["params"],
+    }
+    embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
+    embedded = encode_prompts(config, params, prompts)
+    encoding = _grid_encoding(config, params)
+    decoder = MaskDecoder(config)
+    # Hypernetworks make their parameters where they are called: masks 1 to 3, then mask 0.
+    many = decoder.init(decoder_key, embedding, encoding, embedded, True)["params"]
+    single = decoder.init(decoder_key, embedding, encoding, embedded, False)["params"]
+    return {**params, "mask_decoder": {**single, **many}}
+
+
+def encode_image(
+    config: SamConfig, params: Params, images: Float[Array, "b s s 3"], adapters: bool = True
+) -> Float[Array, "b g g c"]:
+    """Encodes normalised images.
+
+    Args:
+        config: Architecture.
+        params: Parameters.
+        images: Normalised images, NHWC, of side `config.image_size`.
+        adapters: Whether the adapters take part, if the network has any. False drops them on the
+            same parameters (SAM-Med2D* in the paper).
+
+    Raises:
+        ValueError: The images have another shape.
+    """
+    expected = (config.image_size, config.image_size, 3)
+    if images.ndim != 4 or images.shape[1:] != expected:
+        raise ValueError(f"images: expected shape (b, *{expected}), found {images.shape}")
+    variables = {"params": params["image_encoder"]}
+    return ImageEncoder(config).apply(variables, images, adapters and config.adapters)
+
+
+def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> Embedded:
+    """Embeds prompts, whatever combination is present.
+
+    Raises:
+        ValueError: The mask prompt has a side other than `config.mask_size`.
+    """
+    side = config.mask_size
+    if prompts.mask.shape[2:] != (side, side):
+        raise ValueError(f"prompts.mask: expected side {side}, found shape {prompts.mask.shape}")
+    return PromptEncoder(config).apply({"params": params["prompt_encoder"]}, prompts)
+
+
+def decode_masks(
+    config: SamConfig,
+    params: Params,
+    embedding: Float[Array, "b g g c"],
+    prompts: Embedded,
+    multimask: bool = True,
+) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
+    """Predicts masks for every object of every image.
+
+    Args:
+        config: Architecture.
+        params: Parameters.
+        embedding: Result of `encode_image`.
+        prompts: Result of `encode_prompts`.
+        multimask: Three masks for each object, or one.
+
+    Returns:
+        Low-resolution logits and predicted IoU, float32.
+    """
+    variables = {"params": params["mask_decoder"]}
+    encoding = _grid_encoding(config, params)
+    return MaskDecoder(config).apply(variables, embedding, encoding, prompts, multimask)
+
+
+def predict_masks(
+    config: SamConfig,
+    params: Params,
+    embedding: Float[Array, "b g g c"],
+    prompts: types.Prompts,
+    multimask: bool = True,
+) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
+    """`encode_prompts` and `decode_masks` in one."""
+    embedded = encode_prompts(config, params, prompts)
+    return decode_masks(config, params, embedding, embedded, multimask)
+
+
+def _grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
+    variables = {"params": params["prompt_encoder"]}
+    return PromptEncoder(config).apply(variables, method=PromptEncoder.grid_encoding)
