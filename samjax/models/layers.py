@@ -129,7 +129,9 @@ class Conv3x3(nn.Module):
         n, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         taps = [
-            x[:, a : a + h : self.stride, b : b + w : self.stride] for a in range(3) for b in range(3)
+            x[:, a : a + h : self.stride, b : b + w : self.stride]
+            for a in range(3)
+            for b in range(3)
         ]
         gathered = jnp.concatenate(taps, axis=-1)  # (n, h / stride, w / stride, 9 i)
         return gathered @ kernel.reshape(9 * i, self.features).astype(self.dtype)
@@ -191,4 +193,6 @@ def attend(
 
 
 def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:
-    return module.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32).astype(dtype)
+    return module.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32).astype(
+        dtype
+    )

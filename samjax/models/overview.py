@@ -18,7 +18,9 @@ def named_leaves(params: Params) -> Iterator[tuple[str, jax.Array]]:
 
 def count_parameters(params: Params) -> int:
     """Number of parameters, without SAM's constant; takes arrays or shapes."""
-    return sum(int(np.prod(leaf.shape)) for name, leaf in named_leaves(params) if CONSTANT not in name)
+    return sum(
+        int(np.prod(leaf.shape)) for name, leaf in named_leaves(params) if CONSTANT not in name
+    )
 
 
 def parameter_overview(params: Params, depth: int = 2) -> str:

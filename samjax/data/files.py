@@ -1,0 +1,110 @@
+"""Reading images and masks from files, and saying which file is wrong when one is."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ORDER = "bgr"  # The channel order in which OpenCV decodes.
+
+
+class DataError(ValueError):
+    """Data on disk that cannot be used; the message names the file, what was expected and found."""
+
+
+class LayoutError(DataError):
+    """An image or mask that can be decoded, but whose values or channels are not what we read."""
+
+
+def read_image(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
+    """Reads an 8-bit image.
+
+    Args:
+        path: A PNG, JPEG, TIFF, BMP or other file that OpenCV decodes.
+
+    Returns:
+        The image, (h, w) or (h, w, 3) uint8 (an alpha channel is dropped), and its channel order.
+
+    Raises:
+        LayoutError: The image does not have 8 bits per channel.
+        DataError: The file is missing or cannot be decoded.
+    """
+    return _without_alpha(_eight_bits(decode(path), path)), ORDER
+
+
+def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a binary mask, stored as 0 and 1, as 0 and 255, or as 255 with antialiased edges.
+
+    Args:
+        path: An 8-bit image file of one channel, or of several equal ones.
+
+    Returns:
+        The mask, (h, w) uint8, 0 or 1.
+
+    Raises:
+        LayoutError: The file is no binary mask: 16 bits, colours, or a map of several labels.
+        DataError: The file is missing or cannot be decoded.
+    """
+    return binarise(decode(path), path)
+
+
+def decode(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decodes an image file as it is stored, whatever its depth and channels.
+
+    Raises:
+        DataError: The file is missing or cannot be decoded.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise DataError(f"{path}: expected an image, found an empty file")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be decoded: {error.err}") from error
+    if image is None:
+        raise DataError(
+            f"{path}: expected an image, found {len(data)} bytes that OpenCV can't read"
+        )
+    return image
+
+
+def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    """Turns a decoded mask into (h, w) uint8 of 0 and 1; `path` is for the error messages.
+
+    Raises:
+        LayoutError: It is no binary mask.
+    """
+    mask = _without_alpha(_eight_bits(mask, path))
+    if mask.ndim == 3:
+        if (mask != mask[..., :1]).any():
+            raise LayoutError(
+                f"{path}: expected a mask of one channel, found colours; "
+                "write one file of 0 and 255 for each class"
+            )
+        mask = mask[..., 0]
+    highest = int(mask.max())
+    if 1 < highest <= 127:
+        raise LayoutError(
+            f"{path}: expected a mask of 0 and 1 or 0 and 255, found values up to {highest}; "
+            "if these are labels, write one file of 0 and 255 for each"
+        )
+    return np.asarray(mask > (127 if highest > 1 else 0), np.uint8)
+
+
+def _eight_bits(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    if image.dtype != np.uint8:
+        raise LayoutError(
+            f"{path}: expected 8 bits per channel, found {image.dtype}; scale the values to 0..255 "
+            "(a whole volume by one range, not slice by slice)"
+        )
+    return image
+
+
+def _without_alpha(image: np.ndarray) -> np.ndarray:
+    return image[..., :3] if image.ndim == 3 else image

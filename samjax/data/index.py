@@ -1,0 +1,207 @@
+"""Which images a data folder holds, and which masks belong to each of them."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax.data import metadata
+from samjax.data.files import DataError
+
+FOLDER = "SAMed2D_v1.json"
+TEST_FRACTION = 0.2  # The papers' share of test images, where a folder comes without a split.
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """An image and its masks, as paths relative to the data folder.
+
+    Attributes:
+        image: Path of the image.
+        masks: Paths of its masks, in the order of the index.
+        dataset: The collection that the image comes from.
+        case: The subject: a patient, volume or video.
+    """
+
+    image: str
+    masks: tuple[str, ...]
+    dataset: str = metadata.UNKNOWN
+    case: str = metadata.UNKNOWN
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What must not be on both sides of a split."""
+        return self.dataset, self.case
+
+
+def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
+    """Loads the images of one split of a data folder.
+
+    Understood, in this order: `image2label_<split>.json` (image -> its masks),
+    `label2image_<split>.json` (mask -> its image), and `SAMed2D_v1.json` (SA-Med2D-20M: image ->
+    its masks; where neither of the other two exists for any split) with the column `split` of a
+    `split.csv`, or else a fixed 80/20 split by subject.
+
+    Paths may be relative to the folder, to the working directory or to the folder's parent.
+
+    Args:
+        root: The data folder.
+        split: `train`, `test`, or any other name for which the folder has an index.
+
+    Returns:
+        One sample per image, in the order of the index.
+
+    Raises:
+        DataError: No index, or one that cannot be understood.
+    """
+    root = Path(root)
+    by_image = root / f"image2label_{split}.json"
+    by_mask = root / f"label2image_{split}.json"
+    if by_image.exists():
+        samples = _samples(root, by_image, metadata.read_json(by_image))
+    elif by_mask.exists():
+        samples = _samples(root, by_mask, _grouped(by_mask))
+    elif (root / FOLDER).exists() and not _index_files(root):
+        samples = _split_folder(root, split)
+    else:
+        found = ", ".join(_index_files(root)) or "none of them"
+        raise DataError(
+            f"{root}: expected {by_image.name}, {by_mask.name} or only {FOLDER}, found {found}"
+        )
+    if not samples:
+        raise DataError(f"{root}: the split {split!r} has no images")
+    return samples
+
+
+def hold_out(
+    samples: Sequence[Sample], fraction: float, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Splits off whole subjects, the same share of every dataset.
+
+    Args:
+        samples: What to split.
+        fraction: Share of each dataset's subjects to hold out, between 0 and 1; at least one
+            subject is held out and one kept.
+        seed: The same seed, samples and fraction give the same split.
+
+    Returns:
+        The samples kept and the samples held out, each in the order given.
+
+    Raises:
+        DataError: All the samples are of one subject.
+        ValueError: The fraction is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction: expected a number between 0 and 1, found {fraction}")
+    subjects = sorted({sample.subject for sample in samples})
+    if len(subjects) < 2:
+        found = subjects[0][1] if subjects else "no sample"
+        raise DataError(
+            f"a hold-out by subject needs two subjects, found only {found!r}; name the files "
+            f"<case>_<slice>, or give the cases in {metadata.TABLE}"
+        )
+    order = [subjects[i] for i in np.random.default_rng(seed).permutation(len(subjects))]
+    held = set()
+    for dataset in sorted({name for name, _ in subjects}):
+        members = [subject for subject in order if subject[0] == dataset]
+        held.update(members[: int(fraction * len(members) + 0.5)])
+    held = held or {order[0]}
+    if len(held) == len(subjects):
+        held.remove(order[-1])
+    kept = [sample for sample in samples if sample.subject not in held]
+    return kept, [sample for sample in samples if sample.subject in held]
+
+
+def load_metadata(
+    root: str | os.PathLike[str], samples: Sequence[Sample]
+) -> dict[str, metadata.Metadata]:
+    """Describes every mask of the samples (see `samjax.data.metadata.load_metadata`)."""
+    pairs = ((sample.image, mask) for sample in samples for mask in sample.masks)
+    return metadata.load_metadata(Path(root), pairs)
+
+
+def _split_folder(root: Path, split: str) -> list[Sample]:
+    """One split of a SA-Med2D-20M folder, which holds no split of its own."""
+    samples = _samples(root, root / FOLDER, metadata.read_json(root / FOLDER))
+    rows = [row for row in metadata.read_table(root) if row.get("split")]
+    if rows:
+        chosen = {row["mask"] for row in rows if row["split"] == split}
+        kept = (
+            dataclasses.replace(sample, masks=tuple(m for m in sample.masks if m in chosen))
+            for sample in samples
+        )
+        samples = [sample for sample in kept if sample.masks]
+        names = sorted({row["split"] for row in rows})
+    else:
+        train, test = hold_out(samples, TEST_FRACTION, seed=0)
+        samples = {"train": train, "test": test}.get(split, [])
+        names = ["train", "test"]
+    if not samples:
+        raise DataError(f"{root / FOLDER}: expected one of the splits {names}, found {split!r}")
+    return samples
+
+
+def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
+    """Resolves the paths of an index {image: [masks]} and adds each image's subject."""
+    for image, masks in index.items():
+        if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
+            raise DataError(f"{source}: {image}: expected a list of mask paths, found {masks!r}")
+    base = _base(root, index)
+    rows = {row["image"]: row for row in metadata.read_table(root)}
+    samples = []
+    for image, masks in index.items():
+        path = _resolve(root, base, image, source)
+        named, row = metadata.of_image(path), rows.get(path, {})
+        samples.append(
+            Sample(
+                image=path,
+                masks=tuple(_resolve(root, base, mask, source) for mask in masks),
+                dataset=row.get("dataset") or named.dataset,
+                case=row.get("case") or named.case,
+            )
+        )
+    return samples
+
+
+def _index_files(root: Path) -> list[str]:
+    """Names of the folder's index files with a split of their own."""
+    patterns = ("image2label_*.json", "label2image_*.json")
+    return sorted(path.name for pattern in patterns for path in root.glob(pattern))
+
+
+def _grouped(source: Path) -> dict[str, list[str]]:
+    """Turns an index {mask: image} into {image: [masks]}."""
+    index: dict[str, list[str]] = {}
+    for mask, image in metadata.read_json(source).items():
+        if not isinstance(image, str):
+            raise DataError(f"{source}: {mask}: expected the path of an image, found {image!r}")
+        index.setdefault(image, []).append(mask)
+    return index
+
+
+def _base(root: Path, index: dict[str, Any]) -> Path:
+    """The folder that the paths of an index are relative to: where the first files are found.
+
+    SAM-Med2D's own index files name the data folder again, as seen from its parent.
+    """
+    for image in list(index)[:100]:  # A few may be missing: the check says so later.
+        for base in (root, Path(), root.resolve().parent):
+            if (base / image).exists():
+                return base
+    return root
+
+
+def _resolve(root: Path, base: Path, path: str, source: Path) -> str:
+    """Returns a path of an index relative to the root, or absolute if it is outside."""
+    if base == root and not os.path.isabs(path):
+        relative = os.path.normpath(path)
+    else:
+        relative = os.path.relpath(base / path, root)
+    if relative.split(os.sep, 1)[0] != "..":
+        return relative
+    if ".." in Path(path).parts:
+        raise DataError(f"{source}: expected paths inside {root}, found {path!r}")
+    return os.path.abspath(base / path)

@@ -1,0 +1,171 @@
+"""What a file's name and the folder's tables say about a mask: modality, subject, class, ..."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from samjax.data.files import DataError
+
+UNKNOWN = "unknown"
+CLASSES = "SAMed2D_v1_class_mapping_id.json"
+TABLE = "split.csv"
+
+# The ten modalities of the SAM-Med2D paper, and the first words of the tokens that name them.
+MODALITIES = {
+    "ct": "ct",
+    "mr": "mr",
+    "mri": "mr",
+    "pet": "pet",
+    "x_ray": "x_ray",
+    "xray": "x_ray",
+    "ultrasound": "ultrasound",
+    "us": "ultrasound",
+    "dermoscopy": "dermoscopy",
+    "endoscopy": "endoscopy",
+    "fundus": "fundus_photography",
+    "histopathology": "histopathology",
+    "microscopy": "microscopy",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What is known of one mask; `unknown` where nothing is.
+
+    Attributes:
+        modality: One of the paper's ten modalities, or the token of the file's name as it is.
+        dataset: The collection that the image comes from.
+        case: The subject: a patient, volume or video. Never on both sides of a split.
+        class_name: What the mask shows.
+        anatomy: Part of the body.
+    """
+
+    modality: str = UNKNOWN
+    dataset: str = UNKNOWN
+    case: str = UNKNOWN
+    class_name: str = UNKNOWN
+    anatomy: str = UNKNOWN
+
+
+def of_image(image: str) -> Metadata:
+    """Reads modality, dataset and case from an image's name.
+
+    SA-Med2D-20M names are `<modality>_<sub>--<dataset>--<case>--<axis>_<slice>`, SAM-Med2D names
+    `<case>_<slice>`. A name of neither kind is its own case.
+    """
+    stem = PurePosixPath(image).stem
+    parts = stem.split("--")
+    if len(parts) >= 4:
+        return Metadata(modality_of(parts[0]), parts[1], "--".join(parts[2:-1]))
+    case, _, slice_number = stem.rpartition("_")
+    return Metadata(case=case if case and slice_number.isdecimal() else stem)
+
+
+def of_mask(image: str, mask: str, class_names: Mapping[int, str]) -> Metadata:
+    """Reads what the names of an image and of one of its masks say.
+
+    Args:
+        image: Path of the image.
+        mask: Path of the mask: `<image stem>--<class id>_<component>` (SA-Med2D-20M) or
+            `<image stem>_<class>_<component>` (SAM-Med2D).
+        class_names: Names by SA-Med2D-20M's class number.
+    """
+    found = of_image(image)
+    stem, mask_stem = PurePosixPath(image).stem, PurePosixPath(mask).stem
+    if not mask_stem.startswith(stem):
+        return found
+    name, _, component = mask_stem[len(stem) :].lstrip("-_").rpartition("_")
+    if not component.isdecimal():
+        return found
+    if name.isdecimal():
+        name = class_names.get(int(name), name)
+    return dataclasses.replace(found, class_name=name or UNKNOWN)
+
+
+def modality_of(token: str) -> str:
+    """Returns the paper's modality for a token such as `mr_t1`; an unknown one as it is."""
+    words = token.lower().split("_")
+    for count in (2, 1):
+        modality = MODALITIES.get("_".join(words[:count]))
+        if modality:
+            return modality
+    return token
+
+
+def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Metadata]:
+    """Describes masks by `split.csv` where the folder has one, otherwise by their names.
+
+    Args:
+        root: The data folder.
+        masks: Pairs (image, mask) of paths relative to it.
+
+    Returns:
+        Metadata by mask path.
+
+    Raises:
+        DataError: A table of the folder cannot be read.
+    """
+    class_names = _load_class_names(root)
+    rows = {row.get("mask"): row for row in read_table(root)}
+    return {
+        mask: _with_row(of_mask(image, mask, class_names), rows.get(mask, {}))
+        for image, mask in masks
+    }
+
+
+def read_table(root: Path) -> list[dict[str, str]]:
+    """Reads `split.csv`, one row a mask; an empty list where the folder has none.
+
+    Raises:
+        DataError: The table lacks the columns image and mask.
+    """
+    path = root / TABLE
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        if not {"image", "mask"} <= set(columns):
+            raise DataError(f"{path}: expected the columns image and mask, found {list(columns)}")
+        return list(reader)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        DataError: The file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON, found: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected a JSON object, found a {type(content).__name__}")
+    return content
+
+
+def _with_row(found: Metadata, row: Mapping[str, str]) -> Metadata:
+    """Replaces what the table's row knows better than the name."""
+    columns = {
+        "modality": "modality",
+        "dataset": "dataset",
+        "case": "case",
+        "class_name": "class",
+        "anatomy": "anatomy",
+    }
+    known = {field: row[column] for field, column in columns.items() if row.get(column)}
+    return dataclasses.replace(found, **known)
+
+
+def _load_class_names(root: Path) -> dict[int, str]:
+    path = root / CLASSES
+    if not path.exists():
+        return {}
+    try:
+        return {int(number): name for name, number in read_json(path).items()}
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: expected class name -> number, found: {error}") from error

@@ -1,0 +1,203 @@
+"""Batches for training, by Grain, and single images for evaluation."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import grain
+import numpy as np
+
+from samjax.data.augment import augment
+from samjax.data.boxes import tight_box
+from samjax.data.config import DataConfig
+from samjax.data.files import DataError, read_image, read_mask
+from samjax.data.index import Sample
+from samjax.data.inputs import InputConfig, Placement, prepare_image, prepare_mask
+
+MAX_REPLACED = 10  # Bad images in a row before a run that skips them gives up.
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationImage:
+    """An image with all its masks, in the network's input and as they are on disk.
+
+    Attributes:
+        image: Normalised image, (s, s, 3) float32.
+        placement: Where it lies in the square.
+        masks: Its `n` masks in the square, (n, s, s) uint8 0/1.
+        original_masks: The same at the image's own size, (n, h, w) uint8 0/1.
+    """
+
+    image: np.ndarray
+    placement: Placement
+    masks: np.ndarray
+    original_masks: np.ndarray
+
+
+def training_iterator(
+    samples: Sequence[Sample],
+    root: str | os.PathLike[str],
+    config: DataConfig,
+    inputs: InputConfig,
+    size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> grain.DatasetIterator:
+    """Returns an endless stream of batches, reshuffled every epoch.
+
+    Batch `i` holds the same images, masks and seeds whatever the number of processes and threads:
+    each process gets its share of it. The iterator's state is one integer, so a checkpoint of it
+    resumes exactly, at any number of threads.
+
+    Args:
+        samples: The images to train on.
+        root: The folder that their paths are relative to.
+        config: How batches are made.
+        inputs: What the checkpoint expects of its images.
+        size: Side of the network's input.
+        process_index: Which process this is.
+        process_count: Number of processes.
+
+    Returns:
+        An iterator of dicts, with `b` images of this process and `k` masks per image:
+        `image` (b, s, s, 3) float32 normalised, `masks` (b, k, s, s) uint8 0/1, `boxes` (b, k, 4)
+        float32 tight boxes of the masks' largest components in input pixels, `seed` (b,) uint32 to
+        simulate the image's prompts from.
+
+    Raises:
+        ValueError: The batch cannot be divided over the processes.
+        DataError: There are fewer images than a batch holds; while iterating, a file that has
+            become unusable (with `on_bad` "skip": ten images in a row).
+    """
+    if config.batch_size % process_count:
+        raise ValueError(
+            f"data.batch_size: expected a multiple of the {process_count} processes, "
+            f"found {config.batch_size}"
+        )
+    if len(samples) < config.batch_size:
+        raise DataError(
+            f"{root}: expected at least data.batch_size = {config.batch_size} images, "
+            f"found {len(samples)}"
+        )
+    dataset = _shuffled(samples, config).random_map(_Load(samples, root, config, inputs, size))
+    dataset = dataset[process_index::process_count]
+    dataset = dataset.batch(config.batch_size // process_count, drop_remainder=True)
+    options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
+    return iter(dataset.to_iter_dataset(options))
+
+
+def load_for_evaluation(
+    sample: Sample, root: str | os.PathLike[str], inputs: InputConfig, size: int
+) -> EvaluationImage:
+    """Loads an image with all its masks.
+
+    Args:
+        sample: The image.
+        root: The folder that its paths are relative to.
+        inputs: What the checkpoint expects of its images.
+        size: Side of the network's input.
+
+    Raises:
+        DataError: One of the files cannot be used; a mask that is empty in the square is allowed.
+    """
+    image, placement, originals = _read(sample, sample.masks, root, inputs, size)
+    masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
+    return EvaluationImage(image, placement, masks, np.stack(originals))
+
+
+def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset:
+    """An endless shuffled dataset of samples, balanced over their datasets if asked."""
+    groups = [list(samples)]
+    if config.balance == "dataset":
+        names = sorted({sample.dataset for sample in samples})
+        groups = [[s for s in samples if s.dataset == name] for name in names]
+    parts = [grain.MapDataset.source(g).seed(config.seed).shuffle().repeat() for g in groups]
+    # Seeded once more: what is drawn for an image depends on its place in the whole stream.
+    return grain.MapDataset.mix(parts).seed(config.seed) if len(parts) > 1 else parts[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Load(grain.transforms.RandomMap):
+    """Reads a sample and makes it a training example."""
+
+    samples: Sequence[Sample]
+    root: str | os.PathLike[str]
+    config: DataConfig
+    inputs: InputConfig
+    size: int
+
+    def random_map(self, element: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        for _ in range(MAX_REPLACED):
+            try:
+                return self._example(element, rng)
+            except DataError as error:
+                if self.config.on_bad == "error":
+                    raise
+                _log.warning("skipped: %s", error)
+                element = self.samples[rng.integers(len(self.samples))]
+        raise DataError(f"{self.root}: {MAX_REPLACED} unusable images in a row, see the log")
+
+    def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        count = self.config.masks_per_image
+        drawn = draw_masks(len(sample.masks), count, self.config.mask_sampling, rng)
+        used, position = np.unique(drawn, return_inverse=True)  # Each file is read once.
+        paths = [sample.masks[i] for i in used]
+        image, placement, originals = _read(sample, paths, self.root, self.inputs, self.size)
+        masks = np.stack([prepare_mask(mask, self.size, placement) for mask in originals])
+        for path, mask in zip(paths, masks, strict=True):
+            if not mask.any():
+                raise DataError(
+                    f"{Path(self.root) / path}: expected foreground at {self.size} x {self.size} "
+                    "pixels, found an empty mask"
+                )
+        image, masks = augment(image, masks, placement, self.config.augment, rng)
+        boxes = np.stack([tight_box(mask) for mask in masks])
+        return {
+            "image": image,
+            "masks": masks[position],
+            "boxes": boxes[position],
+            "seed": rng.integers(2**32, dtype=np.uint32),
+        }
+
+
+def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generator) -> np.ndarray:
+    """Draws which masks of an image to train on.
+
+    Args:
+        available: Number of masks that the image has, at least 1.
+        count: Number of masks to draw.
+        sampling: `distinct` or `replacement`, see `DataConfig.mask_sampling`.
+        rng: Source of randomness.
+
+    Returns:
+        Positions of masks, (count,) int64.
+    """
+    if sampling == "replacement":
+        return rng.integers(available, size=count)
+    first = rng.permutation(available)[:count]
+    return np.concatenate([first, rng.integers(available, size=count - len(first))])
+
+
+def _read(
+    sample: Sample,
+    masks: Sequence[str],
+    root: str | os.PathLike[str],
+    inputs: InputConfig,
+    size: int,
+) -> tuple[np.ndarray, Placement, list[np.ndarray]]:
+    """Reads an image, fitted to the square, and masks in their own size."""
+    root = Path(root)
+    pixels, order = read_image(root / sample.image)
+    image, placement = prepare_image(pixels, size, inputs, order)
+    return image, placement, [_read_mask(root / mask, pixels.shape[:2]) for mask in masks]
+
+
+def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    mask = read_mask(path)
+    if mask.shape != shape:
+        raise DataError(f"{path}: expected a mask of the image's shape {shape}, found {mask.shape}")
+    return mask

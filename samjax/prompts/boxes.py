@@ -1,0 +1,45 @@
+"""Boxes as an annotator would draw them: tight ones, jittered (paper section 3.2 C)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+JITTER = ("coordinate", "shift", "none")
+
+
+def jitter_boxes(
+    keys: PRNGKeyArray, boxes: Float[Array, "b k 4"], kind: str, pixels: float, size: int
+) -> Float[Array, "b k 4"]:
+    """Moves tight boxes a little.
+
+    The largest move is `pixels`, but never more than half of the box's shorter side.
+
+    Args:
+        keys: One key per object, (b, k).
+        boxes: Tight boxes (x0, y0, x1, y1), pixels.
+        kind: `coordinate` (paper: each coordinate on its own, kept within the image), `shift`
+            (published code: one whole-pixel shift of the box in x and one in y, which may leave
+            the image), or `none`.
+        pixels: Largest move, pixels.
+        size: Side of the image, pixels.
+
+    Raises:
+        ValueError: `kind` is unknown.
+    """
+    if kind not in JITTER:
+        raise ValueError(f"box jitter: expected one of {JITTER}, found {kind!r}")
+    if kind == "none":
+        return boxes
+    sides = jnp.stack([boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]])
+    limit = jnp.minimum(pixels, 0.5 * sides.min(axis=0))[..., None]
+    if kind == "coordinate":
+        uniform = _uniform(keys, 4)
+        return jnp.clip(boxes + limit * (2 * uniform - 1), 0, size)
+    limit = jnp.floor(limit)  # Whole pixels from -limit to limit - 1, as the code draws them.
+    shift = jnp.floor(2 * limit * _uniform(keys, 2)) - limit
+    return boxes + jnp.concatenate([shift, shift], axis=-1)
+
+
+def _uniform(keys: PRNGKeyArray, count: int) -> Float[Array, "b k count"]:
+    """Uniform numbers in 0..1 for every object, from its own key."""
+    return jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (count,))))(keys)
