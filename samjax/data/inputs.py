@@ -154,9 +154,9 @@ def prepare_image(
         ValueError: The image has a shape that is no image.
     """
     image = to_three_channels(image, source_order, config.channel_order)
-    placement = place(*image.shape[:2], size, config.resize)
-    image = np.ascontiguousarray(image, np.float32)
-    image = (image - np.float32(config.mean)) / np.float32(config.std)
+    placement = place(image.shape[0], image.shape[1], size, config.resize)
+    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
+    image = (np.ascontiguousarray(image, np.float32) - mean) / std
     return _fit(image, size, placement, config.interpolation), placement
 
 

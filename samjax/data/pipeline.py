@@ -124,7 +124,7 @@ def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset
 class _Load(grain.transforms.RandomMap):
     """Reads a sample and makes it a training example."""
 
-    samples: Sequence[Sample]
+    samples: Sequence[Sample] = dataclasses.field(repr=False)
     root: str | os.PathLike[str]
     config: DataConfig
     inputs: InputConfig
@@ -138,7 +138,7 @@ class _Load(grain.transforms.RandomMap):
                 if self.config.on_bad == "error":
                     raise
                 _log.warning("skipped: %s", error)
-                element = self.samples[rng.integers(len(self.samples))]
+                element = self.samples[int(rng.integers(len(self.samples)))]
         raise DataError(f"{self.root}: {MAX_REPLACED} unusable images in a row, see the log")
 
     def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -160,7 +160,7 @@ class _Load(grain.transforms.RandomMap):
             "image": image,
             "masks": masks[position],
             "boxes": boxes[position],
-            "seed": rng.integers(2**32, dtype=np.uint32),
+            "seed": np.asarray(rng.integers(2**32), np.uint32),
         }
 
 
