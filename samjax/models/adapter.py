@@ -1,7 +1,6 @@
 """SAM-Med2D's adapter: channel attention, then a spatial bottleneck (paper section 3.2 A)."""
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -29,7 +28,7 @@ class Adapter(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Takes the block's normalised tokens; returns what is to be added to the block."""
-        n, h, w, c = x.shape
+        _, h, w, c = x.shape
         pooled = x.mean(axis=(1, 2))
         squeeze = layers.Linear(int(c * self.ratio), self.dtype, False, _kaiming, name="channel_0")
         excite = layers.Linear(c, self.dtype, False, _kaiming, name="channel_2")

@@ -126,7 +126,7 @@ class Conv3x3(nn.Module):
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        n, h, w, i = x.shape
+        _, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         taps = [
             x[:, a : a + h : self.stride, b : b + w : self.stride]

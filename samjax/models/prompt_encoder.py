@@ -7,7 +7,8 @@ Facts: Kirillov et al. (2023), appendix A. A point prompt without a box is follo
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from flax import linen as nn, struct
+from flax import linen as nn
+from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from samjax import types
