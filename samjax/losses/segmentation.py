@@ -1,0 +1,156 @@
+"""The loss of one interaction: choose one of the predicted masks, and score it (paper, 4.1)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from samjax import masks
+from samjax.losses import terms
+
+SELECTION = ("lowest_loss", "true_iou", "predicted_iou")
+IOU_SUPERVISION = ("all", "selected")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """How a prediction is scored.
+
+    Attributes:
+        focal_weight: Weight of the focal loss; paper, code and we: 20.
+        dice_weight: Weight of the dice loss; paper, code and we: 1.
+        iou_weight: Weight of the squared error of the predicted IoU; code and we: 1.
+        focal_alpha: Focal loss: weight of the foreground; code and we: 0.25.
+        focal_gamma: Focal loss: focus; code and we: 2.
+        reduction: Whether dice and IoU are taken per `mask` (SAM, ours) or per `batch` (published
+            code: one ratio for all masks together, so every mask's IoU is told the same number).
+        selection: Which of the predicted masks gets the gradient: `lowest_loss` (SAM, ours),
+            `true_iou` (the SAM-Med2D paper), or `predicted_iou` (published code: masks that the
+            IoU head does not choose never learn).
+        iou_supervision: `all` (ours: every candidate's predicted IoU learns its thresholded IoU,
+            so that choosing by it works) or `selected` (published code: only the selected one,
+            with its soft IoU, through which the mask gets gradients too).
+
+    Raises:
+        ValueError: A switch has an unknown value.
+    """
+
+    focal_weight: float = 20.0
+    dice_weight: float = 1.0
+    iou_weight: float = 1.0
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    reduction: str = "mask"
+    selection: str = "lowest_loss"
+    iou_supervision: str = "all"
+
+    def __post_init__(self) -> None:
+        switches = {
+            "reduction": terms.REDUCTION,
+            "selection": SELECTION,
+            "iou_supervision": IOU_SUPERVISION,
+        }
+        for name, allowed in switches.items():
+            if getattr(self, name) not in allowed:
+                found = getattr(self, name)
+                raise ValueError(f"loss.{name}: expected one of {allowed}, found {found!r}")
+
+
+@struct.dataclass
+class Outcome:
+    """What came of one interaction.
+
+    Attributes:
+        low_res: Low-resolution logits of the selected masks.
+        predicted: The selected masks at input resolution.
+        iou: Predicted IoU of the selected masks.
+        focal: Focal loss.
+        dice: Dice loss.
+        iou_error: Squared error of the predicted IoU.
+        mean_dice: Mean Dice coefficient of the thresholded masks, for the log.
+    """
+
+    low_res: Float[Array, "b k m m"]
+    predicted: Bool[Array, "b k s s"]
+    iou: Float[Array, "b k"]
+    focal: Float[Array, ""]
+    dice: Float[Array, ""]
+    iou_error: Float[Array, ""]
+    mean_dice: Float[Array, ""]
+
+
+def segmentation_loss(
+    low_res: Float[Array, "b k c m m"],
+    iou: Float[Array, "b k c"],
+    truth: Bool[Array, "b k s s"],
+    config: LossConfig,
+) -> tuple[Float[Array, ""], Outcome]:
+    """Selects one candidate for every object and returns the loss (paper, section 4.1).
+
+    Args:
+        low_res: Low-resolution logits of `c` candidate masks.
+        iou: Their predicted IoU.
+        truth: True masks at input resolution.
+        config: Weights and switches.
+
+    Returns:
+        `focal_weight * focal + dice_weight * dice + iou_weight * iou_error`, and what came of it.
+    """
+    target = truth[:, :, None].astype(jnp.float32)
+    chosen = _choose(jax.lax.stop_gradient(low_res), jax.lax.stop_gradient(iou), target, config)
+    selected = masks.select(low_res, chosen)
+    selected_iou = masks.select(iou, chosen)
+    logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
+    probability = jax.nn.sigmoid(logits)
+    focal, dice = _mask_terms(logits, probability, target, config)
+    if config.iou_supervision == "all":
+        error = iou - jax.lax.stop_gradient(_hard_iou(low_res, target, config.reduction))
+    else:
+        error = selected_iou[..., None] - terms.soft_iou(probability, target, config.reduction)
+    iou_error = jnp.mean(jnp.square(error))
+    loss = (
+        config.focal_weight * focal.mean()
+        + config.dice_weight * dice.mean()
+        + config.iou_weight * iou_error
+    )
+    predicted = logits[:, :, 0] > masks.THRESHOLD
+    hard = predicted[:, :, None].astype(jnp.float32)
+    outcome = Outcome(
+        low_res=selected,
+        predicted=predicted,
+        iou=selected_iou,
+        focal=focal.mean(),
+        dice=dice.mean(),
+        iou_error=iou_error,
+        mean_dice=1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(),
+    )
+    return loss, jax.lax.stop_gradient(outcome)
+
+
+def _choose(
+    low_res: jax.Array, iou: jax.Array, target: jax.Array, config: LossConfig
+) -> Int[Array, "b k"]:
+    """Index of the candidate that each object is scored by."""
+    if config.selection == "predicted_iou":
+        return jnp.argmax(iou, axis=-1)
+    if config.selection == "true_iou":
+        return jnp.argmax(_hard_iou(low_res, target, "mask"), axis=-1)
+    logits = masks.upsample(low_res, target.shape[-1])
+    per_mask = dataclasses.replace(config, reduction="mask")
+    focal, dice = _mask_terms(logits, jax.nn.sigmoid(logits), target, per_mask)
+    return jnp.argmin(config.focal_weight * focal + config.dice_weight * dice, axis=-1)
+
+
+def _mask_terms(
+    logits: jax.Array, probability: jax.Array, target: jax.Array, config: LossConfig
+) -> tuple[jax.Array, jax.Array]:
+    focal = terms.focal_loss(logits, target, config.focal_alpha, config.focal_gamma)
+    return focal, terms.dice_loss(probability, target, config.reduction)
+
+
+def _hard_iou(low_res: jax.Array, target: jax.Array, reduction: str) -> jax.Array:
+    """IoU of every candidate's thresholded mask."""
+    hard = masks.upsample(low_res, target.shape[-1]) > masks.THRESHOLD
+    return terms.soft_iou(hard.astype(jnp.float32), target, reduction)

@@ -1,0 +1,56 @@
+"""The terms of the loss, from logits and in float32, so that bfloat16 never underflows.
+
+`batch` reduction treats all masks of a batch as one set of pixels, as the published SAM-Med2D
+code does; `mask` reduction treats every mask on its own, as SAM does.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+REDUCTION = ("mask", "batch")
+
+Logits = Float[Array, "b k c h w"]
+Truth = Float[Array, "b k 1 h w"]
+
+
+def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Float[Array, "b k c"]:
+    """Focal loss (Lin et al., 2017, equation 5), averaged over the pixels of each mask.
+
+    Args:
+        logits: Mask logits, float32.
+        truth: True masks, 0 or 1.
+        alpha: Weight of the foreground; the background has 1 - alpha.
+        gamma: How much less a well-classified pixel counts.
+    """
+    log_foreground = jax.nn.log_sigmoid(logits)
+    log_background = jax.nn.log_sigmoid(-logits)
+    foreground = alpha * jnp.exp(gamma * log_background) * log_foreground
+    background = (1 - alpha) * jnp.exp(gamma * log_foreground) * log_background
+    return -jnp.mean(truth * foreground + (1 - truth) * background, axis=(-2, -1))
+
+
+def dice_loss(
+    probability: Logits, truth: Truth, reduction: str, smooth: float = 1.0
+) -> Float[Array, "#b #k c"]:
+    """One minus the soft Dice coefficient; one number a mask, or one for the whole batch."""
+    intersection, predicted, true = _areas(probability, truth, reduction)
+    return 1 - (2 * intersection + smooth) / (predicted + true + smooth)
+
+
+def soft_iou(probability: Logits, truth: Truth, reduction: str) -> Float[Array, "#b #k c"]:
+    """Soft intersection over union; one number a mask, or one for the whole batch."""
+    intersection, predicted, true = _areas(probability, truth, reduction)
+    return (intersection + 1e-7) / (predicted + true - intersection + 1e-7)
+
+
+def _areas(
+    probability: Logits, truth: Truth, reduction: str
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Soft areas of intersection, prediction and truth."""
+    if reduction not in REDUCTION:
+        raise ValueError(f"loss.reduction: expected one of {REDUCTION}, found {reduction!r}")
+    areas = [x.sum(axis=(-2, -1)) for x in (probability * truth, probability, truth)]
+    if reduction == "batch":
+        areas = [x.sum(axis=(0, 1), keepdims=True) for x in areas]
+    return areas[0], areas[1], areas[2]

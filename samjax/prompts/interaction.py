@@ -1,0 +1,180 @@
+"""The course of one simulated session: which prompts each iteration gives (paper, 3.2 B and C)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from samjax import types
+from samjax.prompts import boxes as box_prompts
+from samjax.prompts import keys as sample_keys
+from samjax.prompts import points as point_prompts
+
+POINTS = ("accumulated", "new")
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionConfig:
+    """What the simulated annotator does.
+
+    Attributes:
+        iterations: Predictions, and updates, per batch; paper and code: 9.
+        point_counts: How many points an iteration may give, one of them drawn for the whole
+            batch; paper and code: 1, 3, 5 or 9.
+        points: `accumulated` (ours: an iteration gives all points so far, as in testing) or
+            `new` (paper and published code: only the newest).
+        box_probability: Chance that a batch starts with boxes rather than points; 0.5.
+        box_jitter: `coordinate` (paper, ours), `shift` (published code) or `none`.
+        box_jitter_pixels: Largest jitter; 5 pixels.
+        mask_only: Whether one random middle iteration and the last give no points, only the mask
+            of the iteration before; paper, code and we: yes.
+
+    Raises:
+        ValueError: A field cannot work.
+    """
+
+    iterations: int = 9
+    point_counts: tuple[int, ...] = (1, 3, 5, 9)
+    points: str = "accumulated"
+    box_probability: float = 0.5
+    box_jitter: str = "coordinate"
+    box_jitter_pixels: float = 5.0
+    mask_only: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "point_counts", tuple(self.point_counts))
+        if self.iterations < 1:
+            raise ValueError(f"session.iterations: expected 1 or more, found {self.iterations}")
+        if not self.point_counts or min(self.point_counts) < 1:
+            found = self.point_counts
+            raise ValueError(f"session.point_counts: expected positive counts, found {found}")
+        if not 0 <= self.box_probability <= 1:
+            found = self.box_probability
+            raise ValueError(f"session.box_probability: expected 0 to 1, found {found}")
+        for name, allowed in (("points", POINTS), ("box_jitter", box_prompts.JITTER)):
+            if getattr(self, name) not in allowed:
+                found = getattr(self, name)
+                raise ValueError(f"session.{name}: expected one of {allowed}, found {found!r}")
+
+    @property
+    def room(self) -> int:
+        """Points that an object may come to have, the static size of the prompts."""
+        rounds = max(self.iterations - 1 - self.mask_only, 0)
+        if self.points == "new":
+            rounds = min(rounds, 1)
+        return max(1 + max(self.point_counts) * rounds, 1)
+
+
+@struct.dataclass
+class Plan:
+    """What is drawn once for a whole batch.
+
+    Attributes:
+        starts_with_box: Whether the first iteration gives boxes (else points).
+        point_counts: Points given by each iteration; entry 0 is not used.
+        mask_only: Whether an iteration gives only the mask.
+    """
+
+    starts_with_box: Bool[Array, ""]
+    point_counts: Int[Array, " n"]
+    mask_only: Bool[Array, " n"]
+
+
+def plan(key: PRNGKeyArray, config: SessionConfig) -> Plan:
+    """Draws the course of a session."""
+    box_key, count_key, middle_key = jax.random.split(key, 3)
+    n = config.iterations
+    counts = jax.random.choice(count_key, jnp.array(config.point_counts), (n,))
+    iteration = jnp.arange(n)
+    mask_only = jnp.zeros(n, bool)
+    if config.mask_only and n > 1:
+        mask_only = iteration == n - 1
+        if n > 3:  # Neither of the first two, nor the one before the last.
+            mask_only |= iteration == jax.random.randint(middle_key, (), 2, n - 1)
+    starts_with_box = jax.random.bernoulli(box_key, config.box_probability)
+    return Plan(starts_with_box, counts, mask_only)
+
+
+def first_prompts(
+    keys: PRNGKeyArray,
+    truth: Bool[Array, "b k s s"],
+    boxes: Float[Array, "b k 4"],
+    starts_with_box: Bool[Array, ""],
+    config: SessionConfig,
+    mask_size: int,
+) -> types.Prompts:
+    """The first iteration: a jittered box, or one foreground point.
+
+    Args:
+        keys: One key per object, (b, k).
+        truth: True masks at input resolution.
+        boxes: Their tight boxes, pixels.
+        starts_with_box: Which of the two.
+        config: The session.
+        mask_size: Side of the mask prompt.
+    """
+    b, k, size, _ = truth.shape
+    points, labels = point_prompts.first_point(sample_keys.fold_in(keys, 0), truth)
+    box_keys = sample_keys.fold_in(keys, 1)
+    boxes = box_prompts.jitter_boxes(
+        box_keys, boxes, config.box_jitter, config.box_jitter_pixels, size
+    )
+    empty = types.no_prompts(b, k, config.room, mask_size)
+    labels = jnp.where(starts_with_box, types.PADDING, labels)
+    return empty.replace(
+        points=empty.points.at[:, :, :1].set(points),
+        labels=empty.labels.at[:, :, :1].set(labels),
+        boxes=boxes,
+        has_box=jnp.broadcast_to(starts_with_box, (b, k)),
+    )
+
+
+def next_prompts(
+    keys: PRNGKeyArray,
+    before: types.Prompts,
+    predicted: Bool[Array, "b k s s"],
+    truth: Bool[Array, "b k s s"],
+    mask: Float[Array, "b k m m"],
+    iteration: Int[Array, ""],
+    count: Int[Array, ""],
+    config: SessionConfig,
+) -> types.Prompts:
+    """A later iteration: points where the last prediction was wrong, and its mask; no box.
+
+    Args:
+        keys: One key per object, (b, k).
+        before: All prompts so far.
+        predicted: Last prediction at input resolution.
+        truth: True masks at input resolution.
+        mask: Mask prompt made of the last prediction.
+        iteration: Number of this iteration, from 1.
+        count: How many points to give.
+        config: The session.
+    """
+    most = max(config.point_counts)
+    keys = sample_keys.fold_in(keys, iteration + 1)
+    points, labels = point_prompts.correction_points(keys, predicted, truth, most)
+    labels = jnp.where(jnp.arange(most) < count, labels, types.PADDING)
+    if config.points == "new":
+        before = before.replace(labels=jnp.full_like(before.labels, types.PADDING))
+        slot = jnp.zeros((), jnp.int32)
+    else:
+        slot = 1 + most * (iteration - 1)
+    # A last, mask-only iteration has no room left, and no use, for points of its own.
+    fits = slot + most <= config.room
+    points = jax.lax.dynamic_update_slice_in_dim(before.points, points, slot, axis=2)
+    labels = jax.lax.dynamic_update_slice_in_dim(before.labels, labels, slot, axis=2)
+    return before.replace(
+        points=jnp.where(fits, points, before.points),
+        labels=jnp.where(fits, labels, before.labels),
+        has_box=jnp.zeros_like(before.has_box),
+        mask=mask,
+        has_mask=jnp.ones_like(before.has_mask),
+    )
+
+
+def hide_points(prompts: types.Prompts, hidden: Bool[Array, ""]) -> types.Prompts:
+    """Takes all points away where `hidden`: the mask-only iterations."""
+    return prompts.replace(labels=jnp.where(hidden, types.PADDING, prompts.labels))

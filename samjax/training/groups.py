@@ -1,0 +1,61 @@
+"""Which parameters learn when: every parameter belongs to exactly one named group.
+
+Each group has an optimizer state of its own, so that a group that does not take part in an
+update keeps value, moments and count bit for bit. (Feeding zero gradients to one optimizer over
+everything would not do: momentum would go on moving the parameters.)
+"""
+
+import re
+from collections.abc import Iterable
+
+import jax
+from flax import traverse_util
+
+from samjax.types import Params
+
+# The first pattern that matches decides.
+_PATTERNS = {
+    "constant": r".*/positional_encoding_gaussian_matrix",
+    "adapter": r"image_encoder/blocks_\d+/adapter/.*",
+    "encoder": r"image_encoder/.*",
+    "boxes": r"prompt_encoder/point_embeddings_[23]",
+    "points": r"prompt_encoder/(point_embeddings_[01]|not_a_point_embed)",
+    "masks": r"prompt_encoder/mask_downscaling_\d/.*",
+    "no_mask": r"prompt_encoder/no_mask_embed",
+    "decoder": r"mask_decoder/.*",
+}
+PROMPT_GROUPS = ("points", "boxes", "no_mask", "masks")
+
+Group = dict[str, jax.Array]  # Flat: `a/b/c` -> parameter.
+Groups = dict[str, Group]
+
+
+def group_of(path: str) -> str:
+    """Returns the group of the parameter `a/b/c`.
+
+    Raises:
+        ValueError: No group has it.
+    """
+    for name, pattern in _PATTERNS.items():
+        if re.fullmatch(pattern, path):
+            return name
+    raise ValueError(f"parameter {path}: belongs to no group of {tuple(_PATTERNS)}")
+
+
+def split(params: Params) -> Groups:
+    """Sorts parameters into their groups; empty groups are left out."""
+    groups: Groups = {}
+    for path, value in traverse_util.flatten_dict(params, sep="/").items():
+        groups.setdefault(group_of(path), {})[path] = value
+    return groups
+
+
+def merge(groups: Groups) -> Params:
+    """Puts groups together again into nested parameters."""
+    flat = {path: value for group in groups.values() for path, value in group.items()}
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def pick(groups: Groups, names: Iterable[str]) -> Groups:
+    """Returns those of the named groups that the network has."""
+    return {name: groups[name] for name in names if name in groups}

@@ -1,0 +1,130 @@
+"""Adam or AdamW on groups of parameters, and the learning rate of every batch."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from samjax.training.groups import Groups
+
+SCHEDULES = ("steps", "cosine", "constant")
+
+OptimizerStates = dict[str, optax.OptState]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """How parameters move.
+
+    Attributes:
+        learning_rate: Peak learning rate; paper, code and we: 1e-4.
+        schedule: `steps` (paper: multiplied by `decay` after each of `decay_epochs`; published
+            code: off unless asked for, and then after epochs 5 and 10), `cosine` (to zero at the
+            end) or `constant`.
+        decay_epochs: Schedule `steps`: epochs after which the rate falls; paper: 7 and 10 of 12.
+        decay: Schedule `steps`: what the rate is multiplied by.
+        warmup_steps: Batches over which the rate rises linearly from zero.
+        weight_decay: Decoupled weight decay of matrices (AdamW); 0 is Adam, as paper and code.
+        b1: Adam's decay of the first moment.
+        b2: Adam's decay of the second moment.
+        epsilon: Adam's epsilon.
+        clip_norm: Largest global norm of an update's gradients; 0 switches clipping off, as in
+            the published code.
+
+    Raises:
+        ValueError: `schedule` is unknown or a number is out of range.
+    """
+
+    learning_rate: float = 1e-4
+    schedule: str = "steps"
+    decay_epochs: tuple[int, ...] = (7, 10)
+    decay: float = 0.5
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    epsilon: float = 1e-8
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay_epochs", tuple(self.decay_epochs))
+        if self.schedule not in SCHEDULES:
+            found = self.schedule
+            raise ValueError(f"optim.schedule: expected one of {SCHEDULES}, found {found!r}")
+        for name in ("learning_rate", "warmup_steps", "weight_decay", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"optim.{name}: expected 0 or more, found {getattr(self, name)}")
+
+
+def learning_rate(
+    config: OptimConfig, total_steps: int, steps_per_epoch: int
+) -> Callable[[jax.Array], jax.Array]:
+    """Returns the learning rate as a function of the batch's number, from 0.
+
+    All updates of one batch share it: it follows batches, not any optimizer's own count.
+    """
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(total_steps - warmup, 1))
+    elif config.schedule == "steps":
+        bounds = {epoch * steps_per_epoch - warmup: config.decay for epoch in config.decay_epochs}
+        after = optax.piecewise_constant_schedule(peak, bounds)
+    else:
+        after = optax.constant_schedule(peak)
+    if warmup == 0:
+        return after
+    rise = optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1))
+    return optax.join_schedules([rise, after], [warmup])
+
+
+def transformation(config: OptimConfig) -> optax.GradientTransformation:
+    """Adam's direction for one group; the learning rate is applied by `apply`."""
+    adam = optax.scale_by_adam(config.b1, config.b2, config.epsilon)
+    if config.weight_decay == 0:
+        return adam
+    matrices = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
+    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay, matrices))
+
+
+def init(config: OptimConfig, groups: Groups) -> OptimizerStates:
+    """One fresh optimizer state for each group."""
+    return {name: transformation(config).init(group) for name, group in groups.items()}
+
+
+def apply(
+    config: OptimConfig,
+    groups: Groups,
+    states: OptimizerStates,
+    gradients: Groups,
+    rate: jax.Array,
+    active: dict[str, jax.Array],
+) -> tuple[Groups, OptimizerStates]:
+    """One update of the given groups.
+
+    Args:
+        config: Optimizer.
+        groups: Parameters of the groups to update.
+        states: Their optimizer states.
+        gradients: Their gradients.
+        rate: Learning rate.
+        active: Groups that may sit this update out, and whether they take part (traced
+            booleans). One that does not keeps value, moments and count bit for bit.
+    """
+    if config.clip_norm > 0:
+        norm = optax.global_norm(gradients)
+        scale = jnp.minimum(1.0, config.clip_norm / jnp.maximum(norm, 1e-16))
+        gradients = jax.tree.map(lambda g: g * scale, gradients)
+    new_groups, new_states = {}, {}
+    for name, group in groups.items():
+        updates, state = transformation(config).update(gradients[name], states[name], group)
+        moved = jax.tree.map(lambda p, u: p - rate * u, group, updates)
+        if name in active:
+            moved, state = _where(active[name], (moved, state), (group, states[name]))
+        new_groups[name], new_states[name] = moved, state
+    return new_groups, new_states
+
+
+def _where(condition: jax.Array, yes, no):
+    return jax.tree.map(lambda y, n: jnp.where(condition, y, n), yes, no)

@@ -1,0 +1,325 @@
+"""One training batch: encode once, then one update per interaction (paper, section 3.2 C).
+
+The first update may move adapters (or the whole encoder), prompt encoder and decoder; the later
+ones reuse the detached image embedding and move the decoder, and the prompt encoder if wished.
+Everything, the simulated annotator included, is one compiled function.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
+
+from samjax import losses, masks, models, prompts, types
+from samjax.training import groups, optim
+from samjax.types import Params
+
+ENCODER = ("adapters", "frozen", "full")
+PROMPT_ENCODER = ("all", "first", "frozen")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainableConfig:
+    """Which parts learn.
+
+    Attributes:
+        encoder: `adapters` (SAM-Med2D: the encoder's own weights never change), `frozen` (FT-SAM)
+            or `full` (the encoder's own weights learn too).
+        prompt_encoder: The updates that train it: `all` (ours: points and mask prompts only occur
+            together in later updates), `first` (paper, published code) or `frozen` (FT-SAM).
+        multimask: Predict three masks and choose one; paper, code and we: yes.
+        unroll: Later iterations that the compiler unrolls; 1 keeps a compact loop.
+
+    Raises:
+        ValueError: A switch has an unknown value.
+    """
+
+    encoder: str = "adapters"
+    prompt_encoder: str = "all"
+    multimask: bool = True
+    unroll: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("encoder", ENCODER), ("prompt_encoder", PROMPT_ENCODER)):
+            if getattr(self, name) not in allowed:
+                found = getattr(self, name)
+                raise ValueError(f"train.{name}: expected one of {allowed}, found {found!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that is fixed while a step is compiled.
+
+    Attributes:
+        model: Architecture.
+        mask_prompt: What a mask prompt is, `logits` or `sigmoid`.
+        session: The simulated annotator.
+        loss: How predictions are scored.
+        trainable: Which parts learn.
+        optim: How they move.
+        total_steps: Batches in the whole run.
+        steps_per_epoch: Batches in an epoch.
+    """
+
+    model: models.SamConfig
+    mask_prompt: str
+    session: prompts.SessionConfig
+    loss: losses.LossConfig
+    trainable: TrainableConfig
+    optim: optim.OptimConfig
+    total_steps: int
+    steps_per_epoch: int
+
+    @property
+    def first_groups(self) -> tuple[str, ...]:
+        """Groups of parameters that the first update moves."""
+        encoder = {"adapters": ("adapter",), "frozen": (), "full": ("adapter", "encoder")}
+        prompt_groups = () if self.trainable.prompt_encoder == "frozen" else groups.PROMPT_GROUPS
+        return (*encoder[self.trainable.encoder], *prompt_groups, "decoder")
+
+    @property
+    def later_groups(self) -> tuple[str, ...]:
+        """Groups of parameters that the later updates move."""
+        learns = self.trainable.prompt_encoder == "all"
+        return ("points", "masks", "decoder") if learns else ("decoder",)
+
+
+@struct.dataclass
+class TrainState:
+    """All that changes while training.
+
+    Attributes:
+        step: Batches done.
+        params: Nested parameters.
+        optimizer: One optimizer state for each group that learns.
+        key: Root of all randomness; batch `n` uses `fold_in(key, n)`.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    optimizer: optim.OptimizerStates
+    key: PRNGKeyArray
+
+
+@struct.dataclass
+class Batch:
+    """Images with `k` masks each, see `samjax.data.pipeline.training_iterator`.
+
+    Attributes:
+        image: Normalised images.
+        masks: True masks, 0 or 1.
+        boxes: Their tight boxes, pixels.
+        seed: A random seed of each image's own.
+    """
+
+    image: Float[Array, "b s s 3"]
+    masks: UInt8[Array, "b k s s"]
+    boxes: Float[Array, "b k 4"]
+    seed: UInt32[Array, " b"]
+
+
+@struct.dataclass
+class Metrics:
+    """What a batch tells, one entry per iteration.
+
+    Attributes:
+        loss: Total loss.
+        focal: Focal loss.
+        dice_loss: Dice loss.
+        iou_error: Squared error of the predicted IoU.
+        dice: Mean Dice of the thresholded masks.
+    """
+
+    loss: Float[Array, " n"]
+    focal: Float[Array, " n"]
+    dice_loss: Float[Array, " n"]
+    iou_error: Float[Array, " n"]
+    dice: Float[Array, " n"]
+
+
+def init_state(recipe: Recipe, params: Params, key: PRNGKeyArray) -> TrainState:
+    """Makes the state at step 0; run it on sharded parameters to get sharded moments."""
+    learning = groups.pick(groups.split(params), recipe.first_groups)
+    return TrainState(
+        jnp.zeros((), jnp.int32), params, optim.init(recipe.optim, learning), jax.random.clone(key)
+    )
+
+
+def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """Runs all iterations and updates of one batch.
+
+    Args:
+        recipe: What is fixed; jit with it static.
+        state: State before; donate it.
+        batch: Images, masks, boxes, seeds.
+
+    Returns:
+        State after, and what the batch told.
+    """
+    key = jax.random.fold_in(state.key, state.step)
+    plan_key, object_key = jax.random.split(key)
+    plan = prompts.plan(plan_key, recipe.session)
+    keys = prompts.object_keys(object_key, batch.seed, batch.masks.shape[1])
+    truth = batch.masks != 0
+    rate = optim.learning_rate(recipe.optim, recipe.total_steps, recipe.steps_per_epoch)(state.step)
+    given = prompts.first_prompts(
+        keys, truth, batch.boxes, plan.starts_with_box, recipe.session, recipe.model.mask_size
+    )
+    everything = Learned(groups.split(state.params), state.optimizer)
+    everything, embedding, first = first_update(
+        recipe, everything, batch.image, truth, given, rate, plan.starts_with_box
+    )
+
+    def later(carry, iteration):
+        learned, given, outcome = carry
+        given = prompts.next_prompts(
+            keys,
+            given,
+            outcome.predicted,
+            truth,
+            masks.mask_prompt(outcome.low_res, recipe.mask_prompt),
+            iteration,
+            plan.point_counts[iteration],
+            recipe.session,
+        )
+        mask_only = plan.mask_only[iteration]
+        shown = prompts.hide_points(given, mask_only)
+        learned, result = later_update(
+            recipe, everything.params, learned, embedding, truth, shown, rate, mask_only
+        )
+        return (learned, given, result.outcome), result.metrics
+
+    iterations = jnp.arange(1, recipe.session.iterations)
+    start = (everything.pick(recipe.later_groups), given, first.outcome)
+    (learned, _, _), rest = jax.lax.scan(later, start, iterations, unroll=recipe.trainable.unroll)
+    everything = everything.updated(learned)
+    state = state.replace(
+        step=state.step + 1,
+        params=groups.merge(everything.params),
+        optimizer=everything.optimizer,
+    )
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.metrics, rest)
+
+
+@struct.dataclass
+class Learned:
+    """Groups of parameters, and the optimizer states of those that learn."""
+
+    params: groups.Groups
+    optimizer: optim.OptimizerStates
+
+    def pick(self, names: Iterable[str]) -> "Learned":
+        """Only the named groups, of which all learn."""
+        params = groups.pick(self.params, names)
+        return Learned(params, {name: self.optimizer[name] for name in params})
+
+    def updated(self, part: "Learned") -> "Learned":
+        """With some groups replaced."""
+        return Learned({**self.params, **part.params}, {**self.optimizer, **part.optimizer})
+
+
+@struct.dataclass
+class Result:
+    """What one iteration gives: its predictions, and its row of `Metrics`."""
+
+    outcome: losses.Outcome
+    metrics: Metrics
+
+
+def first_update(
+    recipe: Recipe,
+    everything: Learned,
+    images: Float[Array, "b s s 3"],
+    truth: Bool[Array, "b k s s"],
+    given: types.Prompts,
+    rate: jax.Array,
+    starts_with_box: Bool[Array, ""],
+) -> tuple[Learned, Float[Array, "b g g c"], Result]:
+    """The first iteration: encodes the images and updates all that learns.
+
+    Returns:
+        All groups after the update, the detached image embedding from before it, and the result.
+    """
+
+    def forward(params: Params):
+        embedding = models.encode_image(recipe.model, params, images)
+        return _predict(recipe, params, embedding, truth, given), embedding
+
+    active = {
+        "points": ~starts_with_box,
+        "boxes": starts_with_box,
+        "masks": jnp.zeros((), bool),
+    }
+    learning = everything.pick(recipe.first_groups)
+    learning, result, embedding = _update(
+        recipe, everything.params, learning, forward, rate, active
+    )
+    return everything.updated(learning), jax.lax.stop_gradient(embedding), result
+
+
+def later_update(
+    recipe: Recipe,
+    fixed: groups.Groups,
+    learning: Learned,
+    embedding: Float[Array, "b g g c"],
+    truth: Bool[Array, "b k s s"],
+    given: types.Prompts,
+    rate: jax.Array,
+    mask_only: Bool[Array, ""],
+) -> tuple[Learned, Result]:
+    """A later iteration: updates the decoder, and the prompt encoder if it learns in all.
+
+    Args:
+        recipe: What is fixed.
+        fixed: All groups; those that also learn are overridden by `learning`.
+        learning: The groups of `recipe.later_groups`.
+        embedding: Image embedding.
+        truth: True masks at input resolution.
+        given: Prompts of this iteration.
+        rate: Learning rate.
+        mask_only: Whether the prompts are masks alone.
+    """
+
+    def forward(params: Params):
+        return _predict(recipe, params, embedding, truth, given), None
+
+    learning, result, _ = _update(recipe, fixed, learning, forward, rate, {"points": ~mask_only})
+    return learning, result
+
+
+def _update(
+    recipe: Recipe,
+    fixed: groups.Groups,
+    learning: Learned,
+    forward: Callable,
+    rate: jax.Array,
+    active: dict[str, jax.Array],
+) -> tuple[Learned, Result, jax.Array | None]:
+    """Differentiates `forward` by the learning groups alone, and updates them."""
+
+    def loss_of(params: groups.Groups):
+        (loss, outcome), extra = forward(groups.merge({**fixed, **params}))
+        return loss, (outcome, extra)
+
+    (loss, (outcome, extra)), gradients = jax.value_and_grad(loss_of, has_aux=True)(learning.params)
+    moved, states = optim.apply(
+        recipe.optim, learning.params, learning.optimizer, gradients, rate, active
+    )
+    metrics = Metrics(loss, outcome.focal, outcome.dice, outcome.iou_error, outcome.mean_dice)
+    return Learned(moved, states), Result(outcome, metrics), extra
+
+
+def _predict(
+    recipe: Recipe,
+    params: Params,
+    embedding: jax.Array,
+    truth: jax.Array,
+    given: types.Prompts,
+) -> tuple[jax.Array, losses.Outcome]:
+    low_res, iou = models.predict_masks(
+        recipe.model, params, embedding, given, recipe.trainable.multimask
+    )
+    return losses.segmentation_loss(low_res, iou, truth, recipe.loss)
