@@ -1,0 +1,98 @@
+"""`samjax convert` and `python -m convert`: checkpoints in and out."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from samjax import models, pretrained
+from samjax.conversion import convert, loading
+from samjax.data import inputs
+
+_INPUT_FIELDS = ("resize", "interpolation", "channel_order", "mask_prompt")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `python -m convert`; returns the exit code."""
+    parser = argparse.ArgumentParser("convert", description=__doc__)
+    _add_commands(parser)
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds `convert` to the commands of `samjax`; the parsed arguments have a `run`."""
+    description = "Brings PyTorch and Hugging Face checkpoints in and out."
+    _add_commands(subparsers.add_parser("convert", help=description, description=description))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does what the arguments say; errors go to stderr in one piece, with exit code 2."""
+    try:
+        arguments.convert(arguments)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    bring = commands.add_parser("from-torch", help="checkpoint to samjax model directory")
+    bring.set_defaults(convert=_from_torch)
+    bring.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
+    bring.add_argument("target", type=Path, help="model directory to write")
+    bring.add_argument("--image-size", type=int, metavar="N", help="resize to this input size")
+    bring.add_argument(
+        "--adapters", action="store_true", help="initialise adapters if the checkpoint has none"
+    )
+    bring.add_argument("--adapter-init", choices=("zero", "reference"), default="zero")
+    bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
+    bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
+    bring.add_argument(
+        "--allow-surprises",
+        action="store_true",
+        help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
+    )
+    choices = (inputs.RESIZE, tuple(inputs.INTERPOLATION), inputs.CHANNEL_ORDER, inputs.MASK_PROMPT)
+    for field, values in zip(_INPUT_FIELDS, choices, strict=True):
+        option = "--" + field.replace("_", "-")
+        bring.add_argument(option, choices=values, help="if other than the checkpoint's kind has")
+    give = commands.add_parser("to-torch", help="samjax model directory to .pth")
+    give.set_defaults(convert=_to_torch)
+    give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
+    give.add_argument("target", type=Path, help=".pth file to write")
+    for command in (bring, give):
+        command.add_argument("--overwrite", action="store_true", help="replace an existing target")
+
+
+def _from_torch(arguments: argparse.Namespace) -> None:
+    target = arguments.target
+    if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
+        advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
+        raise FileExistsError(f"{target} exists{advice}")
+    names = [field.name for field in dataclasses.fields(convert.Options)]
+    given = vars(arguments)
+    options = {name: given[name] for name in names if name in given}
+    options["add_adapters"] = arguments.adapters
+    overrides = {name: given[name] for name in _INPUT_FIELDS if given[name] is not None}
+    model, report = convert.from_torch(
+        arguments.source, convert.Options(**options), input_overrides=overrides
+    )
+    pretrained.save(target, model)
+    print(report.table())
+    expected = ", ".join(f"{name} {getattr(model.input, name)}" for name in _INPUT_FIELDS)
+    count = models.count_parameters(model.params)
+    print(f"input: {model.model.image_size} pixels, {expected}")
+    print(f"{target}: {count:,} parameters written")
+
+
+def _to_torch(arguments: argparse.Namespace) -> None:
+    target = arguments.target
+    if target.is_dir() or (target.exists() and not arguments.overwrite):
+        raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    model = loading.load_any(arguments.source)
+    convert.to_torch(target, model)
+    print(f"{target}: {models.count_parameters(model.params):,} parameters written")

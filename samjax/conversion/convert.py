@@ -1,0 +1,168 @@
+"""From a PyTorch checkpoint to a samjax model and back, with an account of every key."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from samjax import models
+from samjax.conversion import architecture, naming, resizing, sources, torch_writer
+from samjax.conversion.report import Entry, Report, SurpriseError
+from samjax.data.inputs import InputConfig
+from samjax.models.config import SamConfig
+from samjax.pretrained import Pretrained
+from samjax.types import Params
+
+# What the published weights saw in training.
+SAM_INPUT = InputConfig("longest_side", "linear", "rgb", "logits")
+SAM_MED2D_INPUT = InputConfig("pad_or_stretch", "nearest", "bgr", "sigmoid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to adapt a checkpoint.
+
+    Attributes:
+        image_size: Side of the network's input, pixels; None keeps the checkpoint's own.
+        add_adapters: Give every block a freshly initialised adapter if the checkpoint has none.
+        adapter_init: `zero` (nothing changes until they are trained) or `reference`.
+        decoder_heads: Attention heads of the decoder, which the tensors do not tell; None takes
+            what the checkpoint says, or SAM's 8.
+        allow_surprises: Go on where keys are unexpected (left out), missing or of a wrong shape
+            (initialised).
+        seed: Seed of what is initialised.
+    """
+
+    image_size: int | None = None
+    add_adapters: bool = False
+    adapter_init: str = "zero"
+    decoder_heads: int | None = None
+    allow_surprises: bool = False
+    seed: int = 0
+
+
+def from_torch(
+    path: str | Path,
+    options: Options = Options(),
+    input_overrides: Mapping[str, Any] | None = None,
+) -> tuple[Pretrained, Report]:
+    """Reads a SAM, SAM-Med2D, MedSAM or Hugging Face `SamModel` checkpoint.
+
+    What the network expects of its images follows from the checkpoint: SAM-Med2D's layout or
+    adapters mean SAM-Med2D's preprocessing and sigmoid mask prompts, all else SAM's.
+
+    Args:
+        path: A `.pth`, `.pt` or `.safetensors` file, or a directory with `model.safetensors`.
+        options: How to adapt it.
+        input_overrides: Fields of `InputConfig` to set otherwise.
+
+    Returns:
+        The model and the report of every key.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint at `path`.
+        SurpriseError: Keys are unexpected, missing or of a wrong shape; it lists them all.
+        ValueError: The file cannot be read, or is no SAM.
+    """
+    source = sources.read(path)
+    heads = options.decoder_heads or source.decoder_heads or SamConfig.decoder_heads
+    try:
+        config = architecture.infer(source.tensors, heads)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    sam_med2d = source.sam_med2d_layout or config.adapters
+    expected = SAM_MED2D_INPUT if sam_med2d else SAM_INPUT
+    expected = dataclasses.replace(expected, **(input_overrides or {}))
+    config, params, report = _assemble(str(path), source, config, options)
+    return Pretrained(config, expected, params), report
+
+
+def adapt(pretrained: Pretrained, options: Options, name: str) -> tuple[Pretrained, Report]:
+    """Resizes a samjax model or gives it adapters, just as `from_torch` does.
+
+    Args:
+        pretrained: The model.
+        options: How to adapt it.
+        name: What the report calls it.
+    """
+    tensors = naming.state_dict(pretrained.params)
+    source = sources.Source(tensors, {key: key for key in tensors}, {})
+    config, params, report = _assemble(name, source, pretrained.model, options)
+    return dataclasses.replace(pretrained, model=config, params=params), report
+
+
+def to_torch(path: str | Path, pretrained: Pretrained) -> None:
+    """Writes a `.pth` file that the published PyTorch code loads.
+
+    The tensors are exactly the parameters. A model that takes sigmoid mask prompts is written in
+    SAM-Med2D's layout `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict.
+    """
+    sam_med2d = pretrained.model.adapters or pretrained.input.mask_prompt == "sigmoid"
+    torch_writer.write(path, naming.state_dict(pretrained.params), sam_med2d)
+
+
+def _assemble(
+    name: str, source: sources.Source, config: SamConfig, options: Options
+) -> tuple[SamConfig, Params, Report]:
+    """Fills the architecture's parameters from the tensors, or raises with the full account."""
+    added = options.add_adapters and not config.adapters
+    if added:
+        config = dataclasses.replace(config, adapters=True, adapter_init=options.adapter_init)
+    shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
+    paths = {naming.torch_name(path): path for path, _ in models.named_leaves(shapes)}
+    entries = {
+        naming.torch_name(path): _entry(source, path, leaf.shape, added)
+        for path, leaf in models.named_leaves(shapes)
+    }
+    report = _report(name, source, entries)
+    if report.surprises and not options.allow_surprises:
+        raise SurpriseError(report)
+
+    usable = {key: source.tensors[key] for key in paths if entries[key].status == "loaded"}
+    size = options.image_size or config.image_size
+    resized, config = resizing.resize(usable, config, size)
+    for key, tensor in resized.items():
+        entries[key] = entries[key].become("resized", f"to {tensor.shape}")
+    usable |= resized
+    leaves = {
+        paths[key]: np.ascontiguousarray(naming.from_torch(paths[key], tensor), np.float32)
+        for key, tensor in usable.items()
+    }
+    if len(leaves) < len(paths):
+        fresh = jax.jit(models.init, static_argnums=0)(config, jax.random.key(options.seed))
+        drawn = {path: np.asarray(leaf) for path, leaf in models.named_leaves(fresh)}
+        leaves = drawn | leaves
+    for key in paths.keys() - usable.keys():
+        was = entries[key].status
+        note = f"seed {options.seed}" if was == "initialised" else f"{was}, seed {options.seed}"
+        entries[key] = entries[key].become("initialised", note)
+    return config, naming.nest(leaves), _report(name, source, entries)
+
+
+def _entry(source: sources.Source, path: str, shape: tuple[int, ...], added: bool) -> Entry:
+    """What the checkpoint has for the parameter at `path`."""
+    name = naming.torch_name(path)
+    expected = naming.torch_shape(path, shape)
+    if name not in source.tensors:
+        status = "initialised" if added and "/adapter/" in path else "missing"
+        return Entry(name, status, expected)
+    key, found = source.keys[name], source.tensors[name]
+    if found.shape != expected:
+        return Entry(key, "wrong shape", found.shape, f"expected {expected}")
+    note = "" if found.dtype == np.float32 else f"from {found.dtype}"
+    return Entry(key, "loaded", found.shape, note)
+
+
+def _report(name: str, source: sources.Source, entries: Mapping[str, Entry]) -> Report:
+    """All keys in the checkpoint's order, then what it lacks and what is of no use in it."""
+    found = [
+        entries.get(key) or Entry(source.keys[key], "unexpected", tensor.shape)
+        for key, tensor in source.tensors.items()
+    ]
+    absent = [entry for key, entry in entries.items() if key not in source.tensors]
+    ignored = [Entry(key, "ignored", note=why) for key, why in source.ignored.items()]
+    return Report(name, (*found, *absent, *ignored))

@@ -1,0 +1,40 @@
+"""One way to load a model, whatever it is stored as."""
+
+import logging
+from pathlib import Path
+
+from samjax import pretrained
+from samjax.conversion import convert
+from samjax.pretrained import Pretrained
+
+_log = logging.getLogger(__name__)
+
+
+def load_any(
+    path: str | Path, image_size: int | None = None, adapters: bool | None = None
+) -> Pretrained:
+    """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
+
+    Args:
+        path: A samjax model directory, a `.pth`, `.pt` or `.safetensors` file, or a Hugging Face
+            directory with `model.safetensors`.
+        image_size: Side of the network's input to resize to, pixels; None keeps the model's own.
+        adapters: True gives a model without adapters fresh ones that add nothing until they are
+            trained. None and False take the model as it is: adapters are dropped when the model
+            is run, not when it is loaded.
+
+    Raises:
+        FileNotFoundError: There is no model at `path`.
+        ValueError: It cannot be read, or does not convert without surprises.
+    """
+    options = convert.Options(image_size=image_size, add_adapters=adapters is True)
+    if not pretrained.is_model_dir(path):
+        model, report = convert.from_torch(path, options)
+        _log.info(report.summary())
+        return model
+    model = pretrained.load(path)
+    resized = image_size not in (None, model.model.image_size)
+    if resized or (adapters and not model.model.adapters):
+        model, report = convert.adapt(model, options, str(path))
+        _log.info(report.summary())
+    return model

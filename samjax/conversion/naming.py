@@ -1,0 +1,69 @@
+"""Names and axes: PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`.
+
+A number joins the part before it, the adapter gets a lower-case name, and what PyTorch calls
+`weight` is a `scale` in a norm, a `kernel` in a linear or convolutional layer, and nothing at all
+in an embedding. Kernels change their axes: (out, in) to (in, out), (out, in, h, w) and, in a
+transposed convolution, (in, out, h, w) to (h, w, in, out). Both ways are exact.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from samjax import models
+from samjax.types import Params
+
+_EMBEDDING = re.compile(
+    r"(point_embeddings_\d+|not_a_point_embed|no_mask_embed|iou_token|mask_tokens)$"
+)
+_TRANSPOSED = re.compile(r"(output_upscaling_\d+|adapter/spatial_2)/kernel$")
+
+
+def torch_name(path: str) -> str:
+    """PyTorch's name of the tensor at our `path`."""
+    leaf = f"{path}/weight" if _EMBEDDING.search(path) else path
+    name = re.sub(r"/(kernel|scale)$", "/weight", leaf).replace("/adapter/", "/Adapter/")
+    return re.sub(r"_(\d+)(?=/|$)", r".\1", name).replace("/", ".")
+
+
+def from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
+    """Brings PyTorch's tensor into the axes of our `path`."""
+    return tensor.transpose(_axes(path, tensor.ndim))
+
+
+def to_torch(path: str, leaf: np.ndarray) -> np.ndarray:
+    """Brings our leaf at `path` into PyTorch's axes."""
+    return leaf.transpose(np.argsort(_axes(path, leaf.ndim)))
+
+
+def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of PyTorch's tensor where our leaf at `path` has `shape`."""
+    return tuple(shape[axis] for axis in np.argsort(_axes(path, len(shape))))
+
+
+def state_dict(params: Params) -> dict[str, np.ndarray]:
+    """All parameters by PyTorch's names, with PyTorch's axes."""
+    leaves = models.named_leaves(params)
+    return {torch_name(path): to_torch(path, np.asarray(leaf)) for path, leaf in leaves}
+
+
+def nest(leaves: Mapping[str, np.ndarray]) -> Params:
+    """Builds the nested dict of {`a/b/c`: leaf}."""
+    tree: Params = {}
+    for path, leaf in leaves.items():
+        *parents, last = path.split("/")
+        node = tree
+        for part in parents:
+            node = node.setdefault(part, {})
+        node[last] = leaf
+    return tree
+
+
+def _axes(path: str, ndim: int) -> tuple[int, ...]:
+    """The PyTorch axes that ours are made of, in our order."""
+    if not path.endswith("/kernel"):
+        return tuple(range(ndim))
+    if ndim == 2:
+        return (1, 0)
+    return (2, 3, 0, 1) if _TRANSPOSED.search(path) else (2, 3, 1, 0)

@@ -1,0 +1,92 @@
+"""What became of every key of a checkpoint."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+STATUSES = (
+    "loaded",
+    "resized",
+    "initialised",
+    "ignored",
+    "unexpected",
+    "missing",
+    "wrong shape",
+)
+SURPRISES = ("unexpected", "missing", "wrong shape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One key.
+
+    Attributes:
+        key: Its name in the checkpoint, or SAM's name where the checkpoint lacks it.
+        status: One of `STATUSES`.
+        shape: Shape in the checkpoint, or the one needed where it is missing; in PyTorch's axes.
+        note: What else there is to know.
+    """
+
+    key: str
+    status: str
+    shape: tuple[int, ...] | None = None
+    note: str = ""
+
+    def become(self, status: str, note: str) -> "Entry":
+        """The same key with another status, and one more thing to know."""
+        notes = ", ".join(filter(None, [self.note, note]))
+        return dataclasses.replace(self, status=status, note=notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All keys of one conversion.
+
+    Attributes:
+        source: The checkpoint.
+        entries: One for every key, in the checkpoint's order within each status.
+    """
+
+    source: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def surprises(self) -> tuple[Entry, ...]:
+        """Entries that a faithful conversion has none of."""
+        return tuple(entry for entry in self.entries if entry.status in SURPRISES)
+
+    def summary(self) -> str:
+        """Counts by status, in one line."""
+        counts = Counter(entry.status for entry in self.entries)
+        return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+
+    def table(self) -> str:
+        """One line for every key, ordered by status, and the summary."""
+        ordered = sorted(self.entries, key=lambda entry: STATUSES.index(entry.status))
+        return "\n".join([*_lines(ordered), f"{self.source}: {self.summary()}"])
+
+
+class SurpriseError(ValueError):
+    """The checkpoint and the architecture do not fit each other key by key.
+
+    Attributes:
+        report: What was found of every key.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        listed = "\n".join(_lines(report.surprises))
+        super().__init__(
+            f"{report.source}: {report.summary()}; nothing converted, because of\n{listed}"
+        )
+
+
+def _lines(entries: Sequence[Entry]) -> list[str]:
+    shapes = ["" if entry.shape is None else str(entry.shape) for entry in entries]
+    status_width = max((len(entry.status) for entry in entries), default=0)
+    shape_width = max((len(shape) for shape in shapes), default=0)
+    return [
+        f"{entry.status:<{status_width}}  {shape:<{shape_width}}  {entry.key}"
+        + (f"  ({entry.note})" if entry.note else "")
+        for entry, shape in zip(entries, shapes, strict=True)
+    ]

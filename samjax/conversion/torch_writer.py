@@ -1,0 +1,69 @@
+"""PyTorch's zip checkpoints, written without PyTorch."""
+
+import math
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool) -> None:
+    """Writes float32 arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
+
+    Args:
+        path: File to write; it appears once it is whole.
+        tensors: Arrays by their PyTorch names.
+        under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
+            state dict itself.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with zipfile.ZipFile(partial, "w") as archive:
+        archive.writestr("archive/data.pkl", _pickle(tensors, under_model))
+        archive.writestr("archive/byteorder", "little")
+        for number, array in enumerate(tensors.values()):
+            archive.writestr(f"archive/data/{number}", np.asarray(array, "<f4").tobytes())
+        archive.writestr("archive/version", "3\n")
+    partial.replace(path)
+
+
+def _pickle(tensors: Mapping[str, np.ndarray], under_model: bool) -> bytes:
+    """The pickle's opcodes, since Python's pickler would want to import torch."""
+    items = [
+        _literal(name) + _tensor(number, array.shape)
+        for number, (name, array) in enumerate(tensors.items())
+    ]
+    state = _dict(items)
+    if under_model:
+        state = _dict([_literal("model") + state, _literal("optimizer") + _literal(None)])
+    return pickle.PROTO + b"\x02" + state + pickle.STOP
+
+
+def _tensor(number: int, shape: tuple[int, ...]) -> bytes:
+    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    storage_type = _named("torch", "FloatStorage")
+    place = [_literal(str(number)), _literal("cpu"), _literal(math.prod(shape))]
+    storage = _tuple([_literal("storage"), storage_type, *place]) + pickle.BINPERSID
+    no_hooks = _named("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    layout = [_literal(0), _literal(shape), _literal(strides), _literal(False)]
+    arguments = _tuple([storage, *layout, no_hooks])
+    return _named("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+
+
+def _named(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _tuple(items: list[bytes]) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.TUPLE
+
+
+def _dict(items: list[bytes]) -> bytes:
+    return pickle.EMPTY_DICT + pickle.MARK + b"".join(items) + pickle.SETITEMS
+
+
+def _literal(value: object) -> bytes:
+    header, end = 2, -1
+    return pickle.dumps(value, protocol=2)[header:end]
