@@ -1,0 +1,64 @@
+import cv2
+import numpy as np
+import pytest
+
+from samjax.data.files import DataError, LayoutError, read_image, read_mask
+
+
+def write(path, pixels):
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_keep_their_pixels_and_lose_their_alpha(tmp_path, channels):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (6, 7, channels), dtype=np.uint8).squeeze()
+    image, order = read_image(write(tmp_path / "image.png", pixels))
+    np.testing.assert_array_equal(image, pixels[..., :3] if channels > 1 else pixels)
+    assert order == "bgr"
+
+
+def test_masks_of_every_kind_become_zero_and_one(tmp_path, blob):
+    expected = blob // 255
+    soft = blob.copy()
+    soft[4, 10:30] = 100  # An antialiased edge, less than half.
+    soft[5, 10:30] = 200
+    alpha = np.dstack([blob, blob, blob, np.full_like(blob, 255)])
+    kinds = {"0_255": blob, "0_1": expected, "soft": soft, "equal": alpha[..., :3], "alpha": alpha}
+    for name, pixels in kinds.items():
+        mask = read_mask(write(tmp_path / f"{name}.png", pixels))
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, expected, err_msg=name)
+    empty = read_mask(write(tmp_path / "empty.png", np.zeros_like(blob)))
+    assert empty.shape == blob.shape
+    assert not empty.any()
+
+
+def test_files_that_are_no_images_are_named(tmp_path):
+    text, empty, cut = tmp_path / "text.png", tmp_path / "empty.png", tmp_path / "cut.png"
+    text.write_text("no image")
+    empty.write_bytes(b"")
+    noise = np.random.default_rng(0).integers(0, 255, (50, 50, 3), dtype=np.uint8)
+    cut.write_bytes(write(tmp_path / "whole.png", noise).read_bytes()[:3000])
+    for read in (read_image, read_mask):
+        for path in (text, empty, cut):
+            with pytest.raises(DataError, match=rf"{path.name}: expected an image"):
+                read(path)
+        with pytest.raises(DataError, match=r"gone\.png: no such file"):
+            read(tmp_path / "gone.png")
+        with pytest.raises(DataError, match="cannot be read"):
+            read(tmp_path)
+
+
+def test_images_and_masks_of_another_layout_are_refused(tmp_path, blob):
+    deep = write(tmp_path / "deep.png", blob.astype(np.uint16) * 100)
+    for read in (read_image, read_mask):
+        with pytest.raises(LayoutError, match=r"deep\.png: expected 8 bits .* found uint16"):
+            read(deep)
+    colours = write(tmp_path / "colours.png", np.dstack([blob, blob * 0, blob]))
+    with pytest.raises(LayoutError, match=r"colours\.png: expected a mask of one channel"):
+        read_mask(colours)
+    labels = write(tmp_path / "labels.png", blob // 255 * 3)
+    with pytest.raises(LayoutError, match=r"labels\.png: .* found values up to 3"):
+        read_mask(labels)
