@@ -1,0 +1,149 @@
+"""What a person asks for: the prompts of one object, checked, and many objects packed for jit."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from samjax import types
+from samjax.data import inputs
+
+MIN_POINTS = 8  # Room that is always there: an ordinary round of clicks never recompiles.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ObjectPrompt:
+    """Everything that says which object is meant: points, a box, a mask, in any combination.
+
+    Array-likes are accepted and kept as float32 (labels int32).
+
+    Attributes:
+        points: Clicks (x, y), shape (n, 2), pixels of the original image.
+        labels: 1 for a click on the object, 0 for one beside it, shape (n,).
+        box: Corners (x0, y0, x1, y1), shape (4,), pixels of the original image.
+        mask: Low-resolution logits of an earlier prediction of this object, shape (m, m).
+
+    Raises:
+        ValueError: Nothing is given, or something has the wrong shape or values.
+    """
+
+    points: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    box: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.points is None) != (self.labels is None):
+            missing = "labels" if self.labels is None else "points"
+            raise ValueError(f"points and labels belong together, found no {missing}")
+        if self.points is None and self.box is None and self.mask is None:
+            raise ValueError("expected a point, a box or a mask, found none of them")
+        if self.points is not None:
+            points = _numbers(self.points, "points", "(n, 2)")
+            labels = _numbers(self.labels, "labels", f"({len(points)},)")
+            if not np.isin(labels, (types.BACKGROUND, types.FOREGROUND)).all():
+                found = np.unique(labels).tolist()
+                raise ValueError(f"labels: expected 1 (object) and 0 (background), found {found}")
+            object.__setattr__(self, "points", points)
+            object.__setattr__(self, "labels", labels.astype(np.int32))
+        if self.box is not None:
+            box = _numbers(self.box, "box", "(4,)")
+            if not (box[0] < box[2] and box[1] < box[3]):
+                raise ValueError(
+                    f"box: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, found {box.tolist()}"
+                )
+            object.__setattr__(self, "box", box)
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _numbers(self.mask, "mask", "(m, m)"))
+
+    def check_fits(self, height: int, width: int, mask_size: int) -> None:
+        """Checks the prompts against an image and a network.
+
+        Points must lie in the image. A box need only overlap it, since loosely drawn boxes often
+        reach over the edge.
+
+        Args:
+            height: Height of the original image.
+            width: Width of the original image.
+            mask_size: Side of the network's low-resolution logits.
+
+        Raises:
+            ValueError: They do not fit; the message names what was expected and found.
+        """
+        size = f"an image of width {width} and height {height}"
+        if self.points is not None:
+            inside = ((self.points >= 0) & (self.points <= (width, height))).all(axis=1)
+            if not inside.all():
+                x, y = self.points[~inside][0]
+                raise ValueError(f"points: (x, y) = ({x:g}, {y:g}) is outside of {size}")
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+                raise ValueError(f"box: {self.box.tolist()} is outside of {size}")
+        if self.mask is not None and self.mask.shape != (mask_size, mask_size):
+            raise ValueError(
+                f"mask: expected low-resolution logits of shape ({mask_size}, {mask_size}), "
+                f"found {self.mask.shape}"
+            )
+
+
+def pack(
+    objects: Sequence[ObjectPrompt], placements: Sequence[inputs.Placement], mask_size: int
+) -> types.Prompts:
+    """Lays objects out as `Prompts` of one object per row, padded to powers of two.
+
+    Args:
+        objects: Prompts in original pixels.
+        placements: Where each one's image lies in the network's input.
+        mask_size: Side of the mask prompt.
+
+    Returns:
+        Prompts in input pixels, shapes (n, 1, ...); the mask prompts are still logits.
+    """
+    rows, columns = bucket(len(objects)), bucket(max(map(_count, objects), default=0))
+    columns = max(columns, MIN_POINTS)
+    points = np.zeros((rows, 1, columns, 2), np.float32)
+    labels = np.full((rows, 1, columns), types.PADDING, np.int32)
+    boxes = np.zeros((rows, 1, 4), np.float32)
+    masks = np.zeros((rows, 1, mask_size, mask_size), np.float32)
+    has_box, has_mask = np.zeros((rows, 1), bool), np.zeros((rows, 1), bool)
+    for row, (prompt, placement) in enumerate(zip(objects, placements, strict=True)):
+        if prompt.points is not None and prompt.labels is not None:
+            points[row, 0, : _count(prompt)] = placement.to_input(prompt.points)
+            labels[row, 0, : _count(prompt)] = prompt.labels
+        if prompt.box is not None:
+            boxes[row, 0] = placement.to_input(prompt.box.reshape(2, 2)).reshape(4)
+            has_box[row] = True
+        if prompt.mask is not None:
+            masks[row, 0] = prompt.mask
+            has_mask[row] = True
+    arrays = (points, labels, boxes, has_box, masks, has_mask)
+    return types.Prompts(*map(jnp.asarray, arrays))
+
+
+def bucket(count: int) -> int:
+    """The next power of two, so that few different shapes are ever compiled."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def _count(prompt: ObjectPrompt) -> int:
+    return 0 if prompt.points is None else len(prompt.points)
+
+
+def _numbers(value: object, name: str, shape: str) -> np.ndarray:
+    """Float32 array of the shape written as text, in which letters stand for any positive size."""
+    try:
+        array = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected numbers of shape {shape}, found {value!r}") from None
+    sizes = [size.strip() for size in shape.strip("()").split(",") if size.strip()]
+    fits = len(sizes) == array.ndim and all(
+        found > 0 if size.isalpha() else found == int(size)
+        for size, found in zip(sizes, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name}: expected shape {shape}, found {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
+    return array

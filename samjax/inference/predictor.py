@@ -1,0 +1,220 @@
+"""Interactive prediction with the contract of SAM's own `SamPredictor`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.typing import DTypeLike
+
+from samjax import conversion, masks
+from samjax.inference import batch
+from samjax.inference.objects import ObjectPrompt
+from samjax.pretrained import Pretrained
+
+Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+# Arguments of `predict`: field of `ObjectPrompt`, shape and rank for one object.
+_ARGUMENTS = {
+    "point_coords": ("points", "(N, 2)", 2),
+    "point_labels": ("labels", "(N,)", 1),
+    "box": ("box", "(4,)", 1),
+    "mask_input": ("mask", "(1, m, m)", 3),
+}
+
+
+class Predictor:
+    """Encodes an image once, then answers prompts about it.
+
+    Coordinates are (x, y) in pixels of the original image. Whatever the prompts, after the first
+    few calls nothing is compiled any more.
+
+    Attributes:
+        pretrained: The network, with its parameters on the device.
+        adapters: Whether the adapters take part, if the network has any.
+        mask_threshold: A pixel is foreground where its logit is above this.
+    """
+
+    mask_threshold = masks.THRESHOLD
+
+    def __init__(self, pretrained: Pretrained, adapters: bool = True):
+        params = jax.device_put(pretrained.params)
+        self.pretrained = dataclasses.replace(pretrained, params=params)
+        self.adapters = adapters
+        self._embedded: batch.EmbeddedImages | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        image_size: int | None = None,
+        adapters: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> "Predictor":
+        """Loads a network.
+
+        Args:
+            path: A samjax model directory, a PyTorch `.pth` file or Hugging Face `.safetensors`.
+            image_size: Side of the network's input; by default the checkpoint's own.
+            adapters: False drops the adapters (SAM-Med2D* in the paper).
+            dtype: `float32` or `bfloat16` compute; by default the checkpoint's own.
+
+        Raises:
+            FileNotFoundError: There is no such file or directory.
+            ValueError: It is no checkpoint, or cannot work at this size or in this type.
+        """
+        pretrained = conversion.load_any(path, image_size=image_size)
+        if dtype is not None:
+            model = dataclasses.replace(pretrained.model, dtype=np.dtype(dtype).name)
+            pretrained = dataclasses.replace(pretrained, model=model)
+        return cls(pretrained, adapters)
+
+    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+        """Encodes the image that the next calls of `predict` are about.
+
+        Args:
+            image: uint8, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any size.
+            image_format: Channel order of a colour image, `RGB` or `BGR`.
+
+        Raises:
+            ValueError: The image is not of this type or shape.
+        """
+        self.set_image_batch([image], image_format)
+
+    def set_image_batch(self, images: Sequence[np.ndarray], image_format: str = "RGB") -> None:
+        """As `set_image`, for `predict_batch`."""
+        self.reset_image()
+        self._embedded = batch.embed_images(
+            self.pretrained, images, adapters=self.adapters, image_format=image_format
+        )
+
+    def predict(
+        self,
+        point_coords: np.ndarray | None = None,
+        point_labels: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        mask_input: np.ndarray | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> Prediction:
+        """Segments one object, or K at once; every kind of prompt may be combined with any other.
+
+        Args:
+            point_coords: Clicks (x, y), shape (N, 2), or (K, N, 2) for K objects.
+            point_labels: 1 for a click on the object, 0 beside it, shape (N,) or (K, N).
+            box: (x0, y0, x1, y1), shape (4,) or (K, 4).
+            mask_input: Low-resolution logits of an earlier call, shape (1, m, m) or (K, 1, m, m).
+            multimask_output: Three masks of an object, or one. Three suit ambiguous prompts such
+                as a single click: take the one with the highest score.
+            return_logits: Logits instead of boolean masks.
+
+        Returns:
+            Masks (C, H, W) at the image's size, their predicted IoU (C,), and their
+            low-resolution logits (C, m, m); with a leading K if the prompts have one. C is 3
+            or 1.
+
+        Raises:
+            RuntimeError: No image is set, or several are.
+            ValueError: A prompt has the wrong shape or values.
+        """
+        if len(self._images().placements) != 1:
+            raise RuntimeError("several images are set: call predict_batch, or set_image first")
+        objects, several = _objects(
+            {
+                "point_coords": point_coords,
+                "point_labels": point_labels,
+                "box": box,
+                "mask_input": mask_input,
+            }
+        )
+        (result,) = self.predict_batch([objects], multimask_output, return_logits)
+        if several:
+            return result.masks, result.scores, result.low_res
+        return result.masks[0], result.scores[0], result.low_res[0]
+
+    def predict_batch(
+        self,
+        prompts: Sequence[Sequence[ObjectPrompt]],
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> list[batch.Segmentation]:
+        """Segments objects in the images of `set_image_batch`; one list of prompts per image.
+
+        Raises:
+            RuntimeError: No image is set.
+            ValueError: A prompt has the wrong shape or values.
+        """
+        return batch.segment_embedded(
+            self.pretrained,
+            self._images(),
+            prompts,
+            multimask=multimask_output,
+            return_logits=return_logits,
+        )
+
+    def reset_image(self) -> None:
+        """Forgets the image."""
+        self._embedded = None
+
+    @property
+    def is_image_set(self) -> bool:
+        """Whether there is an image to predict on."""
+        return self._embedded is not None
+
+    @property
+    def features(self) -> jax.Array:
+        """The image's embedding as samjax keeps it, (1, g, g, c)."""
+        embedded = self._images()
+        return embedded.features[: len(embedded.placements)]
+
+    def get_image_embedding(self) -> np.ndarray:
+        """The image's embedding as SAM gives it, (1, c, g, g) float32."""
+        return np.asarray(self.features, np.float32).transpose(0, 3, 1, 2)
+
+    @property
+    def original_size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        placement = self._images().placements[0]
+        return placement.height, placement.width
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the image within the network's input, padding not counted."""
+        placement = self._images().placements[0]
+        return placement.inner_height, placement.inner_width
+
+    def _images(self) -> batch.EmbeddedImages:
+        if self._embedded is None:
+            raise RuntimeError("no image is set: call set_image first")
+        return self._embedded
+
+
+def _objects(arrays: dict[str, np.ndarray | None]) -> tuple[list[ObjectPrompt], bool]:
+    """Splits the arguments of a call into objects; the flag says whether they have an axis K."""
+    given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    counts = {}
+    for name, array in given.items():
+        _, shape, rank = _ARGUMENTS[name]
+        if array.ndim not in (rank, rank + 1):
+            several = shape.replace("(", "(K, ")
+            raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
+        counts[name] = len(array) if array.ndim > rank else None
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in given.items())
+        raise ValueError(f"expected all prompts for one object, or all for K, found {found}")
+    count = next(iter(counts.values()), None)
+    rows = {name: array if count is not None else array[None] for name, array in given.items()}
+    if "mask_input" in rows:
+        if rows["mask_input"].shape[1] != 1:
+            raise ValueError(
+                "mask_input: expected one mask for each object, (1, m, m) or (K, 1, m, m), found "
+                f"{given['mask_input'].shape}; choose one of low_res, as in low_res[best][None]"
+            )
+        rows["mask_input"] = rows["mask_input"][:, 0]
+    columns = {_ARGUMENTS[name][0]: array for name, array in rows.items()}
+    objects = [
+        ObjectPrompt(**{field: array[row] for field, array in columns.items()})
+        for row in range(1 if count is None else count)
+    ]
+    return objects, count is not None
