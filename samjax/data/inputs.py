@@ -155,9 +155,10 @@ def prepare_image(
     """
     image = to_three_channels(image, source_order, config.channel_order)
     placement = place(image.shape[0], image.shape[1], size, config.resize)
+    # Normalisation is affine: after resizing it gives the same values, on far fewer pixels.
+    image = _resize(np.ascontiguousarray(image, np.float32), placement, config.interpolation)
     mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
-    image = (np.ascontiguousarray(image, np.float32) - mean) / std
-    return _fit(image, size, placement, config.interpolation), placement
+    return _pad((image - mean) / std, size, placement), placement
 
 
 def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarray:
@@ -166,14 +167,18 @@ def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarra
     if mask.shape != (placement.height, placement.width):
         expected = (placement.height, placement.width)
         raise ValueError(f"mask: expected the image's shape {expected}, found {mask.shape}")
-    return _fit(mask, size, placement, "nearest")
+    return _pad(_resize(mask, placement, "nearest"), size, placement)
 
 
-def _fit(array: np.ndarray, size: int, at: Placement, interpolation: str) -> np.ndarray:
-    if (at.inner_height, at.inner_width) != array.shape[:2]:
-        target = (at.inner_width, at.inner_height)
-        array = cv2.resize(array, target, interpolation=INTERPOLATION[interpolation])
-    if (at.inner_height, at.inner_width) == (size, size):
+def _resize(array: np.ndarray, at: Placement, interpolation: str) -> np.ndarray:
+    if (at.inner_height, at.inner_width) == array.shape[:2]:
+        return array
+    target = (at.inner_width, at.inner_height)
+    return cv2.resize(array, target, interpolation=INTERPOLATION[interpolation])
+
+
+def _pad(array: np.ndarray, size: int, at: Placement) -> np.ndarray:
+    if array.shape[:2] == (size, size):
         return array
     canvas = np.zeros((size, size, *array.shape[2:]), array.dtype)
     canvas[at.top : at.top + at.inner_height, at.left : at.left + at.inner_width] = array
