@@ -40,7 +40,6 @@ class EvaluationImage:
 
 def training_iterator(
     samples: Sequence[Sample],
-    root: str | os.PathLike[str],
     config: DataConfig,
     inputs: InputConfig,
     size: int,
@@ -54,8 +53,7 @@ def training_iterator(
     resumes exactly, at any number of threads.
 
     Args:
-        samples: The images to train on.
-        root: The folder that their paths are relative to.
+        samples: The images to train on, of the folder `config.root`.
         config: How batches are made.
         inputs: What the checkpoint expects of its images.
         size: Side of the network's input.
@@ -80,10 +78,10 @@ def training_iterator(
         )
     if len(samples) < config.batch_size:
         raise DataError(
-            f"{root}: expected at least data.batch_size = {config.batch_size} images, "
+            f"{config.root}: expected at least data.batch_size = {config.batch_size} images, "
             f"found {len(samples)}"
         )
-    dataset = _shuffled(samples, config).random_map(_Load(samples, root, config, inputs, size))
+    dataset = _shuffled(samples, config).random_map(_Load(samples, config, inputs, size))
     dataset = dataset[process_index::process_count]
     dataset = dataset.batch(config.batch_size // process_count, drop_remainder=True)
     options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
@@ -125,7 +123,6 @@ class _Load(grain.transforms.RandomMap):
     """Reads a sample and makes it a training example."""
 
     samples: Sequence[Sample] = dataclasses.field(repr=False)
-    root: str | os.PathLike[str]
     config: DataConfig
     inputs: InputConfig
     size: int
@@ -139,19 +136,19 @@ class _Load(grain.transforms.RandomMap):
                     raise
                 _log.warning("skipped: %s", error)
                 element = self.samples[int(rng.integers(len(self.samples)))]
-        raise DataError(f"{self.root}: {MAX_REPLACED} unusable images in a row, see the log")
+        raise DataError(f"{self.config.root}: {MAX_REPLACED} unusable images in a row, see the log")
 
     def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
         count = self.config.masks_per_image
         drawn = draw_masks(len(sample.masks), count, self.config.mask_sampling, rng)
         used, position = np.unique(drawn, return_inverse=True)  # Each file is read once.
         paths = [sample.masks[i] for i in used]
-        image, placement, originals = _read(sample, paths, self.root, self.inputs, self.size)
+        image, placement, originals = _read(sample, paths, self.config.root, self.inputs, self.size)
         masks = np.stack([prepare_mask(mask, self.size, placement) for mask in originals])
         for path, mask in zip(paths, masks, strict=True):
             if not mask.any():
                 raise DataError(
-                    f"{Path(self.root) / path}: expected foreground at {self.size} x {self.size} "
+                    f"{Path(self.config.root) / path}: expected foreground at {self.size} x {self.size} "
                     "pixels, found an empty mask"
                 )
         image, masks = augment(image, masks, placement, self.config.augment, rng)

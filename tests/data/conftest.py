@@ -4,8 +4,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from samjax.data.phantoms import PhantomConfig, write_phantoms
+
+settings.register_profile("no_deadline", deadline=None)  # A busy machine is no failure.
+settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

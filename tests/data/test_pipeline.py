@@ -28,7 +28,7 @@ def samples(phantom_root):
 
 
 def batches(samples, config, count, skip=0, **processes):
-    iterator = training_iterator(samples, config.root, config, INPUTS, SIZE, **processes)
+    iterator = training_iterator(samples, config, INPUTS, SIZE, **processes)
     found = [next(iterator) for _ in range(skip + count)][skip:]
     iterator.close()
     return found
@@ -59,14 +59,14 @@ def test_a_batch_has_the_shapes_and_values_promised(samples, config):
 
 
 def test_a_saved_state_resumes_bit_for_bit_at_any_number_of_threads(samples, config):
-    iterator = training_iterator(samples, config.root, config, INPUTS, SIZE)
+    iterator = training_iterator(samples, config, INPUTS, SIZE)
     for _ in range(3):
         next(iterator)
     state = iterator.get_state()
     expected = [next(iterator) for _ in range(4)]
     iterator.close()
     config = dataclasses.replace(config, threads=1, prefetch=1)
-    resumed = training_iterator(samples, config.root, config, INPUTS, SIZE)
+    resumed = training_iterator(samples, config, INPUTS, SIZE)
     resumed.set_state(state)
     assert_equal(expected, [next(resumed) for _ in range(4)])
     resumed.close()
@@ -181,7 +181,7 @@ def test_a_vanished_mask_and_one_of_another_shape_are_named(write_folder, blob, 
         config = dataclasses.replace(config, root=str(root), batch_size=1, on_bad="error")
         samples = load_index(root, "train")
         with pytest.raises(DataError, match=message):
-            next(training_iterator(samples, root, config, INPUTS, 16))
+            next(training_iterator(samples, config, INPUTS, 16))
 
 
 def test_what_cannot_make_a_batch_is_refused(samples, config):
