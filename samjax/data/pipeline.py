@@ -102,7 +102,7 @@ def load_for_evaluation(
     Raises:
         DataError: One of the files cannot be used; a mask that is empty in the square is allowed.
     """
-    image, placement, originals = _read(sample, sample.masks, root, inputs, size)
+    image, placement, originals = _read(sample, _masks_of(sample, root), root, inputs, size)
     masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
     return EvaluationImage(image, placement, masks, np.stack(originals))
 
@@ -139,19 +139,20 @@ class _Load(grain.transforms.RandomMap):
         raise DataError(f"{self.config.root}: {MAX_REPLACED} unusable images in a row, see the log")
 
     def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        count = self.config.masks_per_image
-        drawn = draw_masks(len(sample.masks), count, self.config.mask_sampling, rng)
+        config, size = self.config, self.size
+        available = len(_masks_of(sample, config.root))
+        drawn = draw_masks(available, config.masks_per_image, config.mask_sampling, rng)
         used, position = np.unique(drawn, return_inverse=True)  # Each file is read once.
         paths = [sample.masks[i] for i in used]
-        image, placement, originals = _read(sample, paths, self.config.root, self.inputs, self.size)
-        masks = np.stack([prepare_mask(mask, self.size, placement) for mask in originals])
+        image, placement, originals = _read(sample, paths, config.root, self.inputs, size)
+        masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
         for path, mask in zip(paths, masks, strict=True):
             if not mask.any():
                 raise DataError(
-                    f"{Path(self.config.root) / path}: expected foreground at {self.size} x {self.size} "
-                    "pixels, found an empty mask"
+                    f"{Path(config.root) / path}: expected foreground at {size} x {size} pixels, "
+                    "found an empty mask"
                 )
-        image, masks = augment(image, masks, placement, self.config.augment, rng)
+        image, masks = augment(image, masks, placement, config.augment, rng)
         boxes = np.stack([tight_box(mask) for mask in masks])
         return {
             "image": image,
@@ -177,6 +178,12 @@ def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generat
         return rng.integers(available, size=count)
     first = rng.permutation(available)[:count]
     return np.concatenate([first, rng.integers(available, size=count - len(first))])
+
+
+def _masks_of(sample: Sample, root: str | os.PathLike[str]) -> tuple[str, ...]:
+    if not sample.masks:
+        raise DataError(f"{Path(root) / sample.image}: expected a mask, found none")
+    return sample.masks
 
 
 def _read(

@@ -184,6 +184,15 @@ def test_a_vanished_mask_and_one_of_another_shape_are_named(write_folder, blob, 
             next(training_iterator(samples, config, INPUTS, 16))
 
 
+def test_an_image_without_masks_is_named(samples, config):
+    bare = dataclasses.replace(samples[0], masks=())
+    with pytest.raises(DataError, match=f"{bare.image}: expected a mask, found none"):
+        load_for_evaluation(bare, config.root, INPUTS, SIZE)
+    config = dataclasses.replace(config, on_bad="error")
+    with pytest.raises(DataError, match=f"{bare.image}: expected a mask, found none"):
+        batches([bare] * 4, config, 1)
+
+
 def test_what_cannot_make_a_batch_is_refused(samples, config):
     with pytest.raises(ValueError, match="multiple of the 3 processes, found 4"):
         batches(samples, config, 1, process_count=3)
