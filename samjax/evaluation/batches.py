@@ -1,0 +1,181 @@
+"""Masks with their prompts, loaded ahead and packed into batches of one static shape."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from samjax.data.files import DataError
+from samjax.data.index import Sample
+from samjax.data.inputs import InputConfig
+from samjax.data.pipeline import EvaluationImage, load_for_evaluation
+from samjax.evaluation import prompt_file, protocols
+from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
+
+NOWHERE = (1, 1, 0, 0, 1, 1)  # The placement of a mask that only fills up a batch.
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptedImage:
+    """An image and its masks, with the prompts of those that can be tested.
+
+    Attributes:
+        sample: Paths.
+        loaded: Image and masks.
+        prompts: Prompts by position of the mask.
+        skipped: Why the other masks have none, by path.
+    """
+
+    sample: Sample
+    loaded: EvaluationImage
+    prompts: dict[int, MaskPrompt]
+    skipped: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What the device needs to test up to `n` masks in up to `b` images.
+
+    Attributes:
+        masks: The masks that are there, as (image, position); fewer than `n` in a short batch.
+        image_count: How many images are there.
+        images: Normalised images, (b, s, s, 3) float32.
+        image_index: Which image each mask belongs to, (n,) int32.
+        boxes: (n, 4) float32, pixels of the input.
+        points: First points, (n, 2) float32, pixels of the input.
+        seeds: Seeds of the later points, (n,) uint32.
+        truth: Masks in the input square, (n, s, s) uint8.
+        placement: Where the images lie in it, (n, 6) int32.
+        original_truth: Masks at original size on a canvas, (n, canvas, canvas) uint8.
+    """
+
+    masks: list[tuple[PromptedImage, int]]
+    image_count: int
+    images: np.ndarray
+    image_index: np.ndarray
+    boxes: np.ndarray
+    points: np.ndarray
+    seeds: np.ndarray
+    truth: np.ndarray
+    placement: np.ndarray
+    original_truth: np.ndarray
+
+
+def load_ahead(
+    samples: Iterable[Sample], load: Callable[[Sample], PromptedImage], threads: int
+) -> Iterator[PromptedImage]:
+    """Loads images in threads, a few ahead of what is asked for, in the order given."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: collections.deque = collections.deque()
+        try:
+            for sample in samples:
+                waiting.append(pool.submit(load, sample))
+                if len(waiting) > 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def load(
+    sample: Sample,
+    root: str | os.PathLike[str],
+    inputs: InputConfig,
+    size: int,
+    prompts: PromptSet | int,
+) -> PromptedImage:
+    """Loads an image with its masks, and draws or looks up their prompts.
+
+    Args:
+        sample: The image.
+        root: The folder that its paths are relative to.
+        inputs: What the checkpoint expects of its images.
+        size: Side of the network's input.
+        prompts: Prompts to replay, or the seed to draw them from.
+
+    Raises:
+        DataError: A file cannot be used, or the prompts to replay have none for a mask.
+    """
+    loaded = load_for_evaluation(sample, root, inputs, size)
+    found: dict[int, MaskPrompt] = {}
+    skipped: dict[str, str] = {}
+    for i, path in enumerate(sample.masks):
+        if not isinstance(prompts, int):
+            if path in prompts.skipped:
+                skipped[path] = prompts.skipped[path]
+            elif path in prompts.prompts:
+                found[i] = prompts.prompts[path]
+            else:
+                raise DataError(f"{path}: the prompts to replay have none for this mask")
+        elif loaded.masks[i].any():
+            args = (loaded.masks[i], loaded.placement, prompts, path, sample.image)
+            found[i] = prompt_file.draw(*args)
+        elif loaded.original_masks[i].any():
+            skipped[path] = f"nothing left of it at {size} x {size}"
+        else:
+            skipped[path] = "empty"
+    return PromptedImage(sample, loaded, found, skipped)
+
+
+def pack(images: Iterable[PromptedImage], image_count: int, mask_count: int) -> Iterator[Batch]:
+    """Fills batches in order; an image with many masks goes on in the next batch.
+
+    Args:
+        images: What to test.
+        image_count: Images of a batch, at most.
+        mask_count: Masks of a batch, at most.
+    """
+    held: list[tuple[PromptedImage, int]] = []
+    distinct = 0
+    for image in images:
+        for position in image.prompts:
+            new = not held or held[-1][0] is not image
+            if len(held) == mask_count or (new and distinct == image_count):
+                yield _batch(held, image_count, mask_count)
+                held, distinct, new = [], 0, True
+            held.append((image, position))
+            distinct += new
+    if held:
+        yield _batch(held, image_count, mask_count)
+
+
+def _batch(held: list[tuple[PromptedImage, int]], image_count: int, mask_count: int) -> Batch:
+    images = list({id(image): image for image, _ in held}.values())
+    index = {id(image): i for i, image in enumerate(images)}
+    loaded = [image.loaded for image, _ in held]
+    prompts = [image.prompts[i].in_input(image.loaded.placement) for image, i in held]
+    originals = [image.loaded.original_masks[i] for image, i in held]
+    canvas = protocols.canvas_size(
+        max(mask.shape[0] for mask in originals), max(mask.shape[1] for mask in originals)
+    )
+    original_truth = np.zeros((mask_count, canvas, canvas), np.uint8)
+    for row, mask in zip(original_truth, originals, strict=False):
+        row[: mask.shape[0], : mask.shape[1]] = mask
+    return Batch(
+        masks=held,
+        image_count=len(images),
+        images=_filled([image.loaded.image for image in images], image_count),
+        image_index=_filled([np.int32(index[id(image)]) for image, _ in held], mask_count),
+        boxes=_filled([box for box, _ in prompts], mask_count),
+        points=_filled([point for _, point in prompts], mask_count),
+        seeds=_filled([np.uint32(im.prompts[i].click_seed) for im, i in held], mask_count),
+        truth=_filled([image.loaded.masks[i] for image, i in held], mask_count),
+        placement=_filled([one.placement.as_array() for one in loaded], mask_count, NOWHERE),
+        original_truth=original_truth,
+    )
+
+
+def _filled(
+    rows: Sequence[np.ndarray | np.generic], count: int, filler: tuple[int, ...] | int = 0
+) -> np.ndarray:
+    """Stacks rows and fills up to `count` of them."""
+    stacked = np.stack(rows)
+    result = np.empty((count, *stacked.shape[1:]), stacked.dtype)
+    result[: len(stacked)] = stacked
+    result[len(stacked) :] = filler
+    return result

@@ -1,0 +1,197 @@
+"""Tests a model on a data set: every mask by every protocol, at original resolution.
+
+`eval.py`, validation during training and the demo all call `evaluate`.
+"""
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from samjax.data import index
+from samjax.data.files import DataError
+from samjax.data.index import Sample
+from samjax.data.metadata import Metadata
+from samjax.evaluation import batches, metrics, protocols
+from samjax.evaluation.batches import Batch, PromptedImage
+from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
+from samjax.evaluation.results import FILLED_BOX, EvalConfig, Evaluation, MaskResult, Score
+from samjax.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What the network answered to a batch, on the device.
+
+    Attributes:
+        logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
+            followed by all candidates.
+        points: Points given, (n, rounds, 2), pixels of the input.
+        labels: Their labels, (n, rounds).
+        seconds: Time of `encode`, `bbox` and `points`.
+    """
+
+    logits: jax.Array
+    points: jax.Array
+    labels: jax.Array
+    seconds: dict[str, float]
+
+
+def evaluate(
+    pretrained: Pretrained,
+    root: str | os.PathLike[str],
+    samples: Sequence[Sample],
+    config: EvalConfig,
+    prompts: PromptSet | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Tests a model.
+
+    Compiled functions are kept: calling this again with other parameters of the same shapes, as
+    validation does, compiles nothing.
+
+    Args:
+        pretrained: The model; its parameters may be on devices, sharded or not.
+        root: The data folder.
+        samples: The images to test on.
+        config: How to test.
+        prompts: Prompts to replay; drawn from `config.seed` otherwise.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
+            to replay lack a mask, or no mask is left to test.
+    """
+    samples = _limited(samples, config.limit)
+    metadata = index.load_metadata(root, samples)
+    used: dict[str, MaskPrompt] = {}
+    skipped: dict[str, str] = {}
+    results: list[MaskResult] = []
+    timings: list[tuple[int, dict[str, float]]] = []
+
+    def images(bar: tqdm) -> Iterator[PromptedImage]:
+        for image in load(pretrained, root, samples, config, prompts):
+            used.update({image.sample.masks[i]: prompt for i, prompt in image.prompts.items()})
+            skipped.update(image.skipped)
+            bar.update()
+            yield image
+
+    quiet = None if progress else True  # None: only on a terminal.
+    with tqdm(total=len(samples), desc="evaluating", unit="image", disable=quiet) as bar:
+        for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
+            answers = answer(pretrained, batch, config)
+            timings.append((batch.image_count, answers.seconds))
+            results.extend(_score(pretrained, batch, answers, config, metadata))
+    if not results:
+        raise DataError(f"{root}: none of the masks in {len(samples)} images can be tested")
+    if len(timings) == 1:  # The first batch may have compiled, and is not counted.
+        timings.append((batch.image_count, answer(pretrained, batch, config).seconds))
+    seed = prompts.seed if prompts else config.seed
+    prompt_set = PromptSet(seed, used, skipped)
+    return Evaluation(config, pretrained.model.image_size, results, prompt_set, _fps(timings[1:]))
+
+
+def load(
+    pretrained: Pretrained,
+    root: str | os.PathLike[str],
+    samples: Iterable[Sample],
+    config: EvalConfig,
+    prompts: PromptSet | None,
+) -> Iterator[PromptedImage]:
+    """Loads images for a model in threads, with the prompts to replay or fresh ones."""
+    load_one = functools.partial(
+        batches.load,
+        root=root,
+        inputs=pretrained.input,
+        size=pretrained.model.image_size,
+        prompts=config.seed if prompts is None else prompts,
+    )
+    return batches.load_ahead(samples, load_one, config.threads)
+
+
+def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
+    """Runs the network on a batch, by all protocols."""
+    model, params = pretrained.model, pretrained.params
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, function: Callable[..., Any], *args: Any) -> Any:
+        start = time.perf_counter()
+        result = jax.block_until_ready(function(*args))
+        seconds[name] = time.perf_counter() - start
+        return result
+
+    images = timed("encode", protocols.encode, model, params, batch.images, config.adapters)
+    common = (model, params, images, batch.image_index)
+    by_protocol: dict[str, jax.Array] = {}
+    if protocols.BOX in config.protocols:
+        boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, config.oracle)
+        by_protocol[protocols.BOX] = boxes
+    points = jnp.zeros((len(batch.points), 0, 2))
+    labels = jnp.zeros((len(batch.points), 0), jnp.int32)
+    if config.rounds:
+        given = (batch.points, batch.seeds, batch.truth)
+        static = (pretrained.input.mask_prompt, config.rounds, config.oracle)
+        rounds, points, labels = timed("points", protocols.answer_points, *common, *given, *static)
+        for name in config.protocols:
+            if name != protocols.BOX:
+                by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
+    logits = jnp.stack([by_protocol[name] for name in config.protocols], axis=1)
+    return Answers(logits, points, labels, seconds)
+
+
+def _score(
+    pretrained: Pretrained,
+    batch: Batch,
+    answers: Answers,
+    config: EvalConfig,
+    metadata: dict[str, Metadata],
+) -> Iterator[MaskResult]:
+    """Scores of the masks of a batch."""
+    n, names, candidates, m, _ = answers.logits.shape
+    flat = answers.logits.reshape(n, names * candidates, m, m)
+    size = pretrained.model.image_size
+    counts = protocols.count_pixels(flat, batch.placement, batch.original_truth, size)
+    counts = np.asarray(counts).reshape(n, names, candidates, 2)
+    for (image, i), row in zip(batch.masks, counts, strict=False):
+        truth = image.loaded.original_masks[i]
+        height, width = truth.shape
+        area = int(truth.sum())
+        dice = metrics.dice(row[..., 0], row[..., 1], area)
+        iou = metrics.iou(row[..., 0], row[..., 1], area)
+        scores = {
+            name: Score(float(d[0]), float(j[0]), float(d.max()) if config.oracle else None)
+            for name, d, j in zip(config.protocols, dice, iou, strict=True)
+        }
+        scores[FILLED_BOX] = _score_box(image.prompts[i].box, truth)
+        path = image.sample.masks[i]
+        yield MaskResult(image.sample.image, path, metadata[path], height, width, area, scores)
+
+
+def _score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
+    """Scores the box itself taken as the mask: the pixels whose centres lie in it."""
+    height, width = truth.shape
+    x0, y0, x1, y1 = np.ceil(np.array(box) - 0.5).astype(int).clip(0, [width, height] * 2)
+    intersection = int(truth[y0:y1, x0:x1].sum())
+    counts = (intersection, int((x1 - x0) * (y1 - y0)), int(truth.sum()))
+    return Score(metrics.dice(*counts), metrics.iou(*counts))
+
+
+def _limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
+    """At most `limit` samples, spread evenly, so that every part of the data set has its share."""
+    if limit is None or limit >= len(samples):
+        return samples
+    return [samples[i * len(samples) // limit] for i in range(limit)]
+
+
+def _fps(timings: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    images = sum(count for count, _ in timings)
+    total = {name: sum(seconds[name] for _, seconds in timings) for name in timings[0][1]}
+    encode = total.pop("encode")
+    return {name: images / (encode + seconds) for name, seconds in total.items()}

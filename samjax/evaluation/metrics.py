@@ -1,0 +1,75 @@
+"""Dice and IoU from pixel counts, and how sure one can be of their mean."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RESAMPLES = 1000
+_CHUNK = 100  # Resamples drawn at a time, so that memory stays bounded.
+
+Counts = Any  # Integers: Python's, NumPy's or JAX's.
+Fractions = Any  # Floats of the same kind.
+
+
+class Mean(NamedTuple):
+    """A mean with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def dice(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
+    """Dice coefficient of masks, from numbers of pixels; works on NumPy and in jitted functions.
+
+    Where both masks are empty it is 1. The published code has an epsilon of 1e-7 in numerator and
+    denominator, which means the same and changes nothing else by more than 1e-7.
+
+    Args:
+        intersection: Pixels in both masks.
+        predicted: Pixels in the predicted mask.
+        truth: Pixels in the true mask.
+    """
+    total = predicted + truth
+    both_empty = total == 0
+    return (2 * intersection + both_empty) / (total + both_empty)
+
+
+def iou(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
+    """Intersection over union of masks; arguments and empty masks as in `dice`."""
+    union = predicted + truth - intersection
+    both_empty = union == 0
+    return (intersection + both_empty) / (union + both_empty)
+
+
+def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> list[Mean]:
+    """Means of columns with 95 % percentile intervals, from resampling whole subjects.
+
+    Masks of one patient resemble each other: resampling single masks would promise more certainty
+    than there is.
+
+    Args:
+        values: One row per mask, one column per quantity, (n, columns).
+        subjects: Which subject each mask belongs to, (n,), of any type that sorts.
+        seed: Seed of the resampling.
+
+    Returns:
+        One `Mean` per column.
+
+    Raises:
+        ValueError: There are no values.
+    """
+    if not len(values):
+        raise ValueError("bootstrap_means: expected at least one value, found none")
+    names, index = np.unique(subjects, return_inverse=True)
+    weights = np.bincount(index).astype(np.float64)
+    sums = np.stack([np.bincount(index, column) for column in np.transpose(values)], axis=1)
+    rng = np.random.default_rng(seed)
+    equally = np.full(len(names), 1 / len(names))
+    means = []
+    for _ in range(RESAMPLES // _CHUNK):
+        drawn = rng.multinomial(len(names), equally, size=_CHUNK)
+        means.append((drawn @ sums) / (drawn @ weights)[:, None])
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0)
+    columns = zip(np.mean(values, axis=0), low, high, strict=True)
+    return [Mean(*map(float, column)) for column in columns]

@@ -1,0 +1,133 @@
+"""Test prompts that are drawn once, saved, and replayed on any model."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax.data.boxes import tight_box
+from samjax.data.files import DataError
+from samjax.data.inputs import Placement
+from samjax.data.metadata import read_json
+
+FORMAT = 1
+_DIGITS = 4  # Of a coordinate in the file, after the point.
+_SNAP = 0.01  # Input pixels: a coordinate this close to a whole pixel is that pixel.
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskPrompt:
+    """The prompts of one mask, in pixels of the original image, so that they suit every model.
+
+    Attributes:
+        image: Path of the image, relative to the data folder.
+        box: Corners (x0, y0, x1, y1), the upper ones exclusive.
+        point: The first point (x, y).
+        click_seed: Seed of the later points, which depend on the model's answers.
+    """
+
+    image: str
+    box: tuple[float, float, float, float]
+    point: tuple[float, float]
+    click_seed: int
+
+    def in_input(self, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
+        """Returns box (4,) and point (2,) in pixels of an input, float32.
+
+        On the input size they were drawn at, they come back as the very whole pixels.
+        """
+        coords = placement.to_input(np.reshape([*self.box, *self.point], (3, 2)))
+        whole = np.round(coords)
+        coords = np.where(np.abs(coords - whole) < _SNAP, whole, coords)
+        return coords[:2].reshape(4), coords[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptSet:
+    """The prompts of a test.
+
+    Attributes:
+        seed: What they were drawn from.
+        prompts: Prompts by the mask's path, relative to the data folder.
+        skipped: Masks without prompts, and why.
+    """
+
+    seed: int
+    prompts: dict[str, MaskPrompt]
+    skipped: dict[str, str]
+
+
+def draw(mask: np.ndarray, placement: Placement, seed: int, path: str, image: str) -> MaskPrompt:
+    """Draws the prompts of one mask, the same ones whatever the other masks are.
+
+    Args:
+        mask: The mask in the input square, not empty, (s, s).
+        placement: Where the image lies in the square.
+        seed: Seed of the whole test.
+        path: The mask's path, relative to the data folder.
+        image: Its image's path.
+    """
+    click_seed = int.from_bytes(hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=4).digest())
+    foreground = np.flatnonzero(mask)
+    pixel = foreground[np.random.default_rng(click_seed).integers(len(foreground))]
+    y, x = divmod(int(pixel), mask.shape[1])
+    corners = np.concatenate([tight_box(mask), [x, y]]).reshape(3, 2)
+    x0, y0, x1, y1, x, y = placement.to_original(corners).astype(float).round(_DIGITS).ravel()
+    box = (float(x0), float(y0), float(x1), float(y1))
+    return MaskPrompt(image, box, (float(x), float(y)), click_seed)
+
+
+def save(path: str | os.PathLike[str], prompts: PromptSet) -> None:
+    """Writes prompts as JSON, whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    content = {"format": FORMAT, **dataclasses.asdict(prompts)}
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def load(path: str | os.PathLike[str]) -> PromptSet:
+    """Reads prompts that `save` has written.
+
+    Raises:
+        DataError: The file is missing or no prompt file; the message names what is wrong in it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise DataError(f"{path}: format: expected {FORMAT}, found {content.get('format')!r}")
+    for name, kind in (("seed", int), ("prompts", dict), ("skipped", dict)):
+        if not isinstance(content.get(name), kind):
+            found = content.get(name)
+            raise DataError(f"{path}: {name}: expected {kind.__name__}, found {found!r}")
+    prompts = {
+        mask: _mask_prompt(f"{path}: {mask}", fields) for mask, fields in content["prompts"].items()
+    }
+    return PromptSet(content["seed"], prompts, content["skipped"])
+
+
+def _mask_prompt(where: str, fields: Any) -> MaskPrompt:
+    expected = {field.name for field in dataclasses.fields(MaskPrompt)}
+    if not isinstance(fields, dict) or set(fields) != expected:
+        raise DataError(f"{where}: expected the fields {sorted(expected)}, found {fields!r}")
+    x0, y0, x1, y1 = _numbers(f"{where}: box", fields["box"], 4)
+    x, y = _numbers(f"{where}: point", fields["point"], 2)
+    if not (x0 < x1 and y0 < y1):
+        raise DataError(f"{where}: box: expected x0 < x1 and y0 < y1, found {fields['box']}")
+    seed = fields["click_seed"]
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise DataError(f"{where}: click_seed: expected 0 to 2**32 - 1, found {seed!r}")
+    return MaskPrompt(fields["image"], (x0, y0, x1, y1), (x, y), seed)
+
+
+def _numbers(where: str, values: Any, count: int) -> list[float]:
+    numbers = isinstance(values, list) and all(isinstance(v, int | float) for v in values)
+    if not numbers or len(values) != count:
+        raise DataError(f"{where}: expected {count} numbers, found {values!r}")
+    return [float(value) for value in values]

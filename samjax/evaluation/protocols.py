@@ -1,0 +1,193 @@
+"""What a model is shown at test time, and the network's answers, wholly on the device.
+
+`bbox`: the tight box of the mask. `Npt`: one point in the mask, then, N - 1 times, a point drawn
+from the error of the mask answered so far, whose logits go back in as mask prompt; the points
+accumulate (SAM-Med2D paper, section 4.1; its published test). Of the masks answered to a prompt
+the one with the highest predicted IoU counts. One trajectory serves every N.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8, UInt32
+
+from samjax import masks, models, types
+from samjax import prompts as annotator
+from samjax.models.config import SamConfig
+from samjax.prompts import keys as prompt_keys
+from samjax.types import Params
+
+BOX = "bbox"
+DEFAULT = (BOX, "1pt", "3pt", "5pt")
+
+
+def parse(names: Iterable[str]) -> tuple[str, ...]:
+    """Checks names of protocols: `bbox`, `1pt`, `3pt`, any `Npt`.
+
+    Raises:
+        ValueError: There is none, one is unknown, or one appears twice.
+    """
+    names = tuple(names)
+    for name in names:
+        if name != BOX and not re.fullmatch(r"[1-9]\d{0,2}pt", name):
+            raise ValueError(f"protocol: expected {BOX}, 1pt, 3pt or any Npt, found {name!r}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"protocols: expected different ones, at least one, found {names}")
+    return names
+
+
+def points_of(name: str) -> int:
+    """Number of points that a protocol gives: 0 for the box."""
+    return 0 if name == BOX else int(name.removesuffix("pt"))
+
+
+def title(name: str) -> str:
+    """A protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`."""
+    points = points_of(name)
+    return f"{points} pt{'s' if points > 1 else ''}" if points else "Bbox"
+
+
+@functools.partial(jax.jit, static_argnames=("config", "adapters"))
+def encode(
+    config: SamConfig, params: Params, images: Float[Array, "b s s 3"], adapters: bool
+) -> Float[Array, "b g g c"]:
+    """`samjax.models.encode_image`, compiled."""
+    return models.encode_image(config, params, images, adapters)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "every"))
+def answer_boxes(
+    config: SamConfig,
+    params: Params,
+    embeddings: Float[Array, "b g g c"],
+    image_index: Int[Array, " n"],
+    boxes: Float[Array, "n 4"],
+    every: bool,
+) -> Float[Array, "n c m m"]:
+    """Answers one box for each of `n` masks.
+
+    Args:
+        config: Architecture.
+        params: Parameters.
+        embeddings: Embeddings of a batch's images.
+        image_index: Which of the images each mask belongs to.
+        boxes: Corners, pixels of the input.
+        every: Whether to keep every candidate.
+
+    Returns:
+        Low-resolution logits: the chosen mask, with `every` followed by all candidates.
+    """
+    n = len(boxes)
+    prompts = types.no_prompts(n, 1, 1, config.mask_size)
+    prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
+    return _answer(config, params, embeddings[image_index], prompts, every)[:, 0]
+
+
+@functools.partial(jax.jit, static_argnames=("config", "mask_prompt", "rounds", "every"))
+def answer_points(
+    config: SamConfig,
+    params: Params,
+    embeddings: Float[Array, "b g g c"],
+    image_index: Int[Array, " n"],
+    first: Float[Array, "n 2"],
+    seeds: UInt32[Array, " n"],
+    truth: UInt8[Array, "n s s"],
+    mask_prompt: str,
+    rounds: int,
+    every: bool,
+) -> tuple[Float[Array, "n r c m m"], Float[Array, "n r 2"], Int[Array, "n r"]]:
+    """Answers `rounds` points for each of `n` masks, each but the first a correction.
+
+    Args:
+        config: Architecture.
+        params: Parameters.
+        embeddings: Embeddings of a batch's images.
+        image_index: Which of the images each mask belongs to.
+        first: First point (x, y), pixels of the input.
+        seeds: Seed of each mask's later points.
+        truth: True masks in the input square.
+        mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
+        rounds: Number of points.
+        every: Whether to keep every candidate.
+
+    Returns:
+        Low-resolution logits after every round, as from `answer_boxes`; points; labels.
+    """
+    n = len(first)
+    embedding = embeddings[image_index]
+    keys = jax.vmap(jax.random.key)(seeds)[:, None]
+    start = types.no_prompts(n, 1, rounds, config.mask_size)
+    start = dataclasses.replace(
+        start,
+        points=start.points.at[:, 0, 0].set(first),
+        labels=start.labels.at[:, 0, 0].set(types.FOREGROUND),
+    )
+
+    def one_round(prompts: types.Prompts, index: jax.Array) -> tuple[types.Prompts, jax.Array]:
+        answers = _answer(config, params, embedding, prompts, every)
+        chosen = answers[:, :, 0]
+        predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
+        points, labels = annotator.correction_points(
+            prompt_keys.fold_in(keys, index), predicted, truth[:, None], 1
+        )
+        # The point after the last round has no place and is dropped.
+        following = dataclasses.replace(
+            prompts,
+            points=prompts.points.at[:, :, index + 1].set(points[:, :, 0], mode="drop"),
+            labels=prompts.labels.at[:, :, index + 1].set(labels[:, :, 0], mode="drop"),
+            mask=masks.mask_prompt(chosen, mask_prompt),
+            has_mask=jnp.ones((n, 1), bool),
+        )
+        return following, answers[:, 0]
+
+    last, answers = jax.lax.scan(one_round, start, jnp.arange(rounds))
+    return jnp.moveaxis(answers, 0, 1), last.points[:, 0], last.labels[:, 0]
+
+
+@functools.partial(jax.jit, static_argnames=("size",))
+def count_pixels(
+    logits: Float[Array, "n c m m"],
+    placement: Int[Array, "n 6"],
+    truth: UInt8[Array, "n h w"],
+    size: int,
+) -> Int[Array, "n c 2"]:
+    """Compares masks with the truth at original resolution.
+
+    Args:
+        logits: Low-resolution logits of `c` answers for each of `n` masks.
+        placement: `samjax.data.inputs.Placement.as_array` of each mask's image.
+        truth: True masks at original size, on a square canvas, zero beyond the image.
+        size: Side of the network's input.
+
+    Returns:
+        Numbers of pixels in the intersection and in the predicted mask.
+    """
+
+    def one_mask(args: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        answers, at, true = args
+        restored = masks.restore_logits(answers[None], at[None], size, true.shape[0])[0]
+        predicted = restored > masks.THRESHOLD
+        intersection = predicted & (true != 0)
+        return jnp.stack([part.sum((1, 2)) for part in (intersection, predicted)], axis=-1)
+
+    # One mask at a time: large originals would not fit into memory all at once.
+    return jax.lax.map(one_mask, (logits, placement, truth))
+
+
+def canvas_size(height: int, width: int) -> int:
+    """Side of the canvas for originals up to this size: few different ones, to compile rarely."""
+    longest = max(height, width)
+    step = 256 if longest <= 1024 else 1024
+    return -(-longest // step) * step
+
+
+def _answer(
+    config: SamConfig, params: Params, embedding: jax.Array, prompts: types.Prompts, every: bool
+) -> Float[Array, "n 1 c m m"]:
+    logits, iou = models.predict_masks(config, params, embedding, prompts)
+    chosen = masks.select(logits, iou.argmax(axis=-1))[:, :, None]
+    return jnp.concatenate([chosen, logits], axis=2) if every else chosen

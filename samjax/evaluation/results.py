@@ -1,0 +1,108 @@
+"""How a test was made, and what came out of it."""
+
+import dataclasses
+
+from samjax.data.metadata import Metadata
+from samjax.evaluation import protocols
+from samjax.evaluation.prompt_file import PromptSet
+
+FILLED_BOX = "filled_box"  # The baseline: the box prompt itself taken as the mask.
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """How a model is tested.
+
+    Attributes:
+        protocols: What it is shown, see `samjax.evaluation.protocols`.
+        batch_size: Masks answered at a time.
+        images_per_batch: Images encoded at a time.
+        seed: Seed of the prompts, unless some are replayed.
+        adapters: Whether the adapters take part, if the network has any.
+        oracle: Also score the best of the answered masks, as if the user chose.
+        limit: Test only so many images, spread evenly over the data set.
+        threads: Threads that load images ahead.
+
+    Raises:
+        ValueError: A field has a value that cannot work.
+    """
+
+    protocols: tuple[str, ...] = protocols.DEFAULT
+    batch_size: int = 16
+    images_per_batch: int = 8
+    seed: int = 0
+    adapters: bool = True
+    oracle: bool = False
+    limit: int | None = None
+    threads: int = 4
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocols", protocols.parse(self.protocols))
+        for name in ("batch_size", "images_per_batch", "limit", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"eval.{name}: expected at least 1, found {value}")
+
+    @property
+    def rounds(self) -> int:
+        """Length of the trajectory of points that answers all the protocols."""
+        return max(protocols.points_of(name) for name in self.protocols)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """How well one mask was answered.
+
+    Attributes:
+        dice: Dice of the chosen answer.
+        iou: Its IoU.
+        dice_oracle: Dice of the best answer, if asked for.
+    """
+
+    dice: float
+    iou: float
+    dice_oracle: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskResult:
+    """The scores of one mask.
+
+    Attributes:
+        image: Path of the image.
+        mask: Path of the mask.
+        metadata: What is known of it.
+        height: Height of the image, pixels.
+        width: Width of the image, pixels.
+        area: Pixels of the mask.
+        scores: By protocol, and `filled_box`.
+    """
+
+    image: str
+    mask: str
+    metadata: Metadata
+    height: int
+    width: int
+    area: int
+    scores: dict[str, Score]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The outcome of a test.
+
+    Attributes:
+        config: How it was made.
+        image_size: Side of the network's input.
+        results: One per mask.
+        prompts: The prompts, to save and replay; with the masks skipped, and why.
+        fps: Images per second of `bbox` and `points`: time on the device for encoding a full
+            batch and answering all its prompts (for `points`, the whole trajectory), without
+            loading, compiling and scoring.
+    """
+
+    config: EvalConfig
+    image_size: int
+    results: list[MaskResult]
+    prompts: PromptSet
+    fps: dict[str, float]
