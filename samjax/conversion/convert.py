@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from samjax import models
 from samjax.conversion import architecture, naming, resizing, sources, torch_writer
@@ -132,15 +133,25 @@ def _assemble(
         paths[key]: np.ascontiguousarray(naming.from_torch(paths[key], tensor), np.float32)
         for key, tensor in usable.items()
     }
-    if len(leaves) < len(paths):
-        fresh = jax.jit(models.init, static_argnums=0)(config, jax.random.key(options.seed))
-        drawn = {path: np.asarray(leaf) for path, leaf in models.named_leaves(fresh)}
-        leaves = drawn | leaves
-    for key in paths.keys() - usable.keys():
+    absent = paths.keys() - usable.keys()
+    leaves |= _draw(config, {paths[key] for key in absent}, options.seed)
+    for key in absent:
         was = entries[key].status
         note = f"seed {options.seed}" if was == "initialised" else f"{was}, seed {options.seed}"
         entries[key] = entries[key].become("initialised", note)
-    return config, naming.nest(leaves), _report(name, source, entries)
+    return config, traverse_util.unflatten_dict(leaves, sep="/"), _report(name, source, entries)
+
+
+def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray]:
+    """Fresh parameters at these paths; the others are never computed."""
+    if not paths:
+        return {}
+
+    def draw(key: jax.Array) -> dict[str, jax.Array]:
+        fresh = models.named_leaves(models.init(config, key))
+        return {path: leaf for path, leaf in fresh if path in paths}
+
+    return jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
 
 
 def _entry(source: sources.Source, path: str, shape: tuple[int, ...], added: bool) -> Entry:

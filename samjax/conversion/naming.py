@@ -7,7 +7,6 @@ transposed convolution, (in, out, h, w) to (h, w, in, out). Both ways are exact.
 """
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -46,18 +45,6 @@ def state_dict(params: Params) -> dict[str, np.ndarray]:
     """All parameters by PyTorch's names, with PyTorch's axes."""
     leaves = models.named_leaves(params)
     return {torch_name(path): to_torch(path, np.asarray(leaf)) for path, leaf in leaves}
-
-
-def nest(leaves: Mapping[str, np.ndarray]) -> Params:
-    """Builds the nested dict of {`a/b/c`: leaf}."""
-    tree: Params = {}
-    for path, leaf in leaves.items():
-        *parents, last = path.split("/")
-        node = tree
-        for part in parents:
-            node = node.setdefault(part, {})
-        node[last] = leaf
-    return tree
 
 
 def _axes(path: str, ndim: int) -> tuple[int, ...]:

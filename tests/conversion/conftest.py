@@ -1,0 +1,66 @@
+import functools
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from samjax import models
+from samjax.conversion import naming, torch_writer
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def published():
+    """The directory of checkpoints that the published PyTorch code made."""
+    default = ROOT.parent / "shared/fixtures/sam_med2d_tiny"
+    path = Path(os.environ.get("SAMJAX_FIXTURES", default))
+    if not path.is_dir():
+        pytest.skip(f"no fixtures of the published code in {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A small architecture in which no two sizes are the same by chance."""
+    return models.SamConfig(
+        image_size=64,
+        patch_size=8,
+        embed_dim=24,
+        depth=3,
+        num_heads=3,
+        mlp_ratio=2.0,
+        global_attn_indexes=(1,),
+        window_size=3,
+        adapters=False,
+        prompt_dim=32,
+        mask_in_chans=12,
+        decoder_heads=8,
+        decoder_mlp_dim=40,
+        iou_head_hidden_dim=20,
+    )
+
+
+@pytest.fixture(scope="session")
+def tensors(tiny):
+    """SAM's state dict of the small architecture, random."""
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(functools.partial(models.init, tiny), jax.random.key(0))
+    return {
+        naming.torch_name(path): rng.normal(size=naming.torch_shape(path, leaf.shape)).astype("f4")
+        for path, leaf in models.named_leaves(shapes)
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes tensors as a .pth file and returns its path."""
+
+    def write_file(tensors, under_model=False, name="sam.pth"):
+        path = tmp_path / name
+        torch_writer.write(path, tensors, under_model)
+        return path
+
+    return write_file

@@ -1,0 +1,178 @@
+import dataclasses
+import functools
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from samjax import conversion, models, pretrained
+from samjax.conversion import convert, naming, torch_file
+
+ADAPTER_NORM = "image_encoder.blocks.0.Adapter.norm.weight"
+
+
+def _same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in theirs:
+        assert ours[name].shape == theirs[name].shape, name
+        assert ours[name].tobytes() == np.asarray(theirs[name]).tobytes(), name
+
+
+def _statuses(report):
+    return {entry.key: entry.status for entry in report.entries}
+
+
+def test_round_trip_is_bit_identical(tmp_path, tiny, tensors, write):
+    model, report = conversion.from_torch(write(tensors))
+    assert model.model == tiny
+    assert report.summary() == f"{len(tensors)} loaded"
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
+    pretrained.save(tmp_path / "model", model)
+    conversion.to_torch(tmp_path / "back.pth", conversion.load_any(tmp_path / "model"))
+    _same(torch_file.read(tmp_path / "back.pth").tensors, tensors)
+
+
+@pytest.mark.parametrize("name", ["tiny_sam_med2d_256.pth", "tiny_sam_1024.pth"])
+def test_round_trip_of_published_files(tmp_path, published, name):
+    source = torch_file.read(published / name)
+    model, _ = conversion.from_torch(published / name)
+    conversion.to_torch(tmp_path / "back.pth", model)
+    back = torch_file.read(tmp_path / "back.pth")
+    assert back.layout == source.layout
+    _same(back.tensors, source.tensors)
+
+
+def test_every_axis_of_every_kernel_is_where_it_belongs(tensors, write):
+    params = conversion.from_torch(write(tensors))[0].params
+    qkv = params["image_encoder"]["blocks_0"]["attn"]["qkv"]["kernel"]
+    np.testing.assert_array_equal(qkv.T, tensors["image_encoder.blocks.0.attn.qkv.weight"])
+    patch = params["image_encoder"]["patch_embed"]["proj"]["kernel"]
+    np.testing.assert_array_equal(
+        np.einsum("hwio->oihw", patch), tensors["image_encoder.patch_embed.proj.weight"]
+    )
+    up = params["mask_decoder"]["output_upscaling_0"]["kernel"]
+    np.testing.assert_array_equal(
+        np.einsum("hwio->iohw", up), tensors["mask_decoder.output_upscaling.0.weight"]
+    )
+
+
+def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
+    sam = conversion.from_torch(write(tensors))[0]
+    assert sam.input == convert.SAM_INPUT
+    fine_tuned, report = conversion.from_torch(write(tensors, under_model=True))
+    assert fine_tuned.input == convert.SAM_MED2D_INPUT
+    assert _statuses(report)["[optimizer]"] == "ignored"
+    assert not fine_tuned.model.adapters
+    sam_med2d = conversion.from_torch(published / "tiny_sam_med2d_256.pth")[0]
+    assert sam_med2d.input == convert.SAM_MED2D_INPUT
+    override = {"mask_prompt": "sigmoid", "resize": "stretch"}
+    changed = conversion.from_torch(write(tensors), input_overrides=override)[0]
+    assert changed.input == dataclasses.replace(convert.SAM_INPUT, **override)
+
+
+def test_surprises_fail_with_the_full_list(tensors, write):
+    lacking = "image_encoder.neck.2.weight", "prompt_encoder.no_mask_embed.weight"
+    wrong = "mask_decoder.iou_token.weight"
+    changed = {key: tensor for key, tensor in tensors.items() if key not in lacking}
+    changed |= {wrong: np.zeros((1, 31), np.float32), "head.bias": np.zeros(7, np.float32)}
+    path = write(changed)
+    with pytest.raises(conversion.SurpriseError) as caught:
+        conversion.from_torch(path)
+    message = str(caught.value)
+    assert str(path) in message
+    for words in (*lacking, f"{wrong}  (expected (1, 32))", "(1, 31)", "(7,)", "head.bias"):
+        assert words in message
+    assert len(caught.value.report.surprises) == 4
+
+    model, report = conversion.from_torch(path, conversion.Options(allow_surprises=True, seed=3))
+    statuses = _statuses(report)
+    assert statuses["head.bias"] == "unexpected"
+    assert {statuses[key] for key in (*lacking, wrong)} == {"initialised"}
+    assert "wrong shape, seed 3" in report.table()
+    ours = naming.state_dict(model.params)
+    _same(
+        {key: ours[key] for key in changed if statuses[key] == "loaded"},
+        {key: tensors[key] for key in changed if statuses[key] == "loaded"},
+    )
+
+
+def test_adapters_are_initialised_on_request(tiny, tensors, write):
+    options = conversion.Options(add_adapters=True, adapter_init="zero")
+    model, report = conversion.from_torch(write(tensors), options)
+    new = {entry.key for entry in report.entries if entry.status == "initialised"}
+    assert new and all(".Adapter." in key for key in new)
+    assert model.model == dataclasses.replace(tiny, adapters=True)
+    ours = naming.state_dict(model.params)
+    _same({key: ours[key] for key in tensors}, tensors)
+    assert not ours[ADAPTER_NORM].any()
+    reference = dataclasses.replace(options, adapter_init="reference")
+    model, _ = conversion.from_torch(write(tensors), reference)
+    assert (naming.state_dict(model.params)[ADAPTER_NORM] == 1).all()
+
+
+def test_a_missing_adapter_is_a_surprise(published, write):
+    """Once a checkpoint has adapters, a block without one is not simply filled up."""
+    tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors
+    path = write({key: tensor for key, tensor in tensors.items() if ".3.Adapter" not in key})
+    with pytest.raises(conversion.SurpriseError, match=r"missing .*blocks\.3\.Adapter"):
+        conversion.from_torch(path, conversion.Options(add_adapters=True))
+
+
+def test_another_image_size(tiny, tensors, write):
+    model, report = conversion.from_torch(write(tensors), conversion.Options(image_size=96))
+    assert model.model == dataclasses.replace(tiny, image_size=96)
+    resized = {entry.key: entry for entry in report.entries if entry.status == "resized"}
+    positions = [f"image_encoder.blocks.1.attn.rel_pos_{axis}" for axis in "hw"]
+    assert sorted(resized) == sorted(["image_encoder.pos_embed", *positions])
+    assert resized[positions[0]].shape == (15, 8) and "(23, 8)" in resized[positions[0]].note
+    images = jax.ShapeDtypeStruct((1, 96, 96, 3), np.float32)
+    encode = functools.partial(models.encode_image, model.model)
+    assert jax.eval_shape(encode, model.params, images).shape == (1, 12, 12, 32)
+
+
+def test_half_precision_becomes_float32_and_is_said(tmp_path, tensors):
+    half = {key: tensor.astype(ml_dtypes.bfloat16) for key, tensor in tensors.items()}
+    contiguous = {key: np.ascontiguousarray(tensor) for key, tensor in half.items()}
+    safetensors.numpy.save_file(contiguous, tmp_path / "half.safetensors")
+    model, report = conversion.from_torch(tmp_path / "half.safetensors")
+    assert {entry.note for entry in report.entries} == {"from bfloat16"}
+    _same(
+        naming.state_dict(model.params),
+        {key: tensor.astype(np.float32) for key, tensor in half.items()},
+    )
+
+
+def test_known_useless_keys_are_ignored(tensors, write):
+    extra = {"pixel_mean": np.zeros((3, 1, 1)), "pixel_std": np.zeros((3, 1, 1))}
+    _, report = conversion.from_torch(write({**tensors, **extra}))
+    assert report.summary() == f"{len(tensors)} loaded, 2 ignored"
+
+
+def test_keys_of_distributed_training(tensors, write):
+    wrapped = {f"module.{key}": tensor for key, tensor in tensors.items()}
+    model, report = conversion.from_torch(write(wrapped))
+    assert report.entries[0].key.startswith("module.")
+    _same(naming.state_dict(model.params), tensors)
+
+
+def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
+    checkpoint = write(tensors)
+    pretrained.save(tmp_path / "model", conversion.from_torch(checkpoint)[0])
+    for options in ({}, {"image_size": 96}, {"adapters": True}, {"adapters": False}):
+        one = conversion.load_any(checkpoint, **options)
+        other = conversion.load_any(tmp_path / "model", **options)
+        assert (one.model, one.input) == (other.model, other.input)
+        _same(naming.state_dict(one.params), naming.state_dict(other.params))
+        assert one.model.adapters == bool(options.get("adapters"))
+
+
+def test_load_any_names_what_it_cannot_load(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        conversion.load_any(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="samjax model directory"):
+        conversion.load_any(tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match=r"x\.safetensors: not a readable safetensors file"):
+        conversion.load_any(tmp_path / "x.safetensors")
