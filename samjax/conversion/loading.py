@@ -11,7 +11,10 @@ _log = logging.getLogger(__name__)
 
 
 def load_any(
-    path: str | Path, image_size: int | None = None, adapters: bool | None = None
+    path: str | Path,
+    image_size: int | None = None,
+    adapters: bool | None = None,
+    adapter_init: str = "zero",
 ) -> Pretrained:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
 
@@ -19,15 +22,16 @@ def load_any(
         path: A samjax model directory, a `.pth`, `.pt` or `.safetensors` file, or a Hugging Face
             directory with `model.safetensors`.
         image_size: Side of the network's input to resize to, pixels; None keeps the model's own.
-        adapters: True gives a model without adapters fresh ones that add nothing until they are
-            trained. None and False take the model as it is: adapters are dropped when the model
-            is run, not when it is loaded.
+        adapters: True gives a model without adapters fresh ones. None and False take the model as
+            it is: adapters are dropped when the model is run, not when it is loaded.
+        adapter_init: How fresh adapters start: `zero` (they add nothing until they are trained)
+            or `reference`.
 
     Raises:
         FileNotFoundError: There is no model at `path`.
         ValueError: It cannot be read, or does not convert without surprises.
     """
-    options = convert.Options(image_size=image_size, add_adapters=adapters is True)
+    options = convert.Options(image_size, adapters is True, adapter_init)
     if not pretrained.is_model_dir(path):
         model, report = convert.from_torch(path, options)
         _log.info(report.summary())

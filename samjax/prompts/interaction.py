@@ -62,9 +62,8 @@ class SessionConfig:
     def room(self) -> int:
         """Points that an object may come to have, the static size of the prompts."""
         rounds = max(self.iterations - 1 - self.mask_only, 0)
-        if self.points == "new":
-            rounds = min(rounds, 1)
-        return max(1 + max(self.point_counts) * rounds, 1)
+        most = max(self.point_counts)
+        return 1 + most * rounds if self.points == "accumulated" else most if rounds else 1
 
 
 @struct.dataclass
@@ -153,25 +152,29 @@ def next_prompts(
         count: How many points to give.
         config: The session.
     """
+    after = before.replace(
+        has_box=jnp.zeros_like(before.has_box), mask=mask, has_mask=jnp.ones_like(before.has_mask)
+    )
     most = max(config.point_counts)
+    if config.room < most:  # No iteration but mask-only ones.
+        return after
     keys = sample_keys.fold_in(keys, iteration + 1)
     points, labels = point_prompts.correction_points(keys, predicted, truth, most)
     labels = jnp.where(jnp.arange(most) < count, labels, types.PADDING)
     if config.points == "new":
-        before = before.replace(labels=jnp.full_like(before.labels, types.PADDING))
-        slot = jnp.zeros((), jnp.int32)
-    else:
-        slot = 1 + most * (iteration - 1)
-    # A last, mask-only iteration has no room left, and no use, for points of its own.
+        absent = jnp.full_like(before.labels, types.PADDING)
+        return after.replace(
+            points=before.points.at[:, :, :most].set(points),
+            labels=absent.at[:, :, :most].set(labels),
+        )
+    slot = 1 + most * (iteration - 1)
+    # A last, mask-only iteration has no room left for points of its own, and no use for them.
     fits = slot + most <= config.room
     points = jax.lax.dynamic_update_slice_in_dim(before.points, points, slot, axis=2)
     labels = jax.lax.dynamic_update_slice_in_dim(before.labels, labels, slot, axis=2)
-    return before.replace(
+    return after.replace(
         points=jnp.where(fits, points, before.points),
         labels=jnp.where(fits, labels, before.labels),
-        has_box=jnp.zeros_like(before.has_box),
-        mask=mask,
-        has_mask=jnp.ones_like(before.has_mask),
     )
 
 

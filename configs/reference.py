@@ -1,0 +1,26 @@
+"""SAM-Med2D as its published code trains it, to compare with: bug-compatible where it matters.
+
+    python train.py --config configs/reference.py --workdir runs/reference \
+        --config.data.root=DATA --config.run.init_from=sam_vit_b_01ec64.pth
+
+Not copied is what no one could want: prompt embeddings that the optimizer loses, data that crash.
+"""
+
+import ml_collections
+
+from configs import sam_med2d
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The published code's choices."""
+    config = sam_med2d.get_config()
+    config.model.adapter_init = "reference"
+    config.input.update(interpolation="nearest", channel_order="bgr")
+    config.data.update(mask_sampling="replacement", validation_fraction=0.0)
+    config.data.augment.update(flip=0.0, rotate_degrees=0.0, intensity=0.0)
+    config.session.update(points="new", box_jitter="shift")
+    config.loss.update(reduction="batch", selection="predicted_iou", iou_supervision="selected")
+    config.trainable.prompt_encoder = "first"
+    config.optim.update(schedule="constant", clip_norm=0.0)
+    config.run.epochs = 15
+    return config

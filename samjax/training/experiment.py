@@ -1,0 +1,165 @@
+"""A whole run as one frozen, checked description, to and from ml_collections.
+
+The fields, and what paper, published code and we do by default, are documented where they are
+used: every section is a dataclass of the room that it configures.
+"""
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from samjax import losses, models, prompts
+from samjax.data.config import DataConfig
+from samjax.data.inputs import InputConfig
+from samjax.data.phantoms import PhantomConfig
+from samjax.evaluation.evaluator import EvalConfig
+from samjax.training.checkpoint import CheckpointConfig
+from samjax.training.optim import OptimConfig
+from samjax.training.sharding import MeshConfig
+from samjax.training.step import TrainableConfig
+
+INPUT_FROM = ("recipe", "checkpoint")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """How long a run is and where it starts.
+
+    Attributes:
+        epochs: Passes over the training images; paper: 12, published code: 15.
+        steps: Batches; 0 means `epochs` passes.
+        seed: Seed of fresh parameters and of the simulated annotator.
+        init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
+            checkpoint. Its architecture is used; image size, adapters and compute settings are
+            those of `model`. Empty: fresh parameters.
+        input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
+            `checkpoint` was used to.
+        phantoms: Train on synthetic scans, written to WORKDIR/phantoms, instead of `data.root`.
+        report: Evaluate on the test split at the end, and write WORKDIR/report.
+    """
+
+    epochs: int = 12
+    steps: int = 0
+    seed: int = 0
+    init_from: str = ""
+    input_from: str = "recipe"
+    phantoms: bool = False
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.steps < 0:
+            found = f"epochs {self.epochs}, steps {self.steps}"
+            raise ValueError(f"run: expected epochs of 1 or more, steps of 0 or more, not {found}")
+        if self.input_from not in INPUT_FROM:
+            found = self.input_from
+            raise ValueError(f"run.input_from: expected one of {INPUT_FROM}, found {found!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+    """Validation during training: the code of `eval.py` on held-out images.
+
+    Attributes:
+        every: Batches between validations; 0 for none.
+        patience: Validations without a better mean Dice after which the run stops; 0 never stops.
+        test: How each validation is made, see `samjax.evaluation.evaluator.EvalConfig`.
+    """
+
+    every: int = 500
+    patience: int = 0
+    test: EvalConfig = dataclasses.field(default_factory=lambda: EvalConfig(limit=200))
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """What is told while training.
+
+    Attributes:
+        every: Batches between rows of the logs.
+        picture_every: Batches between pictures of predictions; 0 for none.
+    """
+
+    every: int = 10
+    picture_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"log.every: expected 1 or more, found {self.every}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A whole run; each section is documented at its class."""
+
+    model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
+    input: InputConfig = dataclasses.field(default_factory=InputConfig)
+    data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
+    phantoms: PhantomConfig = dataclasses.field(default_factory=PhantomConfig)
+    session: prompts.SessionConfig = dataclasses.field(default_factory=prompts.SessionConfig)
+    loss: losses.LossConfig = dataclasses.field(default_factory=losses.LossConfig)
+    trainable: TrainableConfig = dataclasses.field(default_factory=TrainableConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    test: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        if self.trainable.encoder == "adapters" and not self.model.adapters:
+            raise ValueError(
+                "trainable.encoder: `adapters` expects model.adapters=True, found False "
+                "(`frozen` trains prompt encoder and decoder alone)"
+            )
+
+
+def to_config_dict(value: Any) -> ml_collections.ConfigDict:
+    """Turns a dataclass into a ConfigDict with the same fields, sections within sections."""
+    config = ml_collections.ConfigDict()
+    hints = typing.get_type_hints(type(value))
+    for field in dataclasses.fields(value):
+        content = getattr(value, field.name)
+        if dataclasses.is_dataclass(content):
+            content = to_config_dict(content)
+        elif content is None:
+            content = config_dict.placeholder(_optional(hints[field.name]))
+        config[field.name] = content
+    return config
+
+
+def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
+    """Checks a ConfigDict and turns it into an `Experiment`.
+
+    Raises:
+        ValueError: A field has a value that cannot work; the message names it.
+    """
+    return _build(Experiment, config.to_dict())
+
+
+def from_dict(fields: dict[str, Any]) -> Experiment:
+    """Reads what `dataclasses.asdict` and JSON made of an `Experiment`."""
+    return _build(Experiment, fields)
+
+
+def _build(cls: type, fields: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, content in fields.items():
+        if dataclasses.is_dataclass(hints[name]):
+            content = _build(hints[name], content)
+        elif isinstance(content, list):
+            content = tuple(content)
+        values[name] = content
+    return cls(**values)
+
+
+def _optional(hint: Any) -> type:
+    """The type `T` of a hint `T | None`."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint

@@ -1,0 +1,285 @@
+"""The loop around the training step: data, logs, validation, checkpoints, and their order.
+
+Order matters: a checkpoint after step n holds the state, the place in the data and the best
+validation so far as they are after n batches, so that a run goes on bit for bit.
+"""
+
+import dataclasses
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from samjax import pretrained
+from samjax.data.pipeline import training_iterator
+from samjax.pretrained import Pretrained
+from samjax.training import interruption, sharding, start, step, validation
+from samjax.training.checkpoint import Checkpoints, Progress
+from samjax.training.experiment import Experiment
+from samjax.training.writer import Writer
+
+# What may differ when a run goes on: it changes nothing of what is learned.
+_MAY_CHANGE = ("checkpoint", "log", "mesh", "test", "data.threads", "data.prefetch")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The outcome of a run.
+
+    Attributes:
+        steps: Batches done.
+        progress: What validation has shown.
+        model: Directory of the model: the best by validation if there was any, else the last.
+        data_root: The data folder.
+    """
+
+    steps: int
+    progress: Progress
+    model: Path
+    data_root: Path
+
+
+def train(experiment: Experiment, workdir: str | Path) -> Trained:
+    """Trains, or goes on with the run that `workdir` holds.
+
+    Writes `config.json`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`, and the
+    model directories `best/` (with validation) and `last/`.
+
+    Args:
+        experiment: What to do.
+        workdir: Where the run lives; the same command with the same folder resumes it.
+
+    Raises:
+        ValueError: A setting cannot work, or differs from those that the run began with.
+        DataError: The data cannot be used.
+        Interrupted: The run was asked to stop; it is saved.
+        Diverged: The loss is no longer a finite number; names the last good checkpoint.
+    """
+    workdir = Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    sharding.start_processes(experiment.mesh)
+    _same_settings(experiment, workdir)
+    data = start.prepare_data(experiment, workdir)
+    run = _Run(experiment, workdir, data, start.prepare_model(experiment))
+    try:
+        run.go()
+    finally:
+        run.close()
+    model = workdir / ("best" if run.progress.best_step else "last")
+    return Trained(run.done, run.progress, model, data.root)
+
+
+class _Run:
+    """The moving parts of a run."""
+
+    def __init__(
+        self, experiment: Experiment, workdir: Path, data: start.Data, begin: Pretrained
+    ) -> None:
+        """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
+        config = experiment.data
+        self.experiment, self.workdir, self.data = experiment, workdir, data
+        self.begin = dataclasses.replace(begin, params={})
+        per_epoch = max(len(data.train) // config.batch_size, 1)
+        self.total = experiment.run.steps or experiment.run.epochs * per_epoch
+        self.recipe = step.Recipe(
+            begin.model,
+            begin.input.mask_prompt,
+            experiment.session,
+            experiment.loss,
+            experiment.trainable,
+            experiment.optim,
+            self.total,
+            per_epoch,
+        )
+        self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
+        self.batches = training_iterator(
+            data.train,
+            dataclasses.replace(config, root=str(data.root)),
+            begin.input,
+            begin.model.image_size,
+            jax.process_index(),
+            jax.process_count(),
+        )
+        self.checkpoints = Checkpoints(workdir, experiment.checkpoint)
+        self.progress = Progress()
+        state = step.init_state(self.recipe, begin.params, jax.random.key(experiment.run.seed))
+        shardings = sharding.state_shardings(state, self.mesh, experiment.mesh.rules)
+        self.state = sharding.place_state(state, shardings)
+        if self.checkpoints.latest is not None:
+            self.state, self.progress = self.checkpoints.restore(self.state, self.batches)
+        self.done = int(self.state.step)
+        self.writer = Writer(workdir, self.done)
+        self._step = jax.jit(
+            step.train_step,
+            static_argnums=0,
+            donate_argnums=1,
+            out_shardings=(shardings, None),
+        )
+        self._pending: step.Metrics | None = None
+        self._window: list[step.Metrics] = []
+        self._window_start = time.perf_counter()
+
+    def go(self) -> None:
+        """Trains until the end, a stop request, divergence or early stopping."""
+        if self.done:
+            _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
+        bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
+        with interruption.stop_requests() as stop, bar:
+            while self.done < self.total and not self._has_converged():
+                batch = sharding.place_batch(step.Batch(**next(self.batches)), self.mesh)
+                self.state, metrics = self._step(self.recipe, self.state, batch)
+                self._take_in(bar)  # The batch before: the device is never waited for.
+                self._pending = metrics
+                self.done += 1
+                bar.update()
+                self._when_due(bar, sharding.agree(stop()))
+        self._take_in(bar)
+        self._save()
+        self._export("last")
+
+    def close(self) -> None:
+        """Writes out what is pending, also after an error."""
+        self.batches.close()
+        self.checkpoints.close()
+        self.writer.close()
+
+    def _when_due(self, bar: tqdm, stop: bool) -> None:
+        """Validates, draws, saves; in this order, so that a checkpoint knows of the validation."""
+        config = self.experiment
+        if config.validation.every and self.done % config.validation.every == 0:
+            self._take_in(bar)
+            self._validate()
+        if config.log.picture_every and self.done % config.log.picture_every == 0:
+            self._draw()
+        if stop or self.done % config.checkpoint.every == 0:
+            self._take_in(bar)
+            self._save()
+        if stop:
+            raise interruption.Interrupted(self.done, self.total)
+
+    def _take_in(self, bar: tqdm) -> None:
+        """Fetches the metrics that are pending, stops if they are not finite, logs them."""
+        if self._pending is None:
+            return
+        metrics = jax.device_get(self._pending)
+        self._pending = None
+        number = self.done
+        if not metrics.finite.all():
+            raise interruption.Diverged(self._divergence(number, metrics))
+        self._window.append(metrics)
+        if number % self.experiment.log.every == 0:
+            row = self._summary(number)
+            if jax.process_index() == 0:
+                self.writer.scalars(number, row)
+            shown = ("loss", "dice", "images_per_s")
+            bar.set_postfix({name: f"{row[name]:.3g}" for name in shown})
+
+    def _summary(self, number: int) -> dict[str, float]:
+        """Means over the batches since the last row."""
+        now = time.perf_counter()
+        images = len(self._window) * self.experiment.data.batch_size
+        mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
+        rate = self.recipe.learning_rate(number - 1)
+        row = {
+            "loss": mean.loss.mean(),
+            "focal": mean.focal.mean(),
+            "dice_loss": mean.dice_loss.mean(),
+            "iou_error": mean.iou_error.mean(),
+            "dice_first": mean.dice[0],
+            "dice": mean.dice[-1],
+            "learning_rate": rate,
+            "images_per_s": images / (now - self._window_start),
+        }
+        self._window, self._window_start = [], now
+        return {name: float(value) for name, value in row.items()}
+
+    def _divergence(self, number: int, metrics: step.Metrics) -> str:
+        latest = self.checkpoints.latest
+        good = (
+            "none was saved yet" if latest is None else f"{self.checkpoints.folder / str(latest)}"
+        )
+        return (
+            f"step {number}: the loss or a parameter is no longer a finite number (losses "
+            f"{np.round(metrics.loss, 4).tolist()}); last good checkpoint: {good}. A lower "
+            "optim.learning_rate, warm-up or optim.clip_norm usually helps, in a new workdir"
+        )
+
+    def _validate(self) -> None:
+        if not self.data.validation:
+            return
+        row = validation.scores(self._model(), self.data, self.experiment.validation.test)
+        dice = row["validation/dice"]
+        if dice > self.progress.best_dice:
+            self.progress = Progress(dice, self.done, 0)
+            self._export("best")
+        else:
+            self.progress = dataclasses.replace(self.progress, stale=self.progress.stale + 1)
+        if jax.process_index() == 0:
+            self.writer.scalars(self.done, row)
+        tqdm.write(f"step {self.done}: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items()))
+        self._window_start = time.perf_counter()
+
+    def _draw(self) -> None:
+        model = self._model()
+        if jax.process_index() == 0:
+            samples = self.data.validation or self.data.train
+            picture = validation.picture(model, self.data.root, samples)
+            self.writer.picture(self.done, "predictions", picture)
+        self._window_start = time.perf_counter()
+
+    def _has_converged(self) -> bool:
+        patience = self.experiment.validation.patience
+        return 0 < patience <= self.progress.stale
+
+    def _model(self) -> Pretrained:
+        return dataclasses.replace(self.begin, params=sharding.gather(self.state.params))
+
+    def _export(self, name: str) -> None:
+        model = self._model()
+        if jax.process_index() == 0:
+            pretrained.save(self.workdir / name, model)
+
+    def _save(self) -> None:
+        fields = dataclasses.asdict(self.experiment)
+        self.checkpoints.save(self.state, self.batches, self.progress, fields)
+
+
+def _same_settings(experiment: Experiment, workdir: Path) -> None:
+    """Saves the settings with a new run; compares them with those of one to go on with."""
+    path = workdir / "config.json"
+    now = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    if not path.exists():
+        if jax.process_index() == 0:
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(now, indent=2) + "\n")
+            partial.rename(path)
+        return
+    was, now = _flat(json.loads(path.read_text())), _flat(now)
+    names = sorted(was.keys() | now.keys())
+    changed = [
+        f"{name}: {was.get(name)!r} then, {now.get(name)!r} now"
+        for name in names
+        if was.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir} holds a run with other settings ({'; '.join(changed)}): "
+            "take another --workdir, or the settings of that run"
+        )
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

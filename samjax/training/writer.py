@@ -1,0 +1,53 @@
+"""What a run writes while it goes: `metrics.jsonl`, TensorBoard events and pictures."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tensorboardX import SummaryWriter
+
+
+class Writer:
+    """Writes scalars and pictures of a run; a resumed run continues without doubled rows."""
+
+    def __init__(self, workdir: str | Path, step: int) -> None:
+        """Opens the logs in `workdir`, and drops what was logged after `step`."""
+        self._workdir = Path(workdir)
+        self._jsonl = self._workdir / "metrics.jsonl"
+        self._drop_after(step)
+        self._tensorboard = SummaryWriter(str(self._workdir / "tensorboard"), purge_step=step + 1)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Logs numbers of one step."""
+        row = {"step": step, **values}
+        with self._jsonl.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in values.items():
+            self._tensorboard.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Logs an (h, w, 3) uint8 RGB picture, also as `pictures/NAME_STEP.png`."""
+        folder = self._workdir / "pictures"
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / f"{name}_{step:06d}.png"), image[..., ::-1])
+        self._tensorboard.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Writes out what is pending."""
+        self._tensorboard.close()
+
+    def _drop_after(self, step: int) -> None:
+        if not self._jsonl.exists():
+            return
+        kept = []
+        for line in self._jsonl.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # A run killed while writing leaves half a line.
+                continue
+            if row["step"] <= step:
+                kept.append(line + "\n")
+        partial = self._jsonl.with_suffix(".partial")
+        partial.write_text("".join(kept))
+        partial.rename(self._jsonl)
