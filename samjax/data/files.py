@@ -74,6 +74,14 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
     return image
 
 
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
 def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     """Turns a decoded mask into (h, w) uint8 of 0 and 1; `path` is for the error messages.
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from samjax.data import index
+from samjax.data import check, index
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
@@ -96,6 +96,37 @@ def evaluate(
     seed = prompts.seed if prompts else config.seed
     prompt_set = PromptSet(seed, used, skipped)
     return Evaluation(config, pretrained.model.image_size, results, prompt_set, _fps(timings[1:]))
+
+
+def usable(
+    pretrained: Pretrained,
+    root: str | os.PathLike[str],
+    samples: Sequence[Sample],
+    config: EvalConfig,
+    on_bad: str,
+) -> tuple[list[Sample], dict[str, str]]:
+    """Reads every file that a test needs once, and leaves out what cannot be used.
+
+    Masks that are empty, or vanish at the input's size, stay: `evaluate` skips and counts them.
+
+    Args:
+        pretrained: The model to test.
+        root: The data folder.
+        samples: The images to test on.
+        config: How to test.
+        on_bad: `skip`, or `error` to refuse.
+
+    Returns:
+        The images and masks that can be used, and what is wrong with the other files, by path.
+
+    Raises:
+        DataError: There are bad files and `on_bad` is `error`, or nothing is left.
+    """
+    samples = _limited(samples, config.limit)
+    size, resize = pretrained.model.image_size, pretrained.input.resize
+    problems = check.check(root, samples, size, resize, config.threads)
+    bad = [p for p in problems if not p.is_warning and p.kind not in ("empty", "vanished")]
+    return check.without_bad(samples, bad, on_bad), {p.path: p.detail for p in bad}
 
 
 def load(

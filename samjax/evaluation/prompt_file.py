@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from samjax.data.boxes import tight_box
-from samjax.data.files import DataError
+from samjax.data.files import DataError, write_whole
 from samjax.data.inputs import Placement
 from samjax.data.metadata import read_json
 
@@ -83,11 +83,8 @@ def draw(mask: np.ndarray, placement: Placement, seed: int, path: str, image: st
 
 def save(path: str | os.PathLike[str], prompts: PromptSet) -> None:
     """Writes prompts as JSON, whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     content = {"format": FORMAT, **dataclasses.asdict(prompts)}
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def load(path: str | os.PathLike[str]) -> PromptSet:

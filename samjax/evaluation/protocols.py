@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 from samjax import masks, models, types
-from samjax import prompts as annotator
 from samjax.models.config import SamConfig
-from samjax.prompts import keys as prompt_keys
+from samjax.prompts import interaction
+from samjax.prompts.interaction import SessionConfig
 from samjax.types import Params
 
 BOX = "bbox"
@@ -120,6 +120,7 @@ def answer_points(
     n = len(first)
     embedding = embeddings[image_index]
     keys = jax.vmap(jax.random.key)(seeds)[:, None]
+    session = SessionConfig(iterations=rounds, point_counts=(1,), mask_only=False)
     start = types.no_prompts(n, 1, rounds, config.mask_size)
     start = dataclasses.replace(
         start,
@@ -131,19 +132,13 @@ def answer_points(
         answers = _answer(config, params, embedding, prompts, every)
         chosen = answers[:, :, 0]
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
-        points, labels = annotator.correction_points(
-            prompt_keys.fold_in(keys, index), predicted, truth[:, None], 1
-        )
-        # The point after the last round has no place and is dropped.
-        following = dataclasses.replace(
-            prompts,
-            points=prompts.points.at[:, :, index + 1].set(points[:, :, 0], mode="drop"),
-            labels=prompts.labels.at[:, :, index + 1].set(labels[:, :, 0], mode="drop"),
-            mask=masks.mask_prompt(chosen, mask_prompt),
-            has_mask=jnp.ones((n, 1), bool),
+        mask = masks.mask_prompt(chosen, mask_prompt)
+        following = interaction.next_prompts(
+            keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, one, session
         )
         return following, answers[:, 0]
 
+    one = jnp.ones((), jnp.int32)
     last, answers = jax.lax.scan(one_round, start, jnp.arange(rounds))
     return jnp.moveaxis(answers, 0, 1), last.points[:, 0], last.labels[:, 0]
 

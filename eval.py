@@ -1,0 +1,82 @@
+"""Tests a model by the protocols of the SAM-Med2D paper, and writes a report.
+
+    python eval.py --checkpoint runs/demo/best --data runs/demo/phantoms --out runs/demo/test
+
+`--checkpoint` is a model directory, or a PyTorch or Hugging Face file. `--out` gets `report.json`,
+`report.md`, `masks.csv`, `prompts.json` and pictures; another model is shown the very same prompts
+with `--prompts OUT/prompts.json`, the same model without its adapters with `--noadapters`.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from samjax import conversion
+from samjax.data import index
+from samjax.evaluation import EvalConfig, evaluate, evaluator, pictures, prompt_file, report
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("checkpoint", None, "Model directory, .pth or .safetensors file.")
+flags.DEFINE_string("data", None, "Data folder, see docs/data.md.")
+flags.DEFINE_string("out", None, "Folder to write the report to.")
+flags.DEFINE_string("split", "test", "Which images of the data folder.")
+flags.DEFINE_string("name", None, "What the tables call the model; default: its file's name.")
+flags.DEFINE_list("protocols", ["bbox", "1pt", "3pt", "5pt"], "bbox, or Npt for N points.")
+flags.DEFINE_bool("adapters", True, "Whether the adapters take part, if the network has any.")
+flags.DEFINE_bool("oracle", False, "Also score the best of the three answered masks.")
+flags.DEFINE_integer("image_size", None, "Side of the input to resize the network to.")
+flags.DEFINE_integer("seed", 0, "Seed of the prompts.")
+flags.DEFINE_string("prompts", None, "Prompts to replay, a prompts.json of an earlier test.")
+flags.DEFINE_integer("limit", None, "Test only so many images, spread evenly.")
+flags.DEFINE_integer("batch_size", 16, "Masks answered at a time.")
+flags.DEFINE_integer("images_per_batch", 8, "Images encoded at a time.")
+flags.DEFINE_enum("on_bad", "skip", ["skip", "error"], "What to do about files of no use.")
+
+
+def main(argv: list[str]) -> int:
+    """Tests, prints the table, writes the report."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"expected only flags, found {argv[1]!r}")
+        for name in ("checkpoint", "data", "out"):
+            if not FLAGS[name].value:
+                raise ValueError(f"--{name} is missing")
+        run()
+    except (OSError, ValueError) as error:
+        print(f"eval.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run() -> None:
+    """Tests the model as the flags say."""
+    config = EvalConfig(
+        protocols=tuple(FLAGS.protocols),
+        batch_size=FLAGS.batch_size,
+        images_per_batch=FLAGS.images_per_batch,
+        seed=FLAGS.seed,
+        adapters=FLAGS.adapters,
+        oracle=FLAGS.oracle,
+        limit=FLAGS.limit,
+    )
+    replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
+    samples = index.load_index(FLAGS.data, FLAGS.split)
+    pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
+    samples, bad = evaluator.usable(pretrained, FLAGS.data, samples, config, FLAGS.on_bad)
+    for detail in bad.values():
+        print(f"skipped: {detail}", file=sys.stderr)
+    evaluation = evaluate(pretrained, FLAGS.data, samples, config, replayed)
+    shown = {
+        part: pictures.overlay(pictures.cases(pretrained, FLAGS.data, evaluation, results), part)
+        for part, results in pictures.chosen(evaluation).items()
+    }
+    name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
+    origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split, "bad": bad}
+    report.write(FLAGS.out, evaluation, name, shown, origin)
+    print(f"{report.table(evaluation, name)}\n\nDice at original resolution, see {FLAGS.out}")
+
+
+if __name__ == "__main__":
+    app.run(main)

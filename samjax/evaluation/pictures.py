@@ -1,0 +1,156 @@
+"""Pictures of single masks: image, truth, prompts, and the answer to every protocol."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from samjax import drawing, masks
+from samjax.data.files import read_image
+from samjax.data.index import Sample
+from samjax.evaluation import batches, evaluator, protocols
+from samjax.evaluation.batches import Batch
+from samjax.evaluation.evaluator import Answers
+from samjax.evaluation.prompt_file import MaskPrompt
+from samjax.evaluation.results import Evaluation, MaskResult
+from samjax.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One mask with everything to draw it, in pixels of the original image.
+
+    Attributes:
+        result: Its scores.
+        image: RGB picture, (h, w, 3) uint8.
+        truth: True mask, (h, w) uint8.
+        predicted: Answered mask by protocol, (h, w) bool.
+        prompt: Its prompts.
+        points: All points given, (rounds, 2) (x, y).
+        labels: Their labels, (rounds,).
+    """
+
+    result: MaskResult
+    image: np.ndarray
+    truth: np.ndarray
+    predicted: dict[str, np.ndarray]
+    prompt: MaskPrompt
+    points: np.ndarray
+    labels: np.ndarray
+
+
+def chosen(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
+    """The `best`, `median` and `worst` results by mean Dice over the protocols."""
+    names = evaluation.config.protocols
+
+    def mean_dice(result: MaskResult) -> float:
+        return sum(result.scores[name].dice for name in names)
+
+    ranked = sorted(evaluation.results, key=mean_dice, reverse=True)
+    middle = max((len(ranked) - count) // 2, 0)
+    parts = {"best": ranked, "median": ranked[middle:], "worst": ranked[::-1]}
+    return {name: part[:count] for name, part in parts.items()}
+
+
+def cases(
+    pretrained: Pretrained,
+    root: str | os.PathLike[str],
+    evaluation: Evaluation,
+    results: Sequence[MaskResult],
+) -> list[Case]:
+    """Replays a few results of an evaluation to draw them.
+
+    Args:
+        pretrained: The model that was tested.
+        root: The data folder.
+        evaluation: Its test.
+        results: Which of its results.
+    """
+    config = evaluation.config
+    samples = [Sample(result.image, (result.mask,)) for result in results]
+    images = evaluator.load(pretrained, root, samples, config, evaluation.prompts)
+    found = []
+    for batch in batches.pack(images, config.images_per_batch, config.batch_size):
+        answers = evaluator.answer(pretrained, batch, config)
+        for row in range(len(batch.masks)):
+            predicted = _predicted(pretrained, batch, answers, config.protocols, row)
+            found.append(_case(root, results[len(found)], batch, answers, predicted, row))
+    return found
+
+
+def case_picture(case: Case, side: int = 256) -> np.ndarray:
+    """One row of panels: the image with truth and prompts, then every protocol's answer.
+
+    Args:
+        case: What to draw.
+        side: Longer side of a panel, pixels.
+
+    Returns:
+        RGB picture; truth is green, the answer orange, boxes blue.
+    """
+    return drawing.grid([_panels(case, side)])
+
+
+def overlay(cases: Sequence[Case], title: str, side: int = 256) -> np.ndarray:
+    """Several cases below each other, with a title and a legend."""
+    picture = drawing.grid([_panels(case, side) for case in cases])
+    legend = f"{title}: truth green, answer orange, numbers are Dice"
+    return drawing.labelled(picture, legend)
+
+
+def _panels(case: Case, side: int) -> list[np.ndarray]:
+    plain = drawing.fit(case.image, side)
+    scale = plain.shape[1] / case.image.shape[1]
+    truth = drawing.draw_contour(plain, case.truth, drawing.TRUTH)
+    known = case.result.metadata
+    panels = [drawing.labelled(truth, f"{known.modality}: {known.class_name}")]
+    for name, predicted in case.predicted.items():
+        panel = drawing.draw_mask(plain, predicted, drawing.PREDICTION, 0.3)
+        panel = drawing.draw_contour(panel, case.truth, drawing.TRUTH, 1)
+        panel = drawing.draw_contour(panel, predicted, drawing.PREDICTION)
+        if name == protocols.BOX:
+            panel = drawing.draw_box(panel, np.array(case.prompt.box) * scale)
+        given = slice(protocols.points_of(name))
+        centres = (case.points[given] + 0.5) * scale
+        panel = drawing.draw_points(panel, centres, case.labels[given])
+        dice = case.result.scores[name].dice
+        panels.append(drawing.labelled(panel, f"{protocols.title(name)}  {dice:.3f}"))
+    return panels
+
+
+def _predicted(
+    pretrained: Pretrained, batch: Batch, answers: Answers, names: tuple[str, ...], row: int
+) -> dict[str, np.ndarray]:
+    """Answered masks of one row of a batch at original size."""
+    image, _ = batch.masks[row]
+    at = image.loaded.placement
+    canvas = protocols.canvas_size(at.height, at.width)
+    logits = answers.logits[row, :, 0][None]
+    size = pretrained.model.image_size
+    restored = masks.restore_logits(logits, jnp.asarray(at.as_array())[None], size, canvas)[0]
+    foreground = np.asarray(restored > masks.THRESHOLD)[:, : at.height, : at.width]
+    return dict(zip(names, foreground, strict=True))
+
+
+def _case(
+    root: str | os.PathLike[str],
+    result: MaskResult,
+    batch: Batch,
+    answers: Answers,
+    predicted: dict[str, np.ndarray],
+    row: int,
+) -> Case:
+    image, position = batch.masks[row]
+    pixels, order = read_image(Path(root) / image.sample.image)
+    return Case(
+        result=result,
+        image=drawing.to_uint8_rgb(pixels, order),
+        truth=image.loaded.original_masks[position],
+        predicted=predicted,
+        prompt=image.prompts[position],
+        points=image.loaded.placement.to_original(np.asarray(answers.points[row])),
+        labels=np.asarray(answers.labels[row]),
+    )

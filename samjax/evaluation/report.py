@@ -1,0 +1,215 @@
+"""What is made of an evaluation: summary, table, report on disk."""
+
+import collections
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax import drawing
+from samjax.data.files import write_whole
+from samjax.evaluation import metrics, prompt_file, protocols
+from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
+
+SLICES: dict[str, Callable[[MaskResult], str]] = {
+    "by_modality": lambda result: result.metadata.modality,
+    "by_anatomy": lambda result: result.metadata.anatomy,
+    "by_class": lambda result: result.metadata.class_name,
+    "by_dataset": lambda result: result.metadata.dataset,
+}
+
+
+def summarise(evaluation: Evaluation) -> dict[str, Any]:
+    """Means over all masks and over parts of the data set.
+
+    Returns:
+        `overall`: for every protocol and `filled_box` a dict of `dice`, `iou`, their 95 %
+        intervals `dice_ci` and `iou_ci`, and with the oracle `dice_oracle`; `count`, the number
+        of masks. `by_modality`, `by_anatomy`, `by_class`, `by_dataset`: the same for each part.
+        `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`.
+    """
+    results = evaluation.results
+    summary: dict[str, Any] = {"overall": _means(results)}
+    for name, part_of in SLICES.items():
+        parts = collections.defaultdict(list)
+        for result in results:
+            parts[part_of(result)].append(result)
+        summary[name] = {part: _means(parts[part]) for part in sorted(parts)}
+    summary["count"] = {
+        "masks": len(results),
+        "images": len({result.image for result in results}),
+        "subjects": len({_subject(result) for result in results}),
+        "skipped": len(evaluation.prompts.skipped),
+    }
+    summary["fps"] = evaluation.fps
+    return summary
+
+
+def table(evaluation: Evaluation, name: str) -> str:
+    """The paper's table 2 in Markdown: Dice in %, beside the filled-box baseline.
+
+    Args:
+        evaluation: What to show.
+        name: What to call the model.
+    """
+    names = _shown(evaluation)
+    overall = _means(evaluation.results)
+    side = evaluation.image_size
+    fps = next(iter(evaluation.fps.values()))
+    baseline = _percent(overall, FILLED_BOX)
+    rows = [
+        ["Model", "Resolution", *(f"{protocols.title(p)} (%)" for p in names), "FPS"],
+        [
+            name,
+            f"{side} x {side}",
+            *(_percent(overall, p) for p in names),
+            f"{fps:.1f}" if fps < 10 else f"{fps:.0f}",
+        ],
+        ["Filled box", "-", *(baseline if p == protocols.BOX else "-" for p in names), "-"],
+    ]
+    return _markdown(rows)
+
+
+def part_table(evaluation: Evaluation, part: str) -> str:
+    """Dice in % for each part of the data set, in Markdown.
+
+    Args:
+        evaluation: What to show.
+        part: One of `SLICES`, such as `by_modality`.
+    """
+    names = [*_shown(evaluation), FILLED_BOX]
+    titles = [*map(protocols.title, names[:-1]), "Filled box"]
+    rows = [[part.removeprefix("by_").capitalize(), "Masks", *titles]]
+    for value, means in summarise(evaluation)[part].items():
+        rows.append([value, str(means["count"]), *(_percent(means, name) for name in names)])
+    return _markdown(rows)
+
+
+def per_mask_csv(evaluation: Evaluation) -> str:
+    """One row per mask: paths, metadata, size, and every score."""
+    rows = [_row(result) for result in evaluation.results]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write(
+    out: str | os.PathLike[str],
+    evaluation: Evaluation,
+    name: str,
+    pictures: Mapping[str, np.ndarray],
+    origin: Mapping[str, Any],
+) -> None:
+    """Writes a report: each file whole or not at all.
+
+    `report.json` (see `summarise`, and how the test was made), `report.md` (tables), `masks.csv`
+    (one row per mask), `prompts.json` (to replay), and the pictures in `overlays/`.
+
+    Args:
+        out: Folder, made if absent.
+        evaluation: What to write.
+        name: What to call the model.
+        pictures: RGB pictures by name, see `samjax.evaluation.pictures`.
+        origin: Where it comes from, such as checkpoint and data; goes into `report.json`.
+    """
+    out = Path(out)
+    (out / "overlays").mkdir(parents=True, exist_ok=True)
+    content = {
+        **summarise(evaluation),
+        "model": name,
+        **origin,
+        "image_size": evaluation.image_size,
+        "seed": evaluation.prompts.seed,
+        "config": dataclasses.asdict(evaluation.config),
+        "skipped": evaluation.prompts.skipped,
+    }
+    write_whole(out / "report.json", (json.dumps(content, indent=2) + "\n").encode())
+    write_whole(out / "report.md", _page(evaluation, name).encode())
+    write_whole(out / "masks.csv", per_mask_csv(evaluation).encode())
+    prompt_file.save(out / "prompts.json", evaluation.prompts)
+    for picture, image in pictures.items():
+        write_whole(out / "overlays" / f"{picture}.png", drawing.encode_png(image))
+
+
+def _page(evaluation: Evaluation, name: str) -> str:
+    count = summarise(evaluation)["count"]
+    config = evaluation.config
+    adapters = "with adapters if it has any" if config.adapters else "adapters dropped"
+    return (
+        f"# {name}\n\nMean Dice over {count['masks']} masks in {count['images']} images of "
+        f"{count['subjects']} subjects, at original resolution ({count['skipped']} masks skipped); "
+        f"{adapters}; prompts from seed {evaluation.prompts.seed}.\n\n"
+        f"{table(evaluation, name)}\n\n{part_table(evaluation, 'by_modality')}\n\n"
+        "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "
+        f"and answering, {config.images_per_batch} images and up to {config.batch_size} masks at a "
+        "time, without loading, compiling and scoring.\n"
+    )
+
+
+def _means(results: Sequence[MaskResult]) -> dict[str, Any]:
+    """Mean scores of every protocol, with intervals."""
+    names = list(results[0].scores)
+    kinds = [
+        (name, kind)
+        for name in names
+        for kind in ("dice", "iou", "dice_oracle")
+        if getattr(results[0].scores[name], kind) is not None
+    ]
+    rows = [[getattr(result.scores[name], kind) for name, kind in kinds] for result in results]
+    subjects = np.array([_subject(result) for result in results])
+    means: dict[str, Any] = {name: {} for name in names}
+    for (name, kind), mean in zip(
+        kinds, metrics.bootstrap_means(np.array(rows), subjects), strict=True
+    ):
+        means[name][kind] = mean.value
+        means[name][f"{kind}_ci"] = [mean.low, mean.high]
+    return {**means, "count": len(results)}
+
+
+def _subject(result: MaskResult) -> str:
+    return f"{result.metadata.dataset}/{result.metadata.case}"
+
+
+def _row(result: MaskResult) -> dict[str, Any]:
+    row = {
+        "image": result.image,
+        "mask": result.mask,
+        **dataclasses.asdict(result.metadata),
+        "height": result.height,
+        "width": result.width,
+        "area": result.area,
+    }
+    for name, score in result.scores.items():
+        known = {kind: value for kind, value in vars(score).items() if value is not None}
+        row |= {f"{kind}_{name}": round(value, 6) for kind, value in known.items()}
+    return row
+
+
+def _shown(evaluation: Evaluation) -> tuple[str, ...]:
+    """The protocols of a table: always with the box, whose column holds the baseline."""
+    names = evaluation.config.protocols
+    return names if protocols.BOX in names else (protocols.BOX, *names)
+
+
+def _percent(means: dict[str, Any], name: str) -> str:
+    return f"{100 * means[name]['dice']:.2f}" if name in means else "-"
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    """A table: the first row is its head, the first column is text, the others are numbers."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
