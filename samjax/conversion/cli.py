@@ -9,12 +9,17 @@ from samjax import models, pretrained
 from samjax.conversion import convert, loading
 from samjax.data import inputs
 
-_INPUT_FIELDS = ("resize", "interpolation", "channel_order", "mask_prompt")
+_INPUT_CHOICES = {
+    "resize": inputs.RESIZE,
+    "interpolation": tuple(inputs.INTERPOLATION),
+    "channel_order": inputs.CHANNEL_ORDER,
+    "mask_prompt": inputs.MASK_PROMPT,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `python -m convert`; returns the exit code."""
-    parser = argparse.ArgumentParser("convert", description=__doc__)
+    parser = argparse.ArgumentParser("python -m convert", description=__doc__)
     _add_commands(parser)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
@@ -45,7 +50,10 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     bring.add_argument("target", type=Path, help="model directory to write")
     bring.add_argument("--image-size", type=int, metavar="N", help="resize to this input size")
     bring.add_argument(
-        "--adapters", action="store_true", help="initialise adapters if the checkpoint has none"
+        "--adapters",
+        dest="add_adapters",
+        action="store_true",
+        help="initialise adapters if the checkpoint has none",
     )
     bring.add_argument("--adapter-init", choices=("zero", "reference"), default="zero")
     bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
@@ -55,10 +63,11 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
-    choices = (inputs.RESIZE, tuple(inputs.INTERPOLATION), inputs.CHANNEL_ORDER, inputs.MASK_PROMPT)
-    for field, values in zip(_INPUT_FIELDS, choices, strict=True):
-        option = "--" + field.replace("_", "-")
-        bring.add_argument(option, choices=values, help="if other than the checkpoint's kind has")
+    unusual = "if other than checkpoints of this kind have"
+    for field, values in _INPUT_CHOICES.items():
+        bring.add_argument("--" + field.replace("_", "-"), choices=values, help=unusual)
+    for field in ("mean", "std"):
+        bring.add_argument(f"--{field}", nargs=3, type=float, metavar="X", help=unusual)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
     give.set_defaults(convert=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
@@ -72,20 +81,20 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
         advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
-    names = [field.name for field in dataclasses.fields(convert.Options)]
-    given = vars(arguments)
-    options = {name: given[name] for name in names if name in given}
-    options["add_adapters"] = arguments.adapters
-    overrides = {name: given[name] for name in _INPUT_FIELDS if given[name] is not None}
-    model, report = convert.from_torch(
-        arguments.source, convert.Options(**options), input_overrides=overrides
-    )
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    options = {name: given[name] for name in _names(convert.Options) & given.keys()}
+    overrides = {name: given[name] for name in _names(inputs.InputConfig) & given.keys()}
+    model, report = convert.from_torch(arguments.source, convert.Options(**options), overrides)
     pretrained.save(target, model)
     print(report.table())
-    expected = ", ".join(f"{name} {getattr(model.input, name)}" for name in _INPUT_FIELDS)
+    expected = ", ".join(f"{name} {value}" for name, value in vars(model.input).items())
     count = models.count_parameters(model.params)
     print(f"input: {model.model.image_size} pixels, {expected}")
     print(f"{target}: {count:,} parameters written")
+
+
+def _names(config: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:

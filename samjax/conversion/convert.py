@@ -70,7 +70,8 @@ def from_torch(
         ValueError: The file cannot be read, or is no SAM.
     """
     source = sources.read(path)
-    heads = options.decoder_heads or source.decoder_heads or SamConfig.decoder_heads
+    told = (options.decoder_heads, source.decoder_heads, SamConfig.decoder_heads)
+    heads = next(heads for heads in told if heads is not None)
     try:
         config = architecture.infer(source.tensors, heads)
     except ValueError as error:
@@ -124,7 +125,7 @@ def _assemble(
         raise SurpriseError(report)
 
     usable = {key: source.tensors[key] for key in paths if entries[key].status == "loaded"}
-    size = options.image_size or config.image_size
+    size = config.image_size if options.image_size is None else options.image_size
     resized, config = resizing.resize(usable, config, size)
     for key, tensor in resized.items():
         entries[key] = entries[key].become("resized", f"to {tensor.shape}")

@@ -26,6 +26,7 @@ def test_in_and_out(tmp_path, tensors, write, capsys):
 def test_options_reach_the_model(tmp_path, tensors, write):
     options = "--image-size 96 --adapters --adapter-init reference --mask-prompt sigmoid"
     options += " --resize stretch --channel-order bgr --interpolation nearest --decoder-heads 4"
+    options += " --mean 0 0 0 --std 255 255 255"
     source = str(write(tensors))
     assert cli.main(["from-torch", source, str(tmp_path / "m"), *options.split()]) == 0
     found = pretrained.load(tmp_path / "m")
@@ -34,6 +35,7 @@ def test_options_reach_the_model(tmp_path, tensors, write):
     fields = (config.image_size, config.adapters, config.adapter_init, config.decoder_heads)
     assert fields == expected
     assert (found.input.mask_prompt, found.input.resize) == ("sigmoid", "stretch")
+    assert (found.input.mean, found.input.std) == ((0, 0, 0), (255, 255, 255))
     assert (found.input.channel_order, found.input.interpolation) == ("bgr", "nearest")
 
 
@@ -60,6 +62,14 @@ def test_nothing_is_overwritten_unasked(tmp_path, tensors, write, capsys):
         assert cli.main(command) == 2
         assert "--overwrite" in capsys.readouterr().err
         assert cli.main([*command, "--overwrite"]) == 0
+
+
+def test_sizes_that_cannot_be(tmp_path, tensors, write, capsys):
+    source = str(write(tensors))
+    for option, field in (("--image-size", "image_size"), ("--decoder-heads", "decoder_heads")):
+        assert cli.main(["from-torch", source, str(tmp_path / "m"), option, "0"]) == 2
+        assert f"{field}: expected a positive number, found 0" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
 
 
 def test_missing_source(tmp_path, capsys):
