@@ -145,11 +145,6 @@ def segment(
     Raises:
         ValueError: An image or a prompt is not what it should be; the message names it.
     """
-    if len(images) != len(prompts):
-        raise ValueError(
-            f"prompts: expected one list of objects for each of {len(images)} images, "
-            f"found {len(prompts)}"
-        )
     embedded = embed_images(pretrained, images, adapters=adapters, image_format=image_format)
     return segment_embedded(
         pretrained, embedded, prompts, multimask=multimask, return_logits=return_logits
@@ -190,6 +185,11 @@ def segment_embedded(
     return_logits: bool = False,
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
+    if len(prompts) != len(embedded.placements):
+        raise ValueError(
+            f"prompts: expected one list of objects for each of {len(embedded.placements)} images, "
+            f"found {len(prompts)}"
+        )
     owners = [image for image, objects in enumerate(prompts) for _ in objects]
     flat = [prompt for objects in prompts for prompt in objects]
     _check_fits(prompts, embedded.placements, pretrained.model.mask_size)

@@ -197,7 +197,7 @@ def _objects(arrays: dict[str, np.ndarray | None]) -> tuple[list[ObjectPrompt], 
     for name, array in given.items():
         _, shape, rank = _ARGUMENTS[name]
         if array.ndim not in (rank, rank + 1):
-            several = shape.replace("(", "(K, ")
+            several = shape.replace("(", "(K, ").replace(",)", ")")
             raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
         counts[name] = len(array) if array.ndim > rank else None
     if len(set(counts.values())) > 1:

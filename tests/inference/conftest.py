@@ -1,0 +1,59 @@
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from samjax import models
+from samjax.data import inputs
+from samjax.pretrained import Pretrained
+
+TINY = models.SamConfig(
+    image_size=64,
+    patch_size=8,
+    embed_dim=32,
+    depth=2,
+    num_heads=2,
+    global_attn_indexes=(1,),
+    window_size=4,
+    prompt_dim=32,
+    decoder_mlp_dim=32,
+    iou_head_hidden_dim=32,
+    decoder_heads=2,
+    adapter_init="reference",
+)
+
+
+def random_params(config):
+    """Parameters of a network in which everything matters, without compiling its initialisation."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
+        mean = 1 if path[-1].key == "scale" else 0
+        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
+
+    shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@pytest.fixture(scope="session")
+def pretrained():
+    return Pretrained(TINY, inputs.InputConfig(), random_params(TINY))
+
+
+@pytest.fixture(scope="session")
+def expecting_logits(pretrained):
+    """The same network, but one that takes raw logits as its mask prompt, as SAM does."""
+    return dataclasses.replace(pretrained, input=inputs.InputConfig(mask_prompt="logits"))
+
+
+@pytest.fixture
+def photo():
+    """Makes uint8 images of any shape, the same for the same shape."""
+
+    def make(*shape):
+        return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+    return make

@@ -1,0 +1,50 @@
+"""An object's prompts are checked where they are made."""
+
+import numpy as np
+import pytest
+
+from samjax.inference import ObjectPrompt
+from samjax.inference.objects import bucket
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, r"expected a point, a box or a mask, found none"),
+        (dict(points=[[1, 2]]), r"belong together, found no labels"),
+        (dict(labels=[1], box=[1, 2, 3, 4]), r"belong together, found no points"),
+        (dict(points=[1, 2], labels=[1]), r"points: expected shape \(n, 2\), found \(2,\)"),
+        (dict(points=np.zeros((0, 2)), labels=[]), r"points: expected shape \(n, 2\), found \(0"),
+        (dict(points=[[1, 2, 3]], labels=[1]), r"points: expected shape \(n, 2\), found \(1, 3\)"),
+        (dict(points=[[1, 2]], labels=[1, 1]), r"labels: expected shape \(1,\), found \(2,\)"),
+        (dict(points=[[1, 2]], labels=[-1]), r"labels: expected 1 \(object\) and 0 \(backgr"),
+        (dict(points=[[1, np.nan]], labels=[1]), r"points: expected finite"),
+        (dict(points=[["a", 2]], labels=[1]), r"points: expected numbers of shape \(n, 2\)"),
+        (dict(box=[[1, 2, 3, 4]]), r"box: expected shape \(4,\), found \(1, 4\)"),
+        (dict(box=[3, 2, 1, 4]), r"box: expected \(x0, y0, x1, y1\) with x0 < x1"),
+        (dict(box=[1, 4, 3, 4]), r"box: .* y0 < y1, found \[1.0, 4.0, 3.0, 4.0\]"),
+        (dict(mask=np.zeros(4)), r"mask: expected shape \(m, m\), found \(4,\)"),
+    ],
+)
+def test_refuses(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ObjectPrompt(**fields)
+
+
+def test_points_lie_in_the_image():
+    edges = ObjectPrompt(points=[[0, 0], [20, 10]], labels=[1, 0])
+    edges.check_fits(height=10, width=20, mask_size=8)
+    swapped = ObjectPrompt(points=[[5, 5], [9, 18]], labels=[1, 0])
+    message = r"\(x, y\) = \(9, 18\) is outside of an image of width 20 and height 10"
+    with pytest.raises(ValueError, match=message):
+        swapped.check_fits(height=10, width=20, mask_size=8)
+
+
+def test_boxes_overlap_the_image():
+    ObjectPrompt(box=[-3, -3, 25, 4]).check_fits(height=10, width=20, mask_size=8)
+    with pytest.raises(ValueError, match=r"box: .* is outside of an image"):
+        ObjectPrompt(box=[20, 0, 30, 4]).check_fits(height=10, width=20, mask_size=8)
+
+
+def test_buckets_are_powers_of_two():
+    assert [bucket(n) for n in (0, 1, 2, 3, 4, 5, 8, 9)] == [1, 1, 2, 4, 4, 8, 8, 16]

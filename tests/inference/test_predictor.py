@@ -1,0 +1,215 @@
+"""The contract of SAM's own predictor."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import samjax
+from samjax import masks
+from samjax import pretrained as storage
+from samjax.data import inputs
+from samjax.inference import Predictor, batch
+
+BOXES = np.array([[5, 6, 30, 40], [20, 2, 60, 50], [0, 0, 70, 80]])
+POINTS, LABELS = np.array([[10, 12], [40, 50]]), np.array([1, 0])
+
+
+@pytest.fixture(scope="module")
+def predictor(pretrained):
+    return Predictor(pretrained)
+
+
+@pytest.fixture
+def ready(predictor, photo):
+    predictor.set_image(photo(80, 70, 3))
+    return predictor
+
+
+@pytest.mark.parametrize(("multimask", "count"), [(True, 3), (False, 1)])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        dict(point_coords=POINTS, point_labels=LABELS),
+        dict(box=BOXES[0]),
+        dict(point_coords=POINTS, point_labels=LABELS, box=BOXES[0]),
+        dict(mask_input=np.ones((1, 32, 32))),
+    ],
+)
+def test_shapes_of_one_object(ready, prompts, multimask, count):
+    found, scores, low_res = ready.predict(**prompts, multimask_output=multimask)
+    assert found.shape == (count, 80, 70) and found.dtype == bool
+    assert scores.shape == (count,) and low_res.shape == (count, 32, 32)
+    logits, _, _ = ready.predict(**prompts, multimask_output=multimask, return_logits=True)
+    assert logits.dtype == np.float32
+    np.testing.assert_array_equal(found, logits > ready.mask_threshold)
+
+
+def test_several_objects_equal_one_by_one(ready):
+    points = np.stack([POINTS, POINTS + 3, POINTS + 7])
+    labels = np.stack([LABELS, 1 - LABELS, LABELS])
+    logits = np.random.default_rng(0).normal(size=(3, 1, 32, 32))
+    prompts = dict(point_coords=points, point_labels=labels, box=BOXES, mask_input=logits)
+    found, scores, low_res = ready.predict(**prompts)
+    assert found.shape == (3, 3, 80, 70) and scores.shape == (3, 3)
+    assert low_res.shape == (3, 3, 32, 32)
+    for index in range(3):
+        alone = ready.predict(**{name: array[index] for name, array in prompts.items()})
+        np.testing.assert_array_equal(found[index], alone[0])
+        np.testing.assert_allclose(scores[index], alone[1], atol=1e-5)
+        np.testing.assert_allclose(low_res[index], alone[2], atol=1e-5)
+
+
+def test_an_axis_of_objects_stays(ready):
+    found, scores, _ = ready.predict(box=BOXES[:1])
+    assert found.shape == (1, 3, 80, 70) and scores.shape == (1, 3)
+    assert ready.predict(box=np.zeros((0, 4)))[0].shape == (0, 3, 80, 70)
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (63, 20), (64, 64), (90, 200), (300, 65), (1, 1)])
+@pytest.mark.parametrize("resize", inputs.RESIZE)
+def test_any_image_size(pretrained, photo, shape, resize):
+    fitted = dataclasses.replace(pretrained, input=inputs.InputConfig(resize=resize))
+    predictor = Predictor(fitted)
+    predictor.set_image(photo(*shape))
+    assert predictor.original_size == shape
+    assert max(predictor.input_size) <= 64
+    assert predictor.predict(box=[0, 0, shape[1], shape[0]])[0].shape == (3, *shape)
+
+
+def test_feedback_is_always_logits(pretrained, expecting_logits, photo):
+    """What the network is given follows its own config; the caller passes logits either way."""
+    image = photo(80, 70)
+    low_res = np.random.default_rng(0).normal(0, 5, (1, 32, 32)).astype(np.float32)
+    results = {}
+    for model in (pretrained, expecting_logits):
+        predictor = Predictor(model)
+        predictor.set_image(image)
+        results[model.input.mask_prompt] = predictor.predict(mask_input=low_res)[2]
+        if model.input.mask_prompt == "logits":
+            given = np.asarray(masks.mask_prompt(low_res, "sigmoid"))
+            by_hand = predictor.predict(mask_input=given)[2]
+    np.testing.assert_allclose(results["sigmoid"], by_hand, atol=1e-5)
+    assert np.abs(results["sigmoid"] - results["logits"]).max() > 1e-3
+
+
+def test_refinement(ready):
+    """Points, then the best mask of the call before with one more point."""
+    _, scores, low_res = ready.predict(POINTS[:1], LABELS[:1])
+    again = low_res[scores.argmax()][None]
+    refined = ready.predict(POINTS, LABELS, mask_input=again, multimask_output=False)
+    plain = ready.predict(POINTS, LABELS, multimask_output=False)
+    assert np.abs(refined[2] - plain[2]).max() > 1e-3
+
+
+def test_never_compiles_again(ready):
+    ready.predict(box=BOXES[0])
+    before = batch.decode._cache_size(), batch.restore._cache_size()
+    ready.predict(POINTS, LABELS)
+    ready.predict(POINTS[:1], LABELS[:1], BOXES[1], np.zeros((1, 32, 32)))
+    assert (batch.decode._cache_size(), batch.restore._cache_size()) == before
+
+
+def test_image_formats(predictor, photo):
+    grey, color = photo(50, 60), photo(50, 60, 3)
+    features = []
+    for image, order in [(color, "RGB"), (color[..., ::-1], "BGR"), (grey, "RGB"), (grey, "BGR")]:
+        predictor.set_image(image, order)
+        features.append(predictor.get_image_embedding())
+    np.testing.assert_array_equal(features[0], features[1])
+    np.testing.assert_array_equal(features[2], features[3])
+    predictor.set_image(np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_array_equal(features[2], predictor.get_image_embedding())
+
+
+def test_state(pretrained, photo):
+    predictor = Predictor(pretrained)
+    assert not predictor.is_image_set
+    for use in (
+        lambda: predictor.predict(box=BOXES[0]),
+        lambda: predictor.predict_batch([]),
+        lambda: predictor.features,
+        lambda: predictor.original_size,
+        lambda: predictor.input_size,
+        predictor.get_image_embedding,
+    ):
+        with pytest.raises(RuntimeError, match="call set_image first"):
+            use()
+    predictor.set_image(photo(30, 100))
+    assert predictor.is_image_set and predictor.mask_threshold == 0.0
+    assert predictor.original_size == (30, 100) and predictor.input_size == (64, 64)
+    assert predictor.features.shape == (1, 8, 8, 32)
+    assert predictor.get_image_embedding().shape == (1, 32, 8, 8)
+    with pytest.raises(ValueError, match="uint8"):
+        predictor.set_image(np.zeros((9, 9), np.float32))
+    assert not predictor.is_image_set, "an image that was refused must not leave the last one"
+    predictor.set_image(photo(30, 100))
+    predictor.reset_image()
+    assert not predictor.is_image_set
+
+
+def test_batch_of_images(predictor, photo):
+    images = [photo(40, 50, 3), photo(90, 30, 3), photo(64, 64, 3)]
+    prompts = [[samjax.ObjectPrompt(box=[2, 3, 20, 25])] * count for count in (1, 2, 0)]
+    predictor.set_image_batch(images)
+    assert predictor.features.shape[0] == 3
+    results = predictor.predict_batch(prompts, multimask_output=False)
+    assert [r.masks.shape for r in results] == [(1, 1, 40, 50), (2, 1, 90, 30), (0, 1, 64, 64)]
+    with pytest.raises(RuntimeError, match="several images are set"):
+        predictor.predict(box=BOXES[0])
+    with pytest.raises(ValueError, match="for each of 3 images, found 2"):
+        predictor.predict_batch(prompts[:2])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ({}, r"expected a point, a box or a mask, found none"),
+        (dict(point_coords=POINTS), r"found no labels"),
+        (dict(point_labels=LABELS), r"found no points"),
+        (dict(point_coords=POINTS, point_labels=[1]), r"labels: expected shape \(2,\)"),
+        (dict(point_coords=[1, 2], point_labels=[1]), r"point_coords: .*\(N, 2\) or \(K, N, 2\)"),
+        (dict(box=BOXES.reshape(3, 2, 2)), r"box: .*\(4,\) or \(K, 4\), found \(3, 2, 2\)"),
+        (dict(box=[1, 2]), r"box: expected shape \(4,\), found \(2,\)"),
+        (dict(mask_input=np.zeros((32, 32))), r"mask_input: .*\(1, m, m\) or \(K, 1, m, m\)"),
+        (dict(mask_input=np.zeros((3, 32, 32))), r"mask_input: .*choose one of low_res"),
+        (dict(mask_input=np.zeros((1, 16, 16))), r"mask: .*\(32, 32\), found \(16, 16\)"),
+        (dict(point_coords=POINTS, point_labels=LABELS, box=BOXES), r"all for K, found point_coo"),
+        (dict(box=BOXES, mask_input=np.zeros((2, 1, 32, 32))), r"all for K, found box \(3, 4\)"),
+        (dict(point_coords=[[71, 2]], point_labels=[1]), r"outside of an image of width 70"),
+    ],
+)
+def test_refuses(ready, prompts, message):
+    with pytest.raises(ValueError, match=message):
+        ready.predict(**prompts)
+
+
+def test_from_pretrained(pretrained, photo, tmp_path):
+    storage.save(tmp_path / "model", pretrained)
+    image, box = photo(80, 70, 3), BOXES[0]
+    expected = Predictor(pretrained)
+    expected.set_image(image)
+    results = {}
+    for name, options in {
+        "plain": {},
+        "dropped": dict(adapters=False),
+        "half": dict(dtype="bfloat16"),
+        "larger": dict(image_size=96),
+    }.items():
+        predictor = samjax.Predictor.from_pretrained(tmp_path / "model", **options)
+        predictor.set_image(image)
+        results[name] = predictor.predict(box=box)[2]
+    np.testing.assert_array_equal(results["plain"], expected.predict(box=box)[2])
+    scale = np.abs(results["plain"]).max()
+    assert np.abs(results["dropped"] - results["plain"]).max() > 1e-3 * scale
+    assert 0 < np.abs(results["half"] - results["plain"]).max() < 0.1 * scale
+    assert results["larger"].shape == (3, 48, 48)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Predictor.from_pretrained(tmp_path / "nowhere")
+
+
+def test_lazy_exports():
+    assert samjax.Predictor is Predictor and samjax.Pretrained is storage.Pretrained
+    assert callable(samjax.load) and callable(samjax.segment)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = samjax.nothing
