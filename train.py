@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from samjax.data.files import DataError
@@ -28,8 +29,11 @@ def main(argv: list[str]) -> int:
     """Trains and reports."""
     if len(argv) > 1:
         raise app.UsageError(f"expected only flags, found {argv[1]!r}")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("samjax").setLevel(logging.INFO)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    samjax_log = logging.getLogger("samjax")
+    samjax_log.setLevel(logging.INFO)
+    samjax_log.addHandler(logging.StreamHandler())
+    samjax_log.propagate = False
     recipe = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     workdir = Path(_WORKDIR.value or Path("runs") / recipe)
     try:

@@ -1,0 +1,39 @@
+"""Shared set-up: eight virtual devices, exact matrix products, where fixtures and data lie."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import jax
+import pytest
+from absl import flags
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def pytest_configure(config):
+    flags.FLAGS.mark_as_parsed()  # Grain reads absl flags.
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """Outputs of the published PyTorch code."""
+    path = Path(os.environ.get("SAMJAX_FIXTURES", SHARED / "fixtures/sam_med2d_tiny"))
+    if not path.is_dir():
+        pytest.skip(f"needs the outputs of the published code in {path} (SAMJAX_FIXTURES)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real medical images."""
+    path = SHARED / "data/samed2d_mini"
+    if not path.is_dir():
+        pytest.skip(f"needs the real images in {path}")
+    return path

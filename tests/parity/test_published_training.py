@@ -1,0 +1,189 @@
+"""One batch of the published code: nine losses, first gradients, every parameter's change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import published
+import pytest
+from flax import traverse_util
+
+from samjax import losses, masks, prompts
+from samjax.conversion import naming
+from samjax.training import groups, optim, step
+
+pytestmark = pytest.mark.parity
+
+
+
+def reference_recipe(model) -> step.Recipe:
+    return step.Recipe(
+        model=model,
+        mask_prompt="sigmoid",
+        session=prompts.SessionConfig(points="new", box_jitter="shift"),
+        loss=losses.LossConfig(
+            reduction="batch", selection="predicted_iou", iou_supervision="selected"
+        ),
+        trainable=step.TrainableConfig(prompt_encoder="first"),
+        optim=optim.OptimConfig(learning_rate=1e-4, schedule="constant", clip_norm=0.0),
+        total_steps=1,
+        steps_per_epoch=1,
+    )
+
+
+class Run:
+    """Our nine updates, given the fixture's own prompts."""
+
+    def __init__(self, fixtures, start):
+        self.theirs = dict(np.load(fixtures / f"nine_steps_{start}_first.npz"))
+        self.forward = published.forward(fixtures)
+        pretrained = published.load(fixtures, published.ADAPTED)
+        self.recipe = reference_recipe(pretrained.model)
+        self.before = jax.tree.map(jnp.asarray, pretrained.params)
+        state = step.init_state(self.recipe, self.before, jax.random.key(0))
+        everything = step.Learned(groups.split(self.before), state.optimizer)
+        self.first_prompts = self.prompts(0, None, start)
+        box_first = jnp.asarray(start == "box")
+        everything, embedding, result = jax.jit(step.first_update, static_argnums=0)(
+            self.recipe,
+            everything,
+            self.forward.images,
+            self.forward.truth,
+            self.first_prompts,
+            1e-4,
+            box_first,
+        )
+        self.results = [result]
+        learning = everything.pick(self.recipe.later_groups)
+        later = jax.jit(step.later_update, static_argnums=0)
+        for i in range(1, 9):
+            given = self.prompts(i, self.results[-1].outcome.low_res)
+            learning, result = later(
+                self.recipe,
+                everything.params,
+                learning,
+                embedding,
+                self.forward.truth,
+                given,
+                1e-4,
+                jnp.asarray(self.theirs[f"{i}/mask_only"]),
+            )
+            self.results.append(result)
+        self.learned = everything.updated(learning)
+        self.after = groups.merge(self.learned.params)
+
+    def prompts(self, i, low_res, start=None):
+        size, room = self.recipe.model.mask_size, self.recipe.session.room
+        arrays = self.forward.arrays
+        if start == "box":
+            return self.forward.prompts(size, room, boxes=arrays["boxes"])
+        if start == "point":
+            points = arrays["point_coords"], arrays["point_labels"]
+            return self.forward.prompts(size, room, points=points)
+        mask = masks.mask_prompt(low_res, "sigmoid")
+        points = None
+        if not self.theirs[f"{i}/mask_only"]:
+            points = self.theirs[f"{i}/point_coords"], self.theirs[f"{i}/point_labels"]
+        return self.forward.prompts(size, room, points=points, mask=mask)
+
+
+@pytest.fixture(scope="module", params=["box", "point"])
+def run(request, fixtures):
+    return Run(fixtures, request.param)
+
+
+def test_first_loss_terms(run):
+    metrics, theirs = run.results[0].metrics, run.theirs
+    for name, ours in {
+        "focal": metrics.focal,
+        "dice": metrics.dice_loss,
+        "iou_mse": metrics.iou_error,
+        "loss": metrics.loss,
+    }.items():
+        np.testing.assert_allclose(ours, theirs[f"0/{name}"], rtol=1e-5, err_msg=name)
+
+
+def test_first_gradients(run):
+    def loss(learning):
+        params = groups.merge({**groups.split(run.before), **learning})
+        embedding = step.models.encode_image(run.recipe.model, params, run.forward.images)
+        low_res, iou = step.models.predict_masks(
+            run.recipe.model, params, embedding, run.first_prompts
+        )
+        return losses.segmentation_loss(low_res, iou, run.forward.truth, run.recipe.loss)[0]
+
+    learning = groups.pick(groups.split(run.before), run.recipe.first_groups)
+    gradients = groups.merge(jax.jit(jax.grad(loss))(learning))
+    ours = naming.state_dict(gradients)
+    named = [name for name in run.theirs if name.startswith("0/grad/")]
+    assert named
+    for name in named:
+        theirs = run.theirs[name]
+        difference = np.linalg.norm(ours[name.removeprefix("0/grad/")] - theirs)
+        assert difference <= 1e-3 * np.linalg.norm(theirs), name
+
+
+@pytest.mark.parametrize("i", range(9))
+def test_losses(run, i):
+    np.testing.assert_allclose(run.results[i].metrics.loss, run.theirs[f"{i}/loss"], rtol=1e-5)
+
+
+def test_selected_iou_and_logits(run):
+    for i, result in enumerate(run.results):
+        theirs = run.forward.by_object(run.theirs[f"{i}/iou"][:, 0])
+        np.testing.assert_allclose(result.outcome.iou, theirs, atol=1e-4)
+    last = run.forward.by_object(run.theirs["8/low_res_logits"][:, 0])
+    np.testing.assert_allclose(run.results[8].outcome.low_res, last, atol=1e-4)
+
+
+def test_exactly_the_same_parameters_change(run):
+    before = naming.state_dict(run.before)
+    after = naming.state_dict(run.after)
+    changed = {name for name in after if (np.asarray(after[name]) != before[name]).any()}
+    assert changed == set(run.theirs["changed_params"].tolist())
+
+
+def test_every_change(run):
+    before = naming.state_dict(run.before)
+    after = naming.state_dict(run.after)
+    compared = 0
+    for name in run.theirs["changed_params"].tolist():
+        # Softmax ignores a bias of the keys: its exact gradient is zero, and Adam turns the rounding
+        # noise that is left into steps.
+        if name.endswith("k_proj.bias"):
+            continue
+        ours = (np.asarray(after[name], np.float64) - before[name]).ravel()
+        theirs = run.theirs[f"delta/{name}"].astype(np.float64).ravel()
+        cosine = ours @ theirs / (np.linalg.norm(ours) * np.linalg.norm(theirs))
+        assert cosine > 0.9999, f"{name}: cosine {cosine}"
+        assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=1e-2), name
+        compared += 1
+    assert compared >= len(run.theirs["changed_params"]) - 7
+
+
+def test_the_published_clicks_lie_in_our_errors(run):
+    """Our predictions are the published ones: its clicks fall where ours are wrong."""
+    truth = np.asarray(run.forward.truth)
+    for i in range(1, 9):
+        if run.theirs[f"{i}/mask_only"]:
+            continue
+        predicted = np.asarray(run.results[i - 1].outcome.predicted)
+        error = predicted != truth
+        points = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_coords"])).astype(int)
+        labels = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_labels"]))
+        for (b, k, p), label in np.ndenumerate(labels):
+            x, y = points[b, k, p]
+            assert error[b, k, y, x]
+            assert truth[b, k, y, x] == label
+
+
+def test_optimizer_counts_follow_what_took_part(run):
+    box_first = bool(run.first_prompts.has_box.all())
+    counts = {name: int(state.count) for name, state in run.learned.optimizer.items()}
+    expected = {"adapter": 1, "no_mask": 1, "masks": 0, "decoder": 9}
+    expected |= {"boxes": int(box_first), "points": int(not box_first)}
+    assert counts == expected
+
+
+def test_flat_names_are_unique(run):
+    flat = traverse_util.flatten_dict(run.before, sep="/")
+    assert len(flat) == sum(len(group) for group in groups.split(run.before).values())
