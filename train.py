@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
     try:
         settings = experiment.from_config_dict(_CONFIG.value)
         trained = loop.train(settings, workdir)
-        loop.report(settings, trained)
+        if settings.run.report and settings.mesh.process_index == 0:
+            print(f"{loop.test(settings, trained)}\n\nReport and pictures: {workdir / 'report'}")
     except interruption.Interrupted as stopped:
         print(stopped)
         return 143

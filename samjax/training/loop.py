@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from samjax import pretrained
 from samjax.data.pipeline import training_iterator
+from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
 from samjax.training import interruption, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
@@ -74,6 +75,17 @@ def train(experiment: Experiment, workdir: str | Path) -> Trained:
         run.close()
     model = workdir / ("best" if run.progress.best_step else "last")
     return Trained(run.done, run.progress, model, data.root)
+
+
+def test(experiment: Experiment, trained: Trained) -> str:
+    """Tests a trained model on the test split; writes `WORKDIR/report` and returns the table."""
+    model = pretrained.load(trained.model)
+    out = trained.model.parent / "report"
+    origin = {"checkpoint": str(trained.model), "data": str(trained.data_root)}
+    name = trained.model.parent.name
+    return testing.test_and_report(
+        model, trained.data_root, "test", out, experiment.test, name, origin
+    )
 
 
 class _Run:
@@ -214,7 +226,8 @@ class _Run:
     def _validate(self) -> None:
         if not self.data.validation:
             return
-        row = validation.scores(self._model(), self.data, self.experiment.validation.test)
+        config = self.experiment.validation.test
+        row = validation.scores(self._model(), self.data.root, self.data.validation, config)
         dice = row["validation/dice"]
         if dice > self.progress.best_dice:
             self.progress = Progress(dice, self.done, 0)
@@ -230,7 +243,8 @@ class _Run:
         model = self._model()
         if jax.process_index() == 0:
             samples = self.data.validation or self.data.train
-            picture = validation.picture(model, self.data.root, samples)
+            config = self.experiment.validation.test
+            picture = validation.picture(model, self.data.root, samples, config)
             self.writer.picture(self.done, "predictions", picture)
         self._window_start = time.perf_counter()
 

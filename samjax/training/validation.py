@@ -1,15 +1,37 @@
 """Validation while training: the code of `eval.py` on held-out images."""
 
-from samjax.evaluation import report
-from samjax.evaluation.evaluator import EvalConfig, evaluate
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from samjax import drawing
+from samjax.data.index import Sample
+from samjax.evaluation import evaluator, pictures, report
+from samjax.evaluation.evaluator import EvalConfig
 from samjax.pretrained import Pretrained
-from samjax.training.start import Data
+
+PICTURED = 4  # Images in a panel of predictions.
 
 
-def scores(model: Pretrained, data: Data, config: EvalConfig) -> dict[str, float]:
+def scores(
+    model: Pretrained, root: Path, samples: Sequence[Sample], config: EvalConfig
+) -> dict[str, float]:
     """Mean Dice of every protocol, and their mean, by which the best model is chosen."""
-    evaluation = evaluate(model, data.root, data.validation, config, progress=False)
+    evaluation = evaluator.evaluate(model, root, samples, config, progress=False)
     overall = report.summarise(evaluation)["overall"]
     dice = {name: overall[name]["dice"] for name in evaluation.config.protocols}
     mean = sum(dice.values()) / len(dice)
     return {"validation/dice": mean} | {f"validation/{name}": dice[name] for name in dice}
+
+
+def picture(
+    model: Pretrained, root: Path, samples: Sequence[Sample], config: EvalConfig
+) -> np.ndarray:
+    """Answers to one mask of a few images, always the same ones, as an RGB picture."""
+    count = min(PICTURED, len(samples))
+    chosen = [samples[i * len(samples) // count] for i in range(count)]
+    firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
+    evaluation = evaluator.evaluate(model, root, firsts, config, progress=False)
+    shown = pictures.cases(model, root, evaluation, evaluation.results)
+    return drawing.grid([[pictures.case_picture(case)] for case in shown])
