@@ -113,8 +113,8 @@ def _jobs(
     if len(jobs) < len(images):
         without = [image.name for image in images if image not in jobs]
         print(
-            f"{len(without)} images without prompts in {arguments.prompts} left out, the first: "
-            f"{without[0]}",
+            f"left out, without prompts in {arguments.prompts}: {len(without)} of {len(images)} "
+            f"images, the first {without[0]}",
             file=sys.stderr,
         )
     return jobs

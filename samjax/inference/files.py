@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ def predict_files(
 
 
 def overlay(
-    image: np.ndarray, objects: Iterable[ObjectPrompt], masks: Iterable[np.ndarray]
+    image: np.ndarray, objects: Collection[ObjectPrompt], masks: Collection[np.ndarray]
 ) -> np.ndarray:
     """Draws masks and prompts over an image.
 
@@ -169,9 +169,10 @@ def overlay(
     """
     picture = drawing.fit(image, OVERLAY_SIDE)
     scale = np.array(picture.shape[1::-1]) / image.shape[1::-1]
-    for prompt, mask, color in zip(objects, masks, cycle(COLORS)):
+    for mask, color in zip(masks, cycle(COLORS), strict=False):
         picture = drawing.draw_mask(picture, mask, color, opacity=0.2)
         picture = drawing.draw_contour(picture, mask, color)
+    for prompt, color in zip(objects, cycle(COLORS), strict=False):
         if prompt.box is not None:
             picture = drawing.draw_box(picture, prompt.box * np.tile(scale, 2), color, thickness=1)
         if prompt.points is not None and prompt.labels is not None:

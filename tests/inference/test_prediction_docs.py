@@ -1,0 +1,38 @@
+"""What docs/prediction.md tells people to type works."""
+
+import re
+from pathlib import Path
+
+import cv2
+
+from samjax import cli
+from samjax import pretrained as storage
+
+PAGE = Path(__file__).parents[2] / "docs" / "prediction.md"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_page(pretrained, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    storage.save("models/sam_med2d", pretrained)
+    for name, shape in {"scan.png": (160, 200), "another.png": (70, 60)}.items():
+        cv2.imwrite(name, photo(*shape))
+    names = {}
+    for code in blocks("python"):
+        exec(code, names)
+    assert names["masks"].shape == (1, 160, 200)
+    assert "(2, 3, 160, 200)" in capsys.readouterr().out
+
+    Path("scans/sub").mkdir(parents=True)
+    cv2.imwrite("scans/scan.png", photo(160, 200))
+    cv2.imwrite("scans/sub/other.png", photo(70, 60))
+    for language in ("csv", "json"):
+        (content,) = blocks(language)
+        Path(f"prompts.{language}").write_text(content)
+    lines = blocks("bash")[0].splitlines()
+    for line in [*lines, lines[-1].replace(".csv", ".json")]:
+        assert cli.main(line.split()[1:]) == 0, line
+    assert "left out" not in capsys.readouterr().err
