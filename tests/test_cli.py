@@ -123,6 +123,14 @@ def test_same_names_do_not_collide(predict, scan, tmp_path):
     assert set(report(tmp_path)["images"]) == {"b.png", "x/a.png", "y/a.bmp", "y/a.png"}
 
 
+def test_one_image_however_it_is_written(predict, scan, tmp_path):
+    image = scan("in/a.png", "b.png")[1]
+    roundabout = tmp_path / "in" / ".." / "b.png"
+    assert predict(image, roundabout, tmp_path / "in" / "a.png", *BOX) == 0
+    assert set(report(tmp_path)["images"]) == {"b.png", "in/a.png"}
+    assert "in/a_0.png" in written(tmp_path)
+
+
 def test_results_are_no_input_of_the_next_run(predict, scan, tmp_path):
     scan("a.png")
     assert predict(tmp_path, *BOX) == 0

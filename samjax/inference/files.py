@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -57,10 +58,10 @@ def find_images(paths: Sequence[str | Path], out: str | Path) -> list[Image]:
     Raises:
         ValueError: A folder holds no image.
     """
-    out = Path(out).absolute()
+    out = Path(os.path.abspath(out))
     found: dict[Path, None] = {}  # In order, each once.
     roots = []
-    for path in (Path(path).absolute() for path in paths):
+    for path in (Path(os.path.abspath(path)) for path in paths):
         roots.append(path if path.is_dir() else path.parent)
         inside = [path]
         if path.is_dir():
@@ -95,7 +96,7 @@ def assign(prompts: dict[str, Objects], images: Sequence[Image]) -> dict[Image, 
         by_file_name.setdefault(image.path.name, []).append(image)
     assigned: dict[Image, Objects] = {}
     for key, objects in prompts.items():
-        image = exact.get(Path(key).as_posix()) or exact.get(str(Path(key).absolute()))
+        image = exact.get(Path(key).as_posix()) or exact.get(os.path.abspath(key))
         matches = [image] if image else by_file_name.get(key, [])
         if len(matches) > 1:
             found = " and ".join(match.name for match in matches)
@@ -216,7 +217,9 @@ def _check_distinct(jobs: dict[Image, Objects], candidates: int) -> None:
     ]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"two results would be written to {twice[0]}: rename an object")
+        raise ValueError(
+            f"two results would be written to {twice[0]}: rename an object or an image"
+        )
 
 
 def _mask_names(image: Image, objects: Objects, candidates: int) -> list[list[str]]:
