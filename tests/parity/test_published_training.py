@@ -14,7 +14,6 @@ from samjax.training import groups, optim, step
 pytestmark = pytest.mark.parity
 
 
-
 def reference_recipe(model) -> step.Recipe:
     return step.Recipe(
         model=model,
