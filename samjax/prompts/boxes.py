@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key
 
 JITTER = ("coordinate", "shift", "none")
 
 
 def jitter_boxes(
-    keys: PRNGKeyArray, boxes: Float[Array, "b k 4"], kind: str, pixels: float, size: int
+    keys: Key[Array, "b k"], boxes: Float[Array, "b k 4"], kind: str, pixels: float, size: int
 ) -> Float[Array, "b k 4"]:
     """Moves tight boxes a little.
 
@@ -40,6 +40,6 @@ def jitter_boxes(
     return boxes + jnp.concatenate([shift, shift], axis=-1)
 
 
-def _uniform(keys: PRNGKeyArray, count: int) -> Float[Array, "b k count"]:
+def _uniform(keys: Key[Array, "b k"], count: int) -> Float[Array, "b k count"]:
     """Uniform numbers in 0..1 for every object, from its own key."""
     return jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (count,))))(keys)

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from samjax import types
 from samjax.prompts import boxes as box_prompts
@@ -72,7 +72,8 @@ class Plan:
 
     Attributes:
         starts_with_box: Whether the first iteration gives boxes (else points).
-        point_counts: Points given by each iteration; entry 0 is not used.
+        point_counts: Points that each iteration adds, none where it gives only the mask; entry 0
+            is not used.
         mask_only: Whether an iteration gives only the mask.
     """
 
@@ -93,11 +94,11 @@ def plan(key: PRNGKeyArray, config: SessionConfig) -> Plan:
         if n > 3:  # Neither of the first two, nor the one before the last.
             mask_only |= iteration == jax.random.randint(middle_key, (), 2, n - 1)
     starts_with_box = jax.random.bernoulli(box_key, config.box_probability)
-    return Plan(starts_with_box, counts, mask_only)
+    return Plan(starts_with_box, jnp.where(mask_only, 0, counts), mask_only)
 
 
 def first_prompts(
-    keys: PRNGKeyArray,
+    keys: Key[Array, "b k"],
     truth: Bool[Array, "b k s s"],
     boxes: Float[Array, "b k 4"],
     starts_with_box: Bool[Array, ""],
@@ -131,7 +132,7 @@ def first_prompts(
 
 
 def next_prompts(
-    keys: PRNGKeyArray,
+    keys: Key[Array, "b k"],
     before: types.Prompts,
     predicted: Bool[Array, "b k s s"],
     truth: Bool[Array, "b k s s"],

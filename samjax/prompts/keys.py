@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray, UInt32
+from jaxtyping import Array, Key, PRNGKeyArray, UInt32
 
 
-def object_keys(key: PRNGKeyArray, seeds: UInt32[Array, " b"], objects: int) -> PRNGKeyArray:
+def object_keys(key: PRNGKeyArray, seeds: UInt32[Array, " b"], objects: int) -> Key[Array, "b k"]:
     """Returns keys (b, objects) from each image's own seed and the object's index in it."""
     per_image = jax.vmap(lambda seed: jax.random.fold_in(key, seed))(seeds)
     indexes = jnp.arange(objects, dtype=jnp.uint32)
@@ -14,6 +14,6 @@ def object_keys(key: PRNGKeyArray, seeds: UInt32[Array, " b"], objects: int) -> 
     )
 
 
-def fold_in(keys: PRNGKeyArray, data: int | jax.Array) -> PRNGKeyArray:
+def fold_in(keys: Key[Array, "b k"], data: int | jax.Array) -> Key[Array, "b k"]:
     """Derives new keys from every key of an array (b, k)."""
     return jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, data)))(keys)

@@ -6,7 +6,7 @@ batch nor on how the batch is spread over devices. Shapes are static.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from samjax import types
 
@@ -42,7 +42,7 @@ def sample_from(
 
 
 def first_point(
-    keys: PRNGKeyArray, masks: Mask
+    keys: Key[Array, "b k"], masks: Mask
 ) -> tuple[Float[Array, "b k 1 2"], Int[Array, "b k 1"]]:
     """Draws one foreground point from every mask.
 
@@ -59,7 +59,7 @@ def first_point(
 
 
 def correction_points(
-    keys: PRNGKeyArray, predicted: Mask, truth: Mask, count: int
+    keys: Key[Array, "b k"], predicted: Mask, truth: Mask, count: int
 ) -> tuple[Float[Array, "b k count 2"], Int[Array, "b k count"]]:
     """Draws points from where prediction and truth differ, with replacement.
 
