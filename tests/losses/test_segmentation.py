@@ -1,0 +1,180 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samjax import losses, masks
+
+B, K, C, LOW, SIZE = 2, 3, 3, 8, 16
+OURS = losses.LossConfig()
+REFERENCE = losses.LossConfig(
+    reduction="batch", selection="predicted_iou", iou_supervision="selected"
+)
+segmentation_loss = jax.jit(losses.segmentation_loss, static_argnums=3)
+
+
+def draw(seed=0):
+    rng = np.random.default_rng(seed)
+    low_res = rng.normal(0, 3, (B, K, C, LOW, LOW)).astype(np.float32)
+    iou = rng.random((B, K, C)).astype(np.float32)
+    truth = np.zeros((B, K, SIZE, SIZE), bool)
+    truth[:, :, 4:12, 6:14] = True  # Even bounds: exact at half the resolution, too.
+    return low_res, iou, truth
+
+
+def from_mask(mask, strength):
+    """Low-resolution logits of a given mask."""
+    half = np.asarray(mask)[..., ::2, ::2]
+    return np.where(half, strength, -strength).astype(np.float32)
+
+
+def terms(low_res, truth, config):
+    """Focal, dice, soft IoU and thresholded IoU of given masks by the definitions, float64."""
+    logits = np.asarray(masks.upsample(jnp.asarray(low_res), SIZE), np.float64)
+    p, t = 1 / (1 + np.exp(-logits)), np.asarray(truth, np.float64)
+    right, weight = np.where(t == 1, p, 1 - p), np.where(t == 1, 0.25, 0.75)
+    focal = (-weight * (1 - right) ** 2 * np.log(right)).mean((-2, -1))
+    axes = None if config.reduction == "batch" else (-2, -1)
+    both, predicted, true = (x.sum(axes) for x in (p * t, p, t))
+    dice = 1 - (2 * both + 1) / (predicted + true + 1)
+    hard = (logits > 0).astype(np.float64)
+    hard_both = (hard * t).sum(axes)
+    hard_iou = hard_both / (hard.sum(axes) + true - hard_both)
+    return focal, dice, both / (predicted + true - both), hard_iou
+
+
+def pick(values, chosen):
+    return np.take_along_axis(values, chosen.reshape(B, K, *[1] * (values.ndim - 2)), 2)[:, :, 0]
+
+
+def test_the_published_formula():
+    low_res, iou, truth = draw()
+    chosen = iou.argmax(-1)
+    focal, dice, soft_iou, _ = terms(pick(low_res, chosen), truth, REFERENCE)
+    error = np.square(pick(iou, chosen) - soft_iou).mean()
+    loss, outcome = segmentation_loss(low_res, iou, truth, REFERENCE)
+    assert float(loss) == pytest.approx(20 * focal.mean() + dice + error, rel=1e-5)
+    assert float(outcome.focal) == pytest.approx(focal.mean(), rel=1e-5)
+    assert float(outcome.dice) == pytest.approx(dice, rel=1e-5)
+    assert float(outcome.iou_error) == pytest.approx(error, rel=1e-5)
+
+
+def test_our_formula():
+    low_res, iou, truth = draw(1)
+    config = dataclasses.replace(OURS, focal_weight=7.0, dice_weight=2.0, iou_weight=3.0)
+    every = [terms(low_res[:, :, c], truth, config) for c in range(C)]
+    focal, dice, _, hard_iou = (np.stack(values, 2) for values in zip(*every, strict=True))
+    chosen = (7 * focal + 2 * dice).argmin(-1)
+    error = np.square(iou - hard_iou).mean()
+    expected = 7 * pick(focal, chosen).mean() + 2 * pick(dice, chosen).mean() + 3 * error
+    loss, outcome = segmentation_loss(low_res, iou, truth, config)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(outcome.low_res, pick(low_res, chosen))
+    np.testing.assert_array_equal(outcome.iou, pick(iou, chosen))
+
+
+def candidates():
+    """Three candidates of which each way of selecting prefers another one."""
+    _, _, truth = draw()
+    slightly_wrong = truth.copy()
+    slightly_wrong[:, :, 4:6, 6:8] = False
+    blurred = from_mask(truth, 0.3)  # Right everywhere, but hardly sure.
+    sure = from_mask(slightly_wrong, 8.0)  # A corner wrong, and sure of the others.
+    wrong = from_mask(~truth, 8.0)
+    low_res = np.stack([wrong, sure, blurred], axis=2)
+    iou = np.broadcast_to(np.array([0.9, 0.2, 0.1], np.float32), (B, K, C))
+    return low_res, iou, truth
+
+
+@pytest.mark.parametrize(
+    ("selection", "chosen"), [("predicted_iou", 0), ("lowest_loss", 1), ("true_iou", 2)]
+)
+def test_selection(selection, chosen):
+    low_res, iou, truth = candidates()
+    config = dataclasses.replace(OURS, selection=selection)
+    outcome = segmentation_loss(low_res, iou, truth, config)[1]
+    np.testing.assert_array_equal(outcome.low_res, low_res[:, :, chosen])
+    np.testing.assert_array_equal(outcome.iou, iou[:, :, chosen])
+    np.testing.assert_array_equal(
+        outcome.predicted, np.asarray(masks.upsample(jnp.asarray(low_res[:, :, chosen]), SIZE)) > 0
+    )
+
+
+def test_selection_is_made_for_every_object_alone():
+    low_res, iou, truth = candidates()
+    low_res, iou = low_res.copy(), iou.copy()
+    low_res[0, 1] = low_res[0, 1, ::-1]
+    iou[1, 2] = iou[1, 2, ::-1]
+    by_loss = segmentation_loss(low_res, iou, truth, OURS)[1]
+    np.testing.assert_array_equal(by_loss.low_res, low_res[:, :, 1])
+    config = dataclasses.replace(OURS, selection="predicted_iou")
+    by_iou = segmentation_loss(low_res, iou, truth, config)[1]
+    expected = low_res[:, :, 0].copy()
+    expected[1, 2] = low_res[1, 2, 2]
+    np.testing.assert_array_equal(by_iou.low_res, expected)
+
+
+@pytest.mark.parametrize("selection", ["lowest_loss", "true_iou", "predicted_iou"])
+def test_only_the_selected_mask_learns_from_focal_and_dice(selection):
+    low_res, iou, truth = candidates()
+    config = dataclasses.replace(OURS, selection=selection)
+    gradient = jax.grad(lambda x: losses.segmentation_loss(x, iou, truth, config)[0])(low_res)
+    learns = np.abs(gradient).sum((-2, -1)) > 0
+    chosen = {"predicted_iou": 0, "lowest_loss": 1, "true_iou": 2}[selection]
+    np.testing.assert_array_equal(learns, np.broadcast_to(np.arange(C) == chosen, (B, K, C)))
+
+
+def gradients(config, only_iou=False):
+    low_res, iou, truth = draw(2)
+    if only_iou:
+        config = dataclasses.replace(config, focal_weight=0.0, dice_weight=0.0)
+    loss = lambda low_res, iou: losses.segmentation_loss(low_res, iou, truth, config)[0]  # noqa: E731
+    return jax.grad(loss, (0, 1))(low_res, iou), iou
+
+
+def test_all_predicted_ious_learn_and_no_mask_learns_through_them():
+    (by_mask, by_iou), _ = gradients(OURS, only_iou=True)
+    assert (by_iou != 0).all()
+    assert (by_mask == 0).all()
+
+
+def test_only_the_selected_iou_learns_and_its_mask_through_it():
+    (by_mask, by_iou), iou = gradients(REFERENCE, only_iou=True)
+    selected = np.arange(C) == iou.argmax(-1)[..., None]
+    np.testing.assert_array_equal(by_iou != 0, selected)
+    np.testing.assert_array_equal(np.abs(by_mask).sum((-2, -1)) > 0, selected)
+
+
+def test_extreme_logits_stay_finite():
+    _, iou, truth = draw()
+    for value in (-100.0, 100.0):
+        for config in (OURS, REFERENCE):
+            low_res = jnp.full((B, K, C, LOW, LOW), value)
+            loss = lambda x, config=config: losses.segmentation_loss(x, iou, truth, config)[0]  # noqa: E731
+            value_of, gradient = jax.value_and_grad(loss)(low_res)
+            assert jnp.isfinite(value_of)
+            assert jnp.isfinite(gradient).all()
+
+
+def test_mean_dice_is_that_of_the_thresholded_masks():
+    _, iou, truth = draw()
+    low_res = np.stack([from_mask(truth, 5.0)] * C, axis=2)
+    predicted = np.asarray(masks.upsample(jnp.asarray(low_res[:, :, 0]), SIZE)) > 0
+    both = (predicted & truth).sum((-2, -1))
+    dice = (2 * both / (predicted.sum((-2, -1)) + truth.sum((-2, -1)))).mean()
+    outcome = segmentation_loss(low_res, iou, truth, OURS)[1]
+    assert float(outcome.mean_dice) == pytest.approx(dice, rel=1e-5)
+
+
+def test_one_candidate():
+    low_res, iou, truth = draw()
+    outcome = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, OURS)[1]
+    np.testing.assert_array_equal(outcome.low_res, low_res[:, :, 0])
+
+
+@pytest.mark.parametrize("field", ["reduction", "selection", "iou_supervision"])
+def test_an_unknown_switch_is_named(field):
+    with pytest.raises(ValueError, match=f"loss.{field}: expected one of .*found 'most'"):
+        losses.LossConfig(**{field: "most"})
