@@ -1,6 +1,7 @@
 """The one prompt structure that every part of samjax speaks."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
@@ -57,4 +58,4 @@ def no_prompts(images: int, objects: int, points: int, mask_size: int) -> Prompt
     )
 
 
-Params = dict[str, "Params | jax.Array"]
+Params = dict[str, Any]  # Nested: names to names to ... to arrays.

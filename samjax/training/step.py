@@ -126,7 +126,7 @@ class Batch:
 
 @struct.dataclass
 class Metrics:
-    """What a batch tells, one entry per iteration.
+    """What a batch tells, one entry per iteration; or one iteration, without an axis.
 
     Attributes:
         loss: Total loss.
@@ -137,12 +137,12 @@ class Metrics:
         finite: Whether the loss, and every parameter after the update, is a finite number.
     """
 
-    loss: Float[Array, " n"]
-    focal: Float[Array, " n"]
-    dice_loss: Float[Array, " n"]
-    iou_error: Float[Array, " n"]
-    dice: Float[Array, " n"]
-    finite: Bool[Array, " n"]
+    loss: Float[Array, "*n"]
+    focal: Float[Array, "*n"]
+    dice_loss: Float[Array, "*n"]
+    iou_error: Float[Array, "*n"]
+    dice: Float[Array, "*n"]
+    finite: Bool[Array, "*n"]
 
 
 def init_state(recipe: Recipe, params: Params, key: PRNGKeyArray) -> TrainState:
