@@ -68,10 +68,7 @@ def run() -> None:
     for detail in bad.values():
         print(f"skipped: {detail}", file=sys.stderr)
     evaluation = evaluate(pretrained, FLAGS.data, samples, config, replayed)
-    shown = {
-        part: pictures.overlay(pictures.cases(pretrained, FLAGS.data, evaluation, results), part)
-        for part, results in pictures.chosen(evaluation).items()
-    }
+    shown = pictures.overlays(pretrained, FLAGS.data, evaluation)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split, "bad": bad}
     report.write(FLAGS.out, evaluation, name, shown, origin)

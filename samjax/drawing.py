@@ -91,7 +91,7 @@ def draw_box(
     """Draws a box (x0, y0, x1, y1), pixels of the picture, the upper corner exclusive."""
     x0, y0, x1, y1 = np.round(np.asarray(box, np.float64)).astype(int).tolist()
     corners = (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0))
-    return cv2.rectangle(image.copy(), *corners, color, thickness, cv2.LINE_AA)
+    return cv2.rectangle(image.copy(), *corners, color, thickness)
 
 
 def draw_points(
@@ -123,7 +123,7 @@ def label_bar(text: str, width: int, color: Color = INK) -> np.ndarray:
     """A bar (BAR_HEIGHT, width, 3) with a line of text, shortened where there is no room."""
     bar = np.full((BAR_HEIGHT, width, 3), PAPER, np.uint8)
     shown = text
-    while len(shown) > 1 and _text_width(shown) > width - 12:
+    while text and _text_width(shown) > width - 12:
         text = text[:-1]
         shown = text.rstrip() + "..."
     place = (6, BAR_HEIGHT - 9)

@@ -15,7 +15,7 @@ from samjax.evaluation import batches, evaluator, protocols
 from samjax.evaluation.batches import Batch
 from samjax.evaluation.evaluator import Answers
 from samjax.evaluation.prompt_file import MaskPrompt
-from samjax.evaluation.results import Evaluation, MaskResult
+from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 from samjax.pretrained import Pretrained
 
 
@@ -94,11 +94,16 @@ def case_picture(case: Case, side: int = 256) -> np.ndarray:
     return drawing.grid([_panels(case, side)])
 
 
-def overlay(cases: Sequence[Case], title: str, side: int = 256) -> np.ndarray:
-    """Several cases below each other, with a title and a legend."""
-    picture = drawing.grid([_panels(case, side) for case in cases])
-    legend = f"{title}: truth green, answer orange, numbers are Dice"
-    return drawing.labelled(picture, legend)
+def overlays(
+    pretrained: Pretrained, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
+) -> dict[str, np.ndarray]:
+    """Pictures of the `best`, `median` and `worst` cases, below each other under a legend."""
+    pictures = {}
+    for part, results in chosen(evaluation).items():
+        rows = [_panels(case, side) for case in cases(pretrained, root, evaluation, results)]
+        legend = f"{part}: truth green, answer orange, numbers are Dice"
+        pictures[part] = drawing.labelled(drawing.grid(rows), legend)
+    return pictures
 
 
 def _panels(case: Case, side: int) -> list[np.ndarray]:
@@ -116,8 +121,10 @@ def _panels(case: Case, side: int) -> list[np.ndarray]:
         given = slice(protocols.points_of(name))
         centres = (case.points[given] + 0.5) * scale
         panel = drawing.draw_points(panel, centres, case.labels[given])
-        dice = case.result.scores[name].dice
-        panels.append(drawing.labelled(panel, f"{protocols.title(name)}  {dice:.3f}"))
+        label = f"{protocols.title(name)}  {case.result.scores[name].dice:.3f}"
+        if name == protocols.BOX:
+            label += f" (filled {case.result.scores[FILLED_BOX].dice:.3f})"
+        panels.append(drawing.labelled(panel, label))
     return panels
 
 

@@ -15,7 +15,7 @@ from samjax.data.inputs import Placement
 from samjax.data.metadata import read_json
 
 FORMAT = 1
-_DIGITS = 4  # Of a coordinate in the file, after the point.
+_DIGITS = 6  # Of a coordinate in the file, after the point.
 _SNAP = 0.01  # Input pixels: a coordinate this close to a whole pixel is that pixel.
 
 

@@ -1,0 +1,89 @@
+import dataclasses
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from samjax import models
+from samjax.data.index import Sample
+from samjax.data.inputs import InputConfig
+from samjax.models.config import SamConfig
+from samjax.pretrained import Pretrained
+from samjax.types import Params
+
+# Below the input size, so padded; above it; wide; tall; beyond the smallest canvas.
+SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Pretrained:
+    config = SamConfig(
+        image_size=64,
+        patch_size=8,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        global_attn_indexes=(1,),
+        window_size=4,
+        adapter_init="reference",
+        prompt_dim=32,
+        decoder_heads=2,
+        decoder_mlp_dim=32,
+        iou_head_hidden_dim=32,
+    )
+    return Pretrained(config, InputConfig(), random_params(config))
+
+
+def random_params(config: SamConfig) -> Params:
+    """Parameters in which everything matters, without compiling their initialisation."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
+        mean = 1 if path[-1].key == "scale" else 0
+        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
+
+    shapes = jax.eval_shape(lambda: models.init(config, jax.random.key(0)))
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A filled ellipse somewhere in the image, with a hole."""
+    mask = np.zeros((height, width), np.uint8)
+    centre = (int(rng.integers(width // 4, width)), int(rng.integers(height // 4, height)))
+    axes = (width // 5 + 2, height // 6 + 2)
+    cv2.ellipse(mask, centre, axes, float(rng.integers(180)), 0, 360, 1, -1)
+    cv2.circle(mask, centre, max(min(axes) // 3, 1), 0, -1)
+    return mask
+
+
+@pytest.fixture(scope="session")
+def tiny_128(tiny) -> Pretrained:
+    """A network of another input size."""
+    config = dataclasses.replace(tiny.model, image_size=128)
+    return dataclasses.replace(tiny, model=config, params=random_params(config))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A data folder of six images of mixed sizes and modalities with one to five masks each."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "images").mkdir()
+    (root / "masks").mkdir()
+    rng = np.random.default_rng(0)
+    samples = []
+    for number, (height, width) in enumerate(SIZES):
+        stem = (
+            f"{('ct', 'mr_t1')[number % 2]}_00--set{number % 3}--case{number // 2}--z_{number:04}"
+        )
+        masks = [blob(rng, height, width) for _ in range(number % 5 + 1)]
+        image = rng.normal(100, 15, (height, width, 3)) + 60 * sum(masks)[..., None]
+        image = image.clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(root / f"images/{stem}.png"), image if number % 2 else image[..., 0])
+        names = []
+        for component, mask in enumerate(masks):
+            names.append(f"masks/{stem}--0007_{component:03}.png")
+            cv2.imwrite(str(root / names[-1]), mask * 255)
+        samples.append(Sample(f"images/{stem}.png", tuple(names), f"set{number % 3}"))
+    return root, samples

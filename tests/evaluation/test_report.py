@@ -1,0 +1,200 @@
+import csv
+import dataclasses
+import importlib.util
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from samjax import pretrained
+from samjax.data.metadata import Metadata
+from samjax.evaluation import (
+    EvalConfig,
+    Evaluation,
+    MaskResult,
+    PromptSet,
+    Score,
+    pictures,
+    report,
+)
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("bbox", "1pt", "3pt", "5pt")
+
+
+def result(number: int, modality: str, dice: float) -> MaskResult:
+    scores = {name: Score(dice, dice / 2, dice + 0.1) for name in NAMES}
+    scores["filled_box"] = Score(0.5, 0.25)
+    metadata = Metadata(modality, "set", f"case{number}", "liver", "abdomen")
+    return MaskResult(f"images/{number}.png", f"masks/{number}.png", metadata, 30, 40, 9, scores)
+
+
+@pytest.fixture
+def made_up() -> Evaluation:
+    """Twenty masks in two modalities whose means are easy to tell: 0.2 and 0.8."""
+    results = [result(i, "ct", 0.1 + 0.2 * (i % 2)) for i in range(10)]
+    results += [result(i, "mr", 0.7 + 0.2 * (i % 2)) for i in range(10, 20)]
+    prompts = PromptSet(4, {}, {"masks/x.png": "empty"})
+    return Evaluation(EvalConfig(oracle=True), 256, results, prompts, {"bbox": 35.2, "points": 7})
+
+
+def test_summary_has_means_overall_and_by_part(made_up):
+    summary = report.summarise(made_up)
+    assert list(summary["overall"]) == [*NAMES, "filled_box", "count"]
+    bbox = summary["overall"]["bbox"]
+    assert bbox["dice"] == pytest.approx(0.5)
+    assert bbox["iou"] == pytest.approx(0.25)
+    assert bbox["dice_oracle"] == pytest.approx(0.6)
+    assert bbox["dice_ci"][0] < 0.5 < bbox["dice_ci"][1]
+    assert summary["overall"]["filled_box"]["dice_ci"] == pytest.approx([0.5, 0.5])
+    assert summary["by_modality"]["ct"]["5pt"]["dice"] == pytest.approx(0.2)
+    assert summary["by_modality"]["mr"]["5pt"]["dice"] == pytest.approx(0.8)
+    assert summary["by_modality"]["mr"]["count"] == 10
+    for part, value in (("anatomy", "abdomen"), ("class", "liver"), ("dataset", "set")):
+        assert summary[f"by_{part}"] == {value: summary["overall"]}
+    assert summary["count"] == {"masks": 20, "images": 20, "subjects": 20, "skipped": 1}
+
+
+def test_table_is_the_papers_with_the_baseline(made_up):
+    lines = report.table(made_up, "SAM-Med2D").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    head = ["Model", "Resolution", "Bbox (%)", "1 pt (%)", "3 pts (%)", "5 pts (%)", "FPS"]
+    assert cells[0] == head
+    assert cells[2] == ["SAM-Med2D", "256 x 256", "50.00", "50.00", "50.00", "50.00", "35"]
+    assert cells[3] == ["Filled box", "-", "50.00", "-", "-", "-", "-"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_table_has_the_baseline_even_without_boxes(made_up):
+    config = EvalConfig(protocols=("1pt",))
+    keep = ("1pt", "filled_box")
+    results = [
+        dataclasses.replace(r, scores={name: r.scores[name] for name in keep})
+        for r in made_up.results
+    ]
+    points = dataclasses.replace(made_up, config=config, results=results, fps={"points": 3.14})
+    model, baseline = report.table(points, "m").splitlines()[2:]
+    assert [cell.strip() for cell in model.split("|")][3:6] == ["-", "50.00", "3.1"]
+    assert "50.00" in baseline
+    assert "50.00" in report.part_table(points, "by_modality")
+
+
+def test_csv_has_a_row_for_every_mask(made_up):
+    rows = list(csv.DictReader(io.StringIO(report.per_mask_csv(made_up))))
+    assert [row["mask"] for row in rows] == [r.mask for r in made_up.results]
+    assert rows[0]["modality"] == "ct"
+    assert float(rows[0]["dice_3pt"]) == pytest.approx(0.1)
+    assert float(rows[0]["dice_filled_box"]) == 0.5
+    assert "dice_oracle_bbox" in rows[0]
+    assert "dice_oracle_filled_box" not in rows[0]
+
+
+def test_best_median_and_worst_cases(made_up):
+    chosen = pictures.chosen(made_up, count=2)
+    assert {part: [r.scores["bbox"].dice for r in rows] for part, rows in chosen.items()} == {
+        "best": pytest.approx([0.9, 0.9]),
+        "median": pytest.approx([0.7, 0.3]),
+        "worst": pytest.approx([0.1, 0.1]),
+    }
+    few = dataclasses.replace(made_up, results=made_up.results[:1])
+    assert all(len(rows) == 1 for rows in pictures.chosen(few).values())
+
+
+@pytest.fixture(scope="module")
+def eval_script():
+    spec = importlib.util.spec_from_file_location("eval_script", ROOT / "eval.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(eval_script):
+    """Runs eval.py with flags; returns its exit code."""
+
+    def run_with(**given) -> int:
+        with flagsaver.flagsaver():
+            argv = ["eval.py", *(f"--{name}={value}" for name, value in given.items())]
+            return eval_script.main(flags.FLAGS(argv))
+
+    return run_with
+
+
+@pytest.fixture(scope="module")
+def indexed(tiny, folder, tmp_path_factory):
+    """A data folder with an index, and a saved model."""
+    root, samples = folder
+    index = {sample.image: list(sample.masks) for sample in samples}
+    (root / "image2label_test.json").write_text(json.dumps(index))
+    model = tmp_path_factory.mktemp("model") / "tiny"
+    pretrained.save(model, tiny)
+    return root, model
+
+
+def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
+    root, model = indexed
+    flags_of = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    flags_of |= {"oracle": True}
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run(out=first, **flags_of) == 0
+    assert "| Filled box" in capsys.readouterr().out
+    files = {str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()}
+    overlays = {f"overlays/{part}.png" for part in ("best", "median", "worst")}
+    assert files == {"report.json", "report.md", "masks.csv", "prompts.json"} | overlays
+    written = json.loads((first / "report.json").read_text())
+    assert set(written["overall"]) == {*NAMES, "filled_box", "count"}
+    assert set(written["by_modality"]) == {"ct", "mr"}
+    assert written["checkpoint"] == str(model)
+    assert written["config"]["seed"] == written["seed"] == 0
+    assert "| Modality" in (first / "report.md").read_text()
+    picture = cv2.imread(str(first / "overlays/best.png"))
+    assert picture.shape[1] > 5 * 256
+    assert run(out=second, prompts=first / "prompts.json", seed=5, **flags_of) == 0
+    assert (second / "masks.csv").read_bytes() == (first / "masks.csv").read_bytes()
+    assert (second / "prompts.json").read_bytes() == (first / "prompts.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"checkpoint": ""}, "--checkpoint is missing"),
+        ({"checkpoint": "nowhere"}, "nowhere"),
+        ({"split": "dev"}, "image2label_dev.json"),
+        ({"protocols": "bbox,3p"}, "found '3p'"),
+        ({"prompts": "none.json"}, "none.json: no such file"),
+        ({"batch_size": 0}, "eval.batch_size: expected at least 1"),
+    ],
+)
+def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, message):
+    root, model = indexed
+    given = {"checkpoint": model, "data": root, "out": tmp_path / "out"} | change
+    assert run(**given) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("eval.py: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
+    from samjax.evaluation import evaluate
+
+    root, samples = folder
+    config = EvalConfig(batch_size=4, images_per_batch=2, oracle=True)
+    evaluation = evaluate(tiny, root, samples[1:2], config, progress=False)
+    (case,) = pictures.cases(tiny, root, evaluation, evaluation.results[:1])
+    assert case.truth.shape == case.image.shape[:2] == case.predicted["5pt"].shape
+    assert case.points.shape == (5, 2)
+    at = case.points[0].astype(int)
+    assert case.truth[at[1], at[0]]
+    for name, predicted in case.predicted.items():
+        both = np.sum(predicted & (case.truth > 0))
+        dice = 2 * both / (predicted.sum() + case.truth.sum())
+        assert dice == pytest.approx(case.result.scores[name].dice, abs=2e-3)
+    picture = pictures.case_picture(case, side=100)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] >= 5 * 70

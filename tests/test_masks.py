@@ -1,0 +1,77 @@
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samjax import masks
+from samjax.data.inputs import RESIZE, place
+
+LOGITS = np.random.default_rng(0).normal(size=(1, 2, 16, 16)).astype(np.float32)
+SIZE, CANVAS = 64, 320
+restore = jax.jit(masks.restore_logits, static_argnums=(2, 3))
+
+
+def restored(height, width, resize):
+    placement = place(height, width, SIZE, resize)
+    result = restore(LOGITS, placement.as_array()[None], SIZE, CANVAS)[0]
+    return placement, np.asarray(result)
+
+
+@pytest.mark.parametrize("resize", RESIZE)
+@pytest.mark.parametrize("shape", [(40, 50), (64, 64), (63, 200), (300, 280), (7, 311), (20, 64)])
+def test_restoring_is_what_torch_does(shape, resize):
+    torch = pytest.importorskip("torch")
+    placement, result = restored(*shape, resize)
+    options = {"mode": "bilinear", "align_corners": False}
+    full = torch.nn.functional.interpolate(torch.tensor(LOGITS), (SIZE, SIZE), **options)
+    rows = slice(placement.top, placement.top + placement.inner_height)
+    columns = slice(placement.left, placement.left + placement.inner_width)
+    inner = full[..., rows, columns]
+    expected = torch.nn.functional.interpolate(inner, shape, **options)[0].numpy()
+    np.testing.assert_allclose(result[:, : shape[0], : shape[1]], expected, atol=2e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, CANVAS), st.integers(1, CANVAS), st.sampled_from(RESIZE))
+def test_restoring_is_what_opencv_does_and_zero_beyond_the_image(height, width, resize):
+    at, result = restored(height, width, resize)
+    for logits, found in zip(LOGITS[0], result, strict=True):
+        full = cv2.resize(logits, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+        inner = full[at.top : at.top + at.inner_height, at.left : at.left + at.inner_width]
+        expected = cv2.resize(inner, (width, height), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(found[:height, :width], expected, atol=1e-3)
+    assert not result[:, height:].any()
+    assert not result[:, :, width:].any()
+
+
+def test_a_padded_image_is_cropped_out_untouched():
+    at, result = restored(30, 45, "pad_or_stretch")
+    full = masks.upsample(jnp.asarray(LOGITS), SIZE)[0]
+    crop = full[:, at.top : at.top + 30, at.left : at.left + 45]
+    np.testing.assert_allclose(result[:, :30, :45], crop, atol=1e-6)
+
+
+def test_images_of_all_sizes_share_one_compiled_function():
+    before = None
+    for shape in ((3, 300), (64, 64), (200, 100)):
+        restored(*shape, "stretch")
+        before = before or restore._cache_size()
+    assert restore._cache_size() == before
+
+
+def test_select_picks_per_object():
+    values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    index = np.array([[0, 3, 1], [2, 2, 0]])
+    picked = masks.select(jnp.asarray(values), jnp.asarray(index))
+    for b in range(2):
+        for k in range(3):
+            np.testing.assert_array_equal(picked[b, k], values[b, k, index[b, k]])
+
+
+def test_mask_prompt_is_logits_or_their_sigmoid():
+    logits = jnp.array([-200.0, 0.0, 2.0])
+    assert masks.mask_prompt(logits, "logits") is logits
+    np.testing.assert_allclose(masks.mask_prompt(logits, "sigmoid"), [0, 0.5, 0.880797], rtol=1e-5)
