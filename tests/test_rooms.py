@@ -1,0 +1,102 @@
+"""The layout: each room of the package knows only the rooms below it."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {  # A room or module of samjax: what it may import of the others.
+    "types": set(),
+    "data": set(),
+    "masks": set(),
+    "drawing": {"data"},
+    "models": {"types"},
+    "prompts": {"types"},
+    "losses": {"masks"},
+    "pretrained": {"data", "models", "types"},
+    "conversion": {"data", "models", "pretrained", "types"},
+    "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
+    "evaluation": {"data", "drawing", "masks", "models", "pretrained", "prompts", "types"},
+}
+ROOMS["training"] = set(ROOMS) - {"inference"}
+ROOMS["cli"] = {"conversion", "inference", "models"}
+ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
+FOREIGN = {  # Packages that only some rooms may know.
+    "torch": {"conversion"},
+    "transformers": set(),
+    "tensorflow": set(),
+    "jax": set(ROOMS) - {"data", "drawing"},
+    "flax": set(ROOMS) - {"data", "drawing"},
+}
+MODULES = sorted((ROOT / "samjax").rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "samjax").parts[0].removesuffix(".py")
+
+
+def imports(path: Path):
+    """Dotted names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_room_is_in_the_table():
+    assert {room_of(path) for path in MODULES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_knows_only_the_rooms_below_it(room):
+    for path in (path for path in MODULES if room_of(path) == room):
+        ours = {name.split(".")[1] for name in imports(path) if name.startswith("samjax.")}
+        beyond = (ours & set(ROOMS)) - ROOMS[room] - {room}
+        assert not beyond, f"{path.relative_to(ROOT)} imports {beyond}"
+
+
+@pytest.mark.parametrize("package", FOREIGN)
+def test_only_some_rooms_know_a_package(package):
+    knowing = {
+        room_of(path)
+        for path in MODULES
+        if package in {name.split(".")[0] for name in imports(path)}
+    }
+    assert knowing <= FOREIGN[package]
+
+
+def test_only_conversion_knows_the_names_of_torch_parameters():
+    for path in MODULES:
+        strings = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        named = [value for value in strings if re.search(r"\w\.(weight|bias)\b", value)]
+        assert not named or room_of(path) == "conversion", f"{path.relative_to(ROOT)}: {named}"
+
+
+def test_reading_and_preparing_data_does_without_jax():
+    """Grain itself imports JAX, so the pipeline is left out."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if room_of(path) == "data" and path.stem not in ("__init__", "pipeline")
+    ]
+    program = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_no_file_names_a_folder_of_somebodys_machine():
+    pattern = re.compile(r"(?<![\w.])/(?:work|tmp|root|home|opt|mnt|Users)/")
+    kinds = {".py", ".md", ".toml", ".yaml", ".json", ".csv", ".gitignore", ""}
+    folders = [ROOT / name for name in ("samjax", "configs", "convert", "tests", "docs", ".ci")]
+    files = [*ROOT.iterdir(), *(path for folder in folders for path in folder.rglob("*"))]
+    files = [path for path in files if path.is_file() and path.suffix in kinds]
+    named = {path: pattern.findall(path.read_text()) for path in files if path.name != ".git"}
+    assert not {path: found for path, found in named.items() if found}
