@@ -43,7 +43,7 @@ def decode(
     prompts: types.Prompts,
     mask_prompt: str,
     multimask: bool = True,
-) -> tuple[Float[Array, "n c m m"], Float[Array, "n c"]]:
+) -> tuple[Float[Array, "n o m m"], Float[Array, "n o"]]:
     """Predicts masks of objects, each in the image that `image_of` names.
 
     Args:
@@ -66,7 +66,7 @@ def decode(
 
 @functools.partial(jax.jit, static_argnames=("size", "canvas", "return_logits"))
 def restore(
-    low_res: Float[Array, "n c m m"],
+    low_res: Float[Array, "n o m m"],
     placements: Int[Array, "n 6"],
     size: int,
     canvas: int,

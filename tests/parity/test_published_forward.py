@@ -121,6 +121,7 @@ def test_masks(adapted, forward, embedding, name, multimask):
 
 def test_prompt_combinations_share_one_compilation(adapted, forward, embedding):
     predict = jax.jit(models.predict_masks, static_argnums=(0, 4))
+    predict.clear_cache()  # JAX keeps one cache per function, whoever compiles it.
     for kinds in COMBINATIONS.values():
         prompts = given(forward, adapted, kinds)
         predict(adapted.model, adapted.params, embedding, prompts, True)
