@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -72,8 +73,8 @@ def load(path: str | Path) -> Pretrained:
         fields = json.loads((path / "config.json").read_text())
         if fields["format"] != FORMAT:
             raise ValueError(f"format: expected {FORMAT}, found {fields['format']!r}")
-        model = model_config.SamConfig(**fields["model"])
-        input_config = inputs.InputConfig(**fields["input"])
+        model = model_config.SamConfig(**_with_tuples(fields["model"]))
+        input_config = inputs.InputConfig(**_with_tuples(fields["input"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
     with ocp.StandardCheckpointer() as checkpointer:
@@ -87,3 +88,8 @@ def is_model_dir(path: str | Path) -> bool:
     """Whether `path` looks like a directory written by `save`."""
     path = Path(path)
     return (path / "config.json").is_file() and (path / "params").is_dir()
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as they were before JSON, which has no tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in dict(fields).items()}

@@ -63,7 +63,7 @@ def test_images_of_all_sizes_share_one_compiled_function():
 
 
 def test_select_picks_per_object():
-    values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    values = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     index = np.array([[0, 3, 1], [2, 2, 0]])
     picked = masks.select(jnp.asarray(values), jnp.asarray(index))
     for b in range(2):
@@ -72,6 +72,7 @@ def test_select_picks_per_object():
 
 
 def test_mask_prompt_is_logits_or_their_sigmoid():
-    logits = jnp.array([-200.0, 0.0, 2.0])
+    logits = jnp.array([[-200.0, 0.0], [2.0, 0.0]])
     assert masks.mask_prompt(logits, "logits") is logits
-    np.testing.assert_allclose(masks.mask_prompt(logits, "sigmoid"), [0, 0.5, 0.880797], rtol=1e-5)
+    sigmoid = [[0, 0.5], [0.880797, 0.5]]
+    np.testing.assert_allclose(masks.mask_prompt(logits, "sigmoid"), sigmoid, rtol=1e-5)

@@ -69,6 +69,7 @@ def evaluate(
         DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
             to replay lack a mask, or no mask is left to test.
     """
+    pretrained = on_device(pretrained)
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     used: dict[str, MaskPrompt] = {}
@@ -96,6 +97,11 @@ def evaluate(
     seed = prompts.seed if prompts else config.seed
     prompt_set = PromptSet(seed, used, skipped)
     return Evaluation(config, pretrained.model.image_size, results, prompt_set, _fps(timings[1:]))
+
+
+def on_device(pretrained: Pretrained) -> Pretrained:
+    """Brings parameters to the device once, not with every batch; those already there stay."""
+    return dataclasses.replace(pretrained, params=jax.device_put(pretrained.params))
 
 
 def usable(

@@ -69,6 +69,7 @@ def cases(
         evaluation: Its test.
         results: Which of its results.
     """
+    pretrained = evaluator.on_device(pretrained)
     config = evaluation.config
     samples = [Sample(result.image, (result.mask,)) for result in results]
     images = evaluator.load(pretrained, root, samples, config, evaluation.prompts)

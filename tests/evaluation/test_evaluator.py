@@ -3,6 +3,7 @@ import functools
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -62,7 +63,7 @@ def dice_of(mask: np.ndarray, truth: np.ndarray) -> float:
 
 def one_mask_at_a_time(pretrained, root, sample, prompts, rounds):
     """The protocols for one image without batches, padding or compiled loops."""
-    config, params = pretrained.model, pretrained.params
+    config, params = pretrained.model, jax.device_put(pretrained.params)
     size = config.image_size
     loaded = load_for_evaluation(sample, root, pretrained.input, size)
     at = loaded.placement
@@ -89,8 +90,8 @@ def one_mask_at_a_time(pretrained, root, sample, prompts, rounds):
                 answer = cv2.resize(low, (size, size), interpolation=cv2.INTER_LINEAR) > 0
                 new, label = annotator.correction_points(
                     prompt_keys.fold_in(key, number + 1),
-                    answer[None, None],
-                    loaded.masks[i][None, None],
+                    jnp.asarray(answer[None, None]),
+                    jnp.asarray(loaded.masks[i][None, None]),
                     1,
                 )
                 points.append(np.asarray(new)[0, 0, 0])

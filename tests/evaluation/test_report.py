@@ -141,8 +141,10 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     flags_of = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
     flags_of |= {"oracle": True}
     first, second = tmp_path / "first", tmp_path / "second"
-    assert run(out=first, **flags_of) == 0
-    assert "| Filled box" in capsys.readouterr().out
+    code = run(out=first, **flags_of)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    assert "| Filled box" in printed.out
     files = {str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()}
     overlays = {f"overlays/{part}.png" for part in ("best", "median", "worst")}
     assert files == {"report.json", "report.md", "masks.csv", "prompts.json"} | overlays
