@@ -13,8 +13,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from samjax import conversion
-from samjax.data import index
-from samjax.evaluation import EvalConfig, evaluate, evaluator, pictures, prompt_file, report
+from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "Model directory, .pth or .safetensors file.")
@@ -62,17 +61,21 @@ def run() -> None:
         limit=FLAGS.limit,
     )
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
-    samples = index.load_index(FLAGS.data, FLAGS.split)
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
-    samples, bad = evaluator.usable(pretrained, FLAGS.data, samples, config, FLAGS.on_bad)
-    for detail in bad.values():
-        print(f"skipped: {detail}", file=sys.stderr)
-    evaluation = evaluate(pretrained, FLAGS.data, samples, config, replayed)
-    shown = pictures.overlays(pretrained, FLAGS.data, evaluation)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
-    origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split, "bad": bad}
-    report.write(FLAGS.out, evaluation, name, shown, origin)
-    print(f"{report.table(evaluation, name)}\n\nDice at original resolution, see {FLAGS.out}")
+    origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data}
+    table = testing.test_and_report(
+        pretrained,
+        FLAGS.data,
+        FLAGS.split,
+        FLAGS.out,
+        config,
+        name,
+        origin,
+        replayed,
+        FLAGS.on_bad,
+    )
+    print(f"{table}\n\nDice at original resolution, see {FLAGS.out}")
 
 
 if __name__ == "__main__":
