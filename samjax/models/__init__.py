@@ -1,9 +1,10 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
 from samjax.models.config import SamConfig, vit_b, vit_h, vit_l
+from samjax.models.initialise import init
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
 from samjax.models.prompt_encoder import Embedded
-from samjax.models.sam import decode_masks, encode_image, encode_prompts, init, predict_masks
+from samjax.models.sam import decode_masks, encode_image, encode_prompts, predict_masks
 
 __all__ = [
     "Embedded",

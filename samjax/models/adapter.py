@@ -7,22 +7,16 @@ from jaxtyping import Array, Float
 
 from samjax.models import layers
 
-# Kaiming normal over fan_out. The published code counts a transposed kernel's *inputs* as its
-# fan_out; with as many inputs as outputs, as here, that is the same number.
-_kaiming = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
 
 class Adapter(nn.Module):
     """Adapts one encoder block: `LN(n + relu(up(relu(down(n * channel_weights(n))))))`.
 
     Attributes:
         ratio: Bottleneck of the channel attention.
-        zero_init: Start with a gain of zero, so that an untrained adapter adds nothing.
         dtype: Compute type.
     """
 
     ratio: float
-    zero_init: bool
     dtype: DTypeLike
 
     @nn.compact
@@ -30,13 +24,12 @@ class Adapter(nn.Module):
         """Takes the block's normalised tokens; returns what is to be added to the block."""
         _, h, w, c = x.shape
         pooled = x.mean(axis=(1, 2))
-        squeeze = layers.Linear(int(c * self.ratio), self.dtype, False, _kaiming, name="channel_0")
-        excite = layers.Linear(c, self.dtype, False, _kaiming, name="channel_2")
+        squeeze = layers.Linear(int(c * self.ratio), self.dtype, False, name="channel_0")
+        excite = layers.Linear(c, self.dtype, False, name="channel_2")
         weights = jax.nn.sigmoid(excite(jax.nn.relu(squeeze(pooled))))
-        down = layers.Conv3x3(c, self.dtype, 2, _kaiming, name="spatial_0")
-        up = layers.UpConv4x4(c, self.dtype, _kaiming, name="spatial_2")
+        down = layers.Conv3x3(c, self.dtype, 2, name="spatial_0")
+        up = layers.UpConv4x4(c, self.dtype, name="spatial_2")
         spatial = jax.nn.relu(up(jax.nn.relu(down(x * weights[:, None, None]))))
         # An odd grid comes back one token larger; the surplus row and column are dropped.
         spatial = spatial[:, :h, :w]
-        gain = nn.initializers.zeros_init() if self.zero_init else nn.initializers.ones_init()
-        return layers.LayerNorm(1e-5, gain, name="norm")(x + spatial.astype(x.dtype))
+        return layers.LayerNorm(1e-5, name="norm")(x + spatial.astype(x.dtype))

@@ -26,7 +26,7 @@ class ImageEncoder(nn.Module):
         dtype = jnp.dtype(cfg.dtype)
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
         shape = (1, cfg.grid_size, cfg.grid_size, cfg.embed_dim)
-        self.pos_embed = self.param("pos_embed", nn.initializers.truncated_normal(0.02), shape)
+        self.pos_embed = self.param("pos_embed", layers.declared, shape, jnp.float32)
         block = nn.remat(Block, static_argnums=(2,)) if cfg.remat else Block
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
         self.neck_0 = layers.PatchConv(cfg.prompt_dim, 1, dtype, use_bias=False)
@@ -77,7 +77,7 @@ class Block(nn.Module):
         self.norm2 = layers.LayerNorm(1e-6)
         self.mlp = layers.TransformerMLP(int(cfg.embed_dim * cfg.mlp_ratio), layers.gelu, dtype)
         if cfg.adapters:
-            self.adapter = Adapter(cfg.adapter_ratio, cfg.adapter_init == "zero", dtype)
+            self.adapter = Adapter(cfg.adapter_ratio, dtype)
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
         x = x + self.attn(self.norm1(x))
@@ -114,9 +114,8 @@ class WindowAttention(nn.Module):
             n=self.heads,
         )
         q, k, v = qkv  # (windows, heads, size * size, depth) each
-        table = nn.initializers.zeros_init()
-        rel_pos_h = self.param("rel_pos_h", table, (2 * size - 1, depth), jnp.float32)
-        rel_pos_w = self.param("rel_pos_w", table, (2 * size - 1, depth), jnp.float32)
+        rel_pos_h = self.param("rel_pos_h", layers.declared, (2 * size - 1, depth), jnp.float32)
+        rel_pos_w = self.param("rel_pos_w", layers.declared, (2 * size - 1, depth), jnp.float32)
         out = layers.attend(q, k, v, _relative_bias(q, rel_pos_h, rel_pos_w, size))
         rows = -(-h // size)
         out = rearrange(

@@ -14,20 +14,19 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-# Uniform within 1 / sqrt(fan_in), the initialisation that SAM was trained from.
-fan_in_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# Modules only declare their parameters; how these start is decided in `initialise.py`.
+declared = nn.initializers.zeros_init()
 
 
 class LayerNorm(nn.Module):
     """Layer normalisation over the last axis, computed in float32 (SAM's LayerNorm2d as well)."""
 
     epsilon: float
-    scale_init: nn.initializers.Initializer = nn.initializers.ones_init()
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        scale = self.param("scale", self.scale_init, x.shape[-1:], jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), x.shape[-1:], jnp.float32)
+        scale = self.param("scale", declared, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", declared, x.shape[-1:], jnp.float32)
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
@@ -40,12 +39,11 @@ class Linear(nn.Module):
     features: int
     dtype: DTypeLike
     use_bias: bool = True
-    kernel_init: nn.initializers.Initializer = fan_in_uniform
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         return y + _bias(self, self.features, y.dtype) if self.use_bias else y
 
@@ -89,7 +87,7 @@ class PatchConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hp wp o"]:
         shape = (self.patch, self.patch, x.shape[-1], self.features)
-        kernel = self.param("kernel", fan_in_uniform, shape, jnp.float32)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
         patches = rearrange(
             x, "n (h a) (w b) i -> n h w (a b i)", a=self.patch, b=self.patch
         )  # (n, h / patch, w / patch, patch * patch * i)
@@ -106,7 +104,7 @@ class UpConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", fan_in_uniform, shape, jnp.float32)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
         flat = rearrange(kernel.astype(self.dtype), "a b i o -> i (a b o)")
         y = rearrange(
             x.astype(self.dtype) @ flat, "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
@@ -120,12 +118,11 @@ class Conv3x3(nn.Module):
     features: int
     dtype: DTypeLike
     stride: int = 1
-    kernel_init: nn.initializers.Initializer = fan_in_uniform
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
         _, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         taps = [
@@ -146,12 +143,11 @@ class UpConv4x4(nn.Module):
 
     features: int
     dtype: DTypeLike
-    kernel_init: nn.initializers.Initializer = fan_in_uniform
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", declared, shape, jnp.float32).astype(self.dtype)
         n, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         # Output row 2m + parity is fed by input row m - 1 + parity through kernel row 3 - parity,
@@ -193,6 +189,4 @@ def attend(
 
 
 def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:
-    return module.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32).astype(
-        dtype
-    )
+    return module.param("bias", declared, (features,), jnp.float32).astype(dtype)

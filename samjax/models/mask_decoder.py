@@ -25,9 +25,8 @@ class MaskDecoder(nn.Module):
         cfg = self.config
         dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
         masks = cfg.num_multimask + 1
-        normal = nn.initializers.normal(1.0)
-        self.iou_token = self.param("iou_token", normal, (1, dim), jnp.float32)
-        self.mask_tokens = self.param("mask_tokens", normal, (masks, dim), jnp.float32)
+        self.iou_token = self.param("iou_token", layers.declared, (1, dim), jnp.float32)
+        self.mask_tokens = self.param("mask_tokens", layers.declared, (masks, dim), jnp.float32)
         self.transformer = TwoWayTransformer(cfg)
         self.output_upscaling_0 = layers.UpConv(dim // 4, dtype)
         self.output_upscaling_1 = layers.LayerNorm(1e-6)

@@ -40,7 +40,7 @@ class PromptEncoder(nn.Module):
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
         self.pe_layer = PositionEncoding(cfg.prompt_dim)
-        vector = (nn.initializers.normal(1.0), (1, cfg.prompt_dim), jnp.float32)
+        vector = (layers.declared, (1, cfg.prompt_dim), jnp.float32)
         # Background, foreground, upper left corner, lower right corner.
         self.point_embeddings = [self.param(f"point_embeddings_{i}", *vector) for i in range(4)]
         self.not_a_point_embed = self.param("not_a_point_embed", *vector)
@@ -113,7 +113,7 @@ class PositionEncoding(nn.Module):
         """Encodes coordinates (x, y) in 0..1, in float32 whatever the compute type."""
         frequencies = self.param(
             "positional_encoding_gaussian_matrix",
-            nn.initializers.normal(1.0),
+            layers.declared,
             (2, self.features // 2),
             jnp.float32,
         )

@@ -3,9 +3,7 @@
 `config` is static and hashable: jit with `static_argnums=0` or close over it.
 """
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from samjax import types
 from samjax.models.config import SamConfig
@@ -13,30 +11,6 @@ from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder
 from samjax.models.prompt_encoder import Embedded, PromptEncoder
 from samjax.types import Params
-
-
-def init(config: SamConfig, key: PRNGKeyArray) -> Params:
-    """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
-
-    `jax.eval_shape(init, config, key)` costs nothing and gives every shape.
-    """
-    encoder_key, prompt_key, decoder_key = jax.random.split(key, 3)
-    images = jnp.zeros((1, config.image_size, config.image_size, 3))
-    prompts = types.no_prompts(1, 1, 1, config.mask_size)
-    encoder = ImageEncoder(config)
-    prompt_encoder = PromptEncoder(config)
-    params = {
-        "image_encoder": encoder.init(encoder_key, images, config.adapters)["params"],
-        "prompt_encoder": prompt_encoder.init(prompt_key, prompts)["params"],
-    }
-    embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
-    embedded = encode_prompts(config, params, prompts)
-    encoding = _grid_encoding(config, params)
-    decoder = MaskDecoder(config)
-    # Hypernetworks make their parameters where they are called: masks 1 to 3, then mask 0.
-    many = decoder.init(decoder_key, embedding, encoding, embedded, True)["params"]
-    single = decoder.init(decoder_key, embedding, encoding, embedded, False)["params"]
-    return {**params, "mask_decoder": {**single, **many}}
 
 
 def encode_image(
@@ -93,7 +67,7 @@ def decode_masks(
         Low-resolution logits and predicted IoU, float32.
     """
     variables = {"params": params["mask_decoder"]}
-    encoding = _grid_encoding(config, params)
+    encoding = grid_encoding(config, params)
     return MaskDecoder(config).apply(variables, embedding, encoding, prompts, multimask)
 
 
@@ -109,6 +83,7 @@ def predict_masks(
     return decode_masks(config, params, embedding, embedded, multimask)
 
 
-def _grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
+def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
+    """Position encoding of the image embedding's cells, which the decoder adds to them."""
     variables = {"params": params["prompt_encoder"]}
     return PromptEncoder(config).apply(variables, method=PromptEncoder.grid_encoding)

@@ -76,9 +76,7 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     config = experiment.model
     if not experiment.run.init_from:
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
-        return Pretrained(
-            config, experiment.input, jax.jit(models.init, static_argnums=0)(config, key)
-        )
+        return Pretrained(config, experiment.input, models.init(config, key))
     path = experiment.run.init_from
     loaded = conversion.load_any(path, config.image_size, config.adapters, config.adapter_init)
     params = loaded.params

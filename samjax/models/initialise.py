@@ -1,0 +1,75 @@
+"""How parameters start: one rule for each kind, drawn together in one go.
+
+Matrices start with the variance that SAM's did (1 / (3 fan_in)), adapters as the published
+SAM-Med2D's (Kaiming over fan_out), embeddings and frequencies from a unit normal.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+from jaxtyping import PRNGKeyArray
+
+from samjax import types
+from samjax.models import sam
+from samjax.models.config import SamConfig
+from samjax.models.image_encoder import ImageEncoder
+from samjax.models.mask_decoder import MaskDecoder
+from samjax.models.prompt_encoder import PromptEncoder
+from samjax.types import Params
+
+
+def init(config: SamConfig, key: PRNGKeyArray) -> Params:
+    """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
+
+    `jax.eval_shape(functools.partial(init, config), key)` costs nothing and gives every shape.
+    """
+    shapes = jax.eval_shape(lambda key: _declared(config, key), key)
+    flat = traverse_util.flatten_dict(shapes, sep="/")
+    starts = {name: _start(name, leaf.shape, config) for name, leaf in flat.items()}
+    drawn = {name: math.prod(flat[name].shape) for name, (_, std) in starts.items() if std}
+    # One draw for all: a draw for each parameter takes XLA half a minute to compile.
+    noise = jax.random.normal(key, (sum(drawn.values()),), jnp.float32)
+    params, used = {}, 0
+    for name, (mean, std) in starts.items():
+        shape = flat[name].shape
+        params[name] = jnp.full(shape, mean, jnp.float32)
+        if std:
+            params[name] = mean + std * noise[used : used + drawn[name]].reshape(shape)
+            used += drawn[name]
+    return traverse_util.unflatten_dict(params, sep="/")
+
+
+def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float, float]:
+    """Mean and standard deviation that a parameter is drawn with."""
+    kind = name.rsplit("/", 1)[-1]
+    if kind == "kernel" and "/adapter/" in name:
+        # For a transposed kernel the published code counts its inputs; as many as its outputs.
+        return 0.0, math.sqrt(2 / (math.prod(shape[:-2]) * shape[-1]))
+    if kind == "kernel":
+        return 0.0, math.sqrt(1 / (3 * math.prod(shape[:-1])))
+    if kind == "scale":
+        silent = name.endswith("/adapter/norm/scale") and config.adapter_init == "zero"
+        return (0.0 if silent else 1.0), 0.0
+    if kind in ("bias", "rel_pos_h", "rel_pos_w"):
+        return 0.0, 0.0
+    return 0.0, 0.02 if kind == "pos_embed" else 1.0
+
+
+def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
+    """All parameters that the modules declare; only their shapes are used."""
+    images = jnp.zeros((1, config.image_size, config.image_size, 3))
+    prompts = types.no_prompts(1, 1, 1, config.mask_size)
+    embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
+    params = {
+        "image_encoder": ImageEncoder(config).init(key, images, config.adapters)["params"],
+        "prompt_encoder": PromptEncoder(config).init(key, prompts)["params"],
+    }
+    embedded = sam.encode_prompts(config, params, prompts)
+    encoding = sam.grid_encoding(config, params)
+    decoder = MaskDecoder(config)
+    # Hypernetworks declare their parameters where they are called: masks 1 to 3, then mask 0.
+    many = decoder.init(key, embedding, encoding, embedded, True)["params"]
+    single = decoder.init(key, embedding, encoding, embedded, False)["params"]
+    return {**params, "mask_decoder": {**single, **many}}
