@@ -63,18 +63,9 @@ def run() -> None:
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
+    what = (pretrained, FLAGS.data, FLAGS.split, FLAGS.out, config, name)
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data}
-    table = testing.test_and_report(
-        pretrained,
-        FLAGS.data,
-        FLAGS.split,
-        FLAGS.out,
-        config,
-        name,
-        origin,
-        replayed,
-        FLAGS.on_bad,
-    )
+    table = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)
     print(f"{table}\n\nDice at original resolution, see {FLAGS.out}")
 
 
