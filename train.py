@@ -2,7 +2,7 @@
 
 python train.py                                        # the demo, no data needed
 python train.py --config configs/sam_med2d.py --workdir runs/mine \
-        --config.data.root=DATA --config.run.init_from=CHECKPOINT
+        --config.data.root=DATA --config.init_from=CHECKPOINT
 """
 
 import logging

@@ -1,7 +1,7 @@
 """FT-SAM, the paper's baseline: the decoder alone, no adapters.
 
 python train.py --config configs/ft_sam.py --workdir runs/ft_sam \
-        --config.data.root=DATA --config.run.init_from=sam_vit_b_01ec64.pth
+        --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
 """
 
 import ml_collections

@@ -1,7 +1,7 @@
 """Full fine-tuning: the encoder's own weights learn too, without adapters.
 
 python train.py --config configs/full.py --workdir runs/full \
-        --config.data.root=DATA --config.run.init_from=sam_vit_b_01ec64.pth
+        --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
 """
 
 import ml_collections

@@ -1,7 +1,7 @@
 """SAM-Med2D as its published code trains it, to compare with: bug-compatible where it matters.
 
     python train.py --config configs/reference.py --workdir runs/reference \
-        --config.data.root=DATA --config.run.init_from=sam_vit_b_01ec64.pth
+        --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
 
 Not copied is what no one could want: prompt embeddings that the optimizer loses, data that crash.
 """

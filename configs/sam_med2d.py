@@ -1,7 +1,7 @@
 """SAM-Med2D as it should be: adapters, prompt encoder and decoder, trained by interaction.
 
     python train.py --config configs/sam_med2d.py --workdir runs/mine \
-        --config.data.root=DATA --config.run.init_from=sam_vit_b_01ec64.pth
+        --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
 
 Architecture, schedule and batch are the paper's (section 4.1); where the published code has a
 defect, the default here is what is right. `configs/reference.py` reproduces the code instead.

@@ -27,17 +27,12 @@ INPUT_FROM = ("recipe", "checkpoint")
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How long a run is and where it starts.
+    """How long a run is, and what it begins and ends with.
 
     Attributes:
         epochs: Passes over the training images; paper: 12, published code: 15.
         steps: Batches; 0 means `epochs` passes.
         seed: Seed of fresh parameters and of the simulated annotator.
-        init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
-            checkpoint. Its architecture is used; image size, adapters and compute settings are
-            those of `model`. Empty: fresh parameters.
-        input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
-            `checkpoint` was used to.
         phantoms: Train on synthetic scans, written to WORKDIR/phantoms, instead of `data.root`.
         report: Evaluate on the test split at the end, and write WORKDIR/report.
     """
@@ -45,8 +40,6 @@ class RunConfig:
     epochs: int = 12
     steps: int = 0
     seed: int = 0
-    init_from: str = ""
-    input_from: str = "recipe"
     phantoms: bool = False
     report: bool = True
 
@@ -54,9 +47,6 @@ class RunConfig:
         if self.epochs < 1 or self.steps < 0:
             found = f"epochs {self.epochs}, steps {self.steps}"
             raise ValueError(f"run: expected epochs of 1 or more, steps of 0 or more, not {found}")
-        if self.input_from not in INPUT_FROM:
-            found = self.input_from
-            raise ValueError(f"run.input_from: expected one of {INPUT_FROM}, found {found!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +83,18 @@ class LogConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A whole run; each section is documented at its class."""
+    """A whole run; each section is documented at its class.
 
+    Attributes:
+        init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
+            checkpoint. Its architecture is used; image size, adapters and compute settings are
+            those of `model`. Empty: fresh parameters.
+        input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
+            `checkpoint` was used to.
+    """
+
+    init_from: str = ""
+    input_from: str = "recipe"
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     input: InputConfig = dataclasses.field(default_factory=InputConfig)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
@@ -111,6 +111,9 @@ class Experiment:
     log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
+        if self.input_from not in INPUT_FROM:
+            found = self.input_from
+            raise ValueError(f"input_from: expected one of {INPUT_FROM}, found {found!r}")
         if self.trainable.encoder == "adapters" and not self.model.adapters:
             raise ValueError(
                 "trainable.encoder: `adapters` expects model.adapters=True, found False "

@@ -19,7 +19,7 @@ from samjax import pretrained
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
-from samjax.training import interruption, sharding, start, step, validation
+from samjax.training import groups, interruption, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.experiment import Experiment
 from samjax.training.writer import Writer
@@ -140,6 +140,8 @@ class _Run:
 
     def go(self) -> None:
         """Trains until the end, a stop request, divergence or early stopping."""
+        learning = self.recipe.first_groups, self.recipe.later_groups
+        _log.info(groups.overview(groups.split(self.state.params), *learning))
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)

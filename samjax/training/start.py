@@ -70,25 +70,25 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     """Draws fresh parameters, or loads those to start from.
 
     Raises:
-        FileNotFoundError: `run.init_from` does not exist.
+        FileNotFoundError: `init_from` does not exist.
         ValueError: It cannot be used.
     """
     config = experiment.model
-    if not experiment.run.init_from:
+    if not experiment.init_from:
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
         return Pretrained(config, experiment.input, models.init(config, key))
-    path = experiment.run.init_from
+    path = experiment.init_from
     loaded = conversion.load_any(path, config.image_size, config.adapters, config.adapter_init)
     params = loaded.params
     if not config.adapters:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
     fields = {name: getattr(config, name) for name in _RECIPE_FIELDS}
     model = dataclasses.replace(loaded.model, **fields)
-    inputs = experiment.input if experiment.run.input_from == "recipe" else loaded.input
+    inputs = experiment.input if experiment.input_from == "recipe" else loaded.input
     if inputs != loaded.input:
         _log.warning(
             "%s was trained on images prepared as %s; this run prepares them as %s "
-            "(run.input_from decides)",
+            "(input_from decides)",
             path,
             loaded.input,
             inputs,
