@@ -160,8 +160,9 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 6) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Encodes a picture as PNG."""
-    _, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+    """Encodes a picture (h, w, 3) RGB, or a mask (h, w), uint8, as PNG."""
+    ordered = image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
+    _, data = cv2.imencode(".png", ordered)
     return data.tobytes()
 
 

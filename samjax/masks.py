@@ -64,6 +64,13 @@ def restore_logits(
     return jnp.einsum("nwt,ncht->nchw", columns, full, precision=highest)
 
 
+def canvas_size(height: int, width: int) -> int:
+    """Side of a canvas for originals up to this size: few different ones, to compile rarely."""
+    longest = max(height, width)
+    step = 256 if longest <= 1024 else 1024
+    return -(-longest // step) * step
+
+
 def _interpolation(
     length: jax.Array, first: jax.Array, inner: jax.Array, size: int, canvas: int
 ) -> Float[Array, "canvas size"]:

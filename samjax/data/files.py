@@ -75,8 +75,9 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all, and the folders above it."""
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     partial.replace(path)

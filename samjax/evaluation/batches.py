@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from samjax import masks
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.inputs import InputConfig
 from samjax.data.pipeline import EvaluationImage, load_for_evaluation
-from samjax.evaluation import prompt_file, protocols
+from samjax.evaluation import prompt_file
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 
 NOWHERE = (1, 1, 0, 0, 1, 1)  # The placement of a mask that only fills up a batch.
@@ -150,7 +151,7 @@ def _batch(held: list[tuple[PromptedImage, int]], image_count: int, mask_count: 
     loaded = [image.loaded for image, _ in held]
     prompts = [image.prompts[i].in_input(image.loaded.placement) for image, i in held]
     originals = [image.loaded.original_masks[i] for image, i in held]
-    canvas = protocols.canvas_size(
+    canvas = masks.canvas_size(
         max(mask.shape[0] for mask in originals), max(mask.shape[1] for mask in originals)
     )
     original_truth = np.zeros((mask_count, canvas, canvas), np.uint8)

@@ -23,6 +23,7 @@ from samjax.evaluation import batches, metrics, protocols
 from samjax.evaluation.batches import Batch, PromptedImage
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 from samjax.evaluation.results import FILLED_BOX, EvalConfig, Evaluation, MaskResult, Score
+from samjax.inference.batch import encode
 from samjax.pretrained import Pretrained
 
 
@@ -164,7 +165,7 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
         seconds[name] = time.perf_counter() - start
         return result
 
-    images = timed("encode", protocols.encode, model, params, batch.images, config.adapters)
+    images = timed("encode", encode, model, params, batch.images, config.adapters)
     common = (model, params, images, batch.image_index)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:

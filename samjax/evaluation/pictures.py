@@ -135,7 +135,7 @@ def _predicted(
     """Answered masks of one row of a batch at original size."""
     image, _ = batch.masks[row]
     at = image.loaded.placement
-    canvas = protocols.canvas_size(at.height, at.width)
+    canvas = masks.canvas_size(at.height, at.width)
     logits = answers.logits[row, :, 0][None]
     size = pretrained.model.image_size
     restored = masks.restore_logits(logits, jnp.asarray(at.as_array())[None], size, canvas)[0]

@@ -51,14 +51,6 @@ def title(name: str) -> str:
     return f"{points} pt{'s' if points > 1 else ''}" if points else "Bbox"
 
 
-@functools.partial(jax.jit, static_argnames=("config", "adapters"))
-def encode(
-    config: SamConfig, params: Params, images: Float[Array, "b s s 3"], adapters: bool
-) -> Float[Array, "b g g c"]:
-    """`samjax.models.encode_image`, compiled."""
-    return models.encode_image(config, params, images, adapters)
-
-
 @functools.partial(jax.jit, static_argnames=("config", "every"))
 def answer_boxes(
     config: SamConfig,
@@ -171,13 +163,6 @@ def count_pixels(
 
     # One mask at a time: large originals would not fit into memory all at once.
     return jax.lax.map(one_mask, (logits, placement, truth))
-
-
-def canvas_size(height: int, width: int) -> int:
-    """Side of the canvas for originals up to this size: few different ones, to compile rarely."""
-    longest = max(height, width)
-    step = 256 if longest <= 1024 else 1024
-    return -(-longest // step) * step
 
 
 def _answer(

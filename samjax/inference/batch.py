@@ -21,7 +21,6 @@ from samjax.models.config import SamConfig
 from samjax.pretrained import Pretrained
 
 FORMATS = ("RGB", "BGR")
-CANVAS = 256  # Original sizes are rounded up to multiples of this.
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
 MAX_PIXELS = 2**26  # Mask pixels restored at once, likewise.
 
@@ -234,7 +233,7 @@ def _restore_all(
     """Masks (k, c, h, w) of one image from its low-resolution logits (k, c, m, m)."""
     height, width = placement.height, placement.width
     count, candidates = low_res.shape[:2]
-    canvas = -(-max(height, width) // CANVAS) * CANVAS
+    canvas = masks.canvas_size(height, width)
     # The largest power of two of objects within the budget.
     chunk = bucket(max(MAX_PIXELS // (candidates * canvas**2), 1) + 1) // 2
     dtype = np.float32 if return_logits else bool

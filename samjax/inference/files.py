@@ -10,7 +10,6 @@ from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -151,7 +150,7 @@ def predict_files(
         "images": done,
         "failed": failed,
     }
-    _write(out / "predictions.json", json.dumps(report, indent=1).encode() + b"\n")
+    files.write_whole(out / "predictions.json", json.dumps(report, indent=1).encode() + b"\n")
     return failed
 
 
@@ -192,9 +191,9 @@ def _predict_one(
     names = _mask_names(image, objects, candidates)
     written = result.masks if candidates else chosen[:, None]
     for name, mask in zip(chain(*names), np.concatenate(written), strict=True):
-        _write(out / name, cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+        files.write_whole(out / name, drawing.encode_png(mask.astype(np.uint8) * 255))
     picture = overlay(drawing.to_uint8_rgb(pixels, order), objects.values(), chosen)
-    _write(out / _overlay_name(image), drawing.encode_png(picture))
+    files.write_whole(out / _overlay_name(image), drawing.encode_png(picture))
     entries = zip(objects.items(), names, result.scores, result.best, strict=True)
     return {
         "size": list(predictor.original_size),
@@ -244,11 +243,3 @@ def _record(
         rows = zip(prompt.points.tolist(), prompt.labels.tolist(), strict=True)
         record["points"] = [[*point, label] for point, label in rows]
     return record | {"masks": masks, "scores": scores.tolist(), "best": int(best)}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)

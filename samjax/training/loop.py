@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import pretrained
+from samjax.data.files import write_whole
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
@@ -273,9 +274,7 @@ def _same_settings(experiment: Experiment, workdir: Path) -> None:
     now = json.loads(json.dumps(dataclasses.asdict(experiment)))
     if not path.exists():
         if jax.process_index() == 0:
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(now, indent=2) + "\n")
-            partial.rename(path)
+            write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
         return
     was, now = _flat(json.loads(path.read_text())), _flat(now)
     names = sorted(was.keys() | now.keys())

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tensorboardX import SummaryWriter
+
+from samjax import drawing
+from samjax.data.files import write_whole
 
 
 class Writer:
@@ -28,9 +30,8 @@ class Writer:
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Logs an (h, w, 3) uint8 RGB picture, also as `pictures/NAME_STEP.png`."""
-        folder = self._workdir / "pictures"
-        folder.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / f"{name}_{step:06d}.png"), image[..., ::-1])
+        path = self._workdir / "pictures" / f"{name}_{step:06d}.png"
+        write_whole(path, drawing.encode_png(image))
         self._tensorboard.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -48,6 +49,4 @@ class Writer:
                 continue
             if row["step"] <= step:
                 kept.append(line + "\n")
-        partial = self._jsonl.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        partial.rename(self._jsonl)
+        write_whole(self._jsonl, "".join(kept).encode())

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import models, types
+from samjax import masks, models, types
 from samjax import prompts as annotator
 from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.pipeline import load_for_evaluation
 from samjax.evaluation import EvalConfig, evaluate, evaluator, prompt_file, protocols
+from samjax.inference.batch import encode
 from samjax.prompts import keys as prompt_keys
 
 CONFIG = EvalConfig(batch_size=4, images_per_batch=2, oracle=True, threads=2)
@@ -194,7 +195,7 @@ def test_dropping_adapters_is_setting_them_to_nothing(tiny, folder, evaluation):
 
 
 def test_other_parameters_compile_nothing(tiny, folder, evaluation):
-    compiled = (protocols.encode, protocols.answer_boxes, protocols.answer_points)
+    compiled = (encode, protocols.answer_boxes, protocols.answer_points)
     before = [function._cache_size() for function in compiled]
     params = jax.tree.map(lambda leaf: 1.01 * leaf, tiny.params)
     other = evaluate(dataclasses.replace(tiny, params=params), *folder, CONFIG, progress=False)
@@ -286,6 +287,6 @@ def test_titles_are_the_papers():
 
 def test_canvas_holds_the_image_and_has_few_sizes():
     sides = range(1, 5000)
-    canvases = [protocols.canvas_size(side, 1) for side in sides]
+    canvases = [masks.canvas_size(side, 1) for side in sides]
     assert all(canvas >= side for side, canvas in zip(sides, canvases, strict=True))
     assert len(set(canvases)) == 8

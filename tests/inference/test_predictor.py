@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -87,7 +88,7 @@ def test_feedback_is_always_logits(pretrained, expecting_logits, photo):
         predictor.set_image(image)
         results[model.input.mask_prompt] = predictor.predict(mask_input=low_res)[2]
         if model.input.mask_prompt == "logits":
-            given = np.asarray(masks.mask_prompt(low_res, "sigmoid"))
+            given = np.asarray(masks.mask_prompt(jnp.asarray(low_res), "sigmoid"))
             by_hand = predictor.predict(mask_input=given)[2]
     np.testing.assert_allclose(results["sigmoid"], by_hand, atol=1e-5)
     assert np.abs(results["sigmoid"] - results["logits"]).max() > 1e-3
