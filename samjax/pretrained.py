@@ -44,7 +44,7 @@ def save(path: str | Path, pretrained: Pretrained) -> None:
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(partial / "params", pretrained.params)
     fields = {
         "format": FORMAT,
@@ -77,7 +77,7 @@ def load(path: str | Path) -> Pretrained:
         input_config = inputs.InputConfig(**_with_tuples(fields["input"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         metadata = checkpointer.metadata(path / "params").item_metadata
         target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), metadata.tree)
         params = checkpointer.restore(path / "params", target)
@@ -93,3 +93,12 @@ def is_model_dir(path: str | Path) -> bool:
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as they were before JSON, which has no tuples."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in dict(fields).items()}
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """One that waits for no other process: whoever calls it reads or writes on its own."""
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=options)

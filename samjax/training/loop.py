@@ -128,7 +128,7 @@ class _Run:
         if self.checkpoints.latest is not None:
             self.state, self.progress = self.checkpoints.restore(self.state, self.batches)
         self.done = int(self.state.step)
-        self.writer = Writer(workdir, self.done)
+        self.writer = Writer(workdir, self.done) if jax.process_index() == 0 else None
         self._step = jax.jit(
             step.train_step,
             static_argnums=0,
@@ -163,7 +163,8 @@ class _Run:
         """Writes out what is pending, also after an error."""
         self.batches.close()
         self.checkpoints.close()
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
 
     def _when_due(self, bar: tqdm, stop: bool) -> None:
         """Validates, draws, saves; in this order, so that a checkpoint knows of the validation."""
@@ -191,7 +192,7 @@ class _Run:
         self._window.append(metrics)
         if number % self.experiment.log.every == 0:
             row = self._summary(number)
-            if jax.process_index() == 0:
+            if self.writer:
                 self.writer.scalars(number, row)
             shown = ("loss", "dice", "images_per_s")
             bar.set_postfix({name: f"{row[name]:.3g}" for name in shown})
@@ -237,14 +238,14 @@ class _Run:
             self._export("best")
         else:
             self.progress = dataclasses.replace(self.progress, stale=self.progress.stale + 1)
-        if jax.process_index() == 0:
+        if self.writer:
             self.writer.scalars(self.done, row)
         tqdm.write(f"step {self.done}: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items()))
         self._window_start = time.perf_counter()
 
     def _draw(self) -> None:
         model = self._model()
-        if jax.process_index() == 0:
+        if self.writer:
             samples = self.data.validation or self.data.train
             config = self.experiment.validation.test
             picture = validation.picture(model, self.data.root, samples, config)

@@ -4,8 +4,10 @@ The batch is spread over all devices. Parameters are replicated, or cut along th
 gathered where they are used (fully sharded data parallelism); XLA inserts the communication.
 """
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -59,7 +61,22 @@ class MeshConfig:
 def start_processes(config: MeshConfig) -> None:
     """Joins the processes of a multi-process run; call before anything else touches a device."""
     if config.coordinator:
-        jax.distributed.initialize(config.coordinator, config.process_count, config.process_index)
+        jax.distributed.initialize(
+            config.coordinator,
+            config.process_count,
+            config.process_index,
+            shutdown_timeout_seconds=24 * 3600,  # Process 0 alone makes the final test.
+        )
+
+
+@contextlib.contextmanager
+def first_process_first() -> Iterator[None]:
+    """Lets the other processes enter when process 0 has left, to find its files written."""
+    if jax.process_index() > 0:
+        _wait_for_all()
+    yield
+    if jax.process_index() == 0:
+        _wait_for_all()
 
 
 def make_mesh(config: MeshConfig, batch_size: int) -> Mesh:
@@ -131,6 +148,10 @@ def agree(flag: bool) -> bool:
     from jax.experimental import multihost_utils
 
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def _wait_for_all() -> None:
+    agree(True)
 
 
 def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: str) -> PartitionSpec:

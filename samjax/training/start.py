@@ -11,7 +11,7 @@ from samjax import conversion, models
 from samjax.data import check, index, phantoms
 from samjax.data.index import Sample
 from samjax.pretrained import Pretrained
-from samjax.training import groups
+from samjax.training import groups, sharding
 from samjax.training.experiment import Experiment
 
 # Fields of the model that a recipe decides, whatever checkpoint it starts from.
@@ -48,7 +48,8 @@ def prepare_data(experiment: Experiment, workdir: Path) -> Data:
     root = Path(config.root)
     if experiment.run.phantoms:
         root = workdir / "phantoms"
-        phantoms.write_phantoms(root, experiment.phantoms)
+        with sharding.first_process_first():
+            phantoms.write_phantoms(root, experiment.phantoms)
     elif not config.root:
         raise ValueError("data.root: expected the path of a data folder, found none")
     samples = index.load_index(root, "train")
