@@ -146,8 +146,8 @@ def test_every_change(run):
     after = naming.state_dict(run.after)
     compared = 0
     for name in run.theirs["changed_params"].tolist():
-        # Softmax ignores a bias of the keys: its exact gradient is zero, and Adam turns the rounding
-        # noise that is left into steps.
+        # Softmax ignores a bias of the keys: its exact gradient is zero, and Adam turns the
+        # rounding noise that is left into steps.
         if name.endswith("k_proj.bias"):
             continue
         ours = (np.asarray(after[name], np.float64) - before[name]).ravel()
