@@ -1,0 +1,66 @@
+import re
+
+import jax
+import pytest
+from small import shapes
+
+from samjax import models
+from samjax.models import SamConfig
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [(models.vit_b, 93_735_472), (models.vit_l, 312_342_832), (models.vit_h, 641_090_608)],
+)
+def test_parameter_counts_are_those_of_sam(make, count):
+    assert models.count_parameters(shapes(make(image_size=1024, adapters=False))) == count
+
+
+def test_parameter_count_of_sam_med2d():
+    overview = models.parameter_overview(shapes(SamConfig()))
+    assert models.count_parameters(shapes(SamConfig())) == 271_241_776
+    assert "271,241,776" in overview.splitlines()[-1]
+    assert sum(int(line.split()[1].replace(",", "")) for line in overview.splitlines()[:-1]) == (
+        271_241_776
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_size": 250}, "image_size: expected a multiple of patch_size = 16, found 250"),
+        ({"embed_dim": 770}, "embed_dim: expected a multiple of num_heads = 12, found 770"),
+        ({"prompt_dim": 40}, "prompt_dim: expected a multiple of 2 * decoder_heads = 16, found 40"),
+        ({"prompt_dim": 4, "decoder_heads": 2}, "prompt_dim: expected a multiple of 8, found 4"),
+        ({"mask_in_chans": 6}, "mask_in_chans: expected a multiple of 4 = 4, found 6"),
+        ({"depth": 0}, "depth: expected a positive number, found 0"),
+        ({"window_size": -1}, "window_size: expected a positive number, found -1"),
+        ({"depth": 8}, "global_attn_indexes: expected indexes from 0 to 7, found 8"),
+        ({"adapter_init": "one"}, "adapter_init: expected one of reference, zero, found 'one'"),
+        ({"dtype": "float16"}, "dtype: expected one of float32, bfloat16, found 'float16'"),
+    ],
+)
+def test_what_cannot_work_is_named(fields, message):
+    with pytest.raises(ValueError, match=re.escape(f"model.{message}").replace("8,", "8.*,")):
+        SamConfig(**fields)
+
+
+def test_a_config_is_hashable_even_from_lists(unchecked):
+    config = SamConfig(global_attn_indexes=[2, 5, 8, 11])
+    assert config == SamConfig()
+    assert hash(config) == hash(SamConfig())
+
+
+def test_parameters_are_float32_and_named_as_promised(tiny):
+    flat = {name: leaf for name, leaf in models.named_leaves(shapes(tiny))}
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(shapes(tiny))} == {"float32"}
+    for name, shape in {
+        "image_encoder/blocks_0/attn/qkv/kernel": (16, 48),
+        "image_encoder/blocks_1/attn/rel_pos_h": (7, 8),
+        "image_encoder/blocks_0/adapter/spatial_2/kernel": (4, 4, 16, 16),
+        "prompt_encoder/point_embeddings_2": (1, 32),
+        "prompt_encoder/pe_layer/positional_encoding_gaussian_matrix": (2, 16),
+        "mask_decoder/mask_tokens": (4, 32),
+        "mask_decoder/output_hypernetworks_mlps_0/layers_2/kernel": (32, 4),
+    }.items():
+        assert flat[name].shape == shape

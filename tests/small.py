@@ -1,0 +1,23 @@
+"""Parameters and shapes of small networks."""
+
+import jax
+import numpy as np
+
+from samjax import models
+from samjax.models import SamConfig
+
+
+def random_params(config: SamConfig, seed: int = 0):
+    """Parameters in which everything matters, without compiling their initialisation."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
+        mean = 1 if path[-1].key == "scale" else 0
+        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes(config))
+
+
+def shapes(config: SamConfig):
+    return jax.eval_shape(lambda: models.init(config, jax.random.key(0)))

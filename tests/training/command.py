@@ -1,0 +1,42 @@
+"""Runs `train.py` as a user does: a process of its own, which may be told to stop or be killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import toy
+
+ROOT = Path(__file__).parents[2]
+WAIT = 300  # Seconds after which a process that hangs is a failure, on however slow a machine.
+
+
+def start(script: str, *arguments: str, cache: Path, devices: int = 1) -> subprocess.Popen:
+    """Starts a script of the project with so many virtual devices."""
+    flags = {**toy.FAST, "xla_force_host_platform_device_count": devices}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": " ".join(f"--{name}={value}" for name, value in flags.items()),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return subprocess.Popen(
+        [sys.executable, script, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, expected: int = 0) -> str:
+    """Waits for the end of a process with the expected exit status; returns what it printed."""
+    try:
+        output, _ = process.communicate(timeout=WAIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"{process.args} hangs:\n{process.communicate()[0]}") from None
+    assert process.returncode == expected, output
+    return output

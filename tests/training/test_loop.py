@@ -1,0 +1,262 @@
+"""Whole runs on phantoms, on all virtual devices, through `samjax.training.loop.train`."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from samjax import pretrained
+from samjax.data.config import DataConfig
+from samjax.evaluation.evaluator import EvalConfig
+from samjax.training import checkpoint, interruption, loop, sharding, start, validation
+from samjax.training.experiment import (
+    Experiment,
+    LogConfig,
+    RunConfig,
+    ValidationConfig,
+    from_config_dict,
+    from_dict,
+    to_config_dict,
+)
+from samjax.training.writer import Writer
+
+
+@pytest.fixture(scope="module")
+def experiment(phantom_root):
+    return Experiment(
+        model=toy.MODEL,
+        data=DataConfig(
+            root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
+        ),
+        session=dataclasses.replace(toy.SESSION, iterations=2, point_counts=(1,)),
+        optim=toy.RECIPE.optim,
+        run=RunConfig(steps=4, report=False),
+        validation=ValidationConfig(every=2, test=EvalConfig(protocols=("bbox",))),
+        checkpoint=checkpoint.CheckpointConfig(every=2),
+        log=LogConfig(every=1, picture_every=4),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, tmp_path_factory):
+    """A run of four batches; the compiled step serves the other tests, too."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    return workdir, loop.train(experiment, workdir)
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def identical(one, other):
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, one, other)))
+
+
+def score(monkeypatch, *dice):
+    """Makes validation find these numbers, one after another."""
+    found = iter(dice)
+    monkeypatch.setattr(validation, "scores", lambda *_: {"validation/dice": next(found)})
+
+
+def spoil(monkeypatch, number):
+    """Puts a pixel that is not a number into the batch of this number."""
+    place, seen = sharding.place_batch, []
+
+    def place_spoilt(batch, mesh):
+        seen.append(batch)
+        if len(seen) == number:
+            image = batch.image.copy()
+            image[0, 0, 0, 0] = np.nan
+            batch = batch.replace(image=image)
+        return place(batch, mesh)
+
+    monkeypatch.setattr(sharding, "place_batch", place_spoilt)
+
+
+def test_what_a_run_leaves(finished, experiment):
+    workdir, trained = finished
+    assert {path.name for path in workdir.iterdir()} >= {
+        *("config.json", "metrics.jsonl", "tensorboard", "pictures", "checkpoints", "last", "best")
+    }
+    assert not list(workdir.rglob("*partial*"))
+    assert from_dict(json.loads((workdir / "config.json").read_text())) == experiment
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["2", "4"]
+    assert [path.name for path in (workdir / "pictures").iterdir()] == ["predictions_000004.png"]
+    assert trained.steps == 4
+    assert trained.model == workdir / "best"
+
+
+def test_what_is_logged(finished, experiment):
+    training = [row for row in rows(finished[0]) if "loss" in row]
+    assert [row["step"] for row in training] == [1, 2, 3, 4]
+    for row in training:
+        assert all(np.isfinite(value) for value in row.values())
+        assert row["learning_rate"] == pytest.approx(experiment.optim.learning_rate)
+    validated = {
+        row["step"]: row["validation/dice"] for row in rows(finished[0])[1:] if len(row) == 3
+    }
+    assert set(validated) == {2, 4}
+    best = max(validated, key=validated.get)
+    assert finished[1].progress == checkpoint.Progress(validated[best], best, int(best == 2))
+
+
+def test_last_and_best_are_models(finished, experiment):
+    workdir, trained = finished
+    last, best = pretrained.load(workdir / "last"), pretrained.load(workdir / "best")
+    assert last.model == best.model == experiment.model
+    assert last.input == best.input == experiment.input
+    assert identical(last.params, best.params) == (trained.progress.best_step == 4)
+
+
+def test_the_same_command_after_the_end_changes_nothing(finished, experiment):
+    workdir, trained = finished
+    before = (workdir / "metrics.jsonl").read_text(), pretrained.load(workdir / "last").params
+    again = loop.train(experiment, workdir)
+    assert again == trained
+    assert (workdir / "metrics.jsonl").read_text() == before[0]
+    assert identical(pretrained.load(workdir / "last").params, before[1])
+
+
+def test_other_settings_are_named(finished, experiment):
+    workdir, _ = finished
+    changed = dataclasses.replace(
+        experiment,
+        optim=dataclasses.replace(experiment.optim, learning_rate=0.5),
+        data=dataclasses.replace(experiment.data, seed=7),
+    )
+    message = "data.seed: 0 then, 7 now; optim.learning_rate: 0.002 then, 0.5 now"
+    with pytest.raises(ValueError, match=message):
+        loop.train(changed, workdir)
+
+
+def test_settings_that_change_nothing_learned_may_differ(finished, experiment):
+    workdir, trained = finished
+    changed = dataclasses.replace(
+        experiment,
+        log=LogConfig(every=3),
+        checkpoint=checkpoint.CheckpointConfig(every=1),
+        data=dataclasses.replace(experiment.data, threads=1, prefetch=1),
+    )
+    assert loop.train(changed, workdir) == trained
+
+
+def test_the_best_model_is_kept(experiment, tmp_path, monkeypatch):
+    score(monkeypatch, 0.5, 0.4)
+    trained = loop.train(experiment, tmp_path)
+    assert trained.progress == checkpoint.Progress(0.5, 2, 1)
+    last, best = (pretrained.load(tmp_path / name).params for name in ("last", "best"))
+    assert not identical(last, best)
+
+
+def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path, monkeypatch):
+    score(monkeypatch, 0.5, 0.4, 0.3)
+    patient = dataclasses.replace(experiment.validation, every=1, patience=2)
+    experiment = dataclasses.replace(experiment, validation=patient)
+    trained = loop.train(experiment, tmp_path)
+    assert trained.steps == 3
+    assert trained.progress == checkpoint.Progress(0.5, 1, 2)
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row] == [1, 2, 3]
+    assert loop.train(experiment, tmp_path) == trained  # And stays stopped.
+
+
+def test_divergence_is_told_and_the_last_good_checkpoint_kept(experiment, tmp_path, monkeypatch):
+    spoil(monkeypatch, 4)
+    with pytest.raises(interruption.Diverged) as told:
+        loop.train(experiment, tmp_path)
+    good = tmp_path / "checkpoints/2"
+    assert "step 4: the loss or a parameter is no longer a finite number" in str(told.value)
+    assert f"last good checkpoint: {good}" in str(told.value)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+    assert not (tmp_path / "last").exists()
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row] == [1, 2, 3]
+    monkeypatch.undo()
+    assert loop.train(experiment, tmp_path).steps == 4  # From there it can go on.
+
+
+def test_divergence_before_any_checkpoint(experiment, tmp_path, monkeypatch):
+    spoil(monkeypatch, 1)
+    with pytest.raises(interruption.Diverged, match=r"step 1: .*none was saved yet"):
+        loop.train(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_a_run_starts_from_a_model_directory(finished, experiment, adapters):
+    workdir, _ = finished
+    model = dataclasses.replace(experiment.model, adapters=adapters)
+    trainable = dataclasses.replace(experiment.trainable, encoder="full")
+    begin = start.prepare_model(
+        dataclasses.replace(
+            experiment, init_from=str(workdir / "last"), model=model, trainable=trainable
+        )
+    )
+    saved = pretrained.load(workdir / "last").params
+    assert begin.model == model
+    for name in ("prompt_encoder", "mask_decoder"):
+        assert identical(begin.params[name], saved[name])
+    for name, block in saved["image_encoder"].items():
+        if name.startswith("blocks_") and not adapters:
+            block = {part: value for part, value in block.items() if part != "adapter"}
+        assert identical(begin.params["image_encoder"][name], block)
+
+
+def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finished):
+    params = pretrained.load(finished[0] / "last").params
+    for name, block in params["image_encoder"].items():
+        if name.startswith("blocks_"):
+            del block["adapter"]
+    plain = dataclasses.replace(experiment.model, adapters=False)
+    pretrained.save(tmp_path / "plain", pretrained.Pretrained(plain, experiment.input, params))
+    begin = start.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
+    assert begin.model == experiment.model
+    adapter = begin.params["image_encoder"]["blocks_1"].pop("adapter")
+    assert adapter["spatial_0"]["kernel"].shape == (3, 3, 16, 16)
+    assert identical(begin.params["image_encoder"]["blocks_1"], params["image_encoder"]["blocks_1"])
+
+
+def test_no_place_to_start_from(experiment, tmp_path):
+    lost = dataclasses.replace(experiment, init_from=str(tmp_path / "lost"))
+    with pytest.raises(FileNotFoundError, match="lost"):
+        start.prepare_model(lost)
+
+
+def test_no_data_folder(experiment, tmp_path):
+    nowhere = dataclasses.replace(experiment, data=DataConfig(root=""))
+    with pytest.raises(ValueError, match=r"data.root: expected the path of a data folder"):
+        start.prepare_data(nowhere, tmp_path)
+
+
+def test_a_config_survives_its_ways(experiment):
+    assert from_config_dict(to_config_dict(experiment)) == experiment
+    assert from_dict(json.loads(json.dumps(dataclasses.asdict(experiment)))) == experiment
+
+
+def test_logs_of_lost_batches_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
+    writer = Writer(tmp_path, 2)
+    writer.scalars(3, {"loss": 0.5})
+    writer.close()
+    assert rows(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3, "loss": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields", "message"),
+    [
+        (RunConfig, {"epochs": 0}, "epochs"),
+        (RunConfig, {"steps": -1}, "steps"),
+        (LogConfig, {"every": 0}, "log.every: expected 1 or more, found 0"),
+        (checkpoint.CheckpointConfig, {"keep": 0}, "checkpoint.keep: expected 1 or more, found 0"),
+    ],
+)
+def test_a_bad_field_is_named(cls, fields, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**fields)
+
+
+def test_adapters_cannot_learn_where_there_are_none():
+    plain = dataclasses.replace(toy.MODEL, adapters=False)
+    with pytest.raises(ValueError, match=r"trainable.encoder: .*expects model.adapters=True"):
+        Experiment(model=plain)

@@ -1,0 +1,73 @@
+"""Two processes that train together are one process with as many devices."""
+
+import json
+import socket
+
+import jax
+import numpy as np
+import pytest
+import toy
+from command import finish, start
+
+from samjax import pretrained
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(phantom_root, tmp_path_factory):
+    """A run by two processes, with validation and parameters cut over both; the same by one."""
+    folder, cache = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
+    fields = {
+        "run.steps": 3,
+        "optim.epsilon": 1e-3,  # Adam would turn rounding noise into steps.
+        "mesh.model": 2,
+        "mesh.rules": "fsdp",
+        "data.validation_fraction": 0.25,
+        "validation.every": 3,
+        "validation.test.protocols": ("bbox",),
+    }
+    coordinator = {"mesh.coordinator": f"127.0.0.1:{free_port()}", "mesh.process_count": 2}
+    both = [
+        toy.arguments(
+            phantom_root, folder / "two", **fields, **coordinator, **{"mesh.process_index": index}
+        )
+        for index in (0, 1)
+    ]
+    processes = [start("train.py", *arguments, cache=cache) for arguments in both]
+    for process in processes:
+        finish(process)
+    one = toy.arguments(phantom_root, folder / "one", **fields)
+    finish(start("train.py", *one, cache=cache, devices=2))
+    return folder
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_same_losses(folder):
+    one, two = rows(folder / "one"), rows(folder / "two")
+    assert [row["step"] for row in two] == [1, 2, 3, 3]  # Validation has a row of its own.
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() - {"images_per_s"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_the_same_parameters(folder, name):
+    one, two = (pretrained.load(folder / run / name) for run in ("one", "two"))
+    assert one.model == two.model == toy.MODEL
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
+    jax.tree.map(close, one.params, two.params)
+
+
+def test_both_processes_saved_their_place_in_the_data(folder):
+    saved = sorted((folder / "two/checkpoints/3/batches").glob("*.json"))
+    assert [path.name for path in saved] == ["process_0-of-2.json", "process_1-of-2.json"]
+    assert saved[0].read_text() == saved[1].read_text()

@@ -1,0 +1,184 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+
+from samjax.training import groups, step
+
+
+def run(train_step, recipe, params, batch, *boxes):
+    """States before and after each of the batches, of which some start with boxes."""
+    states = [step.init_state(recipe, params, toy.key(*boxes, recipe=recipe))]
+    metrics = []
+    for _ in boxes:
+        state, told = train_step(recipe, states[-1], batch)
+        states.append(state)
+        metrics.append(told)
+    return states, metrics
+
+
+@pytest.fixture(scope="module")
+def ours(train_step, params, batch):
+    return run(train_step, toy.RECIPE, params, batch, True, False, True)
+
+
+@pytest.fixture(scope="module")
+def first_only(train_step, params, batch):
+    return run(train_step, toy.FIRST_ONLY, params, batch, False, True)
+
+
+def identical(one, other) -> bool:
+    one, other = jax.device_get((one, other))
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, one, other)))
+
+
+def changed(before, after, name):
+    """Which parameters of a group differ."""
+    was, now = (groups.split(state.params)[name] for state in (before, after))
+    return {path for path in was if not identical(was[path], now[path])}
+
+
+def untouched(before, after, name):
+    """Value, moments and count of a group, bit for bit."""
+    return identical(before.optimizer[name], after.optimizer[name]) and not changed(
+        before, after, name
+    )
+
+
+def count(state, name):
+    return int(state.optimizer[name].count)
+
+
+def test_what_is_frozen_never_changes(ours):
+    states, _ = ours
+    assert not changed(states[0], states[-1], "encoder")
+    assert not changed(states[0], states[-1], "constant")
+    assert set(states[0].optimizer).isdisjoint({"encoder", "constant"})
+
+
+def test_all_that_learns_changes(ours):
+    states, _ = ours
+    everything = groups.split(states[0].params)
+    for name in toy.RECIPE.first_groups:
+        still = everything[name].keys() - changed(states[0], states[-1], name)
+        # A candidate that is never selected does not learn; mask 0 is none with multimask.
+        assert all("output_hypernetworks_mlps" in path for path in still), (name, still)
+
+
+def test_the_decoder_alone_learns_in_ft_sam(train_step, params, batch):
+    states, _ = run(train_step, toy.FT_SAM, params, batch, True)
+    assert set(states[0].optimizer) == {"decoder"}
+    for name in groups.split(params):
+        assert bool(changed(states[0], states[1], name)) == (name == "decoder"), name
+    assert count(states[1], "decoder") == toy.SESSION.iterations
+
+
+def test_counts(ours):
+    states, _ = ours
+    n = toy.SESSION.iterations
+    counts = {name: count(states[-1], name) for name in states[-1].optimizer}
+    assert counts == {
+        "adapter": 3,
+        "no_mask": 3,
+        "boxes": 2,  # Two batches started with boxes.
+        "points": 3 + 1,  # Iteration 1 of each batch, and the one batch that started with points.
+        "masks": 3 * (n - 1),
+        "decoder": 3 * n,
+    }
+    assert int(states[-1].step) == 3
+
+
+def test_counts_with_the_prompt_encoder_in_the_first_update_only(first_only):
+    states, _ = first_only
+    counts = {name: count(states[-1], name) for name in states[-1].optimizer}
+    n = toy.SESSION.iterations
+    expected = {"adapter": 2, "no_mask": 2, "boxes": 1, "points": 1, "masks": 0, "decoder": 2 * n}
+    assert counts == expected
+
+
+def test_who_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
+    start, after_points, after_boxes = first_only[0]
+    assert untouched(start, after_points, "boxes")
+    assert not untouched(start, after_points, "points")
+    # Now the points have momentum; in a batch without them it must not move them.
+    moments = after_points.optimizer["points"].mu
+    assert all(
+        (m != 0).any() for m in jax.tree.leaves(moments["prompt_encoder/point_embeddings_1"])
+    )
+    assert untouched(after_points, after_boxes, "points")
+    assert not untouched(after_points, after_boxes, "boxes")
+    assert untouched(start, after_boxes, "masks")
+    states = ours[0]
+    assert untouched(states[1], states[2], "boxes")  # The second batch started with points.
+
+
+def test_both_starts_share_one_compilation(ours, train_step, params, batch):
+    before = train_step._cache_size()
+    state = ours[0][0]
+    for _ in range(3):
+        state, _ = train_step(toy.RECIPE, state, batch)
+    assert train_step._cache_size() == before
+
+
+def test_metrics_have_a_row_for_every_iteration(ours):
+    for metrics in ours[1]:
+        for field in dataclasses.fields(metrics):
+            assert getattr(metrics, field.name).shape == (toy.SESSION.iterations,)
+        assert metrics.finite.all()
+        config = toy.RECIPE.loss
+        weighted = config.focal_weight * metrics.focal + config.dice_weight * metrics.dice_loss
+        np.testing.assert_allclose(metrics.loss, weighted + metrics.iou_error, rtol=1e-5)
+        assert ((metrics.dice >= 0) & (metrics.dice <= 1)).all()
+
+
+def test_the_loss_falls_on_one_batch(ours, train_step, batch):
+    state = ours[0][-1]
+    losses = [np.mean(metrics.loss) for metrics in ours[1]]
+    for _ in range(15):
+        state, metrics = train_step(toy.RECIPE, state, batch)
+        losses.append(np.mean(metrics.loss))
+    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_a_step_depends_on_nothing_but_its_state(ours, train_step, batch):
+    again, told = train_step(toy.RECIPE, ours[0][1], batch)
+    assert identical(again.params, ours[0][2].params)
+    assert identical(told, ours[1][1])
+
+
+def test_prompts_follow_the_step_and_the_key(ours, train_step, batch):
+    state = ours[0][0]
+    first = ours[1][0]
+    later = train_step(toy.RECIPE, state.replace(step=jnp.asarray(7, jnp.int32)), batch)[1]
+    other = train_step(toy.RECIPE, state.replace(key=jax.random.key(12345)), batch)[1]
+    assert later.loss[1] != first.loss[1]
+    assert other.loss[1] != first.loss[1]
+
+
+def test_the_place_in_a_batch_does_not_matter(ours, train_step, batch):
+    turned = jax.tree.map(lambda x: x[::-1], batch)
+    state, metrics = train_step(toy.RECIPE, ours[0][0], turned)
+    np.testing.assert_allclose(metrics.loss, ours[1][0].loss, rtol=1e-4)
+    assert int(state.step) == 1
+
+
+@pytest.mark.parametrize("part", ["image", "params"])
+def test_what_is_not_finite_is_told(ours, train_step, batch, part):
+    state = ours[0][0]
+    if part == "image":
+        batch = batch.replace(image=np.full_like(batch.image, np.nan))
+    else:
+        spoilt = jax.tree.map(lambda x: x, state.params)
+        spoilt["mask_decoder"]["iou_token"] = spoilt["mask_decoder"]["iou_token"] * np.nan
+        state = state.replace(params=spoilt)
+    metrics = train_step(toy.RECIPE, state, batch)[1]
+    assert not metrics.finite.any()
+
+
+@pytest.mark.parametrize("field", ["encoder", "prompt_encoder"])
+def test_an_unknown_switch_is_named(field):
+    with pytest.raises(ValueError, match=f"trainable.{field}: expected one of .*found 'some'"):
+        step.TrainableConfig(**{field: "some"})

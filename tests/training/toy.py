@@ -1,0 +1,112 @@
+"""A network, recipes and a batch as small as they can be."""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from small import random_params
+
+from samjax import losses, prompts
+from samjax.data import phantoms
+from samjax.models import SamConfig
+from samjax.training import optim, step
+
+SIZE = 32
+MODEL = SamConfig(
+    image_size=SIZE,
+    patch_size=8,
+    embed_dim=16,
+    depth=2,
+    num_heads=2,
+    global_attn_indexes=(1,),
+    window_size=3,
+    adapter_init="reference",
+    prompt_dim=32,
+    mask_in_chans=8,
+    decoder_depth=1,
+    decoder_heads=2,
+    decoder_mlp_dim=32,
+    iou_head_hidden_dim=32,
+)
+# What is compiled runs for milliseconds: compile it fast.
+FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+# Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
+SESSION = prompts.SessionConfig(iterations=4, point_counts=(1, 3))
+RECIPE = step.Recipe(
+    model=MODEL,
+    mask_prompt="sigmoid",
+    session=SESSION,
+    loss=losses.LossConfig(),
+    trainable=step.TrainableConfig(),
+    optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant"),
+    total_steps=10,
+    steps_per_epoch=5,
+)
+FIRST_ONLY = dataclasses.replace(RECIPE, trainable=step.TrainableConfig(prompt_encoder="first"))
+FT_SAM = dataclasses.replace(
+    RECIPE, trainable=step.TrainableConfig(encoder="frozen", prompt_encoder="frozen")
+)
+
+
+def params():
+    return jax.tree.map(jnp.asarray, random_params(MODEL))
+
+
+def batch(images: int, objects: int) -> step.Batch:
+    """Noise with brighter ellipses, which are the masks."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((images, objects, SIZE, SIZE), np.uint8)
+    boxes = np.zeros((images, objects, 4), np.float32)
+    for b, k in np.ndindex(images, objects):
+        (x, y), (rx, ry) = rng.integers(10, 22, 2), rng.integers(4, 9, 2)
+        cv2.ellipse(masks[b, k], (int(x), int(y)), (int(rx), int(ry)), 0, 0, 360, 1, -1)
+        boxes[b, k] = x - rx, y - ry, x + rx + 1, y + ry + 1
+    image = rng.normal(0, 0.3, (images, SIZE, SIZE, 3)) + masks.any(1)[..., None]
+    seed = rng.integers(2**32, size=images, dtype=np.uint32)
+    return step.Batch(image.astype(np.float32), masks, boxes, seed)
+
+
+def key(*starts_with_box: bool, recipe: step.Recipe = RECIPE) -> jax.Array:
+    """A key with which the first batches start with a box, or not, as told."""
+    for seed in range(10_000):
+        root = jax.random.key(seed)
+        keys = [
+            jax.random.split(jax.random.fold_in(root, i))[0] for i in range(len(starts_with_box))
+        ]
+        plans = [prompts.plan(k, recipe.session).starts_with_box for k in keys]
+        if [bool(box) for box in plans] == list(starts_with_box):
+            return root
+    raise AssertionError("no such key")
+
+
+def write_phantoms(root: Path) -> Path:
+    phantoms.write_phantoms(root, phantoms.PhantomConfig(16, 4, size=48, seed=1))
+    return root
+
+
+def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
+    """Command line of `train.py` for a run on phantoms, six batches long."""
+    network = {f"model.{f.name}": getattr(MODEL, f.name) for f in dataclasses.fields(MODEL)}
+    # One process started by itself has one device, so any batch will do.
+    chosen = {
+        **network,
+        "data.root": str(root),
+        "data.batch_size": 4,
+        "data.masks_per_image": 2,
+        "data.validation_fraction": 0.0,
+        "data.threads": 1,
+        "session.iterations": 2,
+        "session.point_counts": (1,),
+        "session.mask_only": False,
+        "run.steps": 6,
+        "run.report": False,
+        "checkpoint.every": 2,
+        "log.every": 1,
+        "log.picture_every": 0,
+        **fields,
+    }
+    flags = [f"--config.{name}={value}" for name, value in chosen.items()]
+    return ["--config", "configs/sam_med2d.py", "--workdir", str(workdir), *flags]
