@@ -127,7 +127,9 @@ class _Load(grain.transforms.RandomMap):
     inputs: InputConfig
     size: int
 
-    def random_map(self, element: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def random_map(  # pyrefly: ignore[bad-override]
+        self, element: Sample, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         for _ in range(MAX_REPLACED):
             try:
                 return self._example(element, rng)

@@ -23,11 +23,12 @@ def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Floa
         alpha: Weight of the foreground; the background has 1 - alpha.
         gamma: How much less a well-classified pixel counts.
     """
-    log_foreground = jax.nn.log_sigmoid(logits)
-    log_background = jax.nn.log_sigmoid(-logits)
-    foreground = alpha * jnp.exp(gamma * log_background) * log_foreground
-    background = (1 - alpha) * jnp.exp(gamma * log_foreground) * log_background
-    return -jnp.mean(truth * foreground + (1 - truth) * background, axis=(-2, -1))
+    # A background pixel with logit x is as right or wrong as a foreground pixel with logit -x.
+    foreground = truth > 0.5
+    signed = jnp.where(foreground, logits, -logits)
+    weight = jnp.where(foreground, alpha, 1 - alpha)
+    wrong = jax.nn.sigmoid(-signed) ** (int(gamma) if gamma == int(gamma) else gamma)
+    return jnp.mean(weight * wrong * jax.nn.softplus(-signed), axis=(-2, -1))
 
 
 def dice_loss(

@@ -103,13 +103,17 @@ def vit_b(**overrides: Any) -> SamConfig:
 
 def vit_l(**overrides: Any) -> SamConfig:
     """SAM's ViT-L (312 M parameters without adapters)."""
-    fields = dict(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23))
+    fields: dict[str, Any] = dict(
+        embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)
+    )
     return SamConfig(**{**fields, **overrides})
 
 
 def vit_h(**overrides: Any) -> SamConfig:
     """SAM's ViT-H (641 M parameters without adapters)."""
-    fields = dict(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31))
+    fields: dict[str, Any] = dict(
+        embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)
+    )
     return SamConfig(**{**fields, **overrides})
 
 

@@ -16,6 +16,7 @@ from samjax.models import sam
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder
+from samjax.models.overview import named_leaves
 from samjax.models.prompt_encoder import PromptEncoder
 from samjax.types import Params
 
@@ -26,7 +27,7 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     `jax.eval_shape(functools.partial(init, config), key)` costs nothing and gives every shape.
     """
     shapes = jax.eval_shape(lambda key: _declared(config, key), key)
-    flat = traverse_util.flatten_dict(shapes, sep="/")
+    flat = dict(named_leaves(shapes))
     starts = {name: _start(name, leaf.shape, config) for name, leaf in flat.items()}
     drawn = {name: math.prod(flat[name].shape) for name, (_, std) in starts.items() if std}
     # One draw for all: a draw for each parameter takes XLA half a minute to compile.

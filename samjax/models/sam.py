@@ -3,6 +3,9 @@
 `config` is static and hashable: jit with `static_argnums=0` or close over it.
 """
 
+from typing import Any
+
+from flax import linen as nn
 from jaxtyping import Array, Float
 
 from samjax import types
@@ -31,8 +34,8 @@ def encode_image(
     expected = (config.image_size, config.image_size, 3)
     if images.ndim != 4 or images.shape[1:] != expected:
         raise ValueError(f"images: expected shape (b, *{expected}), found {images.shape}")
-    variables = {"params": params["image_encoder"]}
-    return ImageEncoder(config).apply(variables, images, adapters and config.adapters)
+    encoder = ImageEncoder(config)
+    return _apply(encoder, params["image_encoder"], images, adapters and config.adapters)
 
 
 def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> Embedded:
@@ -44,7 +47,7 @@ def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) ->
     side = config.mask_size
     if prompts.mask.shape[2:] != (side, side):
         raise ValueError(f"prompts.mask: expected side {side}, found shape {prompts.mask.shape}")
-    return PromptEncoder(config).apply({"params": params["prompt_encoder"]}, prompts)
+    return _apply(PromptEncoder(config), params["prompt_encoder"], prompts)
 
 
 def decode_masks(
@@ -66,9 +69,9 @@ def decode_masks(
     Returns:
         Low-resolution logits and predicted IoU, float32.
     """
-    variables = {"params": params["mask_decoder"]}
     encoding = grid_encoding(config, params)
-    return MaskDecoder(config).apply(variables, embedding, encoding, prompts, multimask)
+    decoder = MaskDecoder(config)
+    return _apply(decoder, params["mask_decoder"], embedding, encoding, prompts, multimask)
 
 
 def predict_masks(
@@ -85,5 +88,10 @@ def predict_masks(
 
 def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
     """Position encoding of the image embedding's cells, which the decoder adds to them."""
-    variables = {"params": params["prompt_encoder"]}
-    return PromptEncoder(config).apply(variables, method=PromptEncoder.grid_encoding)
+    encoder = PromptEncoder(config)
+    return _apply(encoder, params["prompt_encoder"], method=PromptEncoder.grid_encoding)
+
+
+def _apply(module: nn.Module, params: Params, *args: Any, method: Any = None) -> Any:
+    """Runs a module on its parameters."""
+    return module.apply({"params": params}, *args, method=method)

@@ -77,9 +77,9 @@ class Plan:
         mask_only: Whether an iteration gives only the mask.
     """
 
-    starts_with_box: Bool[Array, ""]
-    point_counts: Int[Array, " n"]
-    mask_only: Bool[Array, " n"]
+    starts_with_box: Bool[Array, "*batch"]
+    point_counts: Int[Array, "*batch n"]
+    mask_only: Bool[Array, "*batch n"]
 
 
 def plan(key: PRNGKeyArray, config: SessionConfig) -> Plan:
@@ -123,7 +123,8 @@ def first_prompts(
     )
     empty = types.no_prompts(b, k, config.room, mask_size)
     labels = jnp.where(starts_with_box, types.PADDING, labels)
-    return empty.replace(
+    return dataclasses.replace(
+        empty,
         points=empty.points.at[:, :, :1].set(points),
         labels=empty.labels.at[:, :, :1].set(labels),
         boxes=boxes,
@@ -153,8 +154,11 @@ def next_prompts(
         count: How many points to give.
         config: The session.
     """
-    after = before.replace(
-        has_box=jnp.zeros_like(before.has_box), mask=mask, has_mask=jnp.ones_like(before.has_mask)
+    after = dataclasses.replace(
+        before,
+        has_box=jnp.zeros_like(before.has_box),
+        mask=mask,
+        has_mask=jnp.ones_like(before.has_mask),
     )
     most = max(config.point_counts)
     if config.room < most:  # No iteration but mask-only ones.
@@ -164,7 +168,8 @@ def next_prompts(
     labels = jnp.where(jnp.arange(most) < count, labels, types.PADDING)
     if config.points == "new":
         absent = jnp.full_like(before.labels, types.PADDING)
-        return after.replace(
+        return dataclasses.replace(
+            after,
             points=before.points.at[:, :, :most].set(points),
             labels=absent.at[:, :, :most].set(labels),
         )
@@ -173,7 +178,8 @@ def next_prompts(
     fits = slot + most <= config.room
     points = jax.lax.dynamic_update_slice_in_dim(before.points, points, slot, axis=2)
     labels = jax.lax.dynamic_update_slice_in_dim(before.labels, labels, slot, axis=2)
-    return after.replace(
+    return dataclasses.replace(
+        after,
         points=jnp.where(fits, points, before.points),
         labels=jnp.where(fits, labels, before.labels),
     )
@@ -181,4 +187,4 @@ def next_prompts(
 
 def hide_points(prompts: types.Prompts, hidden: Bool[Array, ""]) -> types.Prompts:
     """Takes all points away where `hidden`: the mask-only iterations."""
-    return prompts.replace(labels=jnp.where(hidden, types.PADDING, prompts.labels))
+    return dataclasses.replace(prompts, labels=jnp.where(hidden, types.PADDING, prompts.labels))

@@ -14,7 +14,7 @@ Mask = Shaped[Array, "b k s s"]
 
 
 def sample_from(
-    key: PRNGKeyArray, region: Bool[Array, "s s"], count: int
+    key: PRNGKeyArray, region: Bool[Array, "h w"], count: int
 ) -> tuple[Float[Array, "count 2"], Bool[Array, ""]]:
     """Draws pixels of a region uniformly, with replacement.
 

@@ -104,7 +104,7 @@ class Checkpoints:
                 progress=ocp.args.JsonRestore(),
             ),
         )
-        return restored.state, Progress(**restored.progress)
+        return restored["state"], Progress(**restored["progress"])
 
     def close(self) -> None:
         """Waits until everything is written."""

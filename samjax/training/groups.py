@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import jax
 from flax import traverse_util
 
+from samjax import models
 from samjax.types import Params
 
 # The first pattern that matches decides.
@@ -45,7 +46,7 @@ def group_of(path: str) -> str:
 def split(params: Params) -> Groups:
     """Sorts parameters into their groups; empty groups are left out."""
     groups: Groups = {}
-    for path, value in traverse_util.flatten_dict(params, sep="/").items():
+    for path, value in models.named_leaves(params):
         groups.setdefault(group_of(path), {})[path] = value
     return groups
 

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class Interrupted(Exception):
@@ -31,7 +32,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     in_main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGTERM, signal.SIGINT) if in_main else ()
-    previous = {number: signal.signal(number, request) for number in numbers}
+    previous: dict[int, Any] = {number: signal.signal(number, request) for number in numbers}
     try:
         yield requested.is_set
     finally:

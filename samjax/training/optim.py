@@ -1,7 +1,6 @@
 """Adam or AdamW on groups of parameters, and the learning rate of every batch."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +57,7 @@ class OptimConfig:
                 raise ValueError(f"optim.{name}: expected 0 or more, found {getattr(self, name)}")
 
 
-def learning_rate(
-    config: OptimConfig, total_steps: int, steps_per_epoch: int
-) -> Callable[[jax.Array], jax.Array]:
+def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
     """Returns the learning rate as a function of the batch's number, from 0.
 
     All updates of one batch share it: it follows batches, not any optimizer's own count.
@@ -113,7 +110,7 @@ def apply(
             booleans). One that does not keeps value, moments and count bit for bit.
     """
     if config.clip_norm > 0:
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         scale = jnp.minimum(1.0, config.clip_norm / jnp.maximum(norm, 1e-16))
         gradients = jax.tree.map(lambda g: g * scale, gradients)
     new_groups, new_states = {}, {}

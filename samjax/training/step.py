@@ -7,6 +7,7 @@ Everything, the simulated annotator included, is one compiled function.
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,8 @@ class Recipe:
 
     def learning_rate(self, step: jax.Array | int) -> jax.Array:
         """Learning rate of the batch after `step` batches."""
-        return optim.learning_rate(self.optim, self.total_steps, self.steps_per_epoch)(step)
+        schedule = optim.learning_rate(self.optim, self.total_steps, self.steps_per_epoch)
+        return jnp.asarray(schedule(step))
 
     @property
     def first_groups(self) -> tuple[str, ...]:
@@ -202,7 +204,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     # A scan, not an unrolled loop: measured as fast, and compiled three times sooner.
     (learned, _, _), rest = jax.lax.scan(later, start, iterations)
     everything = everything.updated(learned)
-    state = state.replace(
+    state = dataclasses.replace(
+        state,
         step=state.step + 1,
         params=groups.merge(everything.params),
         optimizer=everything.optimizer,
@@ -303,7 +306,7 @@ def _update(
     forward: Callable,
     rate: jax.Array,
     active: dict[str, jax.Array],
-) -> tuple[Learned, Result, jax.Array | None]:
+) -> tuple[Learned, Result, Any]:
     """Differentiates `forward` by the learning groups alone, and updates them."""
 
     def loss_of(params: groups.Groups):
@@ -314,7 +317,7 @@ def _update(
     moved, states = optim.apply(
         recipe.optim, learning.params, learning.optimizer, gradients, rate, active
     )
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(moved))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(moved))
     metrics = Metrics(
         loss, outcome.focal, outcome.dice, outcome.iou_error, outcome.mean_dice, finite
     )

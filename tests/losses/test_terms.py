@@ -14,7 +14,7 @@ def draw(seed, scale=4.0):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, scale, SHAPE).astype(np.float32)
     truth = (rng.random((2, 3, 1, 6, 5)) < 0.4).astype(np.float32)
-    return logits, truth
+    return jnp.asarray(logits), jnp.asarray(truth)
 
 
 def sigmoid(x):
@@ -46,7 +46,7 @@ def plain_iou(probability, truth, reduction):
 
 @settings(deadline=None, max_examples=15)
 @given(
-    seed=st.integers(0, 10**6), alpha=st.sampled_from([0.25, 0.6]), gamma=st.sampled_from([0, 2])
+    seed=st.integers(0, 10**6), alpha=st.sampled_from([0.25, 0.6]), gamma=st.sampled_from([0.0, 2.0])
 )
 def test_focal_loss(seed, alpha, gamma):
     logits, truth = draw(seed)
@@ -75,9 +75,8 @@ def test_soft_iou(reduction):
 
 
 def test_of_exact_masks():
-    truth = np.zeros((1, 1, 1, 4, 4), np.float32)
-    truth[..., :2] = 1
-    empty = np.zeros_like(truth)
+    truth = jnp.zeros((1, 1, 1, 4, 4)).at[..., :2].set(1)
+    empty = jnp.zeros_like(truth)
     assert losses.dice_loss(truth, truth, "mask", 1e-7).item() == 0
     assert losses.soft_iou(truth, truth, "mask").item() == 1
     assert losses.soft_iou(1 - truth, truth, "mask").item() == pytest.approx(0, abs=1e-6)
@@ -87,10 +86,10 @@ def test_of_exact_masks():
 
 
 def test_reductions_differ_on_masks_of_unlike_size():
-    truth = np.zeros((1, 2, 1, 8, 8), np.float32)
-    truth[0, 0], truth[0, 1, 0, 0, 0] = 1, 1
-    predicted = truth.copy()
-    predicted[0, 1] = 0  # The small mask is missed altogether: little to a batch of pixels.
+    truth = jnp.zeros((1, 2, 1, 8, 8)).at[0, 0].set(1).at[0, 1, 0, 0, 0].set(1)
+    predicted = truth.at[0, 1].set(
+        0
+    )  # The small mask is missed altogether: little to a batch of pixels.
     by_mask = losses.dice_loss(predicted, truth, "mask", 1e-7)
     by_batch = losses.dice_loss(predicted, truth, "batch", 1e-7)
     np.testing.assert_allclose(by_mask.ravel(), [0, 1], atol=1e-6)
@@ -118,8 +117,8 @@ def test_extreme_logits_stay_finite(dtype, value):
 
 def test_a_confident_mistake_costs_in_proportion_to_its_logit():
     """Computed from probabilities it would be cut off near 88 in float32, and 9 in bfloat16."""
-    logits = np.full((1, 1, 1, 2, 2), -500.0, np.float32)
-    loss = losses.focal_loss(logits, np.ones_like(logits), 0.25, 2.0)
+    logits = jnp.full((1, 1, 1, 2, 2), -500.0)
+    loss = losses.focal_loss(logits, jnp.ones_like(logits), 0.25, 2.0)
     assert loss.item() == pytest.approx(0.25 * 500)
 
 

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ KEYS = jax.random.split(jax.random.key(2), (40, 50))
 
 
 def boxes(*box):
-    return np.broadcast_to(np.array(box, np.float32), (*KEYS.shape, 4))
+    return jnp.broadcast_to(jnp.array(box, jnp.float32), (*KEYS.shape, 4))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def many(config, count=500):
 
 def few(config, count=10):
     drawn = [prompts.plan(jax.random.key(seed), config) for seed in range(count)]
-    return jax.tree.map(lambda *values: np.stack(values), *drawn)
+    return jax.tree.map(lambda *values: jnp.stack(values), *drawn)
 
 
 def scene(seed=0):
