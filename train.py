@@ -5,8 +5,10 @@ python train.py --config configs/sam_med2d.py --workdir runs/mine \
         --config.data.root=DATA --config.init_from=CHECKPOINT
 """
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import app, flags
@@ -16,10 +18,24 @@ from ml_collections import config_flags
 from samjax.data.files import DataError
 from samjax.training import experiment, interruption, loop
 
+
+@contextlib.contextmanager
+def fields_checked() -> Iterator[None]:
+    """Ends with one line, which names the near matches, where the config has no such field."""
+    try:
+        yield
+    except (AttributeError, KeyError) as error:
+        reason: object = error
+        while isinstance(reason, Exception):  # One wraps the other.
+            reason = reason.args[0]
+        sys.exit(f"train.py: no such field in the config: {reason}")
+
+
 _ROOT = Path(__file__).parent
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", str(_ROOT / "configs/demo.py"), "Recipe, see configs/.", lock_config=True
-)
+with fields_checked():
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", str(_ROOT / "configs/demo.py"), "Recipe, see configs/.", lock_config=True
+    )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; the same command resumes it. Default: runs/RECIPE."
 )
@@ -50,5 +66,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Reads the command line."""
+    with fields_checked():
+        return app.parse_flags_with_usage(argv)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
