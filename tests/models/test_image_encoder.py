@@ -67,16 +67,18 @@ def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encod
 @pytest.mark.parametrize(("init", "adds"), [("zero", False), ("reference", True)])
 def test_fresh_adapters(change, init, adds):
     """With `zero` they add nothing, with `reference` they do, as published; both can learn."""
-    block = Block(change(adapter_init=init), 1)
+    config = change(adapter_init=init)
+    block = Block(config, 1)
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 16))
-    fresh = block.init(jax.random.key(0), x, True)
+    fresh = models.init(config, jax.random.key(0))["image_encoder"]["blocks_1"]
 
     def added(fresh):
-        return block.apply(fresh, x, True) - block.apply(fresh, x, False)
+        variables = {"params": fresh}
+        return block.apply(variables, x, True) - block.apply(variables, x, False)
 
     assert bool((added(fresh) != 0).any()) == adds
     gradient = jax.jit(jax.grad(lambda fresh: jnp.square(added(fresh) - x).sum()))(fresh)
-    norm = gradient["params"]["adapter"]["norm"]
+    norm = gradient["adapter"]["norm"]
     assert (norm["scale"] != 0).all()
     assert (norm["bias"] != 0).all()
 
