@@ -17,7 +17,7 @@ RECIPE = dataclasses.replace(
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )
-FSDP = sharding.MeshConfig(model=4, rules="fsdp")
+FSDP = sharding.MeshConfig(model=2, rules="fsdp")
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,7 @@ def alone(state, batch, compilations):
     return train(state, batch, mesh, "replicated", compilations)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [sharding.MeshConfig(), sharding.MeshConfig(model=2), FSDP],
-    ids=["8", "4x2", "2x4 fsdp"],
-)
+@pytest.mark.parametrize("config", [sharding.MeshConfig(), FSDP], ids=["8", "4x2 fsdp"])
 def test_eight_devices_compute_what_one_does(state, batch, alone, compilations, config):
     mesh = sharding.make_mesh(config, 8)
     assert mesh.shape == {"data": 8 // config.model, "model": config.model}
@@ -73,15 +69,15 @@ def test_eight_devices_compute_what_one_does(state, batch, alone, compilations, 
 
 
 def assert_cut(state):
-    """A large matrix and both of its moments lie in quarters on the devices; others do not."""
+    """A large matrix and both of its moments lie in halves on the devices; others do not."""
     path = "image_encoder/blocks_0/adapter/spatial_0/kernel"
     moments = state.optimizer["adapter"]
     kernel = state.params["image_encoder"]["blocks_0"]["adapter"]["spatial_0"]["kernel"]
     for array in (kernel, moments.mu[path], moments.nu[path]):
         shards = {shard.data.shape for shard in array.addressable_shards}
-        assert shards == {(3, 3, 16, 4)}
+        assert shards == {(3, 3, 16, 8)}
     decoder = state.optimizer["decoder"].mu["mask_decoder/transformer/layers_0/mlp/lin1/kernel"]
-    assert decoder.addressable_shards[0].data.shape == (32, 8)
+    assert decoder.addressable_shards[0].data.shape == (32, 16)
     assert state.params["image_encoder"]["pos_embed"].sharding.is_fully_replicated
 
 
