@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
         settings = experiment.from_config_dict(_CONFIG.value)
         trained = loop.train(settings, workdir)
         if settings.run.report and settings.mesh.process_index == 0:
-            print(f"{loop.test(settings, trained)}\n\nReport and pictures: {workdir / 'report'}")
+            print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
+            print(f"Picture: {workdir / 'report/overlays/median.png'}")
     except interruption.Interrupted as stopped:
         print(stopped)
         return 143

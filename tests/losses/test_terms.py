@@ -46,7 +46,9 @@ def plain_iou(probability, truth, reduction):
 
 @settings(deadline=None, max_examples=15)
 @given(
-    seed=st.integers(0, 10**6), alpha=st.sampled_from([0.25, 0.6]), gamma=st.sampled_from([0.0, 2.0])
+    seed=st.integers(0, 10**6),
+    alpha=st.sampled_from([0.25, 0.6]),
+    gamma=st.sampled_from([0.0, 2.0]),
 )
 def test_focal_loss(seed, alpha, gamma):
     logits, truth = draw(seed)

@@ -5,19 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import toy
-
 ROOT = Path(__file__).parents[2]
 WAIT = 300  # Seconds after which a process that hangs is a failure, on however slow a machine.
 
 
 def start(script: str, *arguments: str, cache: Path, devices: int = 1) -> subprocess.Popen:
     """Starts a script of the project with so many virtual devices."""
-    flags = {**toy.FAST, "xla_force_host_platform_device_count": devices}
+    flags = os.environ["XLA_FLAGS"].split()
+    flags = [flag for flag in flags if "device_count" not in flag]
+    flags.append(f"--xla_force_host_platform_device_count={devices}")
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": " ".join(f"--{name}={value}" for name, value in flags.items()),
+        "XLA_FLAGS": " ".join(flags),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }

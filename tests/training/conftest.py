@@ -8,7 +8,7 @@ from samjax.training import step
 @pytest.fixture(scope="session")
 def train_step():
     """The training step, compiled once for each recipe and kept for all tests."""
-    return jax.jit(step.train_step, static_argnums=0, compiler_options=toy.FAST)
+    return jax.jit(step.train_step, static_argnums=0)
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,8 @@ def batch():
 def train(state, batch, mesh, rules, compilations):
     """Losses of two batches, and the state after them; only the first may compile."""
     shardings = sharding.state_shardings(state, mesh, rules)
-    compiled = jax.jit(
-        step.train_step,
-        static_argnums=0,
-        out_shardings=(shardings, None),
-        compiler_options=toy.FAST,
-    )
+    out = (shardings, None)
+    compiled = jax.jit(step.train_step, static_argnums=0, out_shardings=out)
     placed = sharding.place_state(state, shardings)
     losses = []
     for number in range(2):

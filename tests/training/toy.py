@@ -31,8 +31,6 @@ MODEL = SamConfig(
     decoder_mlp_dim=32,
     iou_head_hidden_dim=32,
 )
-# What is compiled runs for milliseconds: compile it fast.
-FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
 SESSION = prompts.SessionConfig(iterations=4, point_counts=(1, 3))
 RECIPE = step.Recipe(
