@@ -9,7 +9,7 @@ from configs import sam_med2d
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """A network of about a million parameters on 128 x 128 phantoms."""
+    """A network of 1.6 million parameters on 128 x 128 phantoms."""
     config = sam_med2d.get_config()
     config.model.update(
         image_size=128,

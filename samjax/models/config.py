@@ -73,6 +73,9 @@ class SamConfig:
         _divides(2 * self.decoder_heads, self.prompt_dim, "prompt_dim", "2 * decoder_heads")
         _divides(8, self.prompt_dim, "prompt_dim", "8")
         _divides(4, self.mask_in_chans, "mask_in_chans", "4")
+        # A quarter of them is normalised: a single channel would always come out as zero.
+        enough = self.mask_in_chans >= 8
+        _check(enough, "mask_in_chans", "at least 8", self.mask_in_chans)
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)

@@ -26,7 +26,11 @@ from samjax.training.experiment import Experiment
 from samjax.training.writer import Writer
 
 # What may differ when a run goes on: it changes nothing of what is learned.
-_MAY_CHANGE = ("checkpoint", "log", "mesh", "test", "data.threads", "data.prefetch")
+# (The place in the data is saved by process, so the number of processes may not.)
+_MAY_CHANGE = (
+    *("checkpoint", "log", "test", "data.threads", "data.prefetch"),
+    *("mesh.model", "mesh.rules", "mesh.coordinator", "mesh.process_index"),
+)
 
 _log = logging.getLogger(__name__)
 

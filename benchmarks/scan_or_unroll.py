@@ -1,0 +1,69 @@
+"""The later iterations of a training batch: scanned, as they are, or unrolled?
+
+python -m benchmarks.scan_or_unroll
+
+Prints seconds to compile and seconds a batch (median of ten), for the demo's network with all nine
+iterations.
+"""
+
+import functools
+import time
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import demo
+from samjax import models, prompts
+from samjax.training import experiment, step
+
+
+def main() -> None:
+    """Measures both."""
+    settings = experiment.from_config_dict(demo.get_config())
+    recipe = step.Recipe(
+        model=settings.model,
+        mask_prompt=settings.input.mask_prompt,
+        session=prompts.SessionConfig(),
+        loss=settings.loss,
+        trainable=settings.trainable,
+        optim=settings.optim,
+        total_steps=100,
+        steps_per_epoch=100,
+    )
+    unrolled = functools.partial(jax.lax.scan, unroll=True)
+    print(f"{'':<10}{'compile, s':>12}{'a batch, s':>12}")
+    for name, scan in (("scanned", jax.lax.scan), ("unrolled", unrolled)):
+        with mock.patch.object(step.jax.lax, "scan", scan):
+            compile_seconds, seconds = measure(recipe)
+        print(f"{name:<10}{compile_seconds:>12.1f}{seconds:>12.3f}")
+
+
+def measure(recipe: step.Recipe) -> tuple[float, float]:
+    """Returns seconds to compile a training step and the median of ten batches."""
+    rng = np.random.default_rng(0)
+    images, objects, size = 8, 4, recipe.model.image_size
+    batch = step.Batch(
+        image=jnp.asarray(rng.normal(size=(images, size, size, 3)), jnp.float32),
+        masks=jnp.asarray(rng.random((images, objects, size, size)) > 0.9, jnp.uint8),
+        boxes=jnp.tile(jnp.array([10.0, 10.0, 80.0, 90.0]), (images, objects, 1)),
+        seed=jnp.arange(images, dtype=jnp.uint32),
+    )
+    params = models.init(recipe.model, jax.random.key(0))
+    state = step.init_state(recipe, params, jax.random.key(1))
+    begin = time.perf_counter()
+    train_step = jax.jit(functools.partial(step.train_step, recipe), donate_argnums=0)
+    compiled = train_step.lower(state, batch).compile()
+    compile_seconds = time.perf_counter() - begin
+    seconds = []
+    for _ in range(11):
+        begin = time.perf_counter()
+        state, metrics = compiled(state, batch)
+        jax.block_until_ready((state, metrics))
+        seconds.append(time.perf_counter() - begin)
+    return compile_seconds, float(np.median(seconds[1:]))
+
+
+if __name__ == "__main__":
+    main()
