@@ -7,23 +7,24 @@ import published
 import pytest
 from flax import traverse_util
 
-from samjax import losses, masks, prompts
+from configs import reference
+from samjax import losses, masks
 from samjax.conversion import naming
-from samjax.training import groups, optim, step
+from samjax.training import experiment, groups, step
 
 pytestmark = pytest.mark.parity
 
 
 def reference_recipe(model) -> step.Recipe:
+    """The recipe that users are given as the published code's."""
+    settings = experiment.from_config_dict(reference.get_config())
     return step.Recipe(
         model=model,
-        mask_prompt="sigmoid",
-        session=prompts.SessionConfig(points="new", box_jitter="shift"),
-        loss=losses.LossConfig(
-            reduction="batch", selection="predicted_iou", iou_supervision="selected"
-        ),
-        trainable=step.TrainableConfig(prompt_encoder="first"),
-        optim=optim.OptimConfig(learning_rate=1e-4, schedule="constant", clip_norm=0.0),
+        mask_prompt=settings.input.mask_prompt,
+        session=settings.session,
+        loss=settings.loss,
+        trainable=settings.trainable,
+        optim=settings.optim,
         total_steps=1,
         steps_per_epoch=1,
     )
