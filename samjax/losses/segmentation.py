@@ -124,7 +124,8 @@ def segmentation_loss(
         focal=focal.mean(),
         dice=dice.mean(),
         iou_error=iou_error,
-        mean_dice=1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(),
+        # Rounding would now and then show a Dice just below zero.
+        mean_dice=jnp.maximum(1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(), 0),
     )
     return loss, jax.lax.stop_gradient(outcome)
 
