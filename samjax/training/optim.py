@@ -81,8 +81,7 @@ def transformation(config: OptimConfig) -> optax.GradientTransformation:
     adam = optax.scale_by_adam(config.b1, config.b2, config.epsilon)
     if config.weight_decay == 0:
         return adam
-    matrices = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
-    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay, matrices))
+    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay, _matrices))
 
 
 def init(config: OptimConfig, groups: Groups) -> OptimizerStates:
@@ -121,6 +120,10 @@ def apply(
             moved, state = _where(active[name], (moved, state), (group, states[name]))
         new_groups[name], new_states[name] = moved, state
     return new_groups, new_states
+
+
+def _matrices(params):
+    return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
 def _where(condition: jax.Array, yes, no):
