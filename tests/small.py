@@ -6,6 +6,21 @@ import numpy as np
 from samjax import models
 from samjax.models import SamConfig
 
+# A network with every structural feature, that runs in milliseconds.
+TINY = SamConfig(
+    image_size=64,
+    patch_size=8,
+    embed_dim=32,
+    depth=2,
+    num_heads=2,
+    global_attn_indexes=(1,),
+    window_size=4,
+    prompt_dim=32,
+    decoder_mlp_dim=32,
+    iou_head_hidden_dim=32,
+    decoder_heads=2,
+)
+
 
 def random_params(config: SamConfig, seed: int = 0):
     """Parameters in which everything matters, without compiling their initialisation."""

@@ -7,24 +7,12 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from small import TINY
 
 import samjax
 from samjax import cli, models, pretrained
 from samjax.data import inputs
 
-TINY = models.SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=32,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=4,
-    prompt_dim=32,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-    decoder_heads=2,
-)
 BOX = ["--box", "5", "6", "30", "40"]
 
 

@@ -4,25 +4,13 @@ import functools
 import jax
 import numpy as np
 import pytest
+import small
 
 from samjax import models
 from samjax.data import inputs
 from samjax.pretrained import Pretrained
 
-TINY = models.SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=32,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=4,
-    prompt_dim=32,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-    decoder_heads=2,
-    adapter_init="reference",
-)
+TINY = dataclasses.replace(small.TINY, adapter_init="reference")
 
 
 def random_params(config):
