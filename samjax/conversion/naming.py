@@ -3,12 +3,14 @@
 A number joins the part before it, the adapter gets a lower-case name, and what PyTorch calls
 `weight` is a `scale` in a norm, a `kernel` in a linear or convolutional layer, and nothing at all
 in an embedding. Kernels change their axes: (out, in) to (in, out), (out, in, h, w) and, in a
-transposed convolution, (in, out, h, w) to (h, w, in, out). Both ways are exact.
+transposed convolution, (in, out, h, w) to (h, w, in, out). The adapter's transposed 4x4 kernel is
+further cut by row and column parity (`samjax.models.layers.UpConv4x4`). Both ways are exact.
 """
 
 import re
 
 import numpy as np
+from einops import rearrange
 
 from samjax import models
 from samjax.types import Params
@@ -16,7 +18,9 @@ from samjax.types import Params
 _EMBEDDING = re.compile(
     r"(point_embeddings_\d+|not_a_point_embed|no_mask_embed|iou_token|mask_tokens)$"
 )
-_TRANSPOSED = re.compile(r"(output_upscaling_\d+|adapter/spatial_2)/kernel$")
+_TRANSPOSED = re.compile(r"output_upscaling_\d+/kernel$")
+_BY_PARITY = re.compile(r"adapter/spatial_2/kernel$")
+_TORCH_4X4, _OUR_4X4 = "i o (a p) (b q)", "p q a b i o"
 
 
 def torch_name(path: str) -> str:
@@ -28,17 +32,21 @@ def torch_name(path: str) -> str:
 
 def from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
     """Brings PyTorch's tensor into the axes of our `path`."""
+    if _BY_PARITY.search(path):
+        return rearrange(tensor, f"{_TORCH_4X4} -> {_OUR_4X4}", p=2, q=2)
     return tensor.transpose(_axes(path, tensor.ndim))
 
 
 def to_torch(path: str, leaf: np.ndarray) -> np.ndarray:
     """Brings our leaf at `path` into PyTorch's axes."""
+    if _BY_PARITY.search(path):
+        return rearrange(leaf, f"{_OUR_4X4} -> {_TORCH_4X4}")
     return leaf.transpose(np.argsort(_axes(path, leaf.ndim)))
 
 
 def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of PyTorch's tensor where our leaf at `path` has `shape`."""
-    return tuple(shape[axis] for axis in np.argsort(_axes(path, len(shape))))
+    return to_torch(path, np.broadcast_to(np.float32(0), shape)).shape
 
 
 def state_dict(params: Params) -> dict[str, np.ndarray]:

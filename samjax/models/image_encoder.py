@@ -4,6 +4,8 @@ Facts: Kirillov et al., Segment Anything (2023), appendix A; Li et al., ViTDet (
 adapters are those of SAM-Med2D (paper section 3.2 A). Names follow the published state dict.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from einops import rearrange
@@ -90,8 +92,9 @@ class WindowAttention(nn.Module):
     """Self-attention within square windows, with decomposed relative position.
 
     A window as large as the grid is global attention. Where windows do not divide the grid, SAM
-    pads it with zero tokens that take part as keys and values; their projections are the bias
-    alone, so only real tokens are projected here.
+    pads it with zero tokens that take part as keys and values. Their projections are the bias
+    alone, so that a window's padding is exactly one more key, whose logit sums over its places:
+    padding is never projected, and never asks.
     """
 
     heads: int
@@ -100,53 +103,121 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        b, h, w, c = x.shape
+        _, h, w, c = x.shape
         size, depth = self.window, c // self.heads
         project = layers.Linear(3 * c, self.dtype, name="qkv")
+        qkv = project(x)
         padding = project(jnp.zeros((1, 1, 1, c), x.dtype))
-        qkv = _pad(project(x), padding, size)  # (b, hp, wp, 3 c)
-        qkv = rearrange(
-            qkv,
-            "b (y h) (x w) (three n d) -> three (b y x) n (h w) d",
-            h=size,
-            w=size,
-            three=3,
-            n=self.heads,
+        # Rows of the tables in the order of ascending key positions.
+        shape = (2 * size - 1, depth)
+        tables = [
+            self.param(name, layers.declared, shape, jnp.float32)[::-1].astype(self.dtype)
+            for name in ("rel_pos_h", "rel_pos_w")
+        ]
+        # Whole windows, and the narrower rest along each axis.
+        out = jnp.concatenate(
+            [
+                jnp.concatenate(
+                    [
+                        _attend_windows(qkv[:, top:bottom, left:right], padding, tables, self)
+                        for left, right in _spans(w, size)
+                    ],
+                    axis=2,
+                )
+                for top, bottom in _spans(h, size)
+            ],
+            axis=1,
+        )  # (b, h, w, c)
+        return layers.Linear(c, self.dtype, name="proj")(out)
+
+
+def _spans(length: int, window: int) -> list[tuple[int, int]]:
+    """Where whole windows begin and end, and where the rest does."""
+    whole = length - length % window
+    return [(a, b) for a, b in ((0, whole), (whole, length)) if a < b]
+
+
+def _attend_windows(
+    qkv: Float[Array, "b h w c3"],
+    padding: Float[Array, "1 1 1 c3"],
+    tables: list[Float[Array, "l d"]],
+    attention: WindowAttention,
+) -> Float[Array, "b h w c"]:
+    """Attends within the windows of a part of the grid whose windows are all alike.
+
+    Relative positions, and the padding of windows that are not whole, enter the scores as further
+    features of queries and keys: `[q, by_row, by_column] . [k, its row, its column]`, where a
+    key's row and column are one-hot.
+    """
+    b, h, w, _ = qkv.shape
+    size = attention.window
+    rows, columns = min(h, size), min(w, size)
+    split = "b (y h) (x w) (three n d) -> three (b y x) n (h w) d"
+    lengths = dict(three=3, n=attention.heads)
+    q, k, v = rearrange(qkv, split, h=rows, w=columns, **lengths)
+    by_row, by_column = _relative_logits(q, tables, rows, columns)  # (n, heads, t, size) each
+    features = [by_row[..., :rows], by_column[..., :columns]]
+    places = _one_hot_places(rows, columns)
+    if rows < size or columns < size:
+        _, k_pad, v_pad = rearrange(padding, split, h=1, w=1, **lengths)
+        k, v = (
+            jnp.concatenate([x, jnp.broadcast_to(pad, (*x.shape[:2], 1, x.shape[3]))], axis=2)
+            for x, pad in ((k, k_pad), (v, v_pad))
         )
-        q, k, v = qkv  # (windows, heads, size * size, depth) each
-        rel_pos_h = self.param("rel_pos_h", layers.declared, (2 * size - 1, depth), jnp.float32)
-        rel_pos_w = self.param("rel_pos_w", layers.declared, (2 * size - 1, depth), jnp.float32)
-        out = layers.attend(q, k, v, _relative_bias(q, rel_pos_h, rel_pos_w, size))
-        rows = -(-h // size)
-        out = rearrange(
-            out, "(b y x) n (h w) d -> b (y h) (x w) (n d)", b=b, y=rows, h=size
-        )  # (b, hp, wp, c)
-        return layers.Linear(c, self.dtype, name="proj")(out[:, :h, :w])
+        features.append(_padding_logit(by_row, by_column, rows, columns)[..., None])
+        places = jax.scipy.linalg.block_diag(places, jnp.ones((1, 1)))
+    q = jnp.concatenate([q * q.shape[-1] ** -0.5, *features], axis=-1).astype(q.dtype)
+    places = jnp.broadcast_to(places.astype(k.dtype), (*k.shape[:3], places.shape[-1]))
+    out = layers.attend(q, jnp.concatenate([k, places], axis=-1), v)
+    merge = "(b y x) n (h w) d -> b (y h) (x w) (n d)"
+    return rearrange(out, merge, y=h // rows, x=w // columns, h=rows, w=columns)
 
 
-def _pad(x: jax.Array, value: jax.Array, multiple: int) -> jax.Array:
-    """Fills (b, h, w, c) with `value` (1, 1, 1, c) below and right up to a multiple."""
-    b, h, w, c = x.shape
-    below, right = -h % multiple, -w % multiple
-    if below == 0 and right == 0:
+def _relative_logits(
+    q: Float[Array, "n heads t d"], tables: list[Float[Array, "l d"]], rows: int, columns: int
+) -> tuple[Float[Array, "n heads t size"], Float[Array, "n heads t size"]]:
+    """What every query gives to each row and column of a whole window of keys.
+
+    Decomposed relative position of MViTv2 (Li et al., 2022, equation 4).
+    """
+    grid = rearrange(q, "n a (h w) d -> n a h w d", h=rows)
+    by_row, by_column = (
+        jnp.einsum("nahwd,ld->nahwl", grid, table, preferred_element_type=jnp.float32)
+        for table in tables
+    )
+    by_row = _shift_rows(by_row.swapaxes(2, 3)).swapaxes(2, 3)
+    by_column = _shift_rows(by_column)
+    return tuple(rearrange(x, "n a h w k -> n a (h w) k") for x in (by_row, by_column))
+
+
+def _shift_rows(x: Float[Array, "*n i l"]) -> Float[Array, "*n i size"]:
+    """From l = 2 size - 1 offsets to keys: row i takes columns size - 1 - i and following."""
+    *lead, count, length = x.shape
+    size = (length + 1) // 2
+    if size == 1:
         return x
-    x = jnp.concatenate([x, jnp.broadcast_to(value, (b, below, w, c))], axis=1)
-    return jnp.concatenate([x, jnp.broadcast_to(value, (b, h + below, right, c))], axis=2)
+    # Rows laid end to end and cut one shorter: each begins one column earlier than the last.
+    flat = jnp.pad(x.reshape(*lead, count * length), [(0, 0)] * len(lead) + [(0, size)])
+    flat = flat[..., size - 1 : size - 1 + count * (length - 1)]
+    return flat.reshape(*lead, count, length - 1)[..., :size]
 
 
-def _relative_bias(
-    q: Float[Array, "n heads t d"],
-    rel_pos_h: Float[Array, "l d"],
-    rel_pos_w: Float[Array, "l d"],
-    size: int,
-) -> Float[Array, "n heads t t"]:
-    """Attention bias from row and column distance (MViTv2's decomposed relative position)."""
-    offset = jnp.arange(size)[:, None] - jnp.arange(size)[None, :] + size - 1  # (query, key)
-    q = rearrange(q, "n a (h w) d -> n a h w d", h=size)
-    rows = rel_pos_h[offset].astype(q.dtype)
-    columns = rel_pos_w[offset].astype(q.dtype)
-    wide = jnp.float32
-    by_row = jnp.einsum("nahwd,hkd->nahwk", q, rows, preferred_element_type=wide)
-    by_column = jnp.einsum("nahwd,wkd->nahwk", q, columns, preferred_element_type=wide)
-    bias = by_row[..., :, None] + by_column[..., None, :]  # (n, heads, h, w, key h, key w)
-    return rearrange(bias, "n a h w p q -> n a (h w) (p q)")
+def _one_hot_places(rows: int, columns: int) -> Float[Array, "t places"]:
+    """Row and column of every token of a window, one-hot."""
+    by_row = jnp.repeat(jnp.eye(rows), columns, axis=0)
+    by_column = jnp.tile(jnp.eye(columns), (rows, 1))
+    return jnp.concatenate([by_row, by_column], axis=1)
+
+
+def _padding_logit(
+    by_row: jax.Array, by_column: jax.Array, rows: int, columns: int
+) -> Float[Array, "n heads t"]:
+    """Log of the summed exponentials over all padded places of a window, without their key."""
+    total = jax.nn.logsumexp
+    parts = []
+    if rows < by_row.shape[-1]:  # Below the tokens, over the full width.
+        parts.append(total(by_row[..., rows:], axis=-1) + total(by_column, axis=-1))
+    if columns < by_column.shape[-1]:  # To their right.
+        beside = total(by_column[..., columns:], axis=-1)
+        parts.append(total(by_row[..., :rows], axis=-1) + beside)
+    return functools.reduce(jnp.logaddexp, parts)

@@ -2,7 +2,8 @@
 
 Every convolution here is written as a matrix product over gathered pixels. It is the same sum,
 and XLA runs its forward and backward passes far faster on a CPU than strided or transposed
-convolutions. Kernels keep the conventional layouts: (in, out) and (height, width, in, out).
+convolutions. Kernels keep the conventional layouts, (in, out) and (height, width, in, out); only
+`UpConv4x4` has one of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -138,7 +139,9 @@ class UpConv4x4(nn.Module):
     """Transposed 4x4 convolution without bias, stride 2, padding 1: doubles height and width.
 
     An output pixel of given row and column parity sees just 2x2 inputs, so the whole is four
-    dense 2x2 convolutions, one for each parity.
+    dense 2x2 convolutions, one for each parity. The kernel is kept as these four matrices,
+    (row % 2, column % 2, row // 2, column // 2, in, out) of the 4x4 kernel: cut out of (4, 4, in,
+    out) in every step, they cost as much time as the products.
     """
 
     features: int
@@ -146,26 +149,28 @@ class UpConv4x4(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
-        shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32).astype(self.dtype)
+        shape = (2, 2, 2, 2, x.shape[-1], self.features)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
         n, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        # Output row 2m + parity is fed by input row m - 1 + parity through kernel row 3 - parity,
-        # and by the next input row through kernel row 1 - parity; columns likewise.
-        quarters = []
-        for row in (0, 1):
-            for column in (0, 1):
-                taps = [
+        # Output row 2m + parity is fed by input row m + parity through kernel row 1 - parity, and
+        # by the input row before through kernel row 3 - parity; columns likewise.
+        taps = [
+            jnp.concatenate(
+                [
                     x[:, row + a : row + a + h, column + b : column + b + w]
-                    for a in (0, 1)
-                    for b in (0, 1)
-                ]
-                weights = kernel[3 - row :: -2][:2, 3 - column :: -2][:, :2]
-                quarters.append(
-                    jnp.concatenate(taps, axis=-1) @ weights.reshape(4 * i, self.features)
-                )
-        stacked = jnp.stack(quarters).reshape(2, 2, n, h, w, self.features)
-        return rearrange(stacked, "a b n h w o -> n (h a) (w b) o")
+                    for a in (1, 0)
+                    for b in (1, 0)
+                ],
+                axis=-1,
+            ).reshape(n * h * w, 4 * i)
+            for row, column in ((1, 1), (1, 0), (0, 1), (0, 0))
+        ]
+        weights = kernel.reshape(4, 4 * i, self.features).astype(self.dtype)
+        y = jnp.einsum("pnk,pko->pno", jnp.stack(taps), weights)[::-1]
+        return rearrange(
+            y, "(a b) (n h w) o -> n (h a) (w b) o", a=2, n=n, h=h
+        )  # (n, 2 h, 2 w, features)
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -176,16 +181,17 @@ def gelu(x: jax.Array) -> jax.Array:
 def attend(
     q: Float[Array, "n heads q d"],
     k: Float[Array, "n heads k d"],
-    v: Float[Array, "n heads k d"],
+    v: Float[Array, "n heads k e"],
     bias: Float[Array, "..."] | None = None,
-) -> Float[Array, "n heads q d"]:
-    """Scaled dot-product attention with an additive bias; logits and softmax in float32."""
+) -> Float[Array, "n heads q e"]:
+    """Dot-product attention of scaled queries with an additive bias; softmax in float32."""
     scores = jnp.einsum("nhqd,nhkd->nhqk", q, k, preferred_element_type=jnp.float32)
-    scores *= q.shape[-1] ** -0.5
     if bias is not None:
         scores += bias
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-    return jnp.einsum("nhqk,nhkd->nhqd", weights, v)
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+    # Divided by their sum after the product, which is smaller.
+    total = jnp.einsum("nhqk,nhke->nhqe", weights.astype(v.dtype), v)
+    return (total / weights.sum(-1, keepdims=True)).astype(v.dtype)
 
 
 def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:

@@ -171,7 +171,8 @@ class Attention(nn.Module):
             for name, x in zip("qkv", (q, k, v), strict=True)
         ]
         q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in projected)
-        out = rearrange(layers.attend(q, k, v, bias), "n a t d -> n t (a d)")
+        out = layers.attend(q * q.shape[-1] ** -0.5, k, v, bias)
+        out = rearrange(out, "n a t d -> n t (a d)")
         return layers.Linear(features, self.dtype, name="out_proj")(out)
 
 

@@ -57,7 +57,7 @@ def test_parameters_are_float32_and_named_as_promised(tiny):
     for name, shape in {
         "image_encoder/blocks_0/attn/qkv/kernel": (16, 48),
         "image_encoder/blocks_1/attn/rel_pos_h": (7, 8),
-        "image_encoder/blocks_0/adapter/spatial_2/kernel": (4, 4, 16, 16),
+        "image_encoder/blocks_0/adapter/spatial_2/kernel": (2, 2, 2, 2, 16, 16),
         "prompt_encoder/point_embeddings_2": (1, 32),
         "prompt_encoder/pe_layer/positional_encoding_gaussian_matrix": (2, 16),
         "mask_decoder/mask_tokens": (4, 32),

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from einops import rearrange
 
 from samjax.models import layers
 
@@ -54,6 +55,8 @@ def test_value_and_gradients(name, shape):
     bias = {"bias": draw(rng, OUT)} if has_bias else {}
 
     def ours(x, kernel):
+        if isinstance(layer, layers.UpConv4x4):
+            kernel = rearrange(kernel, "(a p) (b q) i o -> p q a b i o", p=2, q=2)
         return layer.apply({"params": {"kernel": kernel, **bias}}, x)
 
     def theirs(x, kernel):
