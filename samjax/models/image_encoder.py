@@ -149,7 +149,7 @@ def _attend_windows(
     features of queries and keys: `[q, by_row, by_column] . [k, its row, its column]`, where a
     key's row and column are one-hot.
     """
-    b, h, w, _ = qkv.shape
+    _, h, w, _ = qkv.shape
     size = attention.window
     rows, columns = min(h, size), min(w, size)
     split = "b (y h) (x w) (three n d) -> three (b y x) n (h w) d"

@@ -109,7 +109,9 @@ class TwoWayTransformer(nn.Module):
         bias = jnp.where(present, 0.0, -jnp.inf)[:, None, None, :]
         for layer in self.layers:
             tokens, image = layer(tokens, token_pe, bias, image, image_pe)
-        update = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        final = self.final_attn_token_to_image
+        k, v = _project_image(image, image_pe, [final.k_proj], [final.v_proj])
+        update = final.attend(final.q_proj(tokens + token_pe), k, v)
         return self.norm_final_attn(tokens + update), image
 
 
@@ -122,7 +124,7 @@ class TwoWayBlock(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
-        self.self_attn = Attention(cfg.prompt_dim, cfg.decoder_heads, dtype)
+        self.self_attn = Attention(cfg.prompt_dim, cfg.prompt_dim, cfg.decoder_heads, dtype)
         self.norm1 = layers.LayerNorm(1e-5)
         self.cross_attn_token_to_image = _cross_attention(cfg)
         self.norm2 = layers.LayerNorm(1e-5)
@@ -145,37 +147,67 @@ class TwoWayBlock(nn.Module):
             q = tokens + token_pe
             tokens = tokens + self.self_attn(q, q, tokens, bias)
         tokens = self.norm1(tokens)
-        keys = image + image_pe
-        update = self.cross_attn_token_to_image(tokens + token_pe, keys, image)
+        to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        k, q, v = _project_image(
+            image, image_pe, [to_image.k_proj, to_token.q_proj], [to_image.v_proj]
+        )
+        update = to_image.attend(to_image.q_proj(tokens + token_pe), k, v)
         tokens = self.norm2(tokens + update)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        update = self.cross_attn_image_to_token(keys, tokens + token_pe, tokens, bias)
+        token_k = to_token.k_proj(tokens + token_pe)
+        update = to_token.attend(q, token_k, to_token.v_proj(tokens), bias)
         return tokens, self.norm4(image + update)
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose width inside may be smaller than outside."""
+    """Multi-head attention whose width inside may be smaller than outside.
 
+    `width` is that inside, `features` that of what comes in and goes out.
+    """
+
+    features: int
     width: int
     heads: int
     dtype: DTypeLike
 
-    @nn.compact
+    def setup(self) -> None:
+        self.q_proj = layers.Linear(self.width, self.dtype)
+        self.k_proj = layers.Linear(self.width, self.dtype)
+        self.v_proj = layers.Linear(self.width, self.dtype)
+        self.out_proj = layers.Linear(self.features, self.dtype)
+
     def __call__(
         self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
     ) -> jax.Array:
         """Attends from `q` (n, t, c) to `k`, `v` (n, u, c); `bias` is added to the scores."""
-        features = q.shape[-1]
-        projected = [
-            layers.Linear(self.width, self.dtype, name=f"{name}_proj")(x)
-            for name, x in zip("qkv", (q, k, v), strict=True)
-        ]
-        q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in projected)
+        return self.attend(self.q_proj(q), self.k_proj(k), self.v_proj(v), bias)
+
+    def attend(
+        self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
+    ) -> jax.Array:
+        """Attends where queries, keys and values are already projected to `width`."""
+        q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in (q, k, v))
         out = layers.attend(q * q.shape[-1] ** -0.5, k, v, bias)
-        out = rearrange(out, "n a t d -> n t (a d)")
-        return layers.Linear(features, self.dtype, name="out_proj")(out)
+        return self.out_proj(rearrange(out, "n a t d -> n t (a d)"))
+
+
+def _project_image(
+    image: Float[Array, "n i c"],
+    image_pe: Float[Array, "i c"],
+    placed: list[layers.Linear],
+    plain: list[layers.Linear],
+) -> list[Float[Array, "n i width"]]:
+    """Applies `placed` to `image + image_pe` and `plain` to `image`, in one product.
+
+    The encoding is projected once for all objects, not added to each of their images.
+    """
+    pe = layers.project_together(image_pe, placed) + [0] * len(plain)
+    projected = layers.project_together(image, [*placed, *plain])
+    biases = [linear.weights(image.shape[-1])[1] for linear in (*placed, *plain)]
+    return [x + (offset + bias) for x, offset, bias in zip(projected, pe, biases, strict=True)]
 
 
 def _cross_attention(cfg: SamConfig) -> Attention:
     """Attention between tokens and image, at half the width."""
-    return Attention(cfg.prompt_dim // 2, cfg.decoder_heads, jnp.dtype(cfg.dtype))
+    dim = cfg.prompt_dim
+    return Attention(dim, dim // 2, cfg.decoder_heads, jnp.dtype(cfg.dtype))
