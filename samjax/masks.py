@@ -3,6 +3,8 @@
 Shared by training, evaluation and prediction, so that a mask means the same everywhere.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -29,10 +31,7 @@ def select(values: Float[Array, "b k c *rest"], index: Int[Array, "b k"]) -> jax
 
 def upsample(logits: Float[Array, "*n m m"], size: int) -> Float[Array, "*n s s"]:
     """Bilinear upsampling of logits to the network's input size (no corner alignment)."""
-    shape = (*logits.shape[:-2], size, size)
-    return jax.image.resize(
-        logits, shape, "bilinear", antialias=False, precision=jax.lax.Precision.HIGHEST
-    )
+    return _resize(logits, (*logits.shape[:-2], size, size))
 
 
 def restore_logits(
@@ -41,8 +40,9 @@ def restore_logits(
     """Brings logits back to the original images, on a canvas of one static shape.
 
     Bilinear to the input size, then the placement's rectangle bilinear to the original size:
-    a plain crop where the image was padded. Both are products with small interpolation matrices,
-    so images of all sizes share one compiled function.
+    a plain crop where the image was padded. Both are interpolation matrices, multiplied with each
+    other first: images of all sizes share one compiled function, and logits at the input size,
+    sixteen times as many, are never made.
 
     Args:
         logits: Low-resolution logits of `c` masks for each of `n` images.
@@ -54,14 +54,13 @@ def restore_logits(
         Logits of which the first height rows and width columns count; the rest is zero.
     """
     height, width, top, left, inner_height, inner_width = jnp.moveaxis(placement, 1, 0)
-    rows = jax.vmap(_interpolation, (0, 0, 0, None, None))(height, top, inner_height, size, canvas)
-    columns = jax.vmap(_interpolation, (0, 0, 0, None, None))(
-        width, left, inner_width, size, canvas
-    )
-    full = upsample(logits, size)
-    highest = jax.lax.Precision.HIGHEST
-    full = jnp.einsum("nhs,ncst->ncht", rows, full, precision=highest)
-    return jnp.einsum("nwt,ncht->nchw", columns, full, precision=highest)
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    side = logits.shape[-1]
+    to_size = _resize(jnp.eye(side), (size, side))  # One axis of `upsample`, as a matrix.
+    sample = jax.vmap(_interpolation, (0, 0, 0, None, None))
+    rows = product("nhs,sm->nhm", sample(height, top, inner_height, size, canvas), to_size)
+    columns = product("nws,sm->nwm", sample(width, left, inner_width, size, canvas), to_size)
+    return product("nwl,nchl->nchw", columns, product("nhm,ncml->nchl", rows, logits))
 
 
 def canvas_size(height: int, width: int) -> int:
@@ -69,6 +68,11 @@ def canvas_size(height: int, width: int) -> int:
     longest = max(height, width)
     step = 256 if longest <= 1024 else 1024
     return -(-longest // step) * step
+
+
+def _resize(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    highest = jax.lax.Precision.HIGHEST
+    return jax.image.resize(x, shape, "bilinear", antialias=False, precision=highest)
 
 
 def _interpolation(
