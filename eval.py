@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from samjax import conversion
+from samjax import conversion, process
 from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
@@ -36,6 +36,7 @@ flags.DEFINE_enum("on_bad", "skip", ["skip", "error"], "What to do about files o
 def main(argv: list[str]) -> int:
     """Tests, prints the table, writes the report."""
     logging.set_verbosity(logging.WARNING)
+    process.prepare()
     try:
         if len(argv) > 1:
             raise ValueError(f"expected only flags, found {argv[1]!r}")

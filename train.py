@@ -15,6 +15,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from samjax import process
 from samjax.data.files import DataError
 from samjax.training import experiment, interruption, loop
 
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     """Trains and reports."""
     if len(argv) > 1:
         raise app.UsageError(f"expected only flags, found {argv[1]!r}")
+    process.prepare()
     absl_logging.set_verbosity(absl_logging.WARNING)
     samjax_log = logging.getLogger("samjax")
     samjax_log.setLevel(logging.INFO)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 
 import samjax
-from samjax import conversion, models
+from samjax import conversion, models, process
 from samjax.conversion import cli as conversion_cli
 from samjax.inference import files, prompt_files
 from samjax.inference.predictor import Predictor
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if some images could not be predicted, 2 for a mistake in the call.
     """
     arguments = _parser().parse_args(argv)
+    process.prepare()
     try:
         return arguments.run(arguments)
     except (OSError, ValueError) as error:

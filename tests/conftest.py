@@ -1,6 +1,8 @@
 """Shared set-up: eight virtual devices, exact matrix products, where fixtures and data lie."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,6 +15,11 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_llvm_disable_expensive_passes=true",
     ]
 )
+# Programs of all workers and of the commands they start are compiled once.
+os.environ["SAMJAX_TESTS_COMPILED"] = os.environ.get("SAMJAX_TESTS_COMPILED") or tempfile.mkdtemp(
+    prefix="samjax-tests-"
+)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SAMJAX_TESTS_COMPILED"]
 
 import jax
 import pytest
@@ -25,6 +32,11 @@ SHARED = ROOT.parent / "shared"
 def pytest_configure(config):
     flags.FLAGS.mark_as_parsed()  # Grain reads absl flags.
     jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["SAMJAX_TESTS_COMPILED"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

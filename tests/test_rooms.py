@@ -13,6 +13,7 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "types": set(),
     "data": set(),
     "masks": set(),
+    "process": set(),
     "drawing": {"data"},
     "models": {"types"},
     "prompts": {"types"},
@@ -21,9 +22,9 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }
-ROOMS["evaluation"] = set(ROOMS) - {"losses"}
-ROOMS["training"] = set(ROOMS) - {"inference"}
-ROOMS["cli"] = {"conversion", "inference", "models"}
+ROOMS["evaluation"] = set(ROOMS) - {"losses", "process"}
+ROOMS["training"] = set(ROOMS) - {"inference", "process"}
+ROOMS["cli"] = {"conversion", "inference", "models", "process"}
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
 FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},

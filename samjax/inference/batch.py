@@ -47,7 +47,7 @@ def decode(
 
     Args:
         config: Architecture.
-        params: Parameters.
+        params: Parameters; `prompt_encoder` and `mask_decoder` are enough.
         embeddings: Result of `encode`.
         image_of: Row of `embeddings` to which each object belongs.
         prompts: One object per row, shapes (n, 1, ...), in input pixels; masks as logits.
@@ -211,6 +211,8 @@ def _decode_all(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Low-resolution logits (n, c, m, m) and scores (n, c) of objects of any number."""
     config, kind = pretrained.model, pretrained.input.mask_prompt
+    # Handing over the image encoder's hundreds of arrays takes as long as a layer of the decoder.
+    params = {name: pretrained.params[name] for name in ("prompt_encoder", "mask_decoder")}
     candidates = config.num_multimask if multimask else 1
     low_res = np.zeros((len(objects), candidates, config.mask_size, config.mask_size), np.float32)
     scores = np.zeros((len(objects), candidates), np.float32)
@@ -220,9 +222,7 @@ def _decode_all(
         prompts = pack(objects[rows], placements, config.mask_size)
         image_of = np.zeros(len(prompts.points), np.int32)
         image_of[: len(placements)] = owners[rows]
-        decoded = decode(
-            config, pretrained.params, embedded.features, image_of, prompts, kind, multimask
-        )
+        decoded = decode(config, params, embedded.features, image_of, prompts, kind, multimask)
         low_res[rows], scores[rows] = (np.asarray(x)[: len(placements)] for x in decoded)
     return low_res, scores
 

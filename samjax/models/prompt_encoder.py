@@ -64,7 +64,9 @@ class PromptEncoder(nn.Module):
 
     def grid_encoding(self) -> Float[Array, "g g c"]:
         """Position encoding of the image embedding's cells, at their centres."""
-        return self.pe_layer.grid(self.config.grid_size)
+        centres = (jnp.arange(self.config.grid_size) + 0.5) / self.config.grid_size
+        x, y = jnp.meshgrid(centres, centres)
+        return self.pe_layer(jnp.stack([x, y], axis=-1))
 
     def _points(self, prompts: types.Prompts) -> tuple[jax.Array, jax.Array]:
         """Embeds points and SAM's padding point: (b, k, p + 1, c), (b, k, p + 1)."""
@@ -106,27 +108,16 @@ class PositionEncoding(nn.Module):
 
     features: int
 
-    def setup(self) -> None:
-        name, shape = "positional_encoding_gaussian_matrix", (2, self.features // 2)
-        self.frequencies = self.param(name, layers.declared, shape, jnp.float32)
-
+    @nn.compact
     def __call__(self, coords: Float[Array, "*n 2"]) -> Float[Array, "*n c"]:
         """Encodes coordinates (x, y) in 0..1, in float32 whatever the compute type."""
-        frequencies = jax.lax.stop_gradient(self.frequencies)
+        frequencies = self.param(
+            "positional_encoding_gaussian_matrix",
+            layers.declared,
+            (2, self.features // 2),
+            jnp.float32,
+        )
+        frequencies = jax.lax.stop_gradient(frequencies)
         angles = jnp.matmul(2 * coords - 1, frequencies, precision=jax.lax.Precision.HIGHEST)
         angles = 2 * jnp.pi * angles
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-
-    def grid(self, size: int) -> Float[Array, "size size c"]:
-        """Encodes the centres of a square grid's cells, from one sine per row and per column."""
-        centres = 2 * (jnp.arange(size) + 0.5) / size - 1
-        frequencies = jax.lax.stop_gradient(self.frequencies)
-        x, y = 2 * jnp.pi * centres[:, None] * frequencies[:, None]  # (size, features / 2) each
-        sin_x, cos_x, sin_y, cos_y = (
-            jnp.sin(x),
-            jnp.cos(x),
-            jnp.sin(y)[:, None],
-            jnp.cos(y)[:, None],
-        )
-        sine = sin_x * cos_y + cos_x * sin_y
-        return jnp.concatenate([sine, cos_x * cos_y - sin_x * sin_y], axis=-1)

@@ -46,6 +46,20 @@ def test_shapes_of_one_object(ready, prompts, multimask, count):
     np.testing.assert_array_equal(found, logits > ready.mask_threshold)
 
 
+def test_one_compilation_serves_every_prompt(ready):
+    compiled = (batch.decode, batch.restore)
+    ready.predict(box=BOXES[0])
+    before = [function._cache_size() for function in compiled]
+    _, _, low_res = ready.predict(POINTS, LABELS)
+    for count in (1, 2, 3, 5, 8):
+        points, labels = np.resize(POINTS, (count, 2)), np.resize(LABELS, count)
+        ready.predict(points, labels)
+        ready.predict(points, labels, box=BOXES[1])
+        ready.predict(points, labels, mask_input=low_res[:1])
+    ready.predict(mask_input=low_res[1:2])
+    assert [function._cache_size() for function in compiled] == before
+
+
 def test_several_objects_equal_one_by_one(ready):
     points = np.stack([POINTS, POINTS + 3, POINTS + 7])
     labels = np.stack([LABELS, 1 - LABELS, LABELS])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toy
 
+from samjax import prompts
 from samjax.training import groups, step
 
 
@@ -115,11 +116,18 @@ def test_who_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
     assert untouched(states[1], states[2], "boxes")  # The second batch started with points.
 
 
-def test_both_starts_share_one_compilation(ours, train_step, params, batch):
+def test_every_course_of_a_session_shares_one_compilation(ours, train_step, batch):
+    """Box or point first, one point or three, the mask alone early or late."""
     before = train_step._cache_size()
     state = ours[0][0]
-    for _ in range(3):
-        state, _ = train_step(toy.RECIPE, state, batch)
+    seen = set()
+    for number in range(16):
+        plan_key, _ = jax.random.split(jax.random.fold_in(state.key, state.step))
+        plan = prompts.plan(plan_key, toy.SESSION)
+        seen.add((bool(plan.starts_with_box), int(plan.point_counts[1])))
+        seeds = dataclasses.replace(batch, seed=batch.seed + number)
+        state, _ = train_step(toy.RECIPE, state, seeds)
+    assert len(seen) == 4  # All that there is.
     assert train_step._cache_size() == before
 
 

@@ -1,0 +1,61 @@
+"""Freed memory and compiled programs are kept. Each in a process of its own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from samjax import process
+if sys.argv[1] == "kept":
+    process.keep_memory()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(64 << 20, np.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+COMPILE = """
+import jax, jax.numpy as jnp
+from samjax import process
+process.prepare()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
+"""
+
+
+def run(program, *arguments, **environment):
+    base = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(
+        command, env=base | environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="sets up glibc's malloc")
+def test_freed_memory_is_used_again():
+    huge_pages = {"NUMPY_MADVISE_HUGEPAGE": "0"}
+    assert int(run(FAULTS, "kept", **huge_pages)) < 100
+    assert int(run(FAULTS, "not", **huge_pages)) > 1000
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_compiled_programs_are_kept_in_the_cache_folder(tmp_path):
+    run(COMPILE, XDG_CACHE_HOME=str(tmp_path))
+    programs = {name for name in files(tmp_path) if "lambda" in name}
+    assert programs and all(name.startswith("samjax/") for name in programs)
+
+
+def test_a_folder_of_ones_own_and_switching_off(tmp_path):
+    elsewhere = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    run(COMPILE, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"), **elsewhere)
+    assert files(tmp_path / "mine")
+    run(COMPILE, JAX_ENABLE_COMPILATION_CACHE="false", **elsewhere)
+    assert not files(tmp_path / "cache")
