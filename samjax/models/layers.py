@@ -36,6 +36,29 @@ class LayerNorm(nn.Module):
         return (centred * jax.lax.rsqrt(variance + self.epsilon) * scale + bias).astype(x.dtype)
 
 
+@jax.custom_vjp
+def product(x: Float[Array, "*n i"], kernel: Float[Array, "i o"]) -> Float[Array, "*n o"]:
+    """`x @ kernel`, whose gradient by the kernel is taken as `x.T @ gradient`.
+
+    JAX's own rule takes the transpose of that, which XLA turns into a product of two transposed
+    matrices: up to four times slower on a CPU.
+    """
+    return x @ kernel
+
+
+def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
+    return x @ kernel, (x, kernel)
+
+
+def _product_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    rows, gradient_rows = (y.reshape(-1, y.shape[-1]) for y in (x, gradient))
+    return gradient @ kernel.T, rows.T @ gradient_rows
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
 class Linear(nn.Module):
     """Affine map of the last axis."""
 
@@ -45,7 +68,7 @@ class Linear(nn.Module):
 
     def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
         kernel, bias = self.weights(x.shape[-1])
-        y = x.astype(self.dtype) @ kernel
+        y = product(x.astype(self.dtype), kernel)
         return y if bias is None else y + bias
 
     @nn.compact
@@ -59,7 +82,7 @@ class Linear(nn.Module):
 def project_together(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:
     """`[linear(x) for linear in linears]`, without their biases, as one matrix product."""
     kernels = [linear.weights(x.shape[-1])[0] for linear in linears]
-    y = x.astype(linears[0].dtype) @ jnp.concatenate(kernels, axis=-1)
+    y = product(x.astype(linears[0].dtype), jnp.concatenate(kernels, axis=-1))
     ends = itertools.accumulate(linear.features for linear in linears)
     return jnp.split(y, list(ends)[:-1], axis=-1)
 
@@ -107,7 +130,8 @@ class PatchConv(nn.Module):
         patches = rearrange(
             x, "n (h a) (w b) i -> n h w (a b i)", a=self.patch, b=self.patch
         )  # (n, h / patch, w / patch, patch * patch * i)
-        y = patches.astype(self.dtype) @ kernel.reshape(-1, self.features).astype(self.dtype)
+        flat = kernel.reshape(-1, self.features).astype(self.dtype)
+        y = product(patches.astype(self.dtype), flat)
         return y + _bias(self, self.features, y.dtype) if self.use_bias else y
 
 
@@ -123,7 +147,7 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", declared, shape, jnp.float32)
         flat = rearrange(kernel.astype(self.dtype), "a b i o -> i (a b o)")
         y = rearrange(
-            x.astype(self.dtype) @ flat, "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
+            product(x.astype(self.dtype), flat), "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
         )  # (n, 2 h, 2 w, o)
         return y + _bias(self, self.features, y.dtype)
 
@@ -147,7 +171,7 @@ class Conv3x3(nn.Module):
             for b in range(3)
         ]
         gathered = jnp.concatenate(taps, axis=-1)  # (n, h / stride, w / stride, 9 i)
-        return gathered @ kernel.reshape(9 * i, self.features).astype(self.dtype)
+        return product(gathered, kernel.reshape(9 * i, self.features).astype(self.dtype))
 
 
 class UpConv4x4(nn.Module):
@@ -182,7 +206,7 @@ class UpConv4x4(nn.Module):
             for row, column in ((1, 1), (1, 0), (0, 1), (0, 0))
         ]
         weights = kernel.reshape(4, 4 * i, self.features).astype(self.dtype)
-        y = jnp.einsum("pnk,pko->pno", jnp.stack(taps), weights)[::-1]
+        y = jax.vmap(product)(jnp.stack(taps), weights)[::-1]
         return rearrange(
             y, "(a b) (n h w) o -> n (h a) (w b) o", a=2, n=n, h=h
         )  # (n, 2 h, 2 w, features)
