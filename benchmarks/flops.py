@@ -1,0 +1,302 @@
+"""What samjax's work comes to on paper: floating point operations from a `SamConfig`.
+
+Matrix products alone are counted, two operations for each multiply-add. Norms, softmax, GELU,
+losses by pixel and simulated clicks are left out: they take time for the memory that they pass
+over, and few operations. It is counted what has to be done: once what the program says twice (the
+loss upsamples candidates to choose one, and to know their IoU), and not what `remat` does again.
+`tests/test_benchmarks_flops.py` holds the counts to the products of the traced programs.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection
+
+from samjax import losses
+from samjax.models import SamConfig
+from samjax.training.step import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Operations of matrix products and of their gradients.
+
+    Attributes:
+        forward: The products themselves.
+        inputs: Their gradients by activations.
+        weights: Their gradients by parameters.
+    """
+
+    forward: int = 0
+    inputs: int = 0
+    weights: int = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(
+            self.forward + other.forward, self.inputs + other.inputs, self.weights + other.weights
+        )
+
+    def __rmul__(self, times: int) -> "Work":
+        return Work(times * self.forward, times * self.inputs, times * self.weights)
+
+    def on_constants(self) -> "Work":
+        """The same products of inputs that need no gradient."""
+        return dataclasses.replace(self, inputs=0)
+
+
+def encoder(config: SamConfig, images: int = 1) -> int:
+    """Operations that embed images; window padding is not projected and does not ask."""
+    return sum(_encoder_parts(config, images, _attention), Work()).forward
+
+
+def padded_encoder(config: SamConfig, images: int = 1) -> int:
+    """The same where padding is projected and attends like any token, as in a literal port."""
+    return sum(_encoder_parts(config, images, _padded_attention), Work()).forward
+
+
+def encoder_backward(config: SamConfig, images: int, learns: Collection[str]) -> int:
+    """Operations of the image encoder's gradients.
+
+    Args:
+        config: Architecture.
+        images: Number of images.
+        learns: Groups of parameters that learn, see `samjax.training.groups`. With `adapter` and
+            without `encoder`, gradients pass through all blocks but the first, of which they only
+            reach the adapter.
+    """
+    patches, *blocks, adapters, neck = _encoder_parts(config, images, _attention)
+    if "encoder" in learns:
+        total = sum((*blocks, adapters, neck), patches.on_constants())
+        backward = total.inputs + total.weights
+    elif "adapter" in learns:
+        squeeze = _squeeze(config, images)
+        backward = sum((*blocks[1:], adapters, neck), Work()).inputs - squeeze.inputs
+        backward += adapters.weights
+    else:
+        return 0
+    return backward
+
+
+def decoder(config: SamConfig, objects: int, tokens: int, multimask: bool = True) -> int:
+    """Operations of prompt encoder and mask decoder.
+
+    Args:
+        config: Architecture.
+        objects: Objects of all images together.
+        tokens: Prompt tokens of each: its room for points, and three for padding and box.
+        multimask: Three masks for each object, or one.
+    """
+    return (
+        _positions(config, objects * tokens + config.grid_size**2)
+        + _mask_prompts(config, objects)
+        + _mask_decoder(config, objects, tokens, multimask)
+    ).forward
+
+
+def decoder_backward(
+    config: SamConfig, objects: int, tokens: int, learns: Collection[str], multimask: bool = True
+) -> int:
+    """Operations of the gradients of what `decoder` counts.
+
+    Args:
+        config: Architecture.
+        objects: Objects of all images together.
+        tokens: Prompt tokens of each.
+        learns: Groups of parameters that learn, `decoder` among them.
+        multimask: Three masks for each object, or one.
+    """
+    total = _mask_decoder(config, objects, tokens, multimask)
+    backward = total.inputs + total.weights
+    if "masks" in learns:
+        total = _mask_prompts(config, objects)
+        backward += total.inputs + total.weights
+    if not {"masks", "adapter", "encoder"} & set(learns):
+        # Image and mask prompt are constants to the first layer: keys, values, and queries.
+        cells = objects * config.grid_size**2
+        backward -= 3 * _linear(cells, config.prompt_dim, config.prompt_dim // 2).inputs
+    return backward
+
+
+def upsampling(
+    config: SamConfig, objects: int, loss: losses.LossConfig, multimask: bool = True
+) -> int:
+    """Operations that bring masks to input size for the loss, and the gradient back.
+
+    Args:
+        config: Architecture.
+        objects: Objects of all images together.
+        loss: Says whether all candidates are upsampled, or just the selected one.
+        multimask: Three candidates for each object, or one.
+    """
+    compared = loss.selection != "predicted_iou" or loss.iou_supervision == "all"
+    candidates = (config.num_multimask if multimask else 1) * compared
+    low, full = config.mask_size, config.image_size
+    one = 2 * full * low * (low + full)
+    return objects * one * (candidates + 2)
+
+
+def train_step(recipe: Recipe, images: int, objects: int) -> int:
+    """Operations of one training batch, `samjax.training.step.train_step`.
+
+    Args:
+        recipe: Architecture, iterations, room for points, and what learns.
+        images: Images of the batch.
+        objects: Masks of each image.
+    """
+    config, multimask = recipe.model, recipe.trainable.multimask
+    count, tokens = images * objects, recipe.session.room + 3
+
+    def update(learns: Collection[str]) -> int:
+        return (
+            decoder(config, count, tokens, multimask)
+            + decoder_backward(config, count, tokens, learns, multimask)
+            + upsampling(config, count, recipe.loss, multimask)
+        )
+
+    first, later = recipe.first_groups, recipe.later_groups
+    return (
+        encoder(config, images)
+        + encoder_backward(config, images, first)
+        + update(first)
+        + (recipe.session.iterations - 1) * update(later)
+    )
+
+
+def _linear(rows: int, width: int, features: int) -> Work:
+    """A (rows, width) matrix of activations times a parameter."""
+    each = 2 * rows * width * features
+    return Work(each, each, each)
+
+
+def _between(count: int, rows: int, width: int, columns: int) -> Work:
+    """`count` products of two matrices of activations, (rows, width) and (width, columns)."""
+    each = 2 * count * rows * width * columns
+    return Work(each, 2 * each, 0)
+
+
+def _encoder_parts(
+    config: SamConfig, images: int, attention: Callable[[SamConfig, int, int], Work]
+) -> list[Work]:
+    """Patches, every block without its adapter, all adapters, neck."""
+    cells, width = images * config.grid_size**2, config.embed_dim
+    patches = _linear(cells, 3 * config.patch_size**2, width)
+    hidden = int(width * config.mlp_ratio)
+    mlp = _linear(cells, width, hidden) + _linear(cells, hidden, width)
+    blocks = [attention(config, index, images) + mlp for index in range(config.depth)]
+    adapters = (config.depth * config.adapters) * _adapter(config, images)
+    features = config.prompt_dim
+    neck = _linear(cells, width, features) + _linear(cells, 9 * features, features)
+    return [patches, *blocks, adapters, neck]
+
+
+def _attention(config: SamConfig, block: int, images: int) -> Work:
+    """Windows of real tokens; what pads the others is one key."""
+    size, grid, width = config.attention_size(block), config.grid_size, config.embed_dim
+    total = _linear(images * grid**2, width, 3 * width) + _linear(images * grid**2, width, width)
+    if grid % size:
+        total += _linear(1, width, 3 * width).on_constants()
+    whole, rest = divmod(grid, size)
+    sides = [(count, side) for count, side in ((whole, size), (1, rest)) if count and side]
+    for down, rows in sides:
+        for across, columns in sides:
+            windows = images * config.num_heads * down * across
+            total += _window(windows, rows, columns, size, width // config.num_heads)
+    return total
+
+
+def _window(windows: int, rows: int, columns: int, size: int, depth: int) -> Work:
+    """Windows of rows x columns tokens in one head of `depth` features each."""
+    tokens, padded = rows * columns, rows < size or columns < size
+    # Each query against the offsets of both tables; then its row, column and padding are
+    # further features of the scores.
+    relative = 2 * _linear(windows * tokens, depth, 2 * size - 1)
+    features = depth + rows + columns + padded
+    scores = _between(windows, tokens, features, tokens + padded)
+    return relative + scores + _between(windows, tokens, tokens + padded, depth)
+
+
+def _padded_attention(config: SamConfig, block: int, images: int) -> Work:
+    """Padding makes all windows whole; relative positions are added to the scores."""
+    size, width = config.attention_size(block), config.embed_dim
+    windows = images * (-(-config.grid_size // size)) ** 2
+    tokens, depth = size**2, width // config.num_heads
+    rows, heads = windows * tokens, windows * config.num_heads
+    scores = _between(heads, tokens, depth, tokens) + _between(heads, tokens, tokens, depth)
+    # A table's row for each pair of a query's and a key's row, and likewise of columns.
+    relative = 2 * _linear(heads * tokens, depth, size)
+    return _linear(rows, width, 3 * width) + scores + relative + _linear(rows, width, width)
+
+
+def _adapter(config: SamConfig, images: int) -> Work:
+    """Channel attention, strided convolution and, as four dense ones, the transposed one."""
+    width = config.embed_dim
+    excite = _linear(images, int(width * config.adapter_ratio), width)
+    cells = images * (-(-config.grid_size // 2)) ** 2
+    spatial = _linear(cells, 9 * width, width) + 4 * _linear(cells, 4 * width, width)
+    return _squeeze(config, images) + excite + spatial
+
+
+def _squeeze(config: SamConfig, images: int) -> Work:
+    return _linear(images, config.embed_dim, int(config.embed_dim * config.adapter_ratio))
+
+
+def _positions(config: SamConfig, places: int) -> Work:
+    """Fourier features of coordinates; nothing in them learns."""
+    return Work(_linear(places, 2, config.prompt_dim // 2).forward)
+
+
+def _mask_prompts(config: SamConfig, objects: int) -> Work:
+    """Convolutions of the mask prompts, from four times the grid to the grid."""
+    cells, hidden = objects * config.grid_size**2, config.mask_in_chans
+    return (
+        _linear(4 * cells, 4, hidden // 4).on_constants()
+        + _linear(cells, hidden, hidden)
+        + _linear(cells, hidden, config.prompt_dim)
+    )
+
+
+def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool) -> Work:
+    """Two-way transformer, upscaling, hypernetworks and IoU head."""
+    width, hidden = config.prompt_dim, config.iou_head_hidden_dim
+    cells, all_masks = config.grid_size**2, config.num_multimask + 1
+    tokens += 1 + all_masks
+    to_image = _cross_attention(config, objects, tokens, cells, width // 2)
+    mlp = _linear(objects * tokens, width, config.decoder_mlp_dim)
+    mlp += _linear(objects * tokens, config.decoder_mlp_dim, width)
+    layer = (
+        _cross_attention(config, objects, tokens, tokens, width)
+        + to_image
+        + mlp
+        + _cross_attention(config, objects, cells, tokens, width // 2)
+    )
+    # Position encoding, projected once for all objects: two matrices in a layer, one at the end.
+    encoding = config.decoder_depth * _linear(cells, width, width)
+    encoding += _linear(cells, width, width // 2)
+    upscaling = _linear(objects * cells, width, width)
+    upscaling += _linear(objects * 4 * cells, width // 4, width // 2)
+    masks = config.num_multimask if multimask else 1
+    hypernetwork = 2 * _linear(objects, width, width) + _linear(objects, width, width // 8)
+    iou_head = (
+        _linear(objects, width, hidden)
+        + _linear(objects, hidden, hidden)
+        + _linear(objects, hidden, all_masks)
+    )
+    return (
+        config.decoder_depth * layer
+        + to_image
+        + encoding.on_constants()
+        + upscaling
+        + masks * hypernetwork
+        + _between(objects, masks, width // 8, 16 * cells)
+        + iou_head
+    )
+
+
+def _cross_attention(config: SamConfig, objects: int, queries: int, keys: int, inside: int) -> Work:
+    """Attention of `queries` tokens to `keys` tokens at an inner width."""
+    width = config.prompt_dim
+    return (
+        _linear(objects * queries, width, inside)
+        + 2 * _linear(objects * keys, width, inside)
+        + _between(objects, queries, inside, keys)
+        + _between(objects, queries, keys, inside)
+        + _linear(objects * queries, inside, width)
+    )

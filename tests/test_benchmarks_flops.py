@@ -1,0 +1,158 @@
+"""Operations on paper against the products of the traced programs."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import pytest
+from einops import rearrange
+from jax.interpreters import partial_eval
+from small import TINY, shapes
+
+from benchmarks import flops
+from samjax import losses, models, prompts, types
+from samjax.models import image_encoder
+from samjax.training import optim, step
+
+# A grid of 8 in windows of 5 and 3; an odd grid in adapters, and windows larger than the grid.
+RAGGED = dataclasses.replace(TINY, window_size=5, depth=3)
+ODD = dataclasses.replace(RAGGED, image_size=56, window_size=9, global_attn_indexes=())
+NETWORKS = {
+    "ragged": RAGGED,
+    "whole": TINY,
+    "odd": ODD,
+    "plain": dataclasses.replace(RAGGED, adapters=False),
+}
+# In these losses, no product occurs twice.
+REFERENCE = losses.LossConfig(selection="true_iou", iou_supervision="selected")
+
+
+def products(jaxpr) -> int:
+    """Operations of all `dot_general` of a jaxpr, those in loops as often as they run."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            result = equation.outvars[0].aval.shape
+            total += 2 * math.prod(result) * math.prod(shape[axis] for axis in contracted)
+        times = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += times * sum(
+            products(inner) for inner in jax.extend.core.jaxprs_in_params(equation.params)
+        )
+    return total
+
+
+def traced(function, *args) -> int:
+    """Operations of a function's products, without those whose results are not used."""
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return products(jaxpr)
+
+
+def images(config, count):
+    return jax.ShapeDtypeStruct((count, config.image_size, config.image_size, 3), jnp.float32)
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_encoder(config):
+    encode = functools.partial(models.encode_image, config)
+    assert flops.encoder(config, 3) == traced(encode, shapes(config), images(config, 3))
+
+
+def literal_attention(x, qkv, tables, proj, heads):
+    """Padding, projections, scores with decomposed relative positions: as published."""
+    size, depth = tables.shape[1], tables.shape[3]
+    pad = -x.shape[1] % size
+    x = jnp.pad(x, ((0, 0), (0, pad), (0, pad), (0, 0)))
+    windows = rearrange(x, "b (y h) (x w) c -> (b y x) (h w) c", h=size, w=size)
+    q, k, v = rearrange(
+        windows @ qkv, "n t (three a d) -> three n a t d", three=3, a=heads, d=depth
+    )
+    grid = rearrange(q, "n a (h w) d -> n a h w d", h=size)
+    by_row = jnp.einsum("nahwd,hkd->nahwk", grid, tables[0])[..., :, None]
+    by_column = jnp.einsum("nahwd,wkd->nahwk", grid, tables[1])[..., None, :]
+    relative = (by_row + by_column).reshape(*q.shape[:3], -1)
+    weights = jax.nn.softmax(jnp.einsum("natd,naud->natu", q, k) + relative)
+    out = jnp.einsum("natu,naud->natd", weights, v)
+    return rearrange(out, "n a t d -> n t (a d)") @ proj
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_a_literal_port_differs_in_its_attention_alone(config):
+    side, width, heads = config.grid_size, config.embed_dim, config.num_heads
+    x = jnp.zeros((3, side, side, width))
+    difference = 0
+    for index in range(config.depth):
+        size = config.attention_size(index)
+        tables = jnp.zeros((2, size, size, width // heads))
+        qkv, proj = jnp.zeros((width, 3 * width)), jnp.zeros((width, width))
+        literal = functools.partial(literal_attention, heads=heads)
+        difference += traced(literal, x, qkv, tables, proj)
+        ours = image_encoder.WindowAttention(heads, size, jnp.float32)
+        difference -= traced(ours.apply, jax.eval_shape(ours.init, jax.random.key(0), x), x)
+    assert flops.padded_encoder(config, 3) == flops.encoder(config, 3) + difference
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+def test_decoder(multimask):
+    predict = functools.partial(models.predict_masks, RAGGED, multimask=multimask)
+    side = RAGGED.grid_size
+    embedding = jax.ShapeDtypeStruct((2, side, side, RAGGED.prompt_dim), jnp.float32)
+    given = types.no_prompts(2, 3, 7, RAGGED.mask_size)
+    counted = traced(predict, shapes(RAGGED), embedding, given)
+    assert flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
+
+
+def recipe(model, loss=REFERENCE, **trainable):
+    return step.Recipe(
+        model=model,
+        mask_prompt="logits",
+        session=prompts.SessionConfig(iterations=4, point_counts=(1, 2)),
+        loss=loss,
+        trainable=step.TrainableConfig(**trainable),
+        optim=optim.OptimConfig(),
+        total_steps=10,
+        steps_per_epoch=10,
+    )
+
+
+def traced_step(recipe, count, objects) -> int:
+    params = shapes(recipe.model)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(functools.partial(step.init_state, recipe), params, key)
+    side = recipe.model.image_size
+    batch = step.Batch(
+        images(recipe.model, count),
+        jax.ShapeDtypeStruct((count, objects, side, side), jnp.uint8),
+        jax.ShapeDtypeStruct((count, objects, 4), jnp.float32),
+        jax.ShapeDtypeStruct((count,), jnp.uint32),
+    )
+    return traced(functools.partial(step.train_step, recipe), state, batch)
+
+
+@pytest.mark.parametrize(
+    ("model", "trainable"),
+    [
+        (RAGGED, {}),
+        (ODD, {"prompt_encoder": "first", "multimask": False}),
+        (RAGGED, {"encoder": "full"}),
+        (NETWORKS["plain"], {"encoder": "full", "prompt_encoder": "frozen"}),
+        (RAGGED, {"encoder": "frozen", "prompt_encoder": "frozen"}),
+    ],
+    ids=["adapters", "first", "full", "full plain", "frozen"],
+)
+def test_train_step(model, trainable):
+    made = recipe(model, **trainable)
+    assert flops.train_step(made, 2, 3) == traced_step(made, 2, 3)
+
+
+def test_candidates_that_are_upsampled_twice_are_counted_once():
+    made = recipe(RAGGED, losses.LossConfig())
+    once = flops.upsampling(RAGGED, 6, REFERENCE)
+    candidates = once * RAGGED.num_multimask // (RAGGED.num_multimask + 2)
+    twice = made.session.iterations * candidates
+    assert traced_step(made, 2, 3) == flops.train_step(made, 2, 3) + twice
