@@ -28,7 +28,7 @@ def descend(x, w, rounds):
     return jax.lax.fori_loop(0, rounds, lambda _, w: w - x.T @ (x @ w), w)
 
 
-def compiled(function, *axes):
+def compiled(function):
     """Text of a program of `x` (64, 16), cut along the first axis, and of `w` (16, 32)."""
     mesh = sharding.make_mesh(sharding.MeshConfig(), 8)
     x = jax.device_put(np.ones((64, 16), np.float32), NamedSharding(mesh, PartitionSpec("data")))
