@@ -81,9 +81,10 @@ class MaskDecoder(nn.Module):
         x = layers.gelu(self.output_upscaling_1(self.output_upscaling_0(x)))
         x = layers.gelu(self.output_upscaling_3(x))
         weights = [self.output_hypernetworks_mlps[i](tokens[:, i]) for i in wanted]
-        return jnp.einsum(
-            "noc,nhwc->nohw", jnp.stack(weights, axis=1), x, preferred_element_type=jnp.float32
+        masks = jnp.einsum(
+            "nhwc,nco->nhwo", x, jnp.stack(weights, axis=-1), preferred_element_type=jnp.float32
         )
+        return jnp.moveaxis(masks, -1, 1)
 
 
 class TwoWayTransformer(nn.Module):
