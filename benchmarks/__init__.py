@@ -1,1 +1,1 @@
-"""Measurements; each file is a command and says how it is run."""
+"""Measurements; those files that are commands say how they are run."""

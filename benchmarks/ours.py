@@ -1,0 +1,152 @@
+"""samjax as a contender; every build returns the run that is measured."""
+
+import dataclasses
+import functools
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import scenario
+from benchmarks.contest import Run
+from samjax import conversion, models, pretrained, process, types
+from samjax.conversion import convert
+from samjax.data import index, pipeline
+from samjax.evaluation import evaluator
+from samjax.evaluation.results import EvalConfig
+from samjax.inference import batch, predictor
+from samjax.training import experiment, step
+
+# What the checkpoint of `write_checkpoint` holds.
+VIT_B = models.vit_b(image_size=scenario.SIZE, adapter_init="reference")
+
+
+def write_checkpoint(path: str) -> None:
+    """Writes a ViT-B with adapters and random weights, for all contenders to load."""
+    params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
+    whole = pretrained.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
+    convert.to_torch(path, whole)
+
+
+def encoder(checkpoint: str, dtype: str) -> Run:
+    """Embeds a batch of images: (BATCH, g, g, c)."""
+    network = _load(checkpoint, dtype)
+    images = jnp.asarray(scenario.images())
+
+    def run() -> np.ndarray:
+        return np.asarray(batch.encode(network.model, network.params, images))
+
+    return run
+
+
+def decoder(checkpoint: str, dtype: str) -> Run:
+    """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
+    network = _load(checkpoint, dtype)
+    images = jnp.asarray(scenario.images()[:1])
+    features = batch.encode(network.model, network.params, images)
+    count = scenario.OBJECTS
+    _, _, points = scenario.objects(1)
+    prompts = dataclasses.replace(
+        types.no_prompts(count, 1, 1, network.model.mask_size),
+        points=jnp.asarray(points).reshape(count, 1, 1, 2),
+        labels=jnp.full((count, 1, 1), types.FOREGROUND, jnp.int32),
+    )
+    first = jnp.zeros(count, jnp.int32)
+    kind = network.input.mask_prompt
+
+    def run() -> np.ndarray:
+        decoded = batch.decode(network.model, network.params, features, first, prompts, kind)
+        return np.asarray(decoded[0])
+
+    return run
+
+
+def prompt(checkpoint: str, dtype: str) -> Run:
+    """Clicks on an image that is embedded: low-resolution logits (CLICKS, m, m) of the best."""
+    asked = predictor.Predictor(_load(checkpoint, dtype))
+    asked.set_image(scenario.photo(), "BGR")
+    clicks = scenario.clicks()
+
+    def run() -> np.ndarray:
+        answers = [asked.predict(points, labels) for points, labels in clicks]
+        return np.stack([low_res[scores.argmax()] for _, scores, low_res in answers])
+
+    return run
+
+
+def train_step(checkpoint: str, dtype: str, recipe: str) -> Run:
+    """One training batch by a recipe of `configs/`: the loss of each iteration."""
+    network = _load(checkpoint, dtype)
+    fixed = step_recipe(recipe, network.model)
+    truth, boxes, _ = scenario.objects()
+    given = step.Batch(
+        image=jnp.asarray(scenario.images()[: scenario.TRAIN_IMAGES]),
+        masks=jnp.asarray(truth, jnp.uint8),
+        boxes=jnp.asarray(boxes),
+        seed=jnp.arange(scenario.TRAIN_IMAGES, dtype=jnp.uint32),
+    )
+    state = step.init_state(fixed, network.params, jax.random.key(0))
+    del network  # The state is donated: nothing else may hold its parameters.
+    compiled = jax.jit(functools.partial(step.train_step, fixed), donate_argnums=0)
+
+    def run() -> np.ndarray:
+        nonlocal state
+        state, metrics = jax.block_until_ready(compiled(state, given))
+        return np.asarray(metrics.loss)
+
+    return run
+
+
+def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
+    """A recipe of `configs/` as the training step takes it, on a run without an end in sight."""
+    settings = _settings(name)
+    return step.Recipe(
+        model=model,
+        mask_prompt=settings.input.mask_prompt,
+        session=settings.session,
+        loss=settings.loss,
+        trainable=settings.trainable,
+        optim=settings.optim,
+        total_steps=1000,
+        steps_per_epoch=1000,
+    )
+
+
+def evaluation(checkpoint: str, dtype: str, data: str) -> Run:
+    """The test images of a data folder by all four protocols: mean Dice of the box's."""
+    network = _load(checkpoint, dtype)
+    samples = index.load_index(data, "test")
+
+    def run() -> float:
+        outcome = evaluator.evaluate(network, data, samples, EvalConfig(), progress=False)
+        return float(np.mean([result.scores["bbox"].dice for result in outcome.results]))
+
+    return run
+
+
+def loader(data: str, images: int) -> Run:
+    """Loads so many training images of a data folder as the default recipe prepares them."""
+    process.prepare()
+    settings = _settings("sam_med2d")
+    config = dataclasses.replace(settings.data, root=data)
+    samples = index.load_index(data, "train")
+    batches = pipeline.training_iterator(samples, config, settings.input, scenario.SIZE)
+
+    def run() -> None:
+        for _ in range(images // config.batch_size):
+            next(batches)
+
+    return run
+
+
+def _settings(recipe: str) -> experiment.Experiment:
+    return experiment.from_config_dict(importlib.import_module(f"configs.{recipe}").get_config())
+
+
+def _load(checkpoint: str, dtype: str) -> pretrained.Pretrained:
+    """A network as it is on disk, to compute in `dtype`, its parameters on the device."""
+    process.prepare()
+    loaded = conversion.load_any(checkpoint)
+    model = dataclasses.replace(loaded.model, dtype=dtype)
+    return dataclasses.replace(loaded, model=model, params=jax.device_put(loaded.params))

@@ -1,0 +1,243 @@
+"""The published PyTorch code as a contender: its own functions, run from a checkout beside ours.
+
+The checkout is https://github.com/OpenGVLab/SAM-Med2D; nothing of it is part of samjax.
+"""
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from benchmarks import pytorch, scenario
+from benchmarks.contest import Run
+from samjax.data import index
+
+NEEDS = ("torch",)
+EVALUATION_NEEDS = ("torch", "albumentations", "skimage")
+
+# Imported by the checkout's files and used by nothing that is timed here. Its evaluation, which
+# reads files, does use the rest of what it needs.
+_NEVER_USED = ("apex", "torchvision", "matplotlib")
+_UNUSED = (*_NEVER_USED, *EVALUATION_NEEDS[1:])
+
+
+def checkout_at(path: str) -> str:
+    """The absolute path of a checkout.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not Path(path, "segment_anything").is_dir() or not Path(path, "train.py").is_file():
+        raise FileNotFoundError(
+            f"{path}: expected a checkout of OpenGVLab/SAM-Med2D, with segment_anything/ and "
+            "train.py"
+        )
+    return str(Path(path).absolute())
+
+
+def encoder(checkout: str, checkpoint: str, device: str, precision: str) -> Run:
+    """Embeds a batch of images: (BATCH, g, g, c)."""
+    torch = importlib.import_module("torch")
+    model = _model(checkout, checkpoint, device, precision).eval()
+    images = torch.from_numpy(scenario.images().transpose(0, 3, 1, 2).copy()).to(device)
+
+    @torch.no_grad()
+    def run() -> np.ndarray:
+        return model.image_encoder(images).float().cpu().numpy().transpose(0, 2, 3, 1)
+
+    return pytorch.run_in(precision, device, run)
+
+
+def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> Run:
+    """One batch of its `train_one_epoch`: nine predictions and updates."""
+    torch = importlib.import_module("torch")
+    model = _model(checkout, checkpoint, device, precision).train()
+    train = _script(checkout, "train", _UNUSED)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    criterion = train.FocalDiceloss_IoULoss()
+    arguments = argparse.Namespace(
+        device=device, use_amp=False, mask_num=scenario.OBJECTS, multimask=True, iter_point=8,
+        image_size=scenario.SIZE, point_list=[1, 3, 5, 9], metrics=["iou", "dice"], work_dir="",
+    )  # fmt: skip
+    truth, boxes, points = scenario.objects()
+    # As its data loader gives them: images of one, each with its objects.
+    arrays = {
+        "image": scenario.images()[: scenario.TRAIN_IMAGES, None].transpose(0, 1, 4, 2, 3),
+        "label": truth[:, :, None].astype(np.int64),
+        "boxes": boxes[:, :, None],
+        "point_coords": points[:, :, None],
+        "point_labels": np.ones((*points.shape[:2], 1), np.int32),
+    }
+    batch = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+    def run() -> None:
+        with _silent():
+            train.train_one_epoch(arguments, model, optimizer, [dict(batch)], 0, criterion)
+
+    return pytorch.run_in(precision, device, run)
+
+
+def prompt(
+    checkout: str, checkpoint: str, device: str, precision: str, prepared: np.ndarray
+) -> Run:
+    """Clicks on an image that is embedded, by its `SammedPredictor`.
+
+    Args:
+        checkout: Where the code is.
+        checkpoint: The parameters.
+        device: `cpu` or `cuda`.
+        precision: See `pytorch.run_in`.
+        prepared: `scenario.photo` as the network takes it, (SIZE, SIZE, 3).
+
+    Returns:
+        What gives the low-resolution logits (CLICKS, m, m) of the best masks.
+    """
+    torch = importlib.import_module("torch")
+    model = _model(checkout, checkpoint, device, precision).eval()
+    _import(checkout, _UNUSED)
+    predictor = importlib.import_module("segment_anything.predictor_sammed").SammedPredictor(model)
+    image = torch.from_numpy(prepared.transpose(2, 0, 1)[None].copy()).to(device)
+    # What its `set_image` leaves behind, without the package that prepares its images.
+    with torch.no_grad():
+        predictor.features = model.image_encoder(image)
+    predictor.is_image_set = True
+    predictor.original_size = (scenario.ORIGINAL, scenario.ORIGINAL)
+    predictor.new_size = (scenario.SIZE, scenario.SIZE)
+    clicks = scenario.clicks()
+
+    def run() -> np.ndarray:
+        answers = [predictor.predict(points, labels) for points, labels in clicks]
+        return np.concatenate([low_res for _, _, low_res in answers])
+
+    return pytorch.run_in(precision, device, run)
+
+
+def evaluation(
+    checkout: str, checkpoint: str, device: str, precision: str, data: str, folder: str
+) -> Run:
+    """Its `test.py`: once for each protocol, one mask at a time.
+
+    Args:
+        checkout: Where the code is.
+        checkpoint: The parameters.
+        device: `cpu` or `cuda`.
+        precision: See `pytorch.run_in`.
+        data: The data folder.
+        folder: Where it may write.
+
+    Returns:
+        What gives the mean Dice of the box's protocol.
+    """
+    test = _script(checkout, "test", _NEVER_USED)
+    model = _model(checkout, checkpoint, device, precision)
+    # It takes paths relative to the working directory, from mask to image.
+    images = {
+        str(Path(data, mask)): str(Path(data, sample.image))
+        for sample in index.load_index(data, "test")
+        for mask in sample.masks
+    }
+    Path(folder, "label2image_test.json").write_text(json.dumps(images))
+    common = dict(
+        device=device, data_path=folder, image_size=scenario.SIZE, work_dir=folder, run_name="test",
+        metrics=["iou", "dice"], multimask=True, prompt_path=None, save_pred=False, point_num=1,
+        model_type="vit_b", batch_size=1, sam_checkpoint=None, encoder_adapter=True,
+    )  # fmt: skip
+    protocols = [dict(boxes_prompt=True, iter_point=1)]
+    protocols += [dict(boxes_prompt=False, iter_point=count) for count in (1, 3, 5)]
+
+    def run() -> float:
+        scores = []
+        for protocol in protocols:
+            # Building a model is not what is measured.
+            with mock.patch.dict(test.sam_model_registry, vit_b=lambda _: model), _silent() as said:
+                test.main(argparse.Namespace(**common, **protocol))
+            scores.append(float(said.getvalue().rsplit("'dice': '", 1)[1].split("'")[0]))
+        return scores[0]
+
+    return pytorch.run_in(precision, device, run)
+
+
+def _model(checkout: str, checkpoint: str, device: str, precision: str) -> Any:
+    """Its ViT-B with adapters, with the parameters that all contenders share."""
+    torch = importlib.import_module("torch")
+    registry = _import(checkout, _NEVER_USED).sam_model_registry
+    # Its own file loading would run any code in the file, and keeps the file open.
+    arguments = argparse.Namespace(
+        image_size=scenario.SIZE, sam_checkpoint=None, encoder_adapter=True
+    )
+    model = registry["vit_b"](arguments)
+    tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
+    model.load_state_dict(tensors, strict=True)
+    if precision == "autocast":
+        # Losses want float32, and NumPy, which its predictor returns, has no bfloat16.
+        model.mask_decoder.register_forward_hook(_as_float32)
+    return model.to(device)
+
+
+def _as_float32(_module: Any, _given: Any, answers: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(answer.float() for answer in answers)
+
+
+def _script(checkout: str, name: str, stand_ins: tuple[str, ...]) -> ModuleType:
+    """Imports `train.py` or `test.py` of the checkout under a name that is free."""
+    _import(checkout, stand_ins)
+    spec = importlib.util.spec_from_file_location(f"published_{name}", Path(checkout, f"{name}.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import(checkout: str, stand_ins: tuple[str, ...]) -> ModuleType:
+    """Imports the checkout's package, with stand-ins for what it imports and is not installed."""
+    if checkout not in sys.path:
+        sys.path.insert(0, checkout)
+    for package in stand_ins:
+        if importlib.util.find_spec(package) is None:
+            sys.meta_path.insert(0, _StandIn(package))
+    return importlib.import_module("segment_anything")
+
+
+class _StandIn:
+    """Finds a package, and all in it, that is not installed: names without a use."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name.split(".")[0] != self._package:
+            return None
+        return importlib.util.spec_from_loader(name, self, is_package=True)  # type: ignore[arg-type]
+
+    def create_module(self, spec: Any) -> Any:
+        """See `importlib.abc.Loader`."""
+        module = mock.MagicMock(name=spec.name)
+        module.__path__ = []
+        return module
+
+    def exec_module(self, module: Any) -> None:
+        """Nothing to run."""
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[io.StringIO]:
+    """Keeps its progress bars and prints off the table; gives what was printed."""
+    said = io.StringIO()
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(said),
+    ):
+        yield said

@@ -1,0 +1,224 @@
+"""The benchmark's machinery: contenders in turns, the form of its outcome, what it refuses."""
+
+import dataclasses
+import json
+import os
+from functools import partial
+
+import contenders
+import numpy as np
+import pytest
+import small
+
+from benchmarks import contest, ours, peak, published, pytorch, rows, scenario, speed
+from samjax import process
+from samjax.data.phantoms import PhantomConfig
+
+SECONDS = {
+    "ours": 2.0,
+    "ours_default": 4.0,
+    "highest": 12.0,
+    "tf32": 6.0,
+    "autocast": 8.0,
+    "peak": 0.5,
+}
+COMPARED = ("encoder", "train_step", "prompt", "evaluation", "compile_s")
+
+
+def test_contenders_give_their_answers_and_the_seconds_of_every_repeat():
+    builds = {name: partial(contenders.answering, name.upper()) for name in ("a", "b")}
+    measured = contest.contest(builds, 2)
+    assert {name: one.answer for name, one in measured.items()} == {"a": "A", "b": "B"}
+    for one in measured.values():
+        assert len(one.seconds) == 2
+        assert 0 < one.build_seconds <= one.start_seconds
+        assert one.peak_bytes is None or one.peak_bytes > 0
+
+
+def test_contenders_take_turns(tmp_path):
+    path = tmp_path / "order"
+    contest.contest({name: partial(contenders.writing, path, name) for name in "ab"}, 3)
+    assert path.read_text() == "ab" + "ababab"  # A warm-up each, then the turns.
+
+
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (contenders.failing_build, "ZeroDivisionError: while preparing"),
+        (contenders.failing_run, "ZeroDivisionError: while running"),
+        (contenders.dying, "its process ended with 3"),
+    ],
+)
+def test_a_contender_that_fails_is_named_with_its_traceback(build, told):
+    with pytest.raises(RuntimeError, match="second: ") as caught:
+        contest.contest({"first": partial(contenders.answering, 1), "second": build}, 1)
+    assert told in str(caught.value)
+    assert "first" not in str(caught.value)
+
+
+def test_a_contender_sees_its_environment_and_starts_processes_as_it_would_without_us():
+    build = partial(partial, contenders.surroundings)
+    found, start_method = contest.contest({"a": build}, 0, {"SAMJAX_X": "1"})["a"].answer
+    assert found["SAMJAX_X"] == "1"
+    assert found["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert start_method is None
+    assert "SAMJAX_X" not in os.environ
+
+
+def test_a_function_runs_alone_in_another_process():
+    assert contest.alone(os.getpid) != os.getpid()
+
+
+class Stub:
+    """Stands in for `contest.contest`: runs nothing, and keeps what it was asked for."""
+
+    def __init__(self, platform):
+        flops_per_s = {"float32": 1e12, "bfloat16": 2e12}
+        self.machine = {"platform": platform, "device": "x", "flops_per_s": flops_per_s}
+        self.product = 4e11  # Slower than the machine was before.
+
+    def __call__(self, builds, repeats, environment=None):
+        return {name: self.measured(name, build, repeats) for name, build in builds.items()}
+
+    def measured(self, name, build, repeats):
+        if name == "alone":
+            answer = self.machine if build.args[0].func is peak.measure else None
+            return contest.Measured((), 1.0, 1.0, None, answer)
+        seconds = SECONDS[name]
+        # Ours differs from the peer by a tenth of its scale.
+        answer = np.array([1.0, 2.0]) + 0.2 * (name == "ours")
+        if name == "peak":
+            answer = self.product
+        return contest.Measured((seconds,) * repeats, seconds, 10 * seconds, 10**9, answer)
+
+
+@pytest.fixture
+def measure(monkeypatch, tmp_path):
+    """Runs the command with stubbed contenders and returns what it wrote."""
+    checkout = tmp_path / "checkout"
+    (checkout / "segment_anything").mkdir(parents=True)
+    (checkout / "train.py").touch()
+    phantoms = PhantomConfig(count_train=1, count_test=1, size=48)
+    monkeypatch.setattr(speed, "PHANTOMS", phantoms)
+    monkeypatch.setattr(pytorch, "lacking", lambda packages: [])
+
+    def run(*flags, platform="cpu", reference=True):
+        monkeypatch.setattr(contest, "contest", Stub(platform))
+        path = tmp_path / "speed.json"
+        peer = ["--reference", str(checkout)] if reference else []
+        speed.main(["--json", str(path), "--repeats", "2", *peer, *flags])
+        return json.loads(path.read_text())
+
+    return run
+
+
+def test_json_has_all_sections_with_both_sides(measure, capsys):
+    report = measure()
+    assert report.keys() >= {
+        *COMPARED,
+        "loader",
+        "hugging_face",
+        "machine",
+        "dtype",
+        "repeats",
+        "versions",
+    }
+    compared = [report[name] for name in ("encoder", "train_step", "evaluation")]
+    for row in (*compared, *report["hugging_face"].values()):
+        assert (row["ours_s"], row["theirs_s"], row["ratio"]) == (2.0, 12.0, 6.0)
+        assert row["runs"]["ours"] == {"seconds": [2.0, 2.0], "peak_bytes": 10**9}
+        assert row["share_of_peak"] == pytest.approx(row["flops"] / 2.0 / 1e12)
+        assert row["differ"] == pytest.approx(0.1)
+    assert report["prompt"]["ours_s"] == pytest.approx(0.2)  # Of the ten, one.
+    assert report["train_step"]["ours_default_s"] == 4.0
+    starts = report["compile_s"]
+    assert (starts["ours_s"], starts["cached_s"], starts["theirs_s"]) == (20.0, 20.0, 120.0)
+    assert starts["split"]["cold"]["first_step_s"] == 18.0
+    assert report["loader"]["times_as_fast"] == pytest.approx(128 / 0.5)
+    table = capsys.readouterr().out
+    assert all(f"\n{name}" in table for name in ("encoder", "first step, cold", "HF decoder"))
+
+
+def test_json_without_a_checkout_has_ours_and_hugging_face(measure, capsys):
+    report = measure(reference=False)
+    for name in COMPARED:
+        assert report[name]["ours_s"] > 0
+        assert report[name]["theirs_s"] is None
+        assert report[name]["ratio"] is None
+    assert report["hugging_face"]["encoder"]["ratio"] == 6.0
+    assert "needs --reference" in capsys.readouterr().out
+
+
+def test_a_package_that_is_not_there_leaves_its_section_to_us(measure, monkeypatch, capsys):
+    monkeypatch.setattr(
+        pytorch, "lacking", lambda packages: ["scikit-image"] if "skimage" in packages else []
+    )
+    report = measure("--only", "encoder,evaluation")
+    assert report["encoder"]["ratio"] == 6.0
+    assert report["evaluation"]["ratio"] is None
+    assert "prompt" not in report
+    assert "pip install scikit-image" in capsys.readouterr().out
+
+
+def test_on_a_gpu_the_peer_counts_at_its_fastest_and_shares_are_of_our_type(measure):
+    row = measure("--only", "encoder", "--dtype", "bfloat16", platform="gpu")["encoder"]
+    assert (row["theirs_s"], row["theirs_precision"]) == (6.0, "tf32")
+    assert row["runs"].keys() == {"ours", "peak", *pytorch.PRECISIONS}
+    assert row["share_of_peak"] == pytest.approx(row["flops"] / 2.0 / 2e12)
+
+
+def test_shares_are_of_the_fastest_product_before_or_among_the_contenders():
+    ours = contest.Measured((2.0,), 0.0, 0.0, None, None)
+    product = contest.Measured((4.0, 1.0), 0.0, 0.0, None, 600)
+    measured = {"ours": ours, "peak": product}
+    assert rows.row(measured, 1, 300, 500.0)["share_of_peak"] == pytest.approx(150 / 600)
+    assert rows.row(measured, 1, 300, 750.0)["share_of_peak"] == pytest.approx(150 / 750)
+
+
+def test_a_checkout_that_is_not_there_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        speed.main(["--reference", str(tmp_path / "nothing")])
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'nothing'}: expected a checkout of OpenGVLab/SAM-Med2D" in told
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        published.checkout_at(str(tmp_path / "nothing"))
+
+
+def test_a_section_that_is_not_there_is_named_with_those_that_are(capsys):
+    with pytest.raises(SystemExit):
+        speed.main(["--only", "encoder,decoding"])
+    told = capsys.readouterr().err
+    assert "decoding" in told
+    assert "train_step" in told
+
+
+def test_packages_are_lacking_by_the_name_that_pip_knows(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert pytorch.lacking(("torch", "skimage")) == ["torch", "scikit-image"]
+
+
+def test_answers_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\(2,\), found \(3,\)"):
+        rows.differ(np.zeros(3), np.ones(2))
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """A checkpoint of a tiny network in place of ViT-B."""
+    size = small.TINY.image_size
+    monkeypatch.setattr(scenario, "SIZE", size)
+    network = dataclasses.replace(
+        small.TINY, depth=1, global_attn_indexes=(0,), adapters=False, decoder_heads=8
+    )
+    monkeypatch.setattr(ours, "VIT_B", network)
+    monkeypatch.setattr(process, "prepare", lambda: None)
+    path = str(tmp_path / "tiny.pth")
+    ours.write_checkpoint(path)
+    return path
+
+
+def test_our_contenders_answer_in_the_shape_of_their_peers(tiny):
+    grid, side = ours.VIT_B.grid_size, ours.VIT_B.mask_size
+    assert ours.encoder(tiny, "float32")().shape == (scenario.BATCH, grid, grid, 32)
+    assert ours.prompt(tiny, "float32")().shape == (scenario.CLICKS, side, side)
+    assert ours.decoder(tiny, "float32")().shape == (scenario.OBJECTS, 3, side, side)
