@@ -99,14 +99,16 @@ def segmentation_loss(
         `focal_weight * focal + dice_weight * dice + iou_weight * iou_error`, and what came of it.
     """
     target = truth[:, :, None].astype(jnp.float32)
-    chosen = _choose(jax.lax.stop_gradient(low_res), jax.lax.stop_gradient(iou), target, config)
+    # All candidates at input resolution, once, to judge them by; where nothing asks, never made.
+    candidates = masks.upsample(jax.lax.stop_gradient(low_res), truth.shape[-1])
+    chosen = _choose(candidates, jax.lax.stop_gradient(iou), target, config)
     selected = masks.select(low_res, chosen)
     selected_iou = masks.select(iou, chosen)
     logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
     probability = jax.nn.sigmoid(logits)
     focal, dice = _mask_terms(logits, probability, target, config)
     if config.iou_supervision == "all":
-        error = iou - jax.lax.stop_gradient(_hard_iou(low_res, target, config.reduction))
+        error = iou - _hard_iou(candidates, target, config.reduction)
     else:
         error = selected_iou[..., None] - terms.soft_iou(probability, target, config.reduction)
     iou_error = jnp.mean(jnp.square(error))
@@ -131,14 +133,13 @@ def segmentation_loss(
 
 
 def _choose(
-    low_res: jax.Array, iou: jax.Array, target: jax.Array, config: LossConfig
+    logits: Float[Array, "b k c s s"], iou: jax.Array, target: jax.Array, config: LossConfig
 ) -> Int[Array, "b k"]:
     """Index of the candidate that each object is scored by."""
     if config.selection == "predicted_iou":
         return jnp.argmax(iou, axis=-1)
     if config.selection == "true_iou":
-        return jnp.argmax(_hard_iou(low_res, target, "mask"), axis=-1)
-    logits = masks.upsample(low_res, target.shape[-1])
+        return jnp.argmax(_hard_iou(logits, target, "mask"), axis=-1)
     per_mask = dataclasses.replace(config, reduction="mask")
     focal, dice = _mask_terms(logits, jax.nn.sigmoid(logits), target, per_mask)
     return jnp.argmin(config.focal_weight * focal + config.dice_weight * dice, axis=-1)
@@ -151,7 +152,9 @@ def _mask_terms(
     return focal, terms.dice_loss(probability, target, config.reduction)
 
 
-def _hard_iou(low_res: jax.Array, target: jax.Array, reduction: str) -> jax.Array:
+def _hard_iou(
+    logits: Float[Array, "b k c s s"], target: jax.Array, reduction: str
+) -> Float[Array, "#b #k c"]:
     """IoU of every candidate's thresholded mask."""
-    hard = masks.upsample(low_res, target.shape[-1]) > masks.THRESHOLD
-    return terms.soft_iou(hard.astype(jnp.float32), target, reduction)
+    hard = (logits > masks.THRESHOLD).astype(jnp.float32)
+    return terms.soft_iou(hard, target, reduction)
