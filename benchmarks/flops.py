@@ -2,8 +2,7 @@
 
 Matrix products alone are counted, two operations for each multiply-add. Norms, softmax, GELU,
 losses by pixel and simulated clicks are left out: they take time for the memory that they pass
-over, and few operations. It is counted what has to be done: once what the program says twice (the
-loss upsamples candidates to choose one, and to know their IoU), and not what `remat` does again.
+over, and few operations. It is counted what has to be done, not what `remat` does again.
 `tests/test_benchmarks_flops.py` holds the counts to the products of the traced programs.
 """
 
