@@ -43,7 +43,7 @@ def keep_compiled() -> None:
     uses its instructions. `JAX_COMPILATION_CACHE_DIR` names another place, and
     `JAX_ENABLE_COMPILATION_CACHE=false` switches it off.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "samjax" / _cpu()))
 

@@ -186,8 +186,8 @@ def _relative_logits(
         for table in tables
     )
     by_row = _shift_rows(by_row.swapaxes(2, 3)).swapaxes(2, 3)
-    by_column = _shift_rows(by_column)
-    return tuple(rearrange(x, "n a h w k -> n a (h w) k") for x in (by_row, by_column))
+    flat = "n a h w k -> n a (h w) k"
+    return rearrange(by_row, flat), rearrange(_shift_rows(by_column), flat)
 
 
 def _shift_rows(x: Float[Array, "*n i l"]) -> Float[Array, "*n i size"]:

@@ -79,8 +79,8 @@ class Linear(nn.Module):
         return kernel.astype(self.dtype), bias
 
 
-def project_together(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:
-    """`[linear(x) for linear in linears]`, without their biases, as one matrix product."""
+def product_of_all(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:
+    """Products of `x` with the kernels of several layers, taken as one."""
     kernels = [linear.weights(x.shape[-1])[0] for linear in linears]
     y = product(x.astype(linears[0].dtype), jnp.concatenate(kernels, axis=-1))
     ends = itertools.accumulate(linear.features for linear in linears)

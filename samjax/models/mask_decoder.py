@@ -198,14 +198,17 @@ def _project_image(
     placed: list[layers.Linear],
     plain: list[layers.Linear],
 ) -> list[Float[Array, "n i width"]]:
-    """Applies `placed` to `image + image_pe` and `plain` to `image`, in one product.
+    """Applies `placed` to `image + image_pe` and `plain` to `image`.
 
-    The encoding is projected once for all objects, not added to each of their images.
+    For several objects in one product, with the encoding projected once for all of them rather
+    than added to each one's image.
     """
-    pe = layers.project_together(image_pe, placed) + [0] * len(plain)
-    projected = layers.project_together(image, [*placed, *plain])
-    biases = [linear.weights(image.shape[-1])[1] for linear in (*placed, *plain)]
-    return [x + (offset + bias) for x, offset, bias in zip(projected, pe, biases, strict=True)]
+    if len(image) == 1:
+        return [x(image + image_pe) for x in placed] + [x(image) for x in plain]
+    nothing = jnp.zeros_like(image_pe[:1])
+    offsets = [x(image_pe) for x in placed] + [x(nothing) for x in plain]  # With the biases.
+    products = layers.product_of_all(image, [*placed, *plain])
+    return [x + offset for x, offset in zip(products, offsets, strict=True)]
 
 
 def _cross_attention(cfg: SamConfig) -> Attention:
