@@ -266,9 +266,12 @@ def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool)
         + mlp
         + _cross_attention(config, objects, cells, tokens, width // 2)
     )
-    # Position encoding, projected once for all objects: two matrices in a layer, one at the end.
-    encoding = config.decoder_depth * _linear(cells, width, width)
-    encoding += _linear(cells, width, width // 2)
+    # Position encoding, projected once for several objects: two matrices in a layer, one at the
+    # end; and the biases of the value matrices, from a row of zeros.
+    layers = config.decoder_depth if objects > 1 else 0
+    last = min(layers, 1)
+    encoding = layers * (2 * _linear(cells, width, width // 2) + _linear(1, width, width // 2))
+    encoding += last * (_linear(cells, width, width // 2) + _linear(1, width, width // 2))
     upscaling = _linear(objects * cells, width, width)
     upscaling += _linear(objects * 4 * cells, width // 4, width // 2)
     masks = config.num_multimask if multimask else 1
