@@ -1,12 +1,15 @@
 """Contenders that take turns: each in a process of its own, so that none disturbs the others."""
 
+import contextlib
 import dataclasses
 import functools
 import multiprocessing
 import os
+import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 from unittest import mock
@@ -53,7 +56,8 @@ def contest(
 
     Args:
         builds: Functions that prepare a run, by name. They are pickled to their process, called
-            there, and what they return is run once to warm up and then `repeats` times.
+            there, and what they return is run once to warm up and then `repeats` times. The
+            process imports their module, never the command that was started.
         repeats: Number of timed runs.
         environment: Environment variables of the processes, beside those of this one.
 
@@ -97,7 +101,8 @@ class _Contender:
         self._name = name
         self._begin = time.perf_counter()
         self._process = context.Process(target=_serve, args=(build, far))
-        self._process.start()
+        with _without_main():
+            self._process.start()
         far.close()
         self._seconds: list[float] = []
 
@@ -133,6 +138,21 @@ class _Contender:
         if error:
             raise RuntimeError(f"{self._name}: {error}")
         return value
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hides the command from a new process.
+
+    It would import the command, and with it all that the other contenders need: their memory, and
+    their time to start, would count as its own.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(build: Build, pipe: Connection) -> None:

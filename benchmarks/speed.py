@@ -17,6 +17,8 @@ import functools
 import importlib.metadata
 import json
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -170,4 +172,6 @@ def _lines(key: str, row: rows.Row) -> list[str]:
 
 
 if __name__ == "__main__":
+    # Ends as an error does, so that the folder of gigabytes goes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()

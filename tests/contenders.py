@@ -1,7 +1,9 @@
 """Contenders of no weight; they are here because a process of its own has to import them."""
 
+import importlib
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 
@@ -37,3 +39,9 @@ def dying():
 def surroundings():
     """Environment variables, and how the process would start others."""
     return dict(os.environ), multiprocessing.get_start_method(allow_none=True)
+
+
+def loaded_with_the_published_code():
+    """Which of JAX and the command, here pytest, are there once its contenders can be built."""
+    importlib.import_module("benchmarks.published")
+    return {"jax", "pytest"} & set(sys.modules)

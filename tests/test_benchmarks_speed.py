@@ -65,6 +65,10 @@ def test_a_contender_sees_its_environment_and_starts_processes_as_it_would_witho
     assert "SAMJAX_X" not in os.environ
 
 
+def test_the_published_code_does_not_carry_jax_or_the_command_along():
+    assert contest.alone(contenders.loaded_with_the_published_code) == set()
+
+
 def test_a_function_runs_alone_in_another_process():
     assert contest.alone(os.getpid) != os.getpid()
 
