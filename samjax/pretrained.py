@@ -14,7 +14,7 @@ from samjax.data import inputs
 from samjax.models import config as model_config
 from samjax.types import Params
 
-FORMAT = 1
+FORMAT = 2  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
 
 
 @dataclasses.dataclass(frozen=True)
