@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 from flax import traverse_util
 
 from samjax import losses, models, types
@@ -37,6 +38,10 @@ def parameters():
     flat = traverse_util.flatten_dict(shapes, sep="/")
     drawn = {path: rng.normal(size=flat[path].shape) for path in sorted(flat)}
     values = {path: np.float32(0.3 * value) for path, value in drawn.items()}
+    for path in (path for path in values if path.endswith("adapter/spatial_2/kernel")):
+        # Drawn when these were (4, 4, in, out).
+        kernel = values[path].reshape(4, 4, *values[path].shape[-2:])
+        values[path] = rearrange(kernel, "(a p) (b q) i o -> p q a b i o", p=2, q=2)
     return traverse_util.unflatten_dict(values, sep="/")
 
 
