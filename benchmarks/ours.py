@@ -101,16 +101,7 @@ def train_step(checkpoint: str, dtype: str, recipe: str) -> Run:
 def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
     """A recipe of `configs/` as the training step takes it, on a run without an end in sight."""
     settings = _settings(name)
-    return step.Recipe(
-        model=model,
-        mask_prompt=settings.input.mask_prompt,
-        session=settings.session,
-        loss=settings.loss,
-        trainable=settings.trainable,
-        optim=settings.optim,
-        total_steps=1000,
-        steps_per_epoch=1000,
-    )
+    return settings.recipe(model, settings.input.mask_prompt, 1000, 1000)
 
 
 def evaluation(checkpoint: str, dtype: str, data: str) -> Run:

@@ -33,10 +33,9 @@ from unittest import mock
 import jax
 import numpy as np
 
-from benchmarks import flops
-from configs import sam_med2d
+from benchmarks import flops, ours
 from samjax import models
-from samjax.training import experiment, groups, sharding, step
+from samjax.training import groups, sharding, step
 
 DEVICES = (1, 2, 4, 8)
 IMAGES = 2  # Images on every device,
@@ -189,17 +188,7 @@ def _bytes(shape: str) -> int:
 
 def default_recipe(model: models.SamConfig) -> step.Recipe:
     """`configs/sam_med2d.py` with another network."""
-    settings = experiment.from_config_dict(sam_med2d.get_config())
-    return step.Recipe(
-        model=model,
-        mask_prompt=settings.input.mask_prompt,
-        session=settings.session,
-        loss=settings.loss,
-        trainable=settings.trainable,
-        optim=settings.optim,
-        total_steps=1000,
-        steps_per_epoch=1000,
-    )
+    return ours.step_recipe("sam_med2d", model)
 
 
 def abstract_state(recipe: step.Recipe) -> step.TrainState:

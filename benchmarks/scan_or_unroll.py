@@ -6,6 +6,7 @@ Prints seconds to compile and seconds a batch (median of ten), for the demo's ne
 iterations.
 """
 
+import dataclasses
 import functools
 import time
 from unittest import mock
@@ -22,15 +23,9 @@ from samjax.training import experiment, step
 def main() -> None:
     """Measures both."""
     settings = experiment.from_config_dict(demo.get_config())
-    recipe = step.Recipe(
-        model=settings.model,
-        mask_prompt=settings.input.mask_prompt,
+    recipe = dataclasses.replace(
+        settings.recipe(settings.model, settings.input.mask_prompt, 100, 100),
         session=prompts.SessionConfig(),
-        loss=settings.loss,
-        trainable=settings.trainable,
-        optim=settings.optim,
-        total_steps=100,
-        steps_per_epoch=100,
     )
     unrolled = functools.partial(jax.lax.scan, unroll=True)
     print(f"{'':<10}{'compile, s':>12}{'a batch, s':>12}")

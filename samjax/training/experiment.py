@@ -20,7 +20,7 @@ from samjax.evaluation.evaluator import EvalConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
-from samjax.training.step import TrainableConfig
+from samjax.training.step import Recipe, TrainableConfig
 
 INPUT_FROM = ("recipe", "checkpoint")
 
@@ -119,6 +119,28 @@ class Experiment:
                 "trainable.encoder: `adapters` expects model.adapters=True, found False "
                 "(`frozen` trains prompt encoder and decoder alone)"
             )
+
+    def recipe(
+        self, model: models.SamConfig, mask_prompt: str, total_steps: int, steps_per_epoch: int
+    ) -> Recipe:
+        """What its training step needs; the network's part may come from a checkpoint.
+
+        Args:
+            model: Architecture that is trained.
+            mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
+            total_steps: Batches in the whole run.
+            steps_per_epoch: Batches in an epoch.
+        """
+        return Recipe(
+            model=model,
+            mask_prompt=mask_prompt,
+            session=self.session,
+            loss=self.loss,
+            trainable=self.trainable,
+            optim=self.optim,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+        )
 
 
 def to_config_dict(value: Any) -> ml_collections.ConfigDict:

@@ -105,16 +105,7 @@ class _Run:
         self.begin = dataclasses.replace(begin, params={})
         per_epoch = max(len(data.train) // config.batch_size, 1)
         self.total = experiment.run.steps or experiment.run.epochs * per_epoch
-        self.recipe = step.Recipe(
-            begin.model,
-            begin.input.mask_prompt,
-            experiment.session,
-            experiment.loss,
-            experiment.trainable,
-            experiment.optim,
-            self.total,
-            per_epoch,
-        )
+        self.recipe = experiment.recipe(begin.model, begin.input.mask_prompt, self.total, per_epoch)
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(
             data.train,

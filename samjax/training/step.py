@@ -201,7 +201,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
 
     iterations = jnp.arange(1, recipe.session.iterations)
     start = (everything.pick(recipe.later_groups), given, first.outcome)
-    # A scan: unrolled is no faster, and takes 2.5 times as long to compile (docs/training.md).
+    # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
     (learned, _, _), rest = jax.lax.scan(later, start, iterations)
     everything = everything.updated(learned)
     state = dataclasses.replace(
