@@ -15,7 +15,7 @@ from samjax.conversion import convert
 from samjax.data import index, pipeline
 from samjax.evaluation import evaluator
 from samjax.evaluation.results import EvalConfig
-from samjax.inference import batch, predictor
+from samjax.inference import batch, pack_weights, predictor
 from samjax.training import experiment, step
 
 # What the checkpoint of `write_checkpoint` holds.
@@ -35,7 +35,7 @@ def encoder(checkpoint: str, dtype: str) -> Run:
     images = jnp.asarray(scenario.images())
 
     def run() -> np.ndarray:
-        return np.asarray(batch.encode(network.model, network.params, images))
+        return np.asarray(batch.encode(network.model, network.params, images).embedding)
 
     return run
 
@@ -53,10 +53,10 @@ def decoder(checkpoint: str, dtype: str) -> Run:
         labels=jnp.full((count, 1, 1), types.FOREGROUND, jnp.int32),
     )
     first = jnp.zeros(count, jnp.int32)
-    kind = network.input.mask_prompt
+    kind, weights = network.input.mask_prompt, pack_weights(network.params)
 
     def run() -> np.ndarray:
-        decoded = batch.decode(network.model, network.params, features, first, prompts, kind)
+        decoded = batch.decode(network.model, weights, features, first, prompts, kind)
         return np.asarray(decoded[0])
 
     return run
@@ -69,8 +69,8 @@ def prompt(checkpoint: str, dtype: str) -> Run:
     clicks = scenario.clicks()
 
     def run() -> np.ndarray:
-        answers = [asked.predict(points, labels) for points, labels in clicks]
-        return np.stack([low_res[scores.argmax()] for _, scores, low_res in answers])
+        answers = [asked.predict(points, labels, best=True) for points, labels in clicks]
+        return np.concatenate([low_res for _, _, low_res in answers])
 
     return run
 

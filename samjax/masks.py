@@ -29,6 +29,14 @@ def select(values: Float[Array, "b k c *rest"], index: Int[Array, "b k"]) -> jax
     return jnp.squeeze(picked, axis=2)
 
 
+def best(
+    logits: Float[Array, "b k c m m"], scores: Float[Array, "b k c"]
+) -> tuple[Float[Array, "b k 1 m m"], Float[Array, "b k 1"]]:
+    """Of `c` candidates the one of highest predicted IoU, and that."""
+    chosen = select(logits, scores.argmax(axis=-1))
+    return chosen[:, :, None], scores.max(axis=-1, keepdims=True)
+
+
 def upsample(logits: Float[Array, "*n m m"], size: int) -> Float[Array, "*n s s"]:
     """Bilinear upsampling of logits to the network's input size (no corner alignment)."""
     return _resize(logits, (*logits.shape[:-2], size, size))
@@ -40,9 +48,9 @@ def restore_logits(
     """Brings logits back to the original images, on a canvas of one static shape.
 
     Bilinear to the input size, then the placement's rectangle bilinear to the original size:
-    a plain crop where the image was padded. Both are interpolation matrices, multiplied with each
-    other first: images of all sizes share one compiled function, and logits at the input size,
-    sixteen times as many, are never made.
+    a plain crop where the image was padded. Both in one interpolation matrix for each axis: images
+    of all sizes share one compiled function, and logits at the input size, sixteen times as many,
+    are never made.
 
     Args:
         logits: Low-resolution logits of `c` masks for each of `n` images.
@@ -55,11 +63,11 @@ def restore_logits(
     """
     height, width, top, left, inner_height, inner_width = jnp.moveaxis(placement, 1, 0)
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-    side = logits.shape[-1]
-    to_size = _resize(jnp.eye(side), (size, side))  # One axis of `upsample`, as a matrix.
-    sample = jax.vmap(_interpolation, (0, 0, 0, None, None))
-    rows = product("nhs,sm->nhm", sample(height, top, inner_height, size, canvas), to_size)
-    columns = product("nws,sm->nwm", sample(width, left, inner_width, size, canvas), to_size)
+    interpolation = functools.partial(
+        _interpolation, side=logits.shape[-1], size=size, canvas=canvas
+    )
+    rows = jax.vmap(interpolation)(height, top, inner_height)
+    columns = jax.vmap(interpolation)(width, left, inner_width)
     return product("nwl,nchl->nchw", columns, product("nhm,ncml->nchl", rows, logits))
 
 
@@ -76,16 +84,22 @@ def _resize(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _interpolation(
-    length: jax.Array, first: jax.Array, inner: jax.Array, size: int, canvas: int
-) -> Float[Array, "canvas size"]:
-    """Matrix that resamples `inner` pixels from `first` on to `length` pixels, bilinearly."""
+    length: jax.Array, first: jax.Array, inner: jax.Array, *, side: int, size: int, canvas: int
+) -> Float[Array, "canvas side"]:
+    """Matrix that resamples one axis of logits, bilinearly and twice.
+
+    `side` logits to `size` pixels of the input, and of these `inner` from `first` on to `length`.
+    """
     target = jnp.arange(canvas, dtype=jnp.float32)
-    source = (target + 0.5) * (inner / length) - 0.5
-    source = jnp.clip(source, 0.0, inner - 1.0)
+    source = jnp.clip((target + 0.5) * (inner / length) - 0.5, 0.0, inner - 1.0)
     low = jnp.floor(source)
+    fraction = (source - low)[:, None]
+
+    def upsampled(at: jax.Array) -> jax.Array:
+        """Weights of the logits in pixel `at` of the input."""
+        center = jnp.clip((first + at + 0.5) * (side / size) - 0.5, 0.0, side - 1.0)
+        return jnp.maximum(1.0 - jnp.abs(center[:, None] - jnp.arange(side)), 0.0)
+
     high = jnp.minimum(low + 1.0, inner - 1.0)
-    fraction = source - low
-    columns = jnp.arange(size) - first
-    weights = jnp.where(columns == low[:, None], 1.0 - fraction[:, None], 0.0)
-    weights += jnp.where(columns == high[:, None], fraction[:, None], 0.0)
+    weights = (1.0 - fraction) * upsampled(low) + fraction * upsampled(high)
     return jnp.where(target[:, None] < length, weights, 0.0)

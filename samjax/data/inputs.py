@@ -88,7 +88,7 @@ class Placement:
 
     def as_array(self) -> np.ndarray:
         """The six fields in order, int32, as `samjax.masks.restore_logits` takes them."""
-        return np.array(dataclasses.astuple(self), np.int32)
+        return np.array(list(vars(self).values()), np.int32)
 
     def _scale(self) -> np.ndarray:
         return np.array(

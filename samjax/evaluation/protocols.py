@@ -55,7 +55,7 @@ def title(name: str) -> str:
 def answer_boxes(
     config: SamConfig,
     params: Params,
-    embeddings: Float[Array, "b g g c"],
+    images: models.PreparedImages,
     image_index: Int[Array, " n"],
     boxes: Float[Array, "n 4"],
     every: bool,
@@ -65,7 +65,7 @@ def answer_boxes(
     Args:
         config: Architecture.
         params: Parameters.
-        embeddings: Embeddings of a batch's images.
+        images: A batch's images, embedded.
         image_index: Which of the images each mask belongs to.
         boxes: Corners, pixels of the input.
         every: Whether to keep every candidate.
@@ -76,14 +76,14 @@ def answer_boxes(
     n = len(boxes)
     prompts = types.no_prompts(n, 1, 1, config.mask_size)
     prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
-    return _answer(config, params, embeddings[image_index], prompts, every)[:, 0]
+    return _answer(config, params, images.of(image_index), prompts, every)[:, 0]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "mask_prompt", "rounds", "every"))
 def answer_points(
     config: SamConfig,
     params: Params,
-    embeddings: Float[Array, "b g g c"],
+    images: models.PreparedImages,
     image_index: Int[Array, " n"],
     first: Float[Array, "n 2"],
     seeds: UInt32[Array, " n"],
@@ -97,7 +97,7 @@ def answer_points(
     Args:
         config: Architecture.
         params: Parameters.
-        embeddings: Embeddings of a batch's images.
+        images: A batch's images, embedded.
         image_index: Which of the images each mask belongs to.
         first: First point (x, y), pixels of the input.
         seeds: Seed of each mask's later points.
@@ -110,7 +110,7 @@ def answer_points(
         Low-resolution logits after every round, as from `answer_boxes`; points; labels.
     """
     n = len(first)
-    embedding = embeddings[image_index]
+    images = images.of(image_index)
     keys = jax.vmap(jax.random.key)(seeds)[:, None]
     session = SessionConfig(iterations=rounds, point_counts=(1,), mask_only=False)
     start = types.no_prompts(n, 1, rounds, config.mask_size)
@@ -121,7 +121,7 @@ def answer_points(
     )
 
     def one_round(prompts: types.Prompts, index: jax.Array) -> tuple[types.Prompts, jax.Array]:
-        answers = _answer(config, params, embedding, prompts, every)
+        answers = _answer(config, params, images, prompts, every)
         chosen = answers[:, :, 0]
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
         mask = masks.mask_prompt(chosen, mask_prompt)
@@ -166,8 +166,12 @@ def count_pixels(
 
 
 def _answer(
-    config: SamConfig, params: Params, embedding: jax.Array, prompts: types.Prompts, every: bool
+    config: SamConfig,
+    params: Params,
+    images: models.PreparedImages,
+    prompts: types.Prompts,
+    every: bool,
 ) -> Float[Array, "n 1 c m m"]:
-    logits, iou = models.predict_masks(config, params, embedding, prompts)
-    chosen = masks.select(logits, iou.argmax(axis=-1))[:, :, None]
+    logits, iou = models.predict_prepared(config, params, images, prompts)
+    chosen, _ = masks.best(logits, iou)
     return jnp.concatenate([chosen, logits], axis=2) if every else chosen

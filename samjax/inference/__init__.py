@@ -3,6 +3,7 @@
 from samjax.inference.batch import Segmentation, decode, encode, restore, segment
 from samjax.inference.objects import ObjectPrompt
 from samjax.inference.predictor import Predictor
+from samjax.inference.weights import pack_weights
 
 __all__ = [
     "ObjectPrompt",
@@ -10,6 +11,7 @@ __all__ = [
     "Segmentation",
     "decode",
     "encode",
+    "pack_weights",
     "restore",
     "segment",
 ]

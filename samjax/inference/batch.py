@@ -7,6 +7,7 @@ prompts up to powers of two, so that they are compiled once per size class, neve
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -17,49 +18,55 @@ from jaxtyping import Array, Float, Int
 from samjax import masks, models, types
 from samjax.data import inputs
 from samjax.inference.objects import ObjectPrompt, bucket, pack
+from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
 from samjax.models.config import SamConfig
 from samjax.pretrained import Pretrained
 
 FORMATS = ("RGB", "BGR")
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
-MAX_PIXELS = 2**26  # Mask pixels restored at once, likewise.
+MAX_PIXELS = 2**26  # Pixels of their masks, likewise.
 
 
 @functools.partial(jax.jit, static_argnames=("config", "adapters"))
 def encode(
     config: SamConfig, params: types.Params, images: Float[Array, "b s s 3"], adapters: bool = True
-) -> Float[Array, "b g g c"]:
-    """Embeds normalised images; `samjax.models.encode_image`, jitted."""
-    return models.encode_image(config, params, images, adapters)
+) -> models.PreparedImages:
+    """Embeds normalised images and prepares them for `decode`."""
+    embedding = models.encode_image(config, params, images, adapters)
+    return models.prepare_images(config, params, embedding)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "mask_prompt", "multimask"))
+@functools.partial(jax.jit, static_argnames=("config", "mask_prompt", "multimask", "best"))
 def decode(
     config: SamConfig,
-    params: types.Params,
-    embeddings: Float[Array, "b g g c"],
+    weights: DecoderWeights,
+    images: models.PreparedImages,
     image_of: Int[Array, " n"],
     prompts: types.Prompts,
     mask_prompt: str,
     multimask: bool = True,
+    best: bool = False,
 ) -> tuple[Float[Array, "n o m m"], Float[Array, "n o"]]:
     """Predicts masks of objects, each in the image that `image_of` names.
 
     Args:
         config: Architecture.
-        params: Parameters; `prompt_encoder` and `mask_decoder` are enough.
-        embeddings: Result of `encode`.
-        image_of: Row of `embeddings` to which each object belongs.
+        weights: Parameters, packed by `pack_weights`.
+        images: Result of `encode`.
+        image_of: Row of `images` to which each object belongs.
         prompts: One object per row, shapes (n, 1, ...), in input pixels; masks as logits.
         mask_prompt: What the network takes as a mask prompt (`InputConfig.mask_prompt`).
         multimask: Three masks for each object, or one.
+        best: Of these only the one of highest predicted IoU.
 
     Returns:
         Low-resolution logits and predicted IoU.
     """
     prompts = dataclasses.replace(prompts, mask=masks.mask_prompt(prompts.mask, mask_prompt))
-    embeddings = jnp.take(embeddings, image_of, axis=0)
-    low_res, scores = models.predict_masks(config, params, embeddings, prompts, multimask)
+    params, images = unpack_weights(weights), images.of(image_of)
+    low_res, scores = models.predict_prepared(config, params, images, prompts, multimask)
+    if best:
+        low_res, scores = masks.best(low_res, scores)
     return low_res[:, 0], scores[:, 0]
 
 
@@ -86,7 +93,7 @@ class Segmentation:
 
     Attributes:
         masks: (k, c, h, w) at the original size, bool, or float32 logits where asked for; `c` is
-            3 with multimask, else 1.
+            3 with multimask unless only the best is asked for, else 1.
         scores: Predicted IoU of every mask, (k, c) float32.
         low_res: Low-resolution logits, (k, c, m, m) float32: mask prompts for the next call.
     """
@@ -103,14 +110,16 @@ class Segmentation:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddedImages:
-    """Images that have been through the encoder.
+    """Images that have been through the encoder, and what decodes them.
 
     Attributes:
-        features: Embeddings, (b, g, g, c); rows beyond the placements are padding.
+        decoder: The decoder's parameters.
+        features: Result of `encode`; rows beyond the placements are padding.
         placements: Where each image lies in the network's input.
     """
 
-    features: jax.Array
+    decoder: DecoderWeights
+    features: models.PreparedImages
     placements: tuple[inputs.Placement, ...]
 
 
@@ -120,6 +129,7 @@ def segment(
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
     multimask: bool = True,
+    best: bool = False,
     adapters: bool = True,
     image_format: str = "RGB",
     return_logits: bool = False,
@@ -134,6 +144,7 @@ def segment(
         prompts: For each image, its objects; an image may have none.
         multimask: Three masks for each object, for ambiguous prompts such as a single click, or
             one.
+        best: Of these only the one of highest predicted IoU.
         adapters: Whether the adapters take part, if the network has any.
         image_format: Channel order of the images, `RGB` or `BGR`.
         return_logits: Logits at the original size instead of boolean masks.
@@ -146,7 +157,12 @@ def segment(
     """
     embedded = embed_images(pretrained, images, adapters=adapters, image_format=image_format)
     return segment_embedded(
-        pretrained, embedded, prompts, multimask=multimask, return_logits=return_logits
+        pretrained,
+        embedded,
+        prompts,
+        multimask=multimask,
+        best=best,
+        return_logits=return_logits,
     )
 
 
@@ -172,7 +188,7 @@ def embed_images(
             )
         placements.append(placement)
     features = encode(pretrained.model, pretrained.params, jnp.asarray(batch), adapters)
-    return EmbeddedImages(features, tuple(placements))
+    return EmbeddedImages(pack_weights(pretrained.params), features, tuple(placements))
 
 
 def segment_embedded(
@@ -181,6 +197,7 @@ def segment_embedded(
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
     multimask: bool = True,
+    best: bool = False,
     return_logits: bool = False,
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
@@ -189,63 +206,61 @@ def segment_embedded(
             f"prompts: expected one list of objects for each of {len(embedded.placements)} images, "
             f"found {len(prompts)}"
         )
-    owners = [image for image, objects in enumerate(prompts) for _ in objects]
-    flat = [prompt for objects in prompts for prompt in objects]
     _check_fits(prompts, embedded.placements, pretrained.model.mask_size)
-    low_res, scores = _decode_all(pretrained, embedded, flat, owners, multimask)
-    size, ends = pretrained.model.image_size, np.cumsum([len(objects) for objects in prompts])
-    results = []
-    for image, placement in enumerate(embedded.placements):
-        rows = slice(ends[image] - len(prompts[image]), ends[image])
-        restored = _restore_all(low_res[rows], placement, size, return_logits)
-        results.append(Segmentation(restored, scores[rows], low_res[rows]))
+    candidates = pretrained.model.num_multimask if multimask and not best else 1
+    m, dtype = pretrained.model.mask_size, np.float32 if return_logits else bool
+    results = [
+        Segmentation(
+            masks=np.empty((len(objects), candidates, at.height, at.width), dtype),
+            scores=np.empty((len(objects), candidates), np.float32),
+            low_res=np.empty((len(objects), candidates, m, m), np.float32),
+        )
+        for objects, at in zip(prompts, embedded.placements, strict=True)
+    ]
+    for rows, canvas in _chunks(prompts, embedded.placements, candidates):
+        objects = [prompts[image][index] for image, index in rows]
+        placements = [embedded.placements[image] for image, _ in rows]
+        packed = pack(objects, placements, m)
+        padded = rows + rows[:1] * (len(packed.points) - len(rows))
+        image_of = np.array([image for image, _ in padded], np.int32)
+        where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
+        low_res, scores = decode(
+            pretrained.model,
+            embedded.decoder,
+            embedded.features,
+            image_of,
+            packed,
+            pretrained.input.mask_prompt,
+            multimask,
+            best,
+        )
+        restored = restore(low_res, where, pretrained.model.image_size, canvas, return_logits)
+        found = [np.asarray(x) for x in (restored, scores, low_res)]
+        for (image, index), logits_or_mask, score, low in zip(rows, *found, strict=False):
+            height, width = results[image].masks.shape[2:]
+            results[image].masks[index] = logits_or_mask[:, :height, :width]
+            results[image].scores[index] = score
+            results[image].low_res[index] = low
     return results
 
 
-def _decode_all(
-    pretrained: Pretrained,
-    embedded: EmbeddedImages,
-    objects: Sequence[ObjectPrompt],
-    owners: Sequence[int],
-    multimask: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Low-resolution logits (n, c, m, m) and scores (n, c) of objects of any number."""
-    config, kind = pretrained.model, pretrained.input.mask_prompt
-    # Handing over the image encoder's hundreds of arrays takes as long as a layer of the decoder.
-    params = {name: pretrained.params[name] for name in ("prompt_encoder", "mask_decoder")}
-    candidates = config.num_multimask if multimask else 1
-    low_res = np.zeros((len(objects), candidates, config.mask_size, config.mask_size), np.float32)
-    scores = np.zeros((len(objects), candidates), np.float32)
-    for start in range(0, len(objects), MAX_OBJECTS):
-        rows = slice(start, min(start + MAX_OBJECTS, len(objects)))
-        placements = [embedded.placements[owner] for owner in owners[rows]]
-        prompts = pack(objects[rows], placements, config.mask_size)
-        image_of = np.zeros(len(prompts.points), np.int32)
-        image_of[: len(placements)] = owners[rows]
-        decoded = decode(config, params, embedded.features, image_of, prompts, kind, multimask)
-        low_res[rows], scores[rows] = (np.asarray(x)[: len(placements)] for x in decoded)
-    return low_res, scores
+def _chunks(
+    prompts: Sequence[Sequence[ObjectPrompt]],
+    placements: Sequence[inputs.Placement],
+    candidates: int,
+) -> Iterator[tuple[list[tuple[int, int]], int]]:
+    """Objects to decode at once, each as (image, number in it), and the side of their canvas."""
 
+    def canvas(row: tuple[int, int]) -> int:
+        return masks.canvas_size(placements[row[0]].height, placements[row[0]].width)
 
-def _restore_all(
-    low_res: np.ndarray, placement: inputs.Placement, size: int, return_logits: bool
-) -> np.ndarray:
-    """Masks (k, c, h, w) of one image from its low-resolution logits (k, c, m, m)."""
-    height, width = placement.height, placement.width
-    count, candidates = low_res.shape[:2]
-    canvas = masks.canvas_size(height, width)
-    # The largest power of two of objects within the budget.
-    chunk = bucket(max(MAX_PIXELS // (candidates * canvas**2), 1) + 1) // 2
-    dtype = np.float32 if return_logits else bool
-    restored = np.empty((count, candidates, height, width), dtype)
-    for start in range(0, count, chunk):
-        part = low_res[start : start + chunk]
-        padded = np.zeros((bucket(len(part)), *part.shape[1:]), np.float32)
-        padded[: len(part)] = part
-        where = np.tile(placement.as_array(), (len(padded), 1))
-        whole = np.asarray(restore(padded, where, size, canvas, return_logits))
-        restored[start : start + chunk] = whole[: len(part), :, :height, :width]
-    return restored
+    rows = [(image, i) for image, objects in enumerate(prompts) for i in range(len(objects))]
+    for side, group in itertools.groupby(rows, canvas):
+        # The largest power of two of objects within the budget.
+        room = bucket(max(MAX_PIXELS // (candidates * side**2), 1) + 1) // 2
+        chunk, alike = min(room, MAX_OBJECTS), list(group)
+        for start in range(0, len(alike), chunk):
+            yield alike[start : start + chunk], side
 
 
 def _eight_bits(image: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ class ObjectPrompt:
         if self.points is not None:
             points = _numbers(self.points, "points", "(n, 2)")
             labels = _numbers(self.labels, "labels", f"({len(points)},)")
-            if not np.isin(labels, (types.BACKGROUND, types.FOREGROUND)).all():
+            if not ((labels == types.BACKGROUND) | (labels == types.FOREGROUND)).all():
                 found = np.unique(labels).tolist()
                 raise ValueError(f"labels: expected 1 (object) and 0 (background), found {found}")
             object.__setattr__(self, "points", points)

@@ -97,6 +97,7 @@ class Predictor:
         mask_input: np.ndarray | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        best: bool = False,
     ) -> Prediction:
         """Segments one object, or K at once; every kind of prompt may be combined with any other.
 
@@ -108,10 +109,11 @@ class Predictor:
             multimask_output: Three masks of an object, or one. Three suit ambiguous prompts such
                 as a single click: take the one with the highest score.
             return_logits: Logits instead of boolean masks.
+            best: Of three masks only the one with the highest score: less to compute.
 
         Returns:
             Masks (C, H, W) at the image's size, their predicted IoU (C,), and their
-            low-resolution logits (C, m, m); with a leading K if the prompts have one. C is 3
+            low-resolution logits (C, m, m); with a leading K if the prompts have one. C is 3,
             or 1.
 
         Raises:
@@ -128,7 +130,7 @@ class Predictor:
                 "mask_input": mask_input,
             }
         )
-        (result,) = self.predict_batch([objects], multimask_output, return_logits)
+        (result,) = self.predict_batch([objects], multimask_output, return_logits, best)
         if several:
             return result.masks, result.scores, result.low_res
         return result.masks[0], result.scores[0], result.low_res[0]
@@ -138,6 +140,7 @@ class Predictor:
         prompts: Sequence[Sequence[ObjectPrompt]],
         multimask_output: bool = True,
         return_logits: bool = False,
+        best: bool = False,
     ) -> list[batch.Segmentation]:
         """Segments objects in the images of `set_image_batch`; one list of prompts per image.
 
@@ -150,6 +153,7 @@ class Predictor:
             self._images(),
             prompts,
             multimask=multimask_output,
+            best=best,
             return_logits=return_logits,
         )
 
@@ -166,7 +170,7 @@ class Predictor:
     def features(self) -> jax.Array:
         """The image's embedding as samjax keeps it, (1, g, g, c)."""
         embedded = self._images()
-        return embedded.features[: len(embedded.placements)]
+        return embedded.features.embedding[: len(embedded.placements)]
 
     def get_image_embedding(self) -> np.ndarray:
         """The image's embedding as SAM gives it, (1, c, g, g) float32."""

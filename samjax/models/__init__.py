@@ -2,12 +2,21 @@
 
 from samjax.models.config import SamConfig, vit_b, vit_h, vit_l
 from samjax.models.initialise import init
+from samjax.models.mask_decoder import PreparedImages
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
 from samjax.models.prompt_encoder import Embedded
-from samjax.models.sam import decode_masks, encode_image, encode_prompts, predict_masks
+from samjax.models.sam import (
+    decode_masks,
+    encode_image,
+    encode_prompts,
+    predict_masks,
+    predict_prepared,
+    prepare_images,
+)
 
 __all__ = [
     "Embedded",
+    "PreparedImages",
     "SamConfig",
     "count_parameters",
     "decode_masks",
@@ -17,6 +26,8 @@ __all__ = [
     "named_leaves",
     "parameter_overview",
     "predict_masks",
+    "predict_prepared",
+    "prepare_images",
     "vit_b",
     "vit_h",
     "vit_l",

@@ -123,16 +123,21 @@ class PatchConv(nn.Module):
     dtype: DTypeLike
     use_bias: bool = True
 
-    @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hp wp o"]:
-        shape = (self.patch, self.patch, x.shape[-1], self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32)
+        kernel, bias = self.weights(x.shape[-1])
         patches = rearrange(
             x, "n (h a) (w b) i -> n h w (a b i)", a=self.patch, b=self.patch
         )  # (n, h / patch, w / patch, patch * patch * i)
-        flat = kernel.reshape(-1, self.features).astype(self.dtype)
-        y = product(patches.astype(self.dtype), flat)
-        return y + _bias(self, self.features, y.dtype) if self.use_bias else y
+        y = product(patches.astype(self.dtype), kernel)
+        return y if bias is None else y + bias
+
+    @nn.compact
+    def weights(self, inputs: int) -> tuple[Float[Array, "abi o"], Float[Array, " o"] | None]:
+        """Kernel as a matrix and bias, in the compute type."""
+        shape = (self.patch, self.patch, inputs, self.features)
+        kernel = self.param("kernel", declared, shape, jnp.float32)
+        bias = _bias(self, self.features, self.dtype) if self.use_bias else None
+        return kernel.reshape(-1, self.features).astype(self.dtype), bias
 
 
 class UpConv(nn.Module):

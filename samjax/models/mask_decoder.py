@@ -2,18 +2,48 @@
 
 Facts: Kirillov et al. (2023), appendix A. Tokens are one for the predicted IoU, one for each
 mask, then the prompt's; absent prompt tokens are masked out of every attention over tokens.
+
+What depends on the image alone is computed apart, once for all prompts: see `PreparedImages`.
 """
+
+import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
+from flax import struct
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from samjax.models import layers
 from samjax.models.config import SamConfig
 from samjax.models.prompt_encoder import Embedded
+
+
+@struct.dataclass
+class PreparedImages:
+    """All that the decoder computes from embedded images before it sees a prompt.
+
+    The first layer projects the sum of embedding and dense prompt, which is a sum of few maps: of
+    each the projection is kept. To later layers' projections the position encoding adds `offsets`.
+
+    Attributes:
+        embedding: Image embeddings.
+        projected: First layer's keys, queries and values of them, with encoding and biases.
+        basis: The same of every map that a dense prompt is made of (`Embedded.basis`).
+        offsets: What encoding and biases add to the projections of every later layer.
+    """
+
+    embedding: Float[Array, "b g g c"]
+    projected: Float[Array, "b i kqv"]
+    basis: Float[Array, "r kqv"]
+    offsets: tuple[Float[Array, "i _"], ...]  # The last ones have no queries.
+
+    def of(self, images: Int[Array, " n"]) -> "PreparedImages":
+        """Those of the given rows, for `n` objects of which each names its image."""
+        return self.replace(embedding=self.embedding[images], projected=self.projected[images])
 
 
 class MaskDecoder(nn.Module):
@@ -45,11 +75,42 @@ class MaskDecoder(nn.Module):
         prompts: Embedded,
         multimask: bool,
     ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
-        """Predicts masks for `k` objects in each image.
+        """`decode` of images that are prepared first."""
+        prepared = self.prepare(embedding, grid_encoding, prompts.basis)
+        return self.decode(prepared, prompts, multimask)
+
+    def prepare(
+        self,
+        embedding: Float[Array, "b g g c"],
+        grid_encoding: Float[Array, "g g c"],
+        basis: Float[Array, "r c"],
+    ) -> PreparedImages:
+        """Computes what depends on images alone.
 
         Args:
             embedding: Image embeddings.
             grid_encoding: Position encoding of their cells.
+            basis: `Embedded.basis`.
+        """
+        dtype = jnp.dtype(self.config.dtype)
+        embedding = embedding.astype(dtype)
+        cells = rearrange(embedding, "b g h c -> b (g h) c")
+        encoding = rearrange(grid_encoding.astype(dtype), "g h c -> (g h) c")
+        first, *later = self.transformer.image_projections()
+        return PreparedImages(
+            embedding=embedding,
+            projected=first.products(cells) + first.offsets(encoding),
+            basis=first.products(basis),
+            offsets=tuple(x.offsets(encoding) for x in later),
+        )
+
+    def decode(
+        self, prepared: PreparedImages, prompts: Embedded, multimask: bool
+    ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
+        """Predicts masks for `k` objects in each image.
+
+        Args:
+            prepared: Result of `prepare`.
             prompts: Embedded prompts.
             multimask: Three masks for an ambiguous prompt, or one.
 
@@ -58,8 +119,9 @@ class MaskDecoder(nn.Module):
         """
         b, k = prompts.sparse.shape[:2]
         dtype = jnp.dtype(self.config.dtype)
-        image = embedding[:, None].astype(dtype) + prompts.dense.astype(dtype)
-        image = rearrange(image, "b k g h c -> (b k) (g h) c")
+        image = prepared.embedding[:, None] + prompts.dense
+        dense = rearrange(prompts.coefficients, "b k g h r -> b k (g h) r")
+        projected = prepared.projected[:, None] + layers.product(dense, prepared.basis)
         own = jnp.concatenate([self.iou_token, self.mask_tokens])
         own = jnp.broadcast_to(own, (b, k, *own.shape))
         tokens = jnp.concatenate([own, prompts.sparse], axis=2).astype(dtype)
@@ -67,8 +129,9 @@ class MaskDecoder(nn.Module):
         tokens, image = self.transformer(
             rearrange(tokens, "b k t c -> (b k) t c"),
             rearrange(present, "b k t -> (b k) t"),
-            image,
-            rearrange(grid_encoding.astype(dtype), "g h c -> (g h) c"),
+            rearrange(image, "b k g h c -> (b k) (g h) c"),
+            rearrange(projected, "b k i c -> (b k) i c"),
+            prepared.offsets,
         )
         first, last = (1, self.config.num_multimask + 1) if multimask else (0, 1)
         logits = self._masks(tokens[:, 1:], image, range(first, last))
@@ -103,17 +166,33 @@ class TwoWayTransformer(nn.Module):
         tokens: Float[Array, "n t c"],
         present: Bool[Array, "n t"],
         image: Float[Array, "n i c"],
-        image_pe: Float[Array, "i c"],
+        projected: Float[Array, "n i kqv"],
+        offsets: Sequence[Float[Array, "i _"]],
     ) -> tuple[Float[Array, "n t c"], Float[Array, "n i c"]]:
-        """Returns tokens and image after all layers; `present` masks absent tokens."""
+        """Returns tokens and image after all layers.
+
+        Args:
+            tokens: Tokens, which also are their own position encodings.
+            present: False masks absent tokens out.
+            image: Cells of the image.
+            projected: The first layer's projections of them.
+            offsets: What is added to the projections of later layers.
+        """
         token_pe = tokens
         bias = jnp.where(present, 0.0, -jnp.inf)[:, None, None, :]
-        for layer in self.layers:
-            tokens, image = layer(tokens, token_pe, bias, image, image_pe)
+        _, *later = self.image_projections()
+        for layer, following, offset in zip(self.layers, later, offsets, strict=True):
+            tokens, image = layer(tokens, token_pe, bias, image, projected)
+            projected = following.products(image) + offset
         final = self.final_attn_token_to_image
-        k, v = _project_image(image, image_pe, [final.k_proj], [final.v_proj])
-        update = final.attend(final.q_proj(tokens + token_pe), k, v)
+        update = final.attend(final.q_proj(tokens + token_pe), *jnp.split(projected, 2, axis=-1))
         return self.norm_final_attn(tokens + update), image
+
+    def image_projections(self) -> list["ImageProjections"]:
+        """How every layer, and the final attention, projects the image."""
+        final = self.final_attn_token_to_image
+        last = ImageProjections([final.k_proj], final.v_proj)
+        return [*(layer.image_projections() for layer in self.layers), last]
 
 
 class TwoWayBlock(nn.Module):
@@ -140,7 +219,7 @@ class TwoWayBlock(nn.Module):
         token_pe: jax.Array,
         bias: jax.Array,
         image: jax.Array,
-        image_pe: jax.Array,
+        projected: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         if self.first:  # The first layer's tokens are their own position encoding.
             tokens = self.self_attn(tokens, tokens, tokens, bias)
@@ -149,15 +228,18 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(q, q, tokens, bias)
         tokens = self.norm1(tokens)
         to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
-        k, q, v = _project_image(
-            image, image_pe, [to_image.k_proj, to_token.q_proj], [to_image.v_proj]
-        )
+        k, q, v = jnp.split(projected, 3, axis=-1)
         update = to_image.attend(to_image.q_proj(tokens + token_pe), k, v)
         tokens = self.norm2(tokens + update)
         tokens = self.norm3(tokens + self.mlp(tokens))
         token_k = to_token.k_proj(tokens + token_pe)
         update = to_token.attend(q, token_k, to_token.v_proj(tokens), bias)
         return tokens, self.norm4(image + update)
+
+    def image_projections(self) -> "ImageProjections":
+        """Keys and values for the tokens, queries to them."""
+        to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        return ImageProjections([to_image.k_proj, to_token.q_proj], to_image.v_proj)
 
 
 class Attention(nn.Module):
@@ -192,23 +274,28 @@ class Attention(nn.Module):
         return self.out_proj(rearrange(out, "n a t d -> n t (a d)"))
 
 
-def _project_image(
-    image: Float[Array, "n i c"],
-    image_pe: Float[Array, "i c"],
-    placed: list[layers.Linear],
-    plain: list[layers.Linear],
-) -> list[Float[Array, "n i width"]]:
-    """Applies `placed` to `image + image_pe` and `plain` to `image`.
+@dataclasses.dataclass(frozen=True)
+class ImageProjections:
+    """Linear maps of the image, side by side: `placed` of image and position encoding, `plain`."""
 
-    For several objects in one product, with the encoding projected once for all of them rather
-    than added to each one's image.
-    """
-    if len(image) == 1:
-        return [x(image + image_pe) for x in placed] + [x(image) for x in plain]
-    nothing = jnp.zeros_like(image_pe[:1])
-    offsets = [x(image_pe) for x in placed] + [x(nothing) for x in plain]  # With the biases.
-    products = layers.product_of_all(image, [*placed, *plain])
-    return [x + offset for x, offset in zip(products, offsets, strict=True)]
+    placed: list[layers.Linear]
+    plain: layers.Linear
+
+    def products(self, image: Float[Array, "*n c"]) -> Float[Array, "*n kqv"]:
+        """Products of the image with all kernels."""
+        return jnp.concatenate(
+            [
+                layers.product(image, x.weights(image.shape[-1])[0])
+                for x in (*self.placed, self.plain)
+            ],
+            axis=-1,
+        )
+
+    def offsets(self, encoding: Float[Array, "i c"]) -> Float[Array, "i kqv"]:
+        """What position encoding and biases add to `products`."""
+        _, bias = self.plain.weights(encoding.shape[-1])
+        bias = jnp.broadcast_to(bias, (len(encoding), self.plain.features))
+        return jnp.concatenate([*(x(encoding) for x in self.placed), bias], axis=-1)
 
 
 def _cross_attention(cfg: SamConfig) -> Attention:

@@ -23,12 +23,19 @@ class Embedded:
     Attributes:
         sparse: One token per point, one for SAM's padding point, two for the box's corners.
         valid: Which of them are present; the others are masked out of attention.
-        dense: What is added to the image embedding.
+        coefficients: Of the few maps `basis` whose sum is added to the image embedding.
+        basis: What the decoder can project once, whatever the prompts.
     """
 
     sparse: Float[Array, "b k t c"]
     valid: Bool[Array, "b k t"]
-    dense: Float[Array, "b k g g c"]
+    coefficients: Float[Array, "b k g g r"]
+    basis: Float[Array, "r c"]
+
+    @property
+    def dense(self) -> Float[Array, "b k g g c"]:
+        """What is added to the image embedding."""
+        return layers.product(self.coefficients, self.basis)
 
 
 class PromptEncoder(nn.Module):
@@ -59,8 +66,14 @@ class PromptEncoder(nn.Module):
         return Embedded(
             sparse=jnp.concatenate([points, corners], axis=-2),
             valid=jnp.concatenate([points_valid, corners_valid], axis=-1),
-            dense=self._dense(prompts.mask, prompts.has_mask),
+            coefficients=self._coefficients(prompts.mask, prompts.has_mask),
+            basis=self.basis(),
         )
+
+    def basis(self) -> Float[Array, "r c"]:
+        """What can be added to an embedded image: a mask's channels and their bias; no mask."""
+        kernel, bias = self.mask_downscaling_6.weights(self.config.mask_in_chans)
+        return jnp.concatenate([kernel, bias[None], self.no_mask_embed.astype(kernel.dtype)])
 
     def grid_encoding(self) -> Float[Array, "g g c"]:
         """Position encoding of the image embedding's cells, at their centres."""
@@ -92,15 +105,15 @@ class PromptEncoder(nn.Module):
         """Encodes pixel coordinates, taken at pixel centres."""
         return self.pe_layer((coords + 0.5) / self.config.image_size)
 
-    def _dense(self, mask: jax.Array, present: jax.Array) -> Float[Array, "b k g g c"]:
+    def _coefficients(self, mask: jax.Array, present: jax.Array) -> Float[Array, "b k g g r"]:
         b, k, m, _ = mask.shape
         x = mask.reshape(b * k, m, m, 1)
         x = layers.gelu(self.mask_downscaling_1(self.mask_downscaling_0(x)))
         x = layers.gelu(self.mask_downscaling_4(self.mask_downscaling_3(x)))
-        x = self.mask_downscaling_6(x)
         x = rearrange(x, "(b k) g h c -> b k g h c", b=b)
-        absent = self.no_mask_embed.reshape(-1).astype(x.dtype)
-        return jnp.where(present[..., None, None, None], x, absent)
+        given = jnp.concatenate([x, jnp.ones_like(x[..., :1]), jnp.zeros_like(x[..., :1])], -1)
+        absent = jnp.zeros(x.shape[-1] + 2, x.dtype).at[-1].set(1)
+        return jnp.where(present[..., None, None, None], given, absent)
 
 
 class PositionEncoding(nn.Module):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from samjax import types
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import ImageEncoder
-from samjax.models.mask_decoder import MaskDecoder
+from samjax.models.mask_decoder import MaskDecoder, PreparedImages
 from samjax.models.prompt_encoder import Embedded, PromptEncoder
 from samjax.types import Params
 
@@ -50,6 +50,17 @@ def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) ->
     return _apply(PromptEncoder(config), params["prompt_encoder"], prompts)
 
 
+def prepare_images(
+    config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
+) -> PreparedImages:
+    """What the decoder computes from images whatever the prompts, so that it is done but once."""
+    encoder, decoder = PromptEncoder(config), MaskDecoder(config)
+    encoding = grid_encoding(config, params)
+    basis = _apply(encoder, params["prompt_encoder"], method=PromptEncoder.basis)
+    given = (params["mask_decoder"], embedding, encoding, basis)
+    return _apply(decoder, *given, method=MaskDecoder.prepare)
+
+
 def decode_masks(
     config: SamConfig,
     params: Params,
@@ -82,8 +93,20 @@ def predict_masks(
     multimask: bool = True,
 ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
     """`encode_prompts` and `decode_masks` in one."""
-    embedded = encode_prompts(config, params, prompts)
-    return decode_masks(config, params, embedding, embedded, multimask)
+    images = prepare_images(config, params, embedding)
+    return predict_prepared(config, params, images, prompts, multimask)
+
+
+def predict_prepared(
+    config: SamConfig,
+    params: Params,
+    images: PreparedImages,
+    prompts: types.Prompts,
+    multimask: bool = True,
+) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
+    """As `predict_masks`, on the result of `prepare_images`."""
+    given = (params["mask_decoder"], images, encode_prompts(config, params, prompts), multimask)
+    return _apply(MaskDecoder(config), *given, method=MaskDecoder.decode)
 
 
 def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
