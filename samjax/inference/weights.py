@@ -1,0 +1,50 @@
+"""The decoder's parameters in few arrays.
+
+Handing over its 137 arrays takes as long as a seventh of the decoding: the norms and biases
+travel as one.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct, traverse_util
+from jaxtyping import Array, Float
+
+from samjax.types import Params
+
+_SEPARATOR = "/"
+
+
+@struct.dataclass
+class DecoderWeights:
+    """Prompt encoder and mask decoder, packed.
+
+    Attributes:
+        matrices: Parameters of more than one axis, by path.
+        vectors: All others, one after the other.
+        layout: Path and length of each of them.
+    """
+
+    matrices: dict[str, jax.Array]
+    vectors: Float[Array, " n"]
+    layout: tuple[tuple[str, int], ...] = struct.field(pytree_node=False)
+
+
+def pack_weights(params: Params) -> DecoderWeights:
+    """Packs `prompt_encoder` and `mask_decoder`; other parameters are left out."""
+    parts = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
+    flat = traverse_util.flatten_dict(parts, sep=_SEPARATOR)
+    vectors = {path: value for path, value in flat.items() if value.ndim == 1}
+    return DecoderWeights(
+        matrices={path: value for path, value in flat.items() if path not in vectors},
+        vectors=jnp.concatenate(list(vectors.values())),
+        layout=tuple((path, len(value)) for path, value in vectors.items()),
+    )
+
+
+def unpack_weights(weights: DecoderWeights) -> Params:
+    """The parameters as the network takes them; within a jitted function it costs nothing."""
+    flat, start = dict(weights.matrices), 0
+    for path, length in weights.layout:
+        flat[path] = weights.vectors[start : start + length]
+        start += length
+    return traverse_util.unflatten_dict(flat, sep=_SEPARATOR)
