@@ -74,8 +74,14 @@ def encoder_backward(config: SamConfig, images: int, learns: Collection[str]) ->
     return backward
 
 
+def prepare(config: SamConfig, images: int = 1) -> int:
+    """Operations of the decoder that depend on embedded images alone, done once for all prompts."""
+    parts = (_positions(config, config.grid_size**2), *_prepare(config, images))
+    return sum(parts, Work()).forward
+
+
 def decoder(config: SamConfig, objects: int, tokens: int, multimask: bool = True) -> int:
-    """Operations of prompt encoder and mask decoder.
+    """Operations of prompt encoder and mask decoder on images that are prepared.
 
     Args:
         config: Architecture.
@@ -83,34 +89,45 @@ def decoder(config: SamConfig, objects: int, tokens: int, multimask: bool = True
         tokens: Prompt tokens of each: its room for points, and three for padding and box.
         multimask: Three masks for each object, or one.
     """
-    return (
-        _positions(config, objects * tokens + config.grid_size**2)
-        + _mask_prompts(config, objects)
-        + _mask_decoder(config, objects, tokens, multimask)
-    ).forward
+    parts = (
+        _positions(config, objects * tokens),
+        _mask_prompts(config, objects),
+        *_dense(config, objects),
+        _mask_decoder(config, objects, tokens, multimask),
+    )
+    return sum(parts, Work()).forward
 
 
 def decoder_backward(
-    config: SamConfig, objects: int, tokens: int, learns: Collection[str], multimask: bool = True
+    config: SamConfig,
+    images: int,
+    objects: int,
+    tokens: int,
+    learns: Collection[str],
+    multimask: bool = True,
 ) -> int:
-    """Operations of the gradients of what `decoder` counts.
+    """Operations of the gradients of what `prepare` and `decoder` count.
 
     Args:
         config: Architecture.
+        images: Number of images.
         objects: Objects of all images together.
         tokens: Prompt tokens of each.
         learns: Groups of parameters that learn, `decoder` among them.
         multimask: Three masks for each object, or one.
     """
+    embedded, encoded, maps = _prepare(config, images)
+    dense, projected = _dense(config, objects)
+    backward = sum((embedded, encoded, maps, projected), Work()).weights
     total = _mask_decoder(config, objects, tokens, multimask)
-    backward = total.inputs + total.weights
+    backward += total.inputs + total.weights
+    if {"adapter", "encoder"} & set(learns):
+        backward += embedded.inputs
+    if {"masks", "no_mask"} & set(learns):
+        backward += maps.inputs + dense.weights
     if "masks" in learns:
-        total = _mask_prompts(config, objects)
-        backward += total.inputs + total.weights
-    if not {"masks", "adapter", "encoder"} & set(learns):
-        # Image and mask prompt are constants to the first layer: keys, values, and queries.
-        cells = objects * config.grid_size**2
-        backward -= 3 * _linear(cells, config.prompt_dim, config.prompt_dim // 2).inputs
+        convolutions = _mask_prompts(config, objects)
+        backward += convolutions.inputs + convolutions.weights + dense.inputs + projected.inputs
     return backward
 
 
@@ -145,8 +162,9 @@ def train_step(recipe: Recipe, images: int, objects: int) -> int:
 
     def update(learns: Collection[str]) -> int:
         return (
-            decoder(config, count, tokens, multimask)
-            + decoder_backward(config, count, tokens, learns, multimask)
+            prepare(config, images)
+            + decoder(config, count, tokens, multimask)
+            + decoder_backward(config, images, count, tokens, learns, multimask)
             + upsampling(config, count, recipe.loss, multimask)
         )
 
@@ -242,14 +260,34 @@ def _positions(config: SamConfig, places: int) -> Work:
     return Work(_linear(places, 2, config.prompt_dim // 2).forward)
 
 
+def _prepare(config: SamConfig, images: int) -> tuple[Work, Work, Work]:
+    """What the image is projected to: first layer of images, all layers of the encoding, maps."""
+    cells, width = config.grid_size**2, config.prompt_dim
+    inside, depth = width // 2, config.decoder_depth
+    embedded = 3 * _linear(images * cells, width, inside)
+    # Two of a layer's three projections see the encoding, of the last two one; to the others
+    # only a bias belongs, taken from a row of zeros.
+    encoded = (2 * depth + 1) * _linear(cells, width, inside)
+    encoded += (depth + 1) * _linear(1, width, inside)
+    return embedded, encoded.on_constants(), 3 * _linear(_maps(config), width, inside)
+
+
 def _mask_prompts(config: SamConfig, objects: int) -> Work:
     """Convolutions of the mask prompts, from four times the grid to the grid."""
     cells, hidden = objects * config.grid_size**2, config.mask_in_chans
-    return (
-        _linear(4 * cells, 4, hidden // 4).on_constants()
-        + _linear(cells, hidden, hidden)
-        + _linear(cells, hidden, config.prompt_dim)
-    )
+    return _linear(4 * cells, 4, hidden // 4).on_constants() + _linear(cells, hidden, hidden)
+
+
+def _dense(config: SamConfig, objects: int) -> tuple[Work, Work]:
+    """The dense prompt as a sum of maps, and its first projections."""
+    cells, width = objects * config.grid_size**2, config.prompt_dim
+    maps = _maps(config)
+    return _linear(cells, maps, width), 3 * _linear(cells, maps, width // 2)
+
+
+def _maps(config: SamConfig) -> int:
+    """Channels of a mask prompt, their bias, and what stands for no mask."""
+    return config.mask_in_chans + 2
 
 
 def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool) -> Work:
@@ -257,21 +295,20 @@ def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool)
     width, hidden = config.prompt_dim, config.iou_head_hidden_dim
     cells, all_masks = config.grid_size**2, config.num_multimask + 1
     tokens += 1 + all_masks
-    to_image = _cross_attention(config, objects, tokens, cells, width // 2)
-    mlp = _linear(objects * tokens, width, config.decoder_mlp_dim)
-    mlp += _linear(objects * tokens, config.decoder_mlp_dim, width)
+    inside, rows = width // 2, objects * tokens
+    mlp = _linear(rows, width, config.decoder_mlp_dim)
+    mlp += _linear(rows, config.decoder_mlp_dim, width)
+    to_image = _linear(rows, width, inside) + _attention_of(config, objects, tokens, cells, inside)
     layer = (
-        _cross_attention(config, objects, tokens, tokens, width)
+        3 * _linear(rows, width, width)
+        + _attention_of(config, objects, tokens, tokens, width)
         + to_image
         + mlp
-        + _cross_attention(config, objects, cells, tokens, width // 2)
+        + 2 * _linear(rows, width, inside)
+        + _attention_of(config, objects, cells, tokens, inside)
     )
-    # Position encoding, projected once for several objects: two matrices in a layer, one at the
-    # end; and the biases of the value matrices, from a row of zeros.
-    layers = config.decoder_depth if objects > 1 else 0
-    last = min(layers, 1)
-    encoding = layers * (2 * _linear(cells, width, width // 2) + _linear(1, width, width // 2))
-    encoding += last * (_linear(cells, width, width // 2) + _linear(1, width, width // 2))
+    # Keys, queries and values of later layers, keys and values of the final attention.
+    projections = (3 * config.decoder_depth - 1) * _linear(objects * cells, width, inside)
     upscaling = _linear(objects * cells, width, width)
     upscaling += _linear(objects * 4 * cells, width // 4, width // 2)
     masks = config.num_multimask if multimask else 1
@@ -284,7 +321,7 @@ def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool)
     return (
         config.decoder_depth * layer
         + to_image
-        + encoding.on_constants()
+        + projections
         + upscaling
         + masks * hypernetwork
         + _between(objects, masks, width // 8, 16 * cells)
@@ -292,13 +329,10 @@ def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool)
     )
 
 
-def _cross_attention(config: SamConfig, objects: int, queries: int, keys: int, inside: int) -> Work:
-    """Attention of `queries` tokens to `keys` tokens at an inner width."""
-    width = config.prompt_dim
+def _attention_of(config: SamConfig, objects: int, queries: int, keys: int, inside: int) -> Work:
+    """Attention of `queries` tokens to `keys` tokens at an inner width, all of them projected."""
     return (
-        _linear(objects * queries, width, inside)
-        + 2 * _linear(objects * keys, width, inside)
-        + _between(objects, queries, inside, keys)
+        _between(objects, queries, inside, keys)
         + _between(objects, queries, keys, inside)
-        + _linear(objects * queries, inside, width)
+        + _linear(objects * queries, inside, config.prompt_dim)
     )

@@ -342,7 +342,8 @@ def on_paper(
     objects, tokens = assumed.images * assumed.objects, recipe.session.room + 3
     speed = assumed.chip_tflops * 1e12 * assumed.share
     encoder = flops.encoder_backward(config, assumed.images, learns[0])
-    decoder = [flops.decoder_backward(config, objects, tokens, names) for names in learns]
+    given = (config, assumed.images, objects, tokens)
+    decoder = [flops.decoder_backward(*given, names) for names in learns]
     first_backward, later_backward = (encoder + decoder[0]) / speed, decoder[1] / speed
     ring = 2 * (assumed.gpus - 1) / assumed.gpus / (assumed.link_gbytes * 1e9)
     first_sending, later_sending = first_bytes * ring, later_bytes * ring

@@ -125,6 +125,7 @@ def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
     masks, rounds = sum(len(sample.masks) for sample in samples), EvalConfig().rounds
     work = (
         flops.encoder(ours.VIT_B, len(samples))
+        + flops.prepare(ours.VIT_B, len(samples))
         + flops.decoder(ours.VIT_B, masks, 1 + _OTHER_TOKENS)
         + rounds * flops.decoder(ours.VIT_B, masks, rounds + _OTHER_TOKENS)
     )

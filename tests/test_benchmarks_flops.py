@@ -104,7 +104,7 @@ def test_decoder(multimask):
     embedding = jax.ShapeDtypeStruct((2, side, side, RAGGED.prompt_dim), jnp.float32)
     given = types.no_prompts(2, 3, 7, RAGGED.mask_size)
     counted = traced(predict, shapes(RAGGED), embedding, given)
-    assert flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
+    assert flops.prepare(RAGGED, 2) + flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
 
 
 def recipe(model, loss=REFERENCE, **trainable):

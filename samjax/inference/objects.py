@@ -40,22 +40,22 @@ class ObjectPrompt:
         if self.points is None and self.box is None and self.mask is None:
             raise ValueError("expected a point, a box or a mask, found none of them")
         if self.points is not None:
-            points = _numbers(self.points, "points", "(n, 2)")
-            labels = _numbers(self.labels, "labels", f"({len(points)},)")
+            points = _numbers(self.points, "points", ("n", 2))
+            labels = _numbers(self.labels, "labels", (len(points),))
             if not ((labels == types.BACKGROUND) | (labels == types.FOREGROUND)).all():
                 found = np.unique(labels).tolist()
                 raise ValueError(f"labels: expected 1 (object) and 0 (background), found {found}")
             object.__setattr__(self, "points", points)
             object.__setattr__(self, "labels", labels.astype(np.int32))
         if self.box is not None:
-            box = _numbers(self.box, "box", "(4,)")
+            box = _numbers(self.box, "box", (4,))
             if not (box[0] < box[2] and box[1] < box[3]):
                 raise ValueError(
                     f"box: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, found {box.tolist()}"
                 )
             object.__setattr__(self, "box", box)
         if self.mask is not None:
-            object.__setattr__(self, "mask", _numbers(self.mask, "mask", "(m, m)"))
+            object.__setattr__(self, "mask", _numbers(self.mask, "mask", ("m", "m")))
 
     def check_fits(self, height: int, width: int, mask_size: int) -> None:
         """Checks the prompts against an image and a network.
@@ -132,19 +132,19 @@ def _count(prompt: ObjectPrompt) -> int:
     return 0 if prompt.points is None else len(prompt.points)
 
 
-def _numbers(value: object, name: str, shape: str) -> np.ndarray:
-    """Float32 array of the shape written as text, in which letters stand for any positive size."""
+def _numbers(value: object, name: str, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Float32 array of a shape in which letters stand for any positive size."""
+    expected = str(shape).replace("'", "")
     try:
         array = np.asarray(value, np.float32)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected numbers of shape {shape}, found {value!r}") from None
-    sizes = [size.strip() for size in shape.strip("()").split(",") if size.strip()]
-    fits = len(sizes) == array.ndim and all(
-        found > 0 if size.isalpha() else found == int(size)
-        for size, found in zip(sizes, array.shape, strict=True)
+        raise ValueError(f"{name}: expected numbers of shape {expected}, found {value!r}") from None
+    fits = len(shape) == array.ndim and all(
+        found > 0 if isinstance(size, str) else found == size
+        for size, found in zip(shape, array.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{name}: expected shape {shape}, found {array.shape}")
+        raise ValueError(f"{name}: expected shape {expected}, found {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
     return array

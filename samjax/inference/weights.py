@@ -1,7 +1,6 @@
 """The decoder's parameters in few arrays.
 
-Handing over its 137 arrays takes as long as a seventh of the decoding: the norms and biases
-travel as one.
+Handing over all 137 takes a tenth of the time of a click: norms and biases travel as one.
 """
 
 import jax
@@ -9,9 +8,8 @@ import jax.numpy as jnp
 from flax import struct, traverse_util
 from jaxtyping import Array, Float
 
+from samjax import models
 from samjax.types import Params
-
-_SEPARATOR = "/"
 
 
 @struct.dataclass
@@ -32,19 +30,19 @@ class DecoderWeights:
 def pack_weights(params: Params) -> DecoderWeights:
     """Packs `prompt_encoder` and `mask_decoder`; other parameters are left out."""
     parts = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
-    flat = traverse_util.flatten_dict(parts, sep=_SEPARATOR)
-    vectors = {path: value for path, value in flat.items() if value.ndim == 1}
+    leaves = list(models.named_leaves(parts))
+    vectors = [(path, value) for path, value in leaves if value.ndim == 1]
     return DecoderWeights(
-        matrices={path: value for path, value in flat.items() if path not in vectors},
-        vectors=jnp.concatenate(list(vectors.values())),
-        layout=tuple((path, len(value)) for path, value in vectors.items()),
+        matrices={path: value for path, value in leaves if value.ndim > 1},
+        vectors=jnp.concatenate([value for _, value in vectors]),
+        layout=tuple((path, len(value)) for path, value in vectors),
     )
 
 
 def unpack_weights(weights: DecoderWeights) -> Params:
-    """The parameters as the network takes them; within a jitted function it costs nothing."""
+    """The parameters as the network takes them; under jit at next to no cost."""
     flat, start = dict(weights.matrices), 0
     for path, length in weights.layout:
         flat[path] = weights.vectors[start : start + length]
         start += length
-    return traverse_util.unflatten_dict(flat, sep=_SEPARATOR)
+    return traverse_util.unflatten_dict(flat, sep="/")

@@ -20,6 +20,8 @@ from jaxtyping import Array, Float
 # Modules only declare their parameters; how these start is decided in `initialise.py`.
 declared = nn.initializers.zeros_init()
 
+_MANY_ROWS = 1024  # From here on, one wide product repays that kernels are put side by side.
+
 
 class LayerNorm(nn.Module):
     """Layer normalisation over the last axis, computed in float32 (SAM's LayerNorm2d as well)."""
@@ -80,9 +82,12 @@ class Linear(nn.Module):
 
 
 def product_of_all(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:
-    """Products of `x` with the kernels of several layers, taken as one."""
+    """Products of `x` with the kernels of several layers."""
     kernels = [linear.weights(x.shape[-1])[0] for linear in linears]
-    y = product(x.astype(linears[0].dtype), jnp.concatenate(kernels, axis=-1))
+    x = x.astype(linears[0].dtype)
+    if math.prod(x.shape[:-1]) < _MANY_ROWS:
+        return [product(x, kernel) for kernel in kernels]
+    y = product(x, jnp.concatenate(kernels, axis=-1))
     ends = itertools.accumulate(linear.features for linear in linears)
     return jnp.split(y, list(ends)[:-1], axis=-1)
 

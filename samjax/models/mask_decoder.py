@@ -37,13 +37,14 @@ class PreparedImages:
     """
 
     embedding: Float[Array, "b g g c"]
-    projected: Float[Array, "b i kqv"]
-    basis: Float[Array, "r kqv"]
-    offsets: tuple[Float[Array, "i _"], ...]  # The last ones have no queries.
+    projected: list[Float[Array, "b i w"]]
+    basis: list[Float[Array, "r w"]]
+    offsets: list[list[Float[Array, "#i w"]]]
 
     def of(self, images: Int[Array, " n"]) -> "PreparedImages":
         """Those of the given rows, for `n` objects of which each names its image."""
-        return self.replace(embedding=self.embedding[images], projected=self.projected[images])
+        projected = [x[images] for x in self.projected]
+        return dataclasses.replace(self, embedding=self.embedding[images], projected=projected)
 
 
 class MaskDecoder(nn.Module):
@@ -99,9 +100,9 @@ class MaskDecoder(nn.Module):
         first, *later = self.transformer.image_projections()
         return PreparedImages(
             embedding=embedding,
-            projected=first.products(cells) + first.offsets(encoding),
+            projected=first.project(cells, first.offsets(encoding)),
             basis=first.products(basis),
-            offsets=tuple(x.offsets(encoding) for x in later),
+            offsets=[x.offsets(encoding) for x in later],
         )
 
     def decode(
@@ -121,7 +122,10 @@ class MaskDecoder(nn.Module):
         dtype = jnp.dtype(self.config.dtype)
         image = prepared.embedding[:, None] + prompts.dense
         dense = rearrange(prompts.coefficients, "b k g h r -> b k (g h) r")
-        projected = prepared.projected[:, None] + layers.product(dense, prepared.basis)
+        projected = [
+            rearrange(x[:, None] + layers.product(dense, basis), "b k i w -> (b k) i w")
+            for x, basis in zip(prepared.projected, prepared.basis, strict=True)
+        ]
         own = jnp.concatenate([self.iou_token, self.mask_tokens])
         own = jnp.broadcast_to(own, (b, k, *own.shape))
         tokens = jnp.concatenate([own, prompts.sparse], axis=2).astype(dtype)
@@ -130,7 +134,7 @@ class MaskDecoder(nn.Module):
             rearrange(tokens, "b k t c -> (b k) t c"),
             rearrange(present, "b k t -> (b k) t"),
             rearrange(image, "b k g h c -> (b k) (g h) c"),
-            rearrange(projected, "b k i c -> (b k) i c"),
+            projected,
             prepared.offsets,
         )
         first, last = (1, self.config.num_multimask + 1) if multimask else (0, 1)
@@ -166,8 +170,8 @@ class TwoWayTransformer(nn.Module):
         tokens: Float[Array, "n t c"],
         present: Bool[Array, "n t"],
         image: Float[Array, "n i c"],
-        projected: Float[Array, "n i kqv"],
-        offsets: Sequence[Float[Array, "i _"]],
+        projected: Sequence[Float[Array, "n i w"]],
+        offsets: Sequence[Sequence[Float[Array, "#i w"]]],
     ) -> tuple[Float[Array, "n t c"], Float[Array, "n i c"]]:
         """Returns tokens and image after all layers.
 
@@ -183,9 +187,9 @@ class TwoWayTransformer(nn.Module):
         _, *later = self.image_projections()
         for layer, following, offset in zip(self.layers, later, offsets, strict=True):
             tokens, image = layer(tokens, token_pe, bias, image, projected)
-            projected = following.products(image) + offset
+            projected = following.project(image, offset)
         final = self.final_attn_token_to_image
-        update = final.attend(final.q_proj(tokens + token_pe), *jnp.split(projected, 2, axis=-1))
+        update = final.attend(final.q_proj(tokens + token_pe), *projected)
         return self.norm_final_attn(tokens + update), image
 
     def image_projections(self) -> list["ImageProjections"]:
@@ -219,7 +223,7 @@ class TwoWayBlock(nn.Module):
         token_pe: jax.Array,
         bias: jax.Array,
         image: jax.Array,
-        projected: jax.Array,
+        projected: Sequence[jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
         if self.first:  # The first layer's tokens are their own position encoding.
             tokens = self.self_attn(tokens, tokens, tokens, bias)
@@ -228,7 +232,7 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(q, q, tokens, bias)
         tokens = self.norm1(tokens)
         to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
-        k, q, v = jnp.split(projected, 3, axis=-1)
+        k, q, v = projected
         update = to_image.attend(to_image.q_proj(tokens + token_pe), k, v)
         tokens = self.norm2(tokens + update)
         tokens = self.norm3(tokens + self.mlp(tokens))
@@ -276,26 +280,25 @@ class Attention(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class ImageProjections:
-    """Linear maps of the image, side by side: `placed` of image and position encoding, `plain`."""
+    """Linear maps of the image: `placed` of the image with position encoding, `plain` without."""
 
     placed: list[layers.Linear]
     plain: layers.Linear
 
-    def products(self, image: Float[Array, "*n c"]) -> Float[Array, "*n kqv"]:
-        """Products of the image with all kernels."""
-        return jnp.concatenate(
-            [
-                layers.product(image, x.weights(image.shape[-1])[0])
-                for x in (*self.placed, self.plain)
-            ],
-            axis=-1,
-        )
+    def project(
+        self, image: Float[Array, "n i c"], offsets: Sequence[Float[Array, "#i w"]]
+    ) -> list[Float[Array, "n i w"]]:
+        """Projects images, with `offsets` from the method of that name."""
+        return [x + offset for x, offset in zip(self.products(image), offsets, strict=True)]
 
-    def offsets(self, encoding: Float[Array, "i c"]) -> Float[Array, "i kqv"]:
+    def products(self, image: Float[Array, "*n c"]) -> list[Float[Array, "*n w"]]:
+        """Products of the image with all kernels."""
+        return layers.product_of_all(image, [*self.placed, self.plain])
+
+    def offsets(self, encoding: Float[Array, "i c"]) -> list[Float[Array, "#i w"]]:
         """What position encoding and biases add to `products`."""
-        _, bias = self.plain.weights(encoding.shape[-1])
-        bias = jnp.broadcast_to(bias, (len(encoding), self.plain.features))
-        return jnp.concatenate([*(x(encoding) for x in self.placed), bias], axis=-1)
+        nothing = jnp.zeros_like(encoding[:1])
+        return [*(x(encoding) for x in self.placed), self.plain(nothing)]
 
 
 def _cross_attention(cfg: SamConfig) -> Attention:

@@ -73,7 +73,10 @@ class PromptEncoder(nn.Module):
     def basis(self) -> Float[Array, "r c"]:
         """What can be added to an embedded image: a mask's channels and their bias; no mask."""
         kernel, bias = self.mask_downscaling_6.weights(self.config.mask_in_chans)
-        return jnp.concatenate([kernel, bias[None], self.no_mask_embed.astype(kernel.dtype)])
+        rows = [kernel, bias, self.no_mask_embed.astype(kernel.dtype)]
+        return jnp.concatenate(
+            [row.reshape(-1, kernel.shape[-1]) for row in rows if row is not None]
+        )
 
     def grid_encoding(self) -> Float[Array, "g g c"]:
         """Position encoding of the image embedding's cells, at their centres."""
