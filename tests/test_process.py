@@ -27,6 +27,17 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
 """
 
 
+COLLECTIONS = """
+import gc, sys
+from samjax import process
+if sys.argv[1] == "rarely":
+    process.collect_rarely()
+before = gc.get_stats()[0]["collections"]
+kept = [[] for _ in range(50_000)]
+print(gc.get_stats()[0]["collections"] - before)
+"""
+
+
 def run(program, *arguments, **environment):
     base = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     command = [sys.executable, "-c", program, *arguments]
@@ -59,3 +70,8 @@ def test_a_folder_of_ones_own_and_switching_off(tmp_path):
     assert files(tmp_path / "mine")
     run(COMPILE, JAX_ENABLE_COMPILATION_CACHE="false", **elsewhere)
     assert not files(tmp_path / "cache")
+
+
+def test_python_looks_for_garbage_rarely():
+    assert int(run(COLLECTIONS, "rarely")) <= 1
+    assert int(run(COLLECTIONS, "often")) > 10

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,10 @@ def _assemble(
     for key, tensor in resized.items():
         entries[key] = entries[key].become("resized", f"to {tensor.shape}")
     usable |= resized
-    leaves = {
-        paths[key]: np.ascontiguousarray(naming.from_torch(paths[key], tensor), np.float32)
-        for key, tensor in usable.items()
-    }
+    ours = {paths[key]: tensor for key, tensor in usable.items()}
+    with futures.ThreadPoolExecutor() as pool:  # NumPy copies in several threads at once.
+        copies = pool.map(_from_torch, ours, ours.values())
+        leaves = dict(zip(ours, copies, strict=True))
     absent = paths.keys() - usable.keys()
     leaves |= _draw(config, {paths[key] for key in absent}, options.seed)
     for key in absent:
@@ -167,6 +168,10 @@ def _entry(source: sources.Source, path: str, shape: tuple[int, ...], added: boo
         return Entry(key, "wrong shape", found.shape, f"expected {expected}")
     note = "" if found.dtype == np.float32 else f"from {found.dtype}"
     return Entry(key, "loaded", found.shape, note)
+
+
+def _from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(naming.from_torch(path, tensor), np.float32)
 
 
 def _report(name: str, source: sources.Source, entries: Mapping[str, Entry]) -> Report:
