@@ -46,6 +46,22 @@ def test_shapes_of_one_object(ready, prompts, multimask, count):
     np.testing.assert_array_equal(found, logits > ready.mask_threshold)
 
 
+@pytest.mark.parametrize("prompts", [dict(box=BOXES[0]), dict(box=BOXES)], ids=["one", "several"])
+def test_best_is_the_mask_of_the_highest_score(ready, prompts):
+    three = ready.predict(**prompts, return_logits=True)
+    one = ready.predict(**prompts, return_logits=True, best=True)
+    best = three[1].argmax(axis=-1)[..., None]
+    for all_three, found in zip(three, one, strict=True):
+        index = np.expand_dims(best, tuple(range(best.ndim, all_three.ndim)))
+        expected = np.take_along_axis(all_three, index, axis=best.ndim - 1)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    single = ready.predict(**prompts, multimask_output=False)
+    for expected, found in zip(
+        single, ready.predict(**prompts, multimask_output=False, best=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_one_compilation_serves_every_prompt(ready):
     compiled = (batch.decode, batch.restore)
     ready.predict(box=BOXES[0])

@@ -173,3 +173,17 @@ def test_more_candidates(change):
     )
     assert logits.shape == (B, K, 2, 16, 16)
     assert iou.shape == (B, K, 2)
+
+
+def test_images_are_prepared_once_for_objects_that_name_theirs(tiny, params):
+    """Of two images the second, the first and the second again, each with a prompt of its own."""
+    embedding = jax.random.normal(jax.random.key(5), (2, 4, 4, 32))
+    of = jnp.array([1, 0, 1])
+    given = jax.tree.map(lambda x: x.reshape(-1, 1, *x.shape[2:])[:3], prompts(4, points=2))
+    images = models.prepare_images(tiny, params, embedding).of(of)
+    found = models.predict_prepared(tiny, params, images, given)
+    expected = models.predict_masks(tiny, params, embedding[of], given)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    swapped = models.predict_masks(tiny, params, embedding[1 - of], given)
+    assert np.abs(swapped[0] - found[0]).max() > 1e-2
