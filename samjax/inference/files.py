@@ -186,10 +186,11 @@ def _predict_one(
     """Writes the masks and the overlay of one image; returns its entry of `predictions.json`."""
     pixels, order = files.read_image(image.path)
     predictor.set_image(pixels, order.upper())
-    (result,) = predictor.predict_batch([list(objects.values())], best=not candidates)
+    (result,) = predictor.predict_batch([list(objects.values())])
     chosen = result.masks[np.arange(len(objects)), result.best]
     names = _mask_names(image, objects, candidates)
-    for name, mask in zip(chain(*names), np.concatenate(result.masks), strict=True):
+    written = result.masks if candidates else chosen[:, None]
+    for name, mask in zip(chain(*names), np.concatenate(written), strict=True):
         files.write_whole(out / name, drawing.encode_png(mask.astype(np.uint8) * 255))
     picture = overlay(drawing.to_uint8_rgb(pixels, order), objects.values(), chosen)
     files.write_whole(out / _overlay_name(image), drawing.encode_png(picture))
