@@ -18,7 +18,7 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-    """The loss or a gradient is no longer a finite number."""
+    """The loss or a parameter is no longer a finite number."""
 
 
 @contextlib.contextmanager

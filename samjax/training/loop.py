@@ -217,7 +217,7 @@ class _Run:
             "none was saved yet" if latest is None else f"{self.checkpoints.folder / str(latest)}"
         )
         return (
-            f"step {number}: the loss or a gradient is no longer a finite number (losses "
+            f"step {number}: the loss or a parameter is no longer a finite number (losses "
             f"{np.round(metrics.loss, 4).tolist()}); last good checkpoint: {good}. A lower "
             "optim.learning_rate, warm-up or optim.clip_norm usually helps, in a new workdir"
         )

@@ -136,7 +136,7 @@ class Metrics:
         dice_loss: Dice loss.
         iou_error: Squared error of the predicted IoU.
         dice: Mean Dice of the thresholded masks.
-        finite: Whether the loss and every gradient is a finite number.
+        finite: Whether the loss, and every parameter after the update, is a finite number.
     """
 
     loss: Float[Array, "*n"]
@@ -317,8 +317,7 @@ def _update(
     moved, states = optim.apply(
         recipe.optim, learning.params, learning.optimizer, gradients, rate, active
     )
-    # The norm that clipping takes as well: it is computed once.
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(moved))
     metrics = Metrics(
         loss, outcome.focal, outcome.dice, outcome.iou_error, outcome.mean_dice, finite
     )

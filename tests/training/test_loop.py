@@ -167,7 +167,7 @@ def test_divergence_is_told_and_the_last_good_checkpoint_kept(experiment, tmp_pa
     with pytest.raises(interruption.Diverged) as told:
         loop.train(experiment, tmp_path)
     good = tmp_path / "checkpoints/2"
-    assert "step 4: the loss or a gradient is no longer a finite number" in str(told.value)
+    assert "step 4: the loss or a parameter is no longer a finite number" in str(told.value)
     assert f"last good checkpoint: {good}" in str(told.value)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
     assert not (tmp_path / "last").exists()
