@@ -39,7 +39,9 @@ def best(
 
 def upsample(logits: Float[Array, "*n m m"], size: int) -> Float[Array, "*n s s"]:
     """Bilinear upsampling of logits to the network's input size (no corner alignment)."""
-    return _resize(logits, (*logits.shape[:-2], size, size))
+    shape = (*logits.shape[:-2], size, size)
+    highest = jax.lax.Precision.HIGHEST
+    return jax.image.resize(logits, shape, "bilinear", antialias=False, precision=highest)
 
 
 def restore_logits(
@@ -76,11 +78,6 @@ def canvas_size(height: int, width: int) -> int:
     longest = max(height, width)
     step = 256 if longest <= 1024 else 1024
     return -(-longest // step) * step
-
-
-def _resize(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    highest = jax.lax.Precision.HIGHEST
-    return jax.image.resize(x, shape, "bilinear", antialias=False, precision=highest)
 
 
 def _interpolation(
