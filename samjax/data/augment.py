@@ -1,6 +1,7 @@
 """Simple augmentation of an image and its masks in the network's input square."""
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ class AugmentConfig:
     Attributes:
         flip: Probability of a flip, for left-right and up-down each.
         rotate_degrees: Largest rotation to either side, drawn uniformly.
+        zoom: Largest magnification, and reduction, less one: 1 zooms between half and twice the
+            size, drawn uniformly by its logarithm, about a random pixel of a random mask.
         intensity: Largest change of contrast (relative) and of brightness (in standard
             deviations), each drawn uniformly from both sides.
 
@@ -24,10 +27,12 @@ class AugmentConfig:
 
     flip: float = 0.0
     rotate_degrees: float = 0.0
+    zoom: float = 0.0
     intensity: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, highest in (("flip", 1.0), ("rotate_degrees", 180.0), ("intensity", 1.0)):
+        limits = {"flip": 1.0, "rotate_degrees": 180.0, "zoom": 3.0, "intensity": 1.0}
+        for name, highest in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= highest:
                 raise ValueError(f"augment.{name}: expected 0 to {highest}, found {value}")
@@ -50,16 +55,15 @@ def augment(
         rng: Source of randomness.
 
     Returns:
-        The varied image and masks. No mask vanishes: a rotation that would turn one out of the
-        square is left out.
+        The varied image and masks. No mask vanishes: one of which less than a tenth would stay
+        in the square gives its place to another, and if none stays the image is not moved.
     """
     if config.intensity:
         image = _change_intensity(image, placement, config.intensity, rng)
     if config.flip:
         image, masks = _flip(image, masks, rng.random(2) < config.flip)
-    if config.rotate_degrees:
-        angle = rng.uniform(-config.rotate_degrees, config.rotate_degrees)
-        image, masks = _rotate(image, masks, angle)
+    if config.rotate_degrees or config.zoom:
+        image, masks = _warp(image, masks, _draw_warp(masks, config, rng), rng)
     return np.ascontiguousarray(image), np.ascontiguousarray(masks)
 
 
@@ -79,16 +83,36 @@ def _flip(image: np.ndarray, masks: np.ndarray, axes: np.ndarray) -> tuple[np.nd
     return image[up_down, left_right], masks[:, up_down, left_right]
 
 
-def _rotate(image: np.ndarray, masks: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    size = image.shape[0]
-    centre = (size - 1) / 2
-    matrix = cv2.getRotationMatrix2D((centre, centre), angle, 1.0)
+def _draw_warp(masks: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """Draws a rotation about the centre and a zoom about a mask, as a 2x3 matrix."""
+    angle = rng.uniform(-config.rotate_degrees, config.rotate_degrees)
+    middle = np.full(2, (masks.shape[-1] - 1) / 2)
+    if not config.zoom:
+        return cv2.getRotationMatrix2D(middle, angle, 1.0)
+    scale = math.exp(rng.uniform(-1, 1) * math.log1p(config.zoom))
+    pixels = np.argwhere(masks[rng.integers(len(masks))])
+    focus = pixels[rng.integers(len(pixels))][::-1].astype(float)
+    matrix = cv2.getRotationMatrix2D(focus, angle, scale)
+    if scale < 1:  # A reduced image moves anywhere within the square.
+        corner = matrix @ np.array([*middle, 1])
+        slack = (1 - scale) * middle
+        matrix[:, 2] += middle + rng.uniform(-slack, slack) - corner
+    return matrix
+
+
+def _warp(
+    image: np.ndarray, masks: np.ndarray, matrix: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    size = image.shape[:2]
 
     def warp(array: np.ndarray, interpolation: int) -> np.ndarray:
         array = np.ascontiguousarray(array)
-        return cv2.warpAffine(array, matrix, (size, size), flags=interpolation)
+        return cv2.warpAffine(array, matrix, size, flags=interpolation)
 
-    rotated = np.stack([warp(mask, cv2.INTER_NEAREST) for mask in masks])
-    if (masks.any((1, 2)) & ~rotated.any((1, 2))).any():
+    moved = np.stack([warp(mask, cv2.INTER_NEAREST) for mask in masks])
+    magnified = np.linalg.det(matrix[:, :2])
+    stays = moved.sum((1, 2)) > 0.1 * magnified * masks.sum((1, 2))
+    if not stays.any():
         return image, masks
-    return warp(image, cv2.INTER_LINEAR), rotated
+    moved[~stays] = moved[rng.choice(np.flatnonzero(stays), (~stays).sum())]
+    return warp(image, cv2.INTER_LINEAR), moved

@@ -32,7 +32,7 @@ def test_the_image_and_its_masks_move_together(seed):
     """An image that is bright exactly where its mask is stays so."""
     _, masks, placement = example()
     image = np.repeat(masks[0, ..., None], 3, axis=2).astype(np.float32)
-    config = AugmentConfig(flip=0.5, rotate_degrees=30)
+    config = AugmentConfig(flip=0.5, rotate_degrees=30, zoom=1)
     moved, moved_masks = augment(image, masks, placement, config, np.random.default_rng(seed))
     assert moved.dtype == np.float32
     assert moved_masks.dtype == np.uint8
@@ -75,7 +75,31 @@ def test_a_mask_never_vanishes():
         assert moved.any((1, 2)).all()
 
 
-@pytest.mark.parametrize("field", ["flip", "rotate_degrees", "intensity"])
+def test_zoom_magnifies_and_reduces_as_far_as_asked():
+    """Areas change by up to the square of 1 + zoom, both ways."""
+    image, _, placement = example()
+    masks = np.zeros((1, SIZE, SIZE), np.uint8)
+    masks[0, 14:18, 14:18] = 1
+    config, rng = AugmentConfig(zoom=1), np.random.default_rng(0)
+    areas = [augment(image, masks, placement, config, rng)[1].sum() for _ in range(200)]
+    assert 3 <= min(areas) < 8
+    assert 40 < max(areas) <= 72
+
+
+def test_a_mask_that_zoom_cuts_away_gives_its_place_to_another():
+    image, _, placement = example()
+    masks = np.zeros((2, SIZE, SIZE), np.uint8)
+    masks[0, :2, :2] = 1
+    masks[1, 20:30, 20:30] = 1
+    config, rng = AugmentConfig(zoom=3), np.random.default_rng(0)
+    results = [augment(image, masks, placement, config, rng)[1] for _ in range(50)]
+    assert all(moved.any((1, 2)).all() for moved in results)
+    same = [np.array_equal(*moved) for moved in results]
+    assert any(same)
+    assert not all(same)
+
+
+@pytest.mark.parametrize("field", ["flip", "rotate_degrees", "zoom", "intensity"])
 def test_a_value_out_of_range_names_its_field(field):
     for value in (-0.1, 181):
         with pytest.raises(ValueError, match=rf"augment\.{field}: expected 0 to"):
