@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from samjax import conversion, process
+from samjax.data import index
 from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
@@ -20,6 +21,7 @@ flags.DEFINE_string("checkpoint", None, "Model directory, .pth or .safetensors f
 flags.DEFINE_string("data", None, "Data folder, see docs/data.md.")
 flags.DEFINE_string("out", None, "Folder to write the report to.")
 flags.DEFINE_string("split", "test", "Which images of the data folder.")
+flags.DEFINE_list("datasets", [], "Test only on these datasets, as the files' names have them.")
 flags.DEFINE_string("name", None, "What the tables call the model; default: its file's name.")
 flags.DEFINE_list("protocols", ["bbox", "1pt", "3pt", "5pt"], "bbox, or Npt for N points.")
 flags.DEFINE_bool("adapters", True, "Whether the adapters take part, if the network has any.")
@@ -64,8 +66,11 @@ def run() -> None:
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
-    what = (pretrained, FLAGS.data, FLAGS.split, FLAGS.out, config, name)
-    origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data}
+    samples = index.load_index(FLAGS.data, FLAGS.split)
+    if FLAGS.datasets:
+        samples = index.of_datasets(samples, FLAGS.datasets)
+    what = (pretrained, FLAGS.data, samples, FLAGS.out, config, name)
+    origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split}
     table = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)
     print(f"{table}\n\nDice at original resolution, see {FLAGS.out}")
 

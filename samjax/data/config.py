@@ -28,6 +28,8 @@ class DataConfig:
         on_bad: `skip` leaves bad files out and says so, `error` stops the run.
         validation_fraction: Share of the training split's subjects held out for validation;
             0 for none.
+        leave_out: Datasets to leave out, to test on them what a model makes of data of a kind it
+            has never seen (paper, table 4).
         seed: Seed of the order, the drawn masks, the augmentation and the hold-out.
         threads: Threads that read and prepare images, per process.
         prefetch: Batches prepared ahead, per process.
@@ -45,11 +47,13 @@ class DataConfig:
     check: str = "all"
     on_bad: str = "skip"
     validation_fraction: float = 0.0
+    leave_out: tuple[str, ...] = ()
     seed: int = 0
     threads: int = 4
     prefetch: int = 4
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "leave_out", tuple(self.leave_out))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 found = getattr(self, name)

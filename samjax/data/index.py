@@ -115,6 +115,19 @@ def hold_out(
     return kept, [sample for sample in samples if sample.subject in held]
 
 
+def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
+    """The samples that come from the named datasets, in the order given.
+
+    Raises:
+        DataError: A dataset has no image among them; the message lists those that have.
+    """
+    known = {sample.dataset for sample in samples}
+    for name in names:
+        if name not in known:
+            raise DataError(f"expected one of the datasets {sorted(known)}, found {name!r}")
+    return [sample for sample in samples if sample.dataset in names]
+
+
 def load_metadata(
     root: str | os.PathLike[str], samples: Sequence[Sample]
 ) -> dict[str, metadata.Metadata]:

@@ -2,9 +2,10 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from samjax.data import index
+from samjax.data.index import Sample
 from samjax.evaluation import evaluator, pictures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.prompt_file import PromptSet
@@ -16,7 +17,7 @@ _log = logging.getLogger(__name__)
 def test_and_report(
     pretrained: Pretrained,
     root: str | os.PathLike[str],
-    split: str,
+    samples: Sequence[Sample],
     out: str | os.PathLike[str],
     config: EvalConfig,
     name: str,
@@ -24,12 +25,12 @@ def test_and_report(
     replayed: PromptSet | None = None,
     on_bad: str = "skip",
 ) -> str:
-    """Tests a model on one split of a data folder and writes the report.
+    """Tests a model on images of a data folder and writes the report.
 
     Args:
         pretrained: The model.
         root: The data folder.
-        split: Which of its images.
+        samples: Which of its images.
         out: Folder to write the report to.
         config: How to test.
         name: What the tables call the model.
@@ -43,11 +44,10 @@ def test_and_report(
     Raises:
         DataError: There is nothing that can be tested, or a bad file where `on_bad` is `error`.
     """
-    samples = index.load_index(root, split)
     samples, bad = evaluator.usable(pretrained, root, samples, config, on_bad)
     for detail in bad.values():
         _log.warning("skipped: %s", detail)
     evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed)
     shown = pictures.overlays(pretrained, root, evaluation)
-    report.write(out, evaluation, name, shown, {**origin, "split": split, "bad": bad})
+    report.write(out, evaluation, name, shown, {**origin, "bad": bad})
     return report.table(evaluation, name)

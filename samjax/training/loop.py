@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import pretrained
+from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
@@ -86,11 +87,10 @@ def test(experiment: Experiment, trained: Trained) -> str:
     """Tests a trained model on the test split; writes `WORKDIR/report` and returns the table."""
     model = pretrained.load(trained.model)
     out = trained.model.parent / "report"
-    origin = {"checkpoint": str(trained.model), "data": str(trained.data_root)}
-    name = trained.model.parent.name
-    return testing.test_and_report(
-        model, trained.data_root, "test", out, experiment.test, name, origin
-    )
+    root, name = trained.data_root, trained.model.parent.name
+    origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
+    samples = index.load_index(root, "test")
+    return testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
 
 
 class _Run:

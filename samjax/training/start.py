@@ -41,7 +41,8 @@ def prepare_data(experiment: Experiment, workdir: Path) -> Data:
     What was found wrong is written to `WORKDIR/bad_files.json`.
 
     Raises:
-        DataError: There is no usable data, or a bad file where `data.on_bad` is `error`.
+        DataError: There is no usable data, a dataset to leave out that there is not, or a bad
+            file where `data.on_bad` is `error`.
         ValueError: No data folder is named.
     """
     config = experiment.data
@@ -53,6 +54,8 @@ def prepare_data(experiment: Experiment, workdir: Path) -> Data:
     elif not config.root:
         raise ValueError("data.root: expected the path of a data folder, found none")
     samples = index.load_index(root, "train")
+    index.of_datasets(samples, config.leave_out)  # Refuses those that there are not.
+    samples = [sample for sample in samples if sample.dataset not in config.leave_out]
     if config.check == "all":
         size, resize = experiment.model.image_size, experiment.input.resize
         problems = check.check(root, samples, size, resize, config.threads)

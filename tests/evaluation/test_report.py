@@ -167,6 +167,7 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
         ({"checkpoint": ""}, "--checkpoint is missing"),
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"split": "dev"}, "image2label_dev.json"),
+        ({"datasets": "other"}, "found 'other'"),
         ({"protocols": "bbox,3p"}, "found '3p'"),
         ({"prompts": "none.json"}, "none.json: no such file"),
         ({"batch_size": 0}, "eval.batch_size: expected at least 1"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import toy
 
 from samjax import pretrained
 from samjax.data.config import DataConfig
+from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.training import checkpoint, interruption, loop, sharding, start, validation
 from samjax.training.experiment import (
@@ -226,6 +228,23 @@ def test_no_data_folder(experiment, tmp_path):
     nowhere = dataclasses.replace(experiment, data=DataConfig(root=""))
     with pytest.raises(ValueError, match=r"data.root: expected the path of a data folder"):
         start.prepare_data(nowhere, tmp_path)
+
+
+def test_a_dataset_can_be_left_out(experiment, tmp_path):
+    """Phantoms are of one dataset; a second one is made of half of them."""
+    root = tmp_path / "two"
+    shutil.copytree(experiment.data.root, root)
+    index = json.loads((root / "image2label_train.json").read_text())
+    images = sorted(index)
+    named = [f"{image},{index[image][0]},{'BA'[i % 2]}" for i, image in enumerate(images)]
+    (root / "split.csv").write_text("\n".join(["image,mask,dataset", *named]))
+    data = dataclasses.replace(experiment.data, root=str(root), leave_out=("A",))
+    prepared = start.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
+    used = {sample.image for sample in (*prepared.train, *prepared.validation)}
+    assert used == set(images[::2])
+    with pytest.raises(DataError, match="found 'C'"):
+        data = dataclasses.replace(data, leave_out=("C",))
+        start.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
 
 
 def test_a_config_survives_its_ways(experiment):
