@@ -86,17 +86,17 @@ def _flip(image: np.ndarray, masks: np.ndarray, axes: np.ndarray) -> tuple[np.nd
 def _draw_warp(masks: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
     """Draws a rotation about the centre and a zoom about a mask, as a 2x3 matrix."""
     angle = rng.uniform(-config.rotate_degrees, config.rotate_degrees)
-    middle = np.full(2, (masks.shape[-1] - 1) / 2)
+    middle = (masks.shape[-1] - 1) / 2
     if not config.zoom:
-        return cv2.getRotationMatrix2D(middle, angle, 1.0)
+        return cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
     scale = math.exp(rng.uniform(-1, 1) * math.log1p(config.zoom))
     pixels = np.argwhere(masks[rng.integers(len(masks))])
     focus = pixels[rng.integers(len(pixels))][::-1].astype(float)
     matrix = cv2.getRotationMatrix2D(focus, angle, scale)
     if scale < 1:  # A reduced image moves anywhere within the square.
-        corner = matrix @ np.array([*middle, 1])
+        centre = matrix @ np.array([middle, middle, 1])
         slack = (1 - scale) * middle
-        matrix[:, 2] += middle + rng.uniform(-slack, slack) - corner
+        matrix[:, 2] += middle + rng.uniform(-slack, slack, 2) - centre
     return matrix
 
 
