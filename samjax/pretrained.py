@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ def load(path: str | Path) -> Pretrained:
         fields = json.loads((path / "config.json").read_text())
         if fields["format"] != FORMAT:
             raise ValueError(f"format: expected {FORMAT}, found {fields['format']!r}")
-        model = model_config.SamConfig(**_with_tuples(fields["model"]))
-        input_config = inputs.InputConfig(**_with_tuples(fields["input"]))
+        model = from_fields(model_config.SamConfig, fields["model"])
+        input_config = from_fields(inputs.InputConfig, fields["input"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
     with _checkpointer() as checkpointer:
@@ -90,9 +91,20 @@ def is_model_dir(path: str | Path) -> bool:
     return (path / "config.json").is_file() and (path / "params").is_dir()
 
 
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields as they were before JSON, which has no tuples."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in dict(fields).items()}
+def from_fields(cls: type, fields: dict[str, Any]) -> Any:
+    """A dataclass, with sections within sections, from what `asdict` and JSON made of it.
+
+    JSON has no tuples: they come back as lists.
+    """
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, content in dict(fields).items():
+        if dataclasses.is_dataclass(hints.get(name)):
+            content = from_fields(hints[name], content)
+        elif isinstance(content, list):
+            content = tuple(content)
+        values[name] = content
+    return cls(**values)
 
 
 def _checkpointer() -> ocp.StandardCheckpointer:

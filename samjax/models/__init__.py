@@ -1,6 +1,6 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
-from samjax.models.config import SamConfig, vit_b, vit_h, vit_l
+from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
 from samjax.models.initialise import init
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
@@ -18,6 +18,7 @@ __all__ = [
     "Embedded",
     "PreparedImages",
     "SamConfig",
+    "TinyVitConfig",
     "count_parameters",
     "decode_masks",
     "encode_image",

@@ -3,23 +3,71 @@
 import dataclasses
 from typing import Any
 
+ENCODERS = ("vit", "tiny_vit")
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyVitConfig:
+    """A TinyViT image encoder; the defaults are TinyViT-5M, as in MobileSAM and LiteMedSAM.
+
+    The first of its four stages is made of convolutions, the other three of transformer blocks.
+
+    Attributes:
+        dims: Width of every stage.
+        depths: Number of blocks in every stage.
+        num_heads: Attention heads in the blocks of each transformer stage.
+        window_sizes: Side of an attention window in each transformer stage, tokens.
+        mlp_ratio: Hidden width of a transformer block's MLP over the stage's width.
+        conv_ratio: Hidden width of a convolutional block over the stage's width.
+
+    Raises:
+        ValueError: A field cannot work; the message names it with the expected and the found.
+    """
+
+    dims: tuple[int, ...] = (64, 128, 160, 320)
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    num_heads: tuple[int, ...] = (4, 5, 10)
+    window_sizes: tuple[int, ...] = (7, 14, 7)
+    mlp_ratio: float = 4.0
+    conv_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        lengths = {"dims": 4, "depths": 4, "num_heads": 3, "window_sizes": 3}
+        for name, length in lengths.items():
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            good = len(values) == length and all(value > 0 for value in values)
+            kind = "transformer " if length == 3 else ""
+            expected = f"{length} positive numbers, one for each {kind}stage"
+            _check(good, f"tiny_vit.{name}", expected, values)
+        for name in ("mlp_ratio", "conv_ratio"):
+            value = getattr(self, name)
+            _check(value > 0, f"tiny_vit.{name}", "a positive number", value)
+        for heads, width in zip(self.num_heads, self.dims[1:], strict=True):
+            _divides(heads, width, "tiny_vit.dims", "num_heads")
+
 
 @dataclasses.dataclass(frozen=True)
 class SamConfig:
     """Architecture and compute settings of one SAM or SAM-Med2D network.
 
-    The defaults are SAM-Med2D's own ViT-B at 256x256 with adapters.
+    The defaults are SAM-Med2D's own ViT-B at 256x256 with adapters. A TinyViT is described by
+    `tiny_vit`; it takes no notice of `embed_dim`, `depth`, `num_heads`, `mlp_ratio`,
+    `global_attn_indexes` and `window_size`, which are the ViT's.
 
     Attributes:
         image_size: Side of the square network input, pixels; a multiple of `patch_size`.
-        patch_size: Side of one token, pixels.
+        patch_size: Side of one token, pixels. TinyViT: 16 (its stem halves the image twice, as in
+            MobileSAM) or 4 (it keeps the size, as in LiteMedSAM).
+        encoder: Kind of image encoder: `vit` (SAM, SAM-Med2D) or `tiny_vit`.
+        tiny_vit: What a TinyViT looks like.
         embed_dim: Width of the image encoder.
         depth: Number of its transformer blocks.
         num_heads: Attention heads in each block.
         mlp_ratio: Hidden width of a block's MLP over `embed_dim`.
         global_attn_indexes: Blocks that attend over the whole image; the others use windows.
         window_size: Side of an attention window, tokens.
-        adapters: Whether every block has a SAM-Med2D adapter.
+        adapters: Whether every transformer block has a SAM-Med2D adapter.
         adapter_ratio: Bottleneck of the adapter's channel attention.
         adapter_init: `reference` (as published: disturbs a pre-trained encoder from the first
             step) or `zero` (an untrained adapter adds nothing).
@@ -40,6 +88,8 @@ class SamConfig:
 
     image_size: int = 256
     patch_size: int = 16
+    encoder: str = "vit"
+    tiny_vit: TinyVitConfig = dataclasses.field(default_factory=TinyVitConfig)
     embed_dim: int = 768
     depth: int = 12
     num_heads: int = 12
@@ -79,10 +129,17 @@ class SamConfig:
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
-        one_of = {"adapter_init": ("reference", "zero"), "dtype": ("float32", "bfloat16")}
+        one_of = {
+            "encoder": ENCODERS,
+            "adapter_init": ("reference", "zero"),
+            "dtype": ("float32", "bfloat16"),
+        }
         for name, allowed in one_of.items():
             value = getattr(self, name)
             _check(value in allowed, name, f"one of {', '.join(allowed)}", repr(value))
+        if self.encoder == "tiny_vit":
+            fits = self.patch_size in (4, 16)
+            _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
 
     @property
     def grid_size(self) -> int:

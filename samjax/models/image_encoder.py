@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import layers, windows
 from samjax.models.adapter import Adapter
 from samjax.models.config import SamConfig
 
@@ -31,10 +31,7 @@ class ImageEncoder(nn.Module):
         self.pos_embed = self.param("pos_embed", layers.declared, shape, jnp.float32)
         block = nn.remat(Block, static_argnums=(2,)) if cfg.remat else Block
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
-        self.neck_0 = layers.PatchConv(cfg.prompt_dim, 1, dtype, use_bias=False)
-        self.neck_1 = layers.LayerNorm(1e-6)
-        self.neck_2 = layers.Conv3x3(cfg.prompt_dim, dtype)
-        self.neck_3 = layers.LayerNorm(1e-6)
+        self.neck = neck(cfg)
 
     def __call__(self, images: Float[Array, "b s s 3"], adapters: bool) -> Float[Array, "b g g c"]:
         """Encodes images.
@@ -47,7 +44,20 @@ class ImageEncoder(nn.Module):
         x = x + self.pos_embed.astype(x.dtype)
         for block in self.blocks:
             x = block(x, adapters)
-        return self.neck_3(self.neck_2(self.neck_1(self.neck_0(x))))
+        for layer in self.neck:
+            x = layer(x)
+        return x
+
+
+def neck(config: SamConfig) -> list[nn.Module]:
+    """The layers from an encoder's width to `prompt_dim`, in turn."""
+    dtype = jnp.dtype(config.dtype)
+    return [
+        layers.PatchConv(config.prompt_dim, 1, dtype, use_bias=False),
+        layers.LayerNorm(1e-6),
+        layers.Conv3x3(config.prompt_dim, dtype),
+        layers.LayerNorm(1e-6),
+    ]
 
 
 class PatchEmbed(nn.Module):
@@ -92,9 +102,7 @@ class WindowAttention(nn.Module):
     """Self-attention within square windows, with decomposed relative position.
 
     A window as large as the grid is global attention. Where windows do not divide the grid, SAM
-    pads it with zero tokens that take part as keys and values. Their projections are the bias
-    alone, so that a window's padding is exactly one more key, whose logit sums over its places:
-    padding is never projected, and never asks.
+    pads it with zero tokens, whose projections are the bias alone.
     """
 
     heads: int
@@ -103,7 +111,7 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        _, h, w, c = x.shape
+        c = x.shape[-1]
         size, depth = self.window, c // self.heads
         project = layers.Linear(3 * c, self.dtype, name="qkv")
         qkv = project(x)
@@ -114,27 +122,9 @@ class WindowAttention(nn.Module):
             self.param(name, layers.declared, shape, jnp.float32)[::-1].astype(self.dtype)
             for name in ("rel_pos_h", "rel_pos_w")
         ]
-        # Whole windows, and the narrower rest along each axis.
-        out = jnp.concatenate(
-            [
-                jnp.concatenate(
-                    [
-                        _attend_windows(qkv[:, top:bottom, left:right], padding, tables, self)
-                        for left, right in _spans(w, size)
-                    ],
-                    axis=2,
-                )
-                for top, bottom in _spans(h, size)
-            ],
-            axis=1,
-        )  # (b, h, w, c)
+        attend = functools.partial(_attend_windows, padding=padding, tables=tables, attention=self)
+        out = windows.apply(attend, qkv, size)
         return layers.Linear(c, self.dtype, name="proj")(out)
-
-
-def _spans(length: int, window: int) -> list[tuple[int, int]]:
-    """Where whole windows begin and end, and where the rest does."""
-    whole = length - length % window
-    return [(a, b) for a, b in ((0, whole), (whole, length)) if a < b]
 
 
 def _attend_windows(
@@ -160,10 +150,7 @@ def _attend_windows(
     places = _one_hot_places(rows, columns)
     if rows < size or columns < size:
         _, k_pad, v_pad = rearrange(padding, split, h=1, w=1, **lengths)
-        k, v = (
-            jnp.concatenate([x, jnp.broadcast_to(pad, (*x.shape[:2], 1, x.shape[3]))], axis=2)
-            for x, pad in ((k, k_pad), (v, v_pad))
-        )
+        k, v = windows.append_padding(k, k_pad), windows.append_padding(v, v_pad)
         features.append(_padding_logit(by_row, by_column, rows, columns)[..., None])
         places = jax.scipy.linalg.block_diag(places, jnp.ones((1, 1)))
     q = jnp.concatenate([q * q.shape[-1] ** -0.5, *features], axis=-1).astype(q.dtype)

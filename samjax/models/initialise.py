@@ -1,10 +1,12 @@
 """How parameters start: one rule for each kind, drawn together in one go.
 
 Matrices start with the variance that SAM's did (1 / (3 fan_in)), adapters as the published
-SAM-Med2D's (Kaiming over fan_out), embeddings and frequencies from a unit normal.
+SAM-Med2D's (Kaiming over fan_out), embeddings and frequencies from a unit normal. TinyViT's
+convolutions keep the scale of what goes through them, since its batch norms do nothing at first.
 """
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,6 @@ from jaxtyping import PRNGKeyArray
 from samjax import types
 from samjax.models import sam
 from samjax.models.config import SamConfig
-from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder
 from samjax.models.overview import named_leaves
 from samjax.models.prompt_encoder import PromptEncoder
@@ -48,12 +49,20 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
     if kind == "kernel" and "/adapter/" in name:
         # For a transposed kernel the published code counts its inputs; as many as its outputs.
         return 0.0, math.sqrt(2 / (math.prod(shape[:-2]) * shape[-1]))
+    if name.endswith("/c/kernel"):
+        # After a GELU half of the variance is left; local convolutions have none before them.
+        gain = 1 if "/local_conv/" in name else 2
+        return 0.0, math.sqrt(gain / math.prod(shape[:-1]))
     if kind == "kernel":
         return 0.0, math.sqrt(1 / (3 * math.prod(shape[:-1])))
     if kind == "scale":
         silent = name.endswith("/adapter/norm/scale") and config.adapter_init == "zero"
+        # A convolutional block starts as its shortcut.
+        silent |= re.search(r"/blocks_\d+/conv3/bn/scale$", name) is not None
         return (0.0 if silent else 1.0), 0.0
-    if kind in ("bias", "rel_pos_h", "rel_pos_w"):
+    if kind == "var":
+        return 1.0, 0.0
+    if kind in ("bias", "mean", "rel_pos_h", "rel_pos_w", "attention_biases"):
         return 0.0, 0.0
     return 0.0, 0.02 if kind == "pos_embed" else 1.0
 
@@ -64,7 +73,7 @@ def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
     prompts = types.no_prompts(1, 1, 1, config.mask_size)
     embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
     params = {
-        "image_encoder": ImageEncoder(config).init(key, images, config.adapters)["params"],
+        "image_encoder": sam.image_encoder(config).init(key, images, config.adapters)["params"],
         "prompt_encoder": PromptEncoder(config).init(key, prompts)["params"],
     }
     embedded = sam.encode_prompts(config, params, prompts)

@@ -173,15 +173,15 @@ class Conv3x3(nn.Module):
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", declared, shape, jnp.float32)
-        _, h, w, i = x.shape
-        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        taps = [
-            x[:, a : a + h : self.stride, b : b + w : self.stride]
-            for a in range(3)
-            for b in range(3)
-        ]
-        gathered = jnp.concatenate(taps, axis=-1)  # (n, h / stride, w / stride, 9 i)
-        return product(gathered, kernel.reshape(9 * i, self.features).astype(self.dtype))
+        gathered = jnp.concatenate(taps3x3(x.astype(self.dtype), self.stride), axis=-1)
+        return product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
+
+
+def taps3x3(x: Float[Array, "n h w c"], stride: int) -> list[Float[Array, "n hs ws c"]]:
+    """What each of the nine places of a 3x3 kernel sees, row by row; padding 1."""
+    _, h, w, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [x[:, a : a + h : stride, b : b + w : stride] for a in range(3) for b in range(3)]
 
 
 class UpConv4x4(nn.Module):

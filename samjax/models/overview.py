@@ -1,13 +1,15 @@
 """How many parameters there are, and where."""
 
+import math
+import re
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
 from samjax.types import Params
 
-CONSTANT = "positional_encoding_gaussian_matrix"  # SAM's one buffer: loaded, never trained.
+# Buffers: loaded, never trained.
+CONSTANT = r".*/(positional_encoding_gaussian_matrix|bn/(mean|var))"
 
 
 def named_leaves(params: Params) -> Iterator[tuple[str, jax.Array]]:
@@ -17,10 +19,8 @@ def named_leaves(params: Params) -> Iterator[tuple[str, jax.Array]]:
 
 
 def count_parameters(params: Params) -> int:
-    """Number of parameters, without SAM's constant; takes arrays or shapes."""
-    return sum(
-        int(np.prod(leaf.shape)) for name, leaf in named_leaves(params) if CONSTANT not in name
-    )
+    """Number of parameters, without constants; takes arrays or shapes."""
+    return sum(_count(name, leaf.shape) for name, leaf in named_leaves(params))
 
 
 def parameter_overview(params: Params, depth: int = 2) -> str:
@@ -28,7 +28,11 @@ def parameter_overview(params: Params, depth: int = 2) -> str:
     groups: dict[str, int] = {}
     for name, leaf in named_leaves(params):
         group = "/".join(name.split("/")[:depth])
-        groups[group] = groups.get(group, 0) + (CONSTANT not in name) * int(np.prod(leaf.shape))
+        groups[group] = groups.get(group, 0) + _count(name, leaf.shape)
     width = max(len(group) for group in groups)
     rows = [f"{group:<{width}}  {count:>13,}" for group, count in groups.items()]
     return "\n".join([*rows, f"{'total':<{width}}  {count_parameters(params):>13,}"])
+
+
+def _count(name: str, shape: tuple[int, ...]) -> int:
+    return 0 if re.fullmatch(CONSTANT, name) else math.prod(shape)

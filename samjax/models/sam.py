@@ -13,6 +13,7 @@ from samjax.models.config import SamConfig
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, PreparedImages
 from samjax.models.prompt_encoder import Embedded, PromptEncoder
+from samjax.models.tiny_vit import TinyVit
 from samjax.types import Params
 
 
@@ -34,8 +35,13 @@ def encode_image(
     expected = (config.image_size, config.image_size, 3)
     if images.ndim != 4 or images.shape[1:] != expected:
         raise ValueError(f"images: expected shape (b, *{expected}), found {images.shape}")
-    encoder = ImageEncoder(config)
+    encoder = image_encoder(config)
     return _apply(encoder, params["image_encoder"], images, adapters and config.adapters)
+
+
+def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit:
+    """The module that encodes images."""
+    return TinyVit(config) if config.encoder == "tiny_vit" else ImageEncoder(config)
 
 
 def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> Embedded:

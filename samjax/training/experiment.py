@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from samjax import losses, models, prompts
+from samjax import losses, models, pretrained, prompts
 from samjax.data.config import DataConfig
 from samjax.data.inputs import InputConfig
 from samjax.data.phantoms import PhantomConfig
@@ -163,24 +163,12 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         ValueError: A field has a value that cannot work; the message names it.
     """
-    return _build(Experiment, config.to_dict())
+    return pretrained.from_fields(Experiment, config.to_dict())
 
 
 def from_dict(fields: dict[str, Any]) -> Experiment:
     """Reads what `dataclasses.asdict` and JSON made of an `Experiment`."""
-    return _build(Experiment, fields)
-
-
-def _build(cls: type, fields: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for name, content in fields.items():
-        if dataclasses.is_dataclass(hints[name]):
-            content = _build(hints[name], content)
-        elif isinstance(content, list):
-            content = tuple(content)
-        values[name] = content
-    return cls(**values)
+    return pretrained.from_fields(Experiment, fields)
 
 
 def _optional(hint: Any) -> type:

@@ -12,12 +12,13 @@ import jax
 from flax import traverse_util
 
 from samjax import models
+from samjax.models.overview import CONSTANT
 from samjax.types import Params
 
 # The first pattern that matches decides.
 _PATTERNS = {
-    "constant": r".*/positional_encoding_gaussian_matrix",
-    "adapter": r"image_encoder/blocks_\d+/adapter/.*",
+    "constant": CONSTANT,
+    "adapter": r"image_encoder/(layers_\d+/)?blocks_\d+/adapter/.*",
     "encoder": r"image_encoder/.*",
     "boxes": r"prompt_encoder/point_embeddings_[23]",
     "points": r"prompt_encoder/(point_embeddings_[01]|not_a_point_embed)",

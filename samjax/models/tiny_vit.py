@@ -1,0 +1,296 @@
+"""TinyViT, the small image encoder of MobileSAM and LiteMedSAM.
+
+A stage of convolutions, three of transformer blocks with windowed attention, then SAM's neck. It
+runs at any size, since nothing is learned per position. Facts: Wu et al., TinyViT (2022); Zhang
+et al., Faster Segment Anything (2023); the adapters are those of SAM-Med2D (paper section 3.2 A).
+Names follow the published state dicts.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from samjax.models import layers, windows
+from samjax.models.adapter import Adapter
+from samjax.models.config import SamConfig
+from samjax.models.image_encoder import neck
+
+
+class TinyVit(nn.Module):
+    """Normalised image -> image embedding of `prompt_dim` channels."""
+
+    config: SamConfig
+
+    def setup(self) -> None:
+        cfg, widths = self.config, self.config.tiny_vit.dims
+        self.patch_embed = Stem(widths[0], cfg.patch_size, jnp.dtype(cfg.dtype))
+        self.layers = [Stage(cfg, index) for index in range(len(widths))]
+        self.neck = neck(cfg)
+
+    def __call__(self, images: Float[Array, "b s s 3"], adapters: bool) -> Float[Array, "b g g c"]:
+        """Encodes images.
+
+        Args:
+            images: Normalised images.
+            adapters: Whether the adapters take part; false drops them, on the same parameters.
+        """
+        x = self.patch_embed(images)
+        for stage in self.layers:
+            x = stage(x, adapters)
+        for layer in self.neck:
+            x = layer(x)
+        return x
+
+
+class Stem(nn.Module):
+    """Image -> a map of a quarter of its side (patch 16, MobileSAM) or all of it (4, LiteMedSAM).
+
+    Two further halvings follow in the stages.
+    """
+
+    features: int
+    patch: int
+    dtype: DTypeLike
+
+    def setup(self) -> None:
+        def conv(features: int) -> ConvNorm:
+            if self.patch == 4:
+                return _pointwise(features, self.dtype)
+            return ConvNorm(functools.partial(layers.Conv3x3, features, self.dtype, 2))
+
+        self.seq_0, self.seq_2 = conv(self.features // 2), conv(self.features)
+
+    def __call__(self, images: Float[Array, "b s s 3"]) -> Float[Array, "b h w c"]:
+        return _in_turn(images, self.seq_0, self.seq_2)
+
+
+class Stage(nn.Module):
+    """Blocks of one width and, but for the last stage, the step to the next width.
+
+    That halves the grid, except for the step to the last stage.
+    """
+
+    config: SamConfig
+    index: int
+
+    def setup(self) -> None:
+        cfg, tiny = self.config, self.config.tiny_vit
+        kind = Block if self.index else ConvBlock
+        kind = nn.remat(kind, static_argnums=(2,)) if cfg.remat else kind
+        self.blocks = [kind(cfg, self.index) for _ in range(tiny.depths[self.index])]
+        following = tiny.dims[self.index + 1 :]
+        if following:
+            stride = 2 if len(following) > 1 else 1
+            self.downsample = Downsample(following[0], stride, jnp.dtype(cfg.dtype))
+
+    def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b i j d"]:
+        for block in self.blocks:
+            x = block(x, adapters)
+        last = self.index + 1 == len(self.config.tiny_vit.dims)
+        return x if last else self.downsample(x)
+
+
+class Downsample(nn.Module):
+    """To another width and, with stride 2, half the side."""
+
+    features: int
+    stride: int
+    dtype: DTypeLike
+
+    def setup(self) -> None:
+        self.conv1 = _pointwise(self.features, self.dtype)
+        self.conv2 = _depthwise(self.dtype, self.stride)
+        self.conv3 = _pointwise(self.features, self.dtype)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        return _in_turn(x, self.conv1, self.conv2, self.conv3)
+
+
+class ConvBlock(nn.Module):
+    """Inverted bottleneck with a shortcut (MBConv of MobileNetV2). It has no adapter."""
+
+    config: SamConfig
+    index: int
+
+    def setup(self) -> None:
+        tiny, dtype = self.config.tiny_vit, jnp.dtype(self.config.dtype)
+        width = tiny.dims[self.index]
+        self.conv1 = _pointwise(int(width * tiny.conv_ratio), dtype)
+        self.conv2 = _depthwise(dtype)
+        self.conv3 = _pointwise(width, dtype)
+
+    def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
+        return layers.gelu(x + _in_turn(x, self.conv1, self.conv2, self.conv3))
+
+
+class Block(nn.Module):
+    """Attention, a depthwise convolution, then MLP and adapter side by side."""
+
+    config: SamConfig
+    index: int
+
+    def setup(self) -> None:
+        cfg, tiny, dtype = self.config, self.config.tiny_vit, jnp.dtype(self.config.dtype)
+        width = tiny.dims[self.index]
+        # Heads and windows have no entry for the stage of convolutions.
+        heads, window = tiny.num_heads[self.index - 1], tiny.window_sizes[self.index - 1]
+        self.attn = WindowAttention(heads, window, dtype)
+        self.local_conv = _depthwise(dtype)
+        self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
+        if cfg.adapters:
+            self.adapter = Adapter(cfg.adapter_ratio, dtype)
+
+    def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
+        x = self.local_conv(x + self.attn(x))
+        normed = self.mlp.norm(x)
+        x = x + self.mlp(normed)
+        return x + self.adapter(normed) if adapters else x
+
+
+class NormedMLP(nn.Module):
+    """An MLP that owns the norm of its input; the block applies it, for the adapter as well."""
+
+    features: int
+    hidden: int
+    dtype: DTypeLike
+
+    def setup(self) -> None:
+        self.norm = layers.LayerNorm(1e-5)
+        self.fc1 = layers.Linear(self.hidden, self.dtype)
+        self.fc2 = layers.Linear(self.features, self.dtype)
+
+    def __call__(self, normed: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        return self.fc2(layers.gelu(self.fc1(normed)))
+
+
+class WindowAttention(nn.Module):
+    """Normalised self-attention within square windows, with a bias for every offset.
+
+    Where windows do not divide the grid, it is padded with zero tokens before the norm, which
+    turns them into its bias.
+    """
+
+    heads: int
+    window: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        c, size = x.shape[-1], self.window
+        norm = layers.LayerNorm(1e-5, name="norm")
+        project = layers.Linear(3 * c, self.dtype, name="qkv")
+        qkv = project(norm(x))
+        padding = project(norm(jnp.zeros((1, 1, 1, c), x.dtype)))
+        shape = (self.heads, size**2)
+        biases = self.param("attention_biases", layers.declared, shape, jnp.float32)
+        biases = biases[:, _offsets(size)]  # (heads, size, size, size, size): query, key.
+        attend = functools.partial(_attend_windows, padding=padding, biases=biases)
+        out = windows.apply(attend, qkv, size)
+        return layers.Linear(c, self.dtype, name="proj")(out)
+
+
+def _attend_windows(
+    qkv: Float[Array, "b h w c3"],
+    padding: Float[Array, "1 1 1 c3"],
+    biases: Float[Array, "heads s s s s"],
+) -> Float[Array, "b h w c"]:
+    """Attends within the windows of a part of the grid whose windows are all alike."""
+    _, h, w, _ = qkv.shape
+    heads, size = biases.shape[:2]
+    rows, columns = min(h, size), min(w, size)
+    split = "b (y h) (x w) (n three d) -> three (b y x) n (h w) d"
+    q, k, v = rearrange(qkv, split, three=3, n=heads, h=rows, w=columns)
+    biases = biases[:, :rows, :columns]
+    bias = rearrange(biases[..., :rows, :columns], "n h w i j -> n (h w) (i j)")
+    if rows < size or columns < size:
+        _, k_pad, v_pad = rearrange(padding, split, three=3, n=heads, h=1, w=1)
+        k, v = windows.append_padding(k, k_pad), windows.append_padding(v, v_pad)
+        places = np.arange(size)
+        padded = (places[:, None] >= rows) | (places >= columns)
+        total = jax.nn.logsumexp(biases, axis=(-2, -1), where=padded)
+        bias = jnp.concatenate([bias, rearrange(total, "n h w -> n (h w) 1")], axis=-1)
+    out = layers.attend(q * q.shape[-1] ** -0.5, k, v, bias)
+    merge = "(b y x) n (h w) d -> b (y h) (x w) (n d)"
+    return rearrange(out, merge, y=h // rows, x=w // columns, h=rows, w=columns)
+
+
+def _offsets(size: int) -> np.ndarray:
+    """Which bias belongs to a query and a key: |dy| * size + |dx|, (size, size, size, size)."""
+    apart = abs(np.arange(size)[:, None] - np.arange(size))
+    return apart[:, None, :, None] * size + apart[:, None, :]
+
+
+# MARK: convolutions
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, then batch normalisation."""
+
+    conv: Callable[[], nn.Module]
+
+    def setup(self) -> None:
+        self.c = self.conv()
+        self.bn = BatchNorm(1e-5)
+
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
+        return self.bn(self.c(x))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation by the stored statistics: a fixed scale and shift of every channel.
+
+    In training too: statistics of the few images of a fine-tuning batch are worse than those of
+    the pre-training. They are constants and never learn, scale and bias are parameters like others.
+    """
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        scale, bias, mean, var = (
+            self.param(name, layers.declared, x.shape[-1:], jnp.float32)
+            for name in ("scale", "bias", "mean", "var")
+        )
+        mean, var = jax.lax.stop_gradient((mean, var))
+        scale = scale * jax.lax.rsqrt(var + self.epsilon)
+        return (x.astype(jnp.float32) * scale + (bias - mean * scale)).astype(x.dtype)
+
+
+class DepthwiseConv3x3(nn.Module):
+    """3x3 convolution of each channel by itself, without bias, padding 1, stride 1 or 2.
+
+    A sum of nine shifted products, which XLA runs as one loop.
+    """
+
+    dtype: DTypeLike
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+        shape = (3, 3, 1, x.shape[-1])
+        kernel = self.param("kernel", layers.declared, shape, jnp.float32).astype(self.dtype)
+        taps = layers.taps3x3(x.astype(self.dtype), self.stride)
+        weights = kernel.reshape(9, -1)
+        return functools.reduce(jnp.add, map(jnp.multiply, taps, weights))
+
+
+def _pointwise(features: int, dtype: DTypeLike) -> ConvNorm:
+    return ConvNorm(functools.partial(layers.PatchConv, features, 1, dtype, use_bias=False))
+
+
+def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvNorm:
+    return ConvNorm(functools.partial(DepthwiseConv3x3, dtype, stride))
+
+
+def _in_turn(x: Float[Array, "b h w i"], *convs: ConvNorm) -> Float[Array, "b i j o"]:
+    """Applies convolutions with GELU between them."""
+    for conv in convs[:-1]:
+        x = layers.gelu(conv(x))
+    return convs[-1](x)

@@ -1,0 +1,50 @@
+"""What windowed attention has in common in both image encoders.
+
+Where windows do not divide the grid, both pad it with equal tokens that take part as keys and
+values. So the padding of a window is exactly one more key, whose logit sums over its places:
+padding is never projected, and never asks.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def apply(
+    attend: Callable[[jax.Array], jax.Array], x: Float[Array, "b h w i"], window: int
+) -> Float[Array, "b h w o"]:
+    """Applies `attend` to each part of a grid in which windows are alike.
+
+    These are the whole windows, and the narrower rest along each axis.
+
+    Args:
+        attend: Attends within the windows of a part; those of a rest are as narrow as the rest.
+        x: The whole grid.
+        window: Side of a window, tokens.
+    """
+    _, h, w, _ = x.shape
+    return jnp.concatenate(
+        [
+            jnp.concatenate(
+                [attend(x[:, top:bottom, left:right]) for left, right in _spans(w, window)], axis=2
+            )
+            for top, bottom in _spans(h, window)
+        ],
+        axis=1,
+    )
+
+
+def append_padding(
+    tokens: Float[Array, "n heads t d"], padding: Float[Array, "1 heads 1 d"]
+) -> Float[Array, "n heads t1 d"]:
+    """Appends the one key, or value, of the padding to those of every window."""
+    padding = jnp.broadcast_to(padding, (*tokens.shape[:2], 1, tokens.shape[3]))
+    return jnp.concatenate([tokens, padding], axis=2)
+
+
+def _spans(length: int, window: int) -> list[tuple[int, int]]:
+    """Where whole windows begin and end, and where the rest does."""
+    whole = length - length % window
+    return [(a, b) for a, b in ((0, whole), (whole, length)) if a < b]
