@@ -1,17 +1,23 @@
 """Which network a state dict belongs to, read from the names and shapes of its tensors."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from samjax.models import config as model_config
-from samjax.models.config import SamConfig
+from samjax.models.config import SamConfig, TinyVitConfig
 
 Tensors = Mapping[str, np.ndarray]
 
-_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
+_TINY_STEM = "image_encoder.patch_embed.seq.0.c.weight"
+# TinyViT by the side of its stem's kernel: patch size, and the image size, which the tensors don't
+# tell: MobileSAM, LiteMedSAM.
+_TINY_SIZES = {3: (16, 1024), 1: (4, 256)}
 _BLOCK = "image_encoder.blocks"
+_TINY_STAGE = "image_encoder.layers"
 _LAYER = "mask_decoder.transformer.layers"
 
 
@@ -25,32 +31,9 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
     Raises:
         ValueError: A tensor that tells the architecture is missing or has an impossible shape.
     """
-    if _TINY_VIT in tensors:
-        raise ValueError(
-            "a TinyViT image encoder (MobileSAM, LiteMedSAM), which is not supported; "
-            "expected SAM's ViT"
-        )
-    _, grid, _, width = _shape(tensors, "image_encoder.pos_embed", 4)
-    patch = _shape(tensors, "image_encoder.patch_embed.proj.weight", 4)[2]
-    depth = _count(tensors, _BLOCK)
-    sides = [_attention_side(tensors, block) for block in range(depth)]
-    global_blocks, window = _attention(sides, grid, width)
-    adapters = any(".Adapter." in name for name in tensors)
-    ratio = SamConfig.adapter_ratio
-    if adapters:
-        bottleneck = _shape(tensors, f"{_BLOCK}.0.Adapter.channel.0.weight", 2)[0]
-        ratio = _ratio(bottleneck, width)
+    encoder = _tiny_vit(tensors) if _TINY_STEM in tensors else _vit(tensors)
     return SamConfig(
-        image_size=grid * patch,
-        patch_size=patch,
-        embed_dim=width,
-        depth=depth,
-        num_heads=width // _shape(tensors, f"{_BLOCK}.0.attn.rel_pos_h", 2)[1],
-        mlp_ratio=_ratio(_shape(tensors, f"{_BLOCK}.0.mlp.lin1.weight", 2)[0], width),
-        global_attn_indexes=global_blocks,
-        window_size=window,
-        adapters=adapters,
-        adapter_ratio=ratio,
+        **encoder,
         prompt_dim=_shape(tensors, "image_encoder.neck.0.weight", 4)[0],
         mask_in_chans=_shape(tensors, "prompt_encoder.mask_downscaling.3.weight", 4)[0],
         decoder_depth=_count(tensors, _LAYER),
@@ -61,6 +44,66 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
         ],
         num_multimask=_shape(tensors, "mask_decoder.mask_tokens.weight", 2)[0] - 1,
     )
+
+
+def _vit(tensors: Tensors) -> dict[str, Any]:
+    """The fields of SAM's ViT."""
+    _, grid, _, width = _shape(tensors, "image_encoder.pos_embed", 4)
+    patch = _shape(tensors, "image_encoder.patch_embed.proj.weight", 4)[2]
+    depth = _count(tensors, _BLOCK)
+    sides = [_attention_side(tensors, block) for block in range(depth)]
+    global_blocks, window = _attention(sides, grid, width)
+    return dict(
+        image_size=grid * patch,
+        patch_size=patch,
+        embed_dim=width,
+        depth=depth,
+        num_heads=width // _shape(tensors, f"{_BLOCK}.0.attn.rel_pos_h", 2)[1],
+        mlp_ratio=_ratio([_shape(tensors, f"{_BLOCK}.0.mlp.lin1.weight", 2)[0]], [width]),
+        global_attn_indexes=global_blocks,
+        window_size=window,
+        **_adapters(tensors, [f"{_BLOCK}.0"], [width]),
+    )
+
+
+def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
+    """The fields of a TinyViT."""
+    side = _shape(tensors, _TINY_STEM, 4)[2]
+    if side not in _TINY_SIZES:
+        raise ValueError(
+            f"{_TINY_STEM}: expected a kernel of side 3 (MobileSAM) or 1 (LiteMedSAM), found {side}"
+        )
+    patch, image_size = _TINY_SIZES[side]
+    stages = [f"image_encoder.layers.{i}.blocks" for i in range(_count(tensors, _TINY_STAGE))]
+    convolution, *blocks = [f"{stage}.0" for stage in stages]
+    first = _shape(tensors, f"{convolution}.conv3.c.weight", 4)[0]
+    widths = [_shape(tensors, f"{block}.attn.norm.weight", 1)[0] for block in blocks]
+    hidden = [_shape(tensors, f"{block}.mlp.fc1.weight", 2)[0] for block in blocks]
+    names = [f"{block}.attn.attention_biases" for block in blocks]
+    config = TinyVitConfig(
+        dims=(first, *widths),
+        depths=tuple(_count(tensors, stage) for stage in stages),
+        num_heads=tuple(_shape(tensors, name, 2)[0] for name in names),
+        window_sizes=tuple(_window_side(tensors, name) for name in names),
+        mlp_ratio=_ratio(hidden, widths),
+        conv_ratio=_ratio([_shape(tensors, f"{convolution}.conv1.c.weight", 4)[0]], [first]),
+    )
+    return dict(
+        encoder="tiny_vit",
+        tiny_vit=config,
+        image_size=image_size,
+        patch_size=patch,
+        **_adapters(tensors, blocks, widths),
+    )
+
+
+def _adapters(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> dict[str, Any]:
+    """The fields about adapters, from those of blocks of some widths."""
+    if not any(".Adapter." in name for name in tensors):
+        return dict(adapters=False)
+    names = [f"{block}.Adapter.channel.0.weight" for block in blocks]
+    bottlenecks = [_shape(tensors, name, 2)[0] for name in names]
+    return dict(adapters=True, adapter_ratio=_ratio(bottlenecks, widths))
 
 
 def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...], int]:
@@ -94,6 +137,14 @@ def _attention_side(tensors: Tensors, block: int) -> int:
     return (length + 1) // 2
 
 
+def _window_side(tensors: Tensors, name: str) -> int:
+    """Side of a TinyViT's window, which has one bias for each of its places."""
+    places = _shape(tensors, name, 2)[1]
+    if math.isqrt(places) ** 2 != places:
+        raise ValueError(f"{name}: expected the biases of a square window, found {places}")
+    return math.isqrt(places)
+
+
 def _count(tensors: Tensors, prefix: str) -> int:
     numbers = {
         int(found[1])
@@ -114,7 +165,10 @@ def _shape(tensors: Tensors, name: str, ndim: int) -> tuple[int, ...]:
     return shape
 
 
-def _ratio(hidden: int, width: int) -> float:
-    """The ratio that gives `hidden` from `width` again, when cut to an integer."""
-    ratio = hidden / width
-    return ratio if int(width * ratio) == hidden else float(np.nextafter(ratio, np.inf))
+def _ratio(hidden: Sequence[int], widths: Sequence[int]) -> float:
+    """The ratio that gives all `hidden` from `widths` again, when cut to integers."""
+    ratios = [inner / width for inner, width in zip(hidden, widths, strict=True)]
+    for i, (inner, width) in enumerate(zip(hidden, widths, strict=True)):
+        if int(width * ratios[i]) != inner:
+            ratios[i] = float(np.nextafter(ratios[i], np.inf))
+    return max(ratios)  # The largest serves all: what it adds to the others is cut off.

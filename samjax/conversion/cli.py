@@ -9,13 +9,6 @@ from samjax import models, pretrained
 from samjax.conversion import convert, loading
 from samjax.data import inputs
 
-_INPUT_CHOICES = {
-    "resize": inputs.RESIZE,
-    "interpolation": tuple(inputs.INTERPOLATION),
-    "channel_order": inputs.CHANNEL_ORDER,
-    "mask_prompt": inputs.MASK_PROMPT,
-}
-
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `python -m convert`; returns the exit code."""
@@ -64,10 +57,12 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
     unusual = "if other than checkpoints of this kind have"
-    for field, values in _INPUT_CHOICES.items():
+    for field, values in inputs.CHOICES.items():
         bring.add_argument("--" + field.replace("_", "-"), choices=values, help=unusual)
     for field in ("mean", "std"):
         bring.add_argument(f"--{field}", nargs=3, type=float, metavar="X", help=unusual)
+    bring.add_argument("--box-margin", type=float, metavar="PIXELS", help=unusual)
+    bring.add_argument("--multimask", action=argparse.BooleanOptionalAction, help=unusual)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
     give.set_defaults(convert=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")

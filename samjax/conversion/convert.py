@@ -20,8 +20,19 @@ from samjax.pretrained import Pretrained
 from samjax.types import Params
 
 # What the published weights saw in training.
-SAM_INPUT = InputConfig("longest_side", "linear", "rgb", "logits")
+SAM_INPUT = InputConfig("longest_side", "antialias", "rgb", "logits")  # MobileSAM as well.
 SAM_MED2D_INPUT = InputConfig("pad_or_stretch", "nearest", "bgr", "sigmoid")
+LITE_MEDSAM_INPUT = InputConfig(
+    "longest_side",
+    "area",
+    "rgb",
+    "logits",
+    normalise="min_max",
+    coordinates="uniform",
+    multimask=False,
+    box_margin=3.0,
+)
+_CLASSES = 1000  # Of the classifier in MobileSAM's file.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +63,11 @@ def from_torch(
     options: Options = Options(),
     input_overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Pretrained, Report]:
-    """Reads a SAM, SAM-Med2D, MedSAM or Hugging Face `SamModel` checkpoint.
+    """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
 
     What the network expects of its images follows from the checkpoint: SAM-Med2D's layout or
-    adapters mean SAM-Med2D's preprocessing and sigmoid mask prompts, all else SAM's.
+    adapters mean SAM-Med2D's preprocessing and sigmoid mask prompts, all else SAM's. With a
+    TinyViT it is MobileSAM's or LiteMedSAM's; adapters mean sigmoid mask prompts there, too.
 
     Args:
         path: A `.pth`, `.pt` or `.safetensors` file, or a directory with `model.safetensors`.
@@ -77,9 +89,7 @@ def from_torch(
         config = architecture.infer(source.tensors, heads)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    sam_med2d = source.sam_med2d_layout or config.adapters
-    expected = SAM_MED2D_INPUT if sam_med2d else SAM_INPUT
-    expected = dataclasses.replace(expected, **(input_overrides or {}))
+    expected = dataclasses.replace(_expected_input(source, config), **(input_overrides or {}))
     config, params, report = _assemble(str(path), source, config, options)
     return Pretrained(config, expected, params), report
 
@@ -101,11 +111,39 @@ def adapt(pretrained: Pretrained, options: Options, name: str) -> tuple[Pretrain
 def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     """Writes a `.pth` file that the published PyTorch code loads.
 
-    The tensors are exactly the parameters. A model that takes sigmoid mask prompts is written in
-    SAM-Med2D's layout `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict.
+    The tensors are exactly the parameters; to those of a TinyViT is added what its published
+    code holds besides. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
+    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict.
     """
     sam_med2d = pretrained.model.adapters or pretrained.input.mask_prompt == "sigmoid"
-    torch_writer.write(path, naming.state_dict(pretrained.params), sam_med2d)
+    tensors = naming.state_dict(pretrained.params)
+    if pretrained.model.encoder == "tiny_vit":
+        tensors |= _tiny_vit_extras(tensors, pretrained.model)
+    torch_writer.write(path, tensors, sam_med2d)
+
+
+def _expected_input(source: sources.Source, config: SamConfig) -> InputConfig:
+    """What checkpoints of this kind saw in training."""
+    if config.encoder == "tiny_vit":
+        expected = SAM_INPUT if config.patch_size == 16 else LITE_MEDSAM_INPUT
+        sigmoid = config.adapters
+        return dataclasses.replace(expected, mask_prompt="sigmoid") if sigmoid else expected
+    return SAM_MED2D_INPUT if source.sam_med2d_layout or config.adapters else SAM_INPUT
+
+
+def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> dict[str, np.ndarray]:
+    """Tensors of no use that the published TinyViT's strict loading asks for."""
+    counts = [name for name in tensors if name.endswith(".bn.running_var")]
+    extras = {name.replace("running_var", "num_batches_tracked"): np.int64(0) for name in counts}
+    if config.patch_size == 16:  # MobileSAM has an untrained classifier, LiteMedSAM none.
+        width = config.tiny_vit.dims[-1]
+        extras |= {
+            "image_encoder.norm_head.weight": np.ones(width),
+            "image_encoder.norm_head.bias": np.zeros(width),
+            "image_encoder.head.weight": np.zeros((_CLASSES, width)),
+            "image_encoder.head.bias": np.zeros(_CLASSES),
+        }
+    return {name: np.asarray(value) for name, value in extras.items()}
 
 
 def _assemble(

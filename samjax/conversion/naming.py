@@ -1,10 +1,11 @@
 """Names and axes: PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`.
 
-A number joins the part before it, the adapter gets a lower-case name, and what PyTorch calls
-`weight` is a `scale` in a norm, a `kernel` in a linear or convolutional layer, and nothing at all
-in an embedding. Kernels change their axes: (out, in) to (in, out), (out, in, h, w) and, in a
-transposed convolution, (in, out, h, w) to (h, w, in, out). The adapter's transposed 4x4 kernel is
-further cut by row and column parity (`samjax.models.layers.UpConv4x4`). Both ways are exact.
+A number joins the part before it, the adapter gets a lower-case name, a batch norm's statistics do
+not run any more, and what PyTorch calls `weight` is a `scale` in a norm, a `kernel` in a linear or
+convolutional layer, and nothing at all in an embedding. Kernels change their axes: (out, in) to
+(in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in, out). The
+adapter's transposed 4x4 kernel is further cut by row and column parity
+(`samjax.models.layers.UpConv4x4`). Both ways are exact.
 """
 
 import re
@@ -27,6 +28,7 @@ def torch_name(path: str) -> str:
     """PyTorch's name of the tensor at our `path`."""
     leaf = f"{path}/weight" if _EMBEDDING.search(path) else path
     name = re.sub(r"/(kernel|scale)$", "/weight", leaf).replace("/adapter/", "/Adapter/")
+    name = re.sub(r"/bn/(mean|var)$", r"/bn/running_\1", name)
     return re.sub(r"_(\d+)(?=/|$)", r".\1", name).replace("/", ".")
 
 

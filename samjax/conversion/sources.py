@@ -12,7 +12,11 @@ import safetensors
 from samjax.conversion import torch_file
 
 _SAM_MED2D_LAYOUT = {"model", "optimizer"}
-_BUFFERS = ("pixel_mean", "pixel_std")
+_IGNORED = (  # What is of no use in any checkpoint, and why.
+    (r"pixel_(mean|std)", "a constant of the preprocessing"),
+    (r"image_encoder\..*\.bn\.num_batches_tracked", "a count of pre-training batches"),
+    (r"image_encoder\.(norm_head|head)\..*", "a classifier that segmentation does not use"),
+)
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 # Hugging Face's names, each rule applied in turn.
 _HUGGING_FACE = (
@@ -125,8 +129,8 @@ def _source(
     for key, tensor in found.items():
         name = key.removeprefix("module.") if parallel else key
         name = _sam_name(name) if hugging_face else name
-        if name in _BUFFERS:
-            aside[key] = "a constant of the preprocessing"
+        if why := next((why for rule, why in _IGNORED if re.fullmatch(rule, name)), None):
+            aside[key] = why
         elif name not in tensors:
             tensors[name], keys[name] = tensor, key
         elif np.array_equal(tensors[name], tensor):

@@ -10,11 +10,11 @@ import numpy as np
 
 
 def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool) -> None:
-    """Writes float32 arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
+    """Writes arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
 
     Args:
         path: File to write; it appears once it is whole.
-        tensors: Arrays by their PyTorch names.
+        tensors: Arrays by their PyTorch names: int64, all others become float32.
         under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
             state dict itself.
     """
@@ -24,7 +24,9 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool
         archive.writestr("archive/data.pkl", _pickle(tensors, under_model))
         archive.writestr("archive/byteorder", "little")
         for number, array in enumerate(tensors.values()):
-            archive.writestr(f"archive/data/{number}", np.asarray(array, "<f4").tobytes())
+            archive.writestr(
+                f"archive/data/{number}", np.asarray(array, _storage(array)[1]).tobytes()
+            )
         archive.writestr("archive/version", "3\n")
     partial.replace(path)
 
@@ -32,7 +34,7 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool
 def _pickle(tensors: Mapping[str, np.ndarray], under_model: bool) -> bytes:
     """The pickle's opcodes, since Python's pickler would want to import torch."""
     items = [
-        _literal(name) + _tensor(number, array.shape)
+        _literal(name) + _tensor(number, array)
         for number, (name, array) in enumerate(tensors.items())
     ]
     state = _dict(items)
@@ -41,9 +43,15 @@ def _pickle(tensors: Mapping[str, np.ndarray], under_model: bool) -> bytes:
     return pickle.PROTO + b"\x02" + state + pickle.STOP
 
 
-def _tensor(number: int, shape: tuple[int, ...]) -> bytes:
+def _storage(array: np.ndarray) -> tuple[str, str]:
+    """PyTorch's kind of storage for an array, and the numbers in it."""
+    return ("LongStorage", "<i8") if array.dtype == np.int64 else ("FloatStorage", "<f4")
+
+
+def _tensor(number: int, array: np.ndarray) -> bytes:
+    shape = array.shape
     strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    storage_type = _named("torch", "FloatStorage")
+    storage_type = _named("torch", _storage(array)[0])
     place = [_literal(str(number)), _literal("cpu"), _literal(math.prod(shape))]
     storage = _tuple([_literal("storage"), storage_type, *place]) + pickle.BINPERSID
     no_hooks = _named("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE

@@ -9,31 +9,50 @@ import dataclasses
 
 import cv2
 import numpy as np
+from PIL import Image
 
 RESIZE = ("pad_or_stretch", "stretch", "longest_side")
-INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR}
 CHANNEL_ORDER = ("rgb", "bgr")
-MASK_PROMPT = ("logits", "sigmoid")
+CHOICES = {  # Fields of `InputConfig` and what they may be.
+    "resize": RESIZE,
+    "interpolation": ("nearest", "linear", "antialias", "area"),
+    "channel_order": CHANNEL_ORDER,
+    "mask_prompt": ("logits", "sigmoid"),
+    "normalise": ("mean_std", "min_max"),
+    "coordinates": ("per_axis", "uniform"),
+}
+_OPENCV = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+_SMALLEST_RANGE = 1e-8  # Of an image's values: one of a single value becomes zero.
 
 
 @dataclasses.dataclass(frozen=True)
 class InputConfig:
-    """What a checkpoint expects of its images and mask prompts.
+    """What a checkpoint expects of its images and prompts, and what it answers.
 
     Attributes:
         resize: `pad_or_stretch` (SAM-Med2D: zero padding around an image smaller than the input,
             otherwise stretched to the square), `stretch`, or `longest_side` (SAM: aspect ratio
             kept, zero padding below and to the right).
-        interpolation: `linear` (SAM, the SAM-Med2D paper) or `nearest` (SAM-Med2D's published
-            code, and so its released weights). Masks are always resized by nearest.
+        interpolation: `linear` (the SAM-Med2D paper), `nearest` (SAM-Med2D's published code, and
+            so its released weights), or, both rounded to whole values as published, `antialias`
+            (SAM: bilinear, over a larger area where it shrinks the image) and `area` (LiteMedSAM:
+            mean of the area). Masks are always resized by nearest.
         channel_order: `rgb`, or `bgr` as SAM-Med2D's published code feeds colour images.
         mask_prompt: Whether the low-resolution `logits` of the step before, or their `sigmoid`,
             is what the network takes as a mask prompt.
         mean: Per-channel mean subtracted from 0..255 values, in the order of `channel_order`.
         std: Per-channel divisor.
+        normalise: `mean_std`, or `min_max` (LiteMedSAM, MedSAM: every resized image to 0..1 by its
+            own extremes; mean and std are not used).
+        coordinates: How prompts follow the image: `per_axis` (SAM: scaled as its sides are, which
+            are rounded to whole pixels) or `uniform` (LiteMedSAM: by one factor, that of the longer
+            side).
+        multimask: Whether the three candidate masks were trained; if not, the single one answers.
+        box_margin: Pixels of the input by which boxes were drawn wider than the object on each
+            side; boxes that evaluation makes from masks are enlarged so, a user's never.
 
     Raises:
-        ValueError: A field has an unknown value.
+        ValueError: A field has a value that cannot work.
     """
 
     resize: str = "pad_or_stretch"
@@ -42,20 +61,20 @@ class InputConfig:
     mask_prompt: str = "sigmoid"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    normalise: str = "mean_std"
+    coordinates: str = "per_axis"
+    multimask: bool = True
+    box_margin: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
-        allowed = {
-            "resize": RESIZE,
-            "interpolation": tuple(INTERPOLATION),
-            "channel_order": CHANNEL_ORDER,
-            "mask_prompt": MASK_PROMPT,
-        }
-        for name, values in allowed.items():
+        for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 found = getattr(self, name)
                 raise ValueError(f"input.{name}: expected one of {values}, found {found!r}")
+        if not self.box_margin >= 0:
+            raise ValueError(f"input.box_margin: expected 0 or more, found {self.box_margin}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +116,14 @@ class Placement:
 
     def _offset(self) -> np.ndarray:
         return np.array([self.left, self.top], np.float32)
+
+
+class UniformPlacement(Placement):
+    """One whose coordinates are scaled alike along both axes (`InputConfig.coordinates`)."""
+
+    def _scale(self) -> np.ndarray:
+        longer = max(self.inner_height, self.inner_width) / max(self.height, self.width)
+        return np.array([longer, longer], np.float32)
 
 
 def place(height: int, width: int, size: int, resize: str) -> Placement:
@@ -141,7 +168,8 @@ def prepare_image(
     """Fits an image into the network's input (REFERENCE: SAM-Med2D section 4.1).
 
     Args:
-        image: Image with values 0..255, (h, w) or (h, w, c).
+        image: Image with values 0..255, (h, w) or (h, w, c); whole ones for `antialias` and
+            `area`.
         size: Side of the network's input, pixels.
         config: What the checkpoint expects.
         source_order: Channel order of `image`, `rgb` or `bgr`.
@@ -155,10 +183,12 @@ def prepare_image(
     """
     image = to_three_channels(image, source_order, config.channel_order)
     placement = place(image.shape[0], image.shape[1], size, config.resize)
-    # Normalisation is affine: after resizing it gives the same values, on far fewer pixels.
-    image = _resize(np.ascontiguousarray(image, np.float32), placement, config.interpolation)
-    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
-    return _pad((image - mean) / std, size, placement), placement
+    if config.coordinates == "uniform":
+        placement = UniformPlacement(**vars(placement))
+    kind = np.uint8 if config.interpolation in ("antialias", "area") else np.float32
+    # Normalised after resizing: by mean and std that gives the same values, on far fewer pixels.
+    image = _resize(np.ascontiguousarray(image, kind), placement, config.interpolation)
+    return _pad(_normalise(image.astype(np.float32), config), size, placement), placement
 
 
 def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarray:
@@ -170,11 +200,20 @@ def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarra
     return _pad(_resize(mask, placement, "nearest"), size, placement)
 
 
+def _normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:
+    if config.normalise == "min_max":
+        low = image.min()
+        return (image - low) / max(image.max() - low, _SMALLEST_RANGE)
+    return (image - np.array(config.mean, np.float32)) / np.array(config.std, np.float32)
+
+
 def _resize(array: np.ndarray, at: Placement, interpolation: str) -> np.ndarray:
     if (at.inner_height, at.inner_width) == array.shape[:2]:
         return array
     target = (at.inner_width, at.inner_height)
-    return cv2.resize(array, target, interpolation=INTERPOLATION[interpolation])
+    if interpolation == "antialias":
+        return np.asarray(Image.fromarray(array).resize(target, Image.Resampling.BILINEAR))
+    return cv2.resize(array, target, interpolation=_OPENCV[interpolation])
 
 
 def _pad(array: np.ndarray, size: int, at: Placement) -> np.ndarray:

@@ -115,7 +115,7 @@ def load(
                 raise DataError(f"{path}: the prompts to replay have none for this mask")
         elif loaded.masks[i].any():
             args = (loaded.masks[i], loaded.placement, prompts, path, sample.image)
-            found[i] = prompt_file.draw(*args)
+            found[i] = prompt_file.draw(*args, inputs.box_margin)
         elif loaded.original_masks[i].any():
             skipped[path] = f"nothing left of it at {size} x {size}"
         else:

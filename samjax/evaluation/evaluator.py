@@ -167,15 +167,16 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
 
     images = timed("encode", encode, model, params, batch.images, config.adapters)
     common = (model, params, images, batch.image_index)
+    candidates = (pretrained.input.multimask, config.oracle)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:
-        boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, config.oracle)
+        boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, *candidates)
         by_protocol[protocols.BOX] = boxes
     points = jnp.zeros((len(batch.points), 0, 2))
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
         given = (batch.points, batch.seeds, batch.truth)
-        static = (pretrained.input.mask_prompt, config.rounds, config.oracle)
+        static = (pretrained.input.mask_prompt, config.rounds, *candidates)
         rounds, points, labels = timed("points", protocols.answer_points, *common, *given, *static)
         for name in config.protocols:
             if name != protocols.BOX:

@@ -61,7 +61,14 @@ class PromptSet:
     skipped: dict[str, str]
 
 
-def draw(mask: np.ndarray, placement: Placement, seed: int, path: str, image: str) -> MaskPrompt:
+def draw(
+    mask: np.ndarray,
+    placement: Placement,
+    seed: int,
+    path: str,
+    image: str,
+    box_margin: float = 0.0,
+) -> MaskPrompt:
     """Draws the prompts of one mask, the same ones whatever the other masks are.
 
     Args:
@@ -70,12 +77,19 @@ def draw(mask: np.ndarray, placement: Placement, seed: int, path: str, image: st
         seed: Seed of the whole test.
         path: The mask's path, relative to the data folder.
         image: Its image's path.
+        box_margin: Pixels of the input by which the box is wider than tight on each side, as far
+            as the image reaches.
     """
     click_seed = int.from_bytes(hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=4).digest())
     foreground = np.flatnonzero(mask)
     pixel = foreground[np.random.default_rng(click_seed).integers(len(foreground))]
     y, x = divmod(int(pixel), mask.shape[1])
-    corners = np.concatenate([tight_box(mask), [x, y]]).reshape(3, 2)
+    left_top, right_bottom = tight_box(mask).reshape(2, 2)
+    first = np.array([placement.left, placement.top])
+    last = first + np.array([placement.inner_width, placement.inner_height])
+    left_top = np.maximum(left_top - box_margin, first)
+    right_bottom = np.minimum(right_bottom + box_margin, last)
+    corners = np.stack([left_top, right_bottom, [x, y]])
     x0, y0, x1, y1, x, y = placement.to_original(corners).astype(float).round(_DIGITS).ravel()
     box = (float(x0), float(y0), float(x1), float(y1))
     return MaskPrompt(image, box, (float(x), float(y)), click_seed)

@@ -3,7 +3,8 @@
 `bbox`: the tight box of the mask. `Npt`: one point in the mask, then, N - 1 times, a point drawn
 from the error of the mask answered so far, whose logits go back in as mask prompt; the points
 accumulate (SAM-Med2D paper, section 4.1; its published test). Of the masks answered to a prompt
-the one with the highest predicted IoU counts. One trajectory serves every N.
+(one, where no more were trained) the one with the highest predicted IoU counts. One trajectory
+serves every N.
 """
 
 import dataclasses
@@ -51,13 +52,14 @@ def title(name: str) -> str:
     return f"{points} pt{'s' if points > 1 else ''}" if points else "Bbox"
 
 
-@functools.partial(jax.jit, static_argnames=("config", "every"))
+@functools.partial(jax.jit, static_argnames=("config", "multimask", "every"))
 def answer_boxes(
     config: SamConfig,
     params: Params,
     images: models.PreparedImages,
     image_index: Int[Array, " n"],
     boxes: Float[Array, "n 4"],
+    multimask: bool,
     every: bool,
 ) -> Float[Array, "n c m m"]:
     """Answers one box for each of `n` masks.
@@ -68,6 +70,7 @@ def answer_boxes(
         images: A batch's images, embedded.
         image_index: Which of the images each mask belongs to.
         boxes: Corners, pixels of the input.
+        multimask: Three candidates for each mask, or one.
         every: Whether to keep every candidate.
 
     Returns:
@@ -76,10 +79,12 @@ def answer_boxes(
     n = len(boxes)
     prompts = types.no_prompts(n, 1, 1, config.mask_size)
     prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
-    return _answer(config, params, images.of(image_index), prompts, every)[:, 0]
+    return _answer(config, params, images.of(image_index), prompts, multimask, every)[:, 0]
 
 
-@functools.partial(jax.jit, static_argnames=("config", "mask_prompt", "rounds", "every"))
+@functools.partial(
+    jax.jit, static_argnames=("config", "mask_prompt", "rounds", "multimask", "every")
+)
 def answer_points(
     config: SamConfig,
     params: Params,
@@ -90,6 +95,7 @@ def answer_points(
     truth: UInt8[Array, "n s s"],
     mask_prompt: str,
     rounds: int,
+    multimask: bool,
     every: bool,
 ) -> tuple[Float[Array, "n r c m m"], Float[Array, "n r 2"], Int[Array, "n r"]]:
     """Answers `rounds` points for each of `n` masks, each but the first a correction.
@@ -104,6 +110,7 @@ def answer_points(
         truth: True masks in the input square.
         mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
         rounds: Number of points.
+        multimask: Three candidates for each mask, or one.
         every: Whether to keep every candidate.
 
     Returns:
@@ -121,7 +128,7 @@ def answer_points(
     )
 
     def one_round(prompts: types.Prompts, index: jax.Array) -> tuple[types.Prompts, jax.Array]:
-        answers = _answer(config, params, images, prompts, every)
+        answers = _answer(config, params, images, prompts, multimask, every)
         chosen = answers[:, :, 0]
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
         mask = masks.mask_prompt(chosen, mask_prompt)
@@ -170,8 +177,9 @@ def _answer(
     params: Params,
     images: models.PreparedImages,
     prompts: types.Prompts,
+    multimask: bool,
     every: bool,
 ) -> Float[Array, "n 1 c m m"]:
-    logits, iou = models.predict_prepared(config, params, images, prompts)
+    logits, iou = models.predict_prepared(config, params, images, prompts, multimask)
     chosen, _ = masks.best(logits, iou)
     return jnp.concatenate([chosen, logits], axis=2) if every else chosen

@@ -128,7 +128,7 @@ def segment(
     images: Sequence[np.ndarray],
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
-    multimask: bool = True,
+    multimask: bool | None = None,
     best: bool = False,
     adapters: bool = True,
     image_format: str = "RGB",
@@ -143,7 +143,7 @@ def segment(
         images: uint8 images, (h, w) or (h, w, 3); all of them are encoded at once.
         prompts: For each image, its objects; an image may have none.
         multimask: Three masks for each object, for ambiguous prompts such as a single click, or
-            one.
+            one. None: as the network was trained.
         best: Of these only the one of highest predicted IoU.
         adapters: Whether the adapters take part, if the network has any.
         image_format: Channel order of the images, `RGB` or `BGR`.
@@ -196,7 +196,7 @@ def segment_embedded(
     embedded: EmbeddedImages,
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
-    multimask: bool = True,
+    multimask: bool | None = None,
     best: bool = False,
     return_logits: bool = False,
 ) -> list[Segmentation]:
@@ -207,6 +207,7 @@ def segment_embedded(
             f"found {len(prompts)}"
         )
     _check_fits(prompts, embedded.placements, pretrained.model.mask_size)
+    multimask = pretrained.input.multimask if multimask is None else multimask
     candidates = pretrained.model.num_multimask if multimask and not best else 1
     m, dtype = pretrained.model.mask_size, np.float32 if return_logits else bool
     results = [

@@ -115,14 +115,14 @@ def predict_files(
 ) -> dict[str, str]:
     """Segments images and writes masks, overlays and `predictions.json`.
 
-    Of the three masks predicted for an object, the one of highest predicted IoU is written. An
-    image that cannot be read, or that its prompts do not fit, is left out.
+    Of the masks predicted for an object, the one of highest predicted IoU is written. An image
+    that cannot be read, or that its prompts do not fit, is left out.
 
     Args:
         predictor: The network.
         jobs: Objects of every image.
         out: Folder to write to.
-        multimask: Write all three masks.
+        multimask: Predict three masks and write them all.
         checkpoint: Where the network came from, for the record.
 
     Returns:
@@ -186,7 +186,8 @@ def _predict_one(
     """Writes the masks and the overlay of one image; returns its entry of `predictions.json`."""
     pixels, order = files.read_image(image.path)
     predictor.set_image(pixels, order.upper())
-    (result,) = predictor.predict_batch([list(objects.values())])
+    asked = True if candidates else None
+    (result,) = predictor.predict_batch([list(objects.values())], asked)
     chosen = result.masks[np.arange(len(objects)), result.best]
     names = _mask_names(image, objects, candidates)
     written = result.masks if candidates else chosen[:, None]

@@ -95,7 +95,7 @@ class Predictor:
         point_labels: np.ndarray | None = None,
         box: np.ndarray | None = None,
         mask_input: np.ndarray | None = None,
-        multimask_output: bool = True,
+        multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
     ) -> Prediction:
@@ -107,7 +107,8 @@ class Predictor:
             box: (x0, y0, x1, y1), shape (4,) or (K, 4).
             mask_input: Low-resolution logits of an earlier call, shape (1, m, m) or (K, 1, m, m).
             multimask_output: Three masks of an object, or one. Three suit ambiguous prompts such
-                as a single click: take the one with the highest score.
+                as a single click: take the one with the highest score. None: as the network was
+                trained, three unless it is LiteMedSAM.
             return_logits: Logits instead of boolean masks.
             best: Of three masks only the one with the highest score: less to compute.
 
@@ -138,7 +139,7 @@ class Predictor:
     def predict_batch(
         self,
         prompts: Sequence[Sequence[ObjectPrompt]],
-        multimask_output: bool = True,
+        multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
     ) -> list[batch.Segmentation]:
