@@ -166,6 +166,13 @@ def encode_png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
+def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
+    """Encodes a picture (h, w, 3) RGB uint8 as JPEG, for pages where a PNG is too large."""
+    ordered = np.ascontiguousarray(image[..., ::-1])
+    _, data = cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
 def _fitted(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     """A mask at the resolution of a picture, its edges smooth where it is enlarged."""
     height, width = image.shape[:2]

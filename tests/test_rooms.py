@@ -24,12 +24,14 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
 }
 ROOMS["evaluation"] = set(ROOMS) - {"losses", "process"}
 ROOMS["training"] = set(ROOMS) - {"inference", "process"}
+ROOMS["study"] = set(ROOMS)
 ROOMS["cli"] = {"conversion", "inference", "models", "process"}
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
 FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},
     "transformers": set(),
     "tensorflow": set(),
+    "matplotlib": {"study"},
     "jax": set(ROOMS) - {"data", "drawing"},
     "flax": set(ROOMS) - {"data", "drawing"},
 }

@@ -108,25 +108,29 @@ def overlays(
 
 
 def _panels(case: Case, side: int) -> list[np.ndarray]:
-    plain = drawing.fit(case.image, side)
-    scale = plain.shape[1] / case.image.shape[1]
-    truth = drawing.draw_contour(plain, case.truth, drawing.TRUTH)
+    truth = drawing.draw_contour(drawing.fit(case.image, side), case.truth, drawing.TRUTH)
     known = case.result.metadata
     panels = [drawing.labelled(truth, f"{known.modality}: {known.class_name}")]
-    for name, predicted in case.predicted.items():
-        panel = drawing.draw_mask(plain, predicted, drawing.PREDICTION, 0.3)
-        panel = drawing.draw_contour(panel, case.truth, drawing.TRUTH, 1)
-        panel = drawing.draw_contour(panel, predicted, drawing.PREDICTION)
-        if name == protocols.BOX:
-            panel = drawing.draw_box(panel, np.array(case.prompt.box) * scale)
-        given = slice(protocols.points_of(name))
-        centres = (case.points[given] + 0.5) * scale
-        panel = drawing.draw_points(panel, centres, case.labels[given])
+    for name in case.predicted:
         label = f"{protocols.title(name)}  {case.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {case.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(drawing.labelled(panel, label))
+        panels.append(drawing.labelled(answer_picture(case, name, side), label))
     return panels
+
+
+def answer_picture(case: Case, name: str, side: int) -> np.ndarray:
+    """The answer to one protocol with its prompts and the truth; RGB, longer side `side`."""
+    plain, predicted = drawing.fit(case.image, side), case.predicted[name]
+    scale = plain.shape[1] / case.image.shape[1]
+    panel = drawing.draw_mask(plain, predicted, drawing.PREDICTION, 0.3)
+    panel = drawing.draw_contour(panel, case.truth, drawing.TRUTH, 1)
+    panel = drawing.draw_contour(panel, predicted, drawing.PREDICTION)
+    if name == protocols.BOX:
+        panel = drawing.draw_box(panel, np.array(case.prompt.box) * scale)
+    given = slice(protocols.points_of(name))
+    centres = (case.points[given] + 0.5) * scale
+    return drawing.draw_points(panel, centres, case.labels[given])
 
 
 def _predicted(

@@ -10,6 +10,7 @@ import jax
 from samjax import conversion, models
 from samjax.data import check, index, phantoms
 from samjax.data.index import Sample
+from samjax.models.config import SamConfig
 from samjax.pretrained import Pretrained
 from samjax.training import groups, sharding
 from samjax.training.experiment import Experiment
@@ -86,8 +87,7 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     params = loaded.params
     if not config.adapters:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
-    fields = {name: getattr(config, name) for name in _RECIPE_FIELDS}
-    model = dataclasses.replace(loaded.model, **fields)
+    model = architecture(config, loaded.model)
     inputs = experiment.input if experiment.input_from == "recipe" else loaded.input
     if inputs != loaded.input:
         _log.warning(
@@ -98,3 +98,10 @@ def prepare_model(experiment: Experiment) -> Pretrained:
             inputs,
         )
     return Pretrained(model, inputs, params)
+
+
+def architecture(recipe: SamConfig, checkpoint: SamConfig) -> SamConfig:
+    """A checkpoint's network, with what the recipe decides whatever it starts from."""
+    return dataclasses.replace(
+        checkpoint, **{name: getattr(recipe, name) for name in _RECIPE_FIELDS}
+    )

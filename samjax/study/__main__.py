@@ -1,0 +1,102 @@
+"""Runs a study: trains and tests every method with every seed, and writes the page of results.
+
+    python -m samjax.study configs/study_mini.py --dry-run
+    python -m samjax.study configs/study_mini.py
+
+What is done is not done again: a study that was stopped, at any point, goes on with the same
+command. `--shard 1/2` does every second model, for several processes or machines on one folder.
+"""
+
+import argparse
+import dataclasses
+import logging
+import runpy
+import sys
+from pathlib import Path
+
+from samjax import process
+from samjax.data.files import DataError
+from samjax.study import cost, page, runner
+from samjax.study.plan import Study, jobs
+from samjax.training import interruption
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    parser = argparse.ArgumentParser("python -m samjax.study", description=__doc__.split("\n")[0])
+    parser.add_argument("config", type=Path, help="file with a get_study()")
+    parser.add_argument("--workdir", type=Path, help="folder of the runs; default: runs/CONFIG")
+    parser.add_argument("--page", type=Path, help="page to write; default: WORKDIR/results.md")
+    parser.add_argument("--general", help="checkpoint of the general model to start from")
+    parser.add_argument("--data", help="data folder to train and test on")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th model from I")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and its cost")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("samjax").setLevel(logging.INFO)
+    workdir = arguments.workdir or Path("runs") / arguments.config.stem
+    process.prepare()
+    try:
+        run(_study(arguments), arguments, workdir)
+    except interruption.Interrupted as stopped:
+        print(stopped)
+        return 143
+    except (DataError, ValueError, OSError, interruption.Diverged) as error:
+        print(f"samjax.study: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(study: Study, arguments: argparse.Namespace, workdir: Path) -> None:
+    """Does what is asked of a study."""
+    first, count = _shard(arguments.shard)
+    everything = jobs(study)
+    wanted = [job for job in everything if job.name in (arguments.methods or study.methods)]
+    wanted = wanted[first - 1 :: count]
+    if arguments.dry_run:
+        print(cost.of_study(study, wanted, workdir))
+        return
+    if first > 1 and not runner.general_is_made(study, workdir):
+        raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")
+    general = runner.make_general(study, workdir)
+    for job in wanted:
+        runner.run(study, job, general, workdir)
+    if left := sum(bool(job.missing(workdir)) for job in everything):
+        print(f"{left} of {len(everything)} models are still to be made, the page waits for them")
+        return
+    target = arguments.page or workdir / "results.md"
+    drawn = page.write(study, workdir, target)
+    print(f"{target}: {', '.join(drawn)}")
+
+
+def _study(arguments: argparse.Namespace) -> Study:
+    """The study of the file, with what the command line says."""
+    if not arguments.config.is_file():
+        raise FileNotFoundError(f"{arguments.config}: no such file")
+    content = runpy.run_path(str(arguments.config))
+    if "get_study" not in content:
+        raise ValueError(f"{arguments.config}: expected a function get_study, found none")
+    study = content["get_study"]()
+    given = {"general": arguments.general, "data": arguments.data}
+    given |= {"seeds": tuple(arguments.seeds) if arguments.seeds else None}
+    changed = {name: value for name, value in given.items() if value is not None}
+    for name in arguments.methods or ():
+        if name not in study.methods:
+            raise ValueError(f"--methods: expected some of {[*study.methods]}, found {name!r}")
+    return dataclasses.replace(study, **changed)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        first, count = map(int, text.split("/"))
+    except ValueError:
+        first, count = 0, 0
+    if not 1 <= first <= count:
+        raise ValueError(f"--shard: expected I/N with I from 1 to N, found {text!r}")
+    return first, count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

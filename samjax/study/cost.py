@@ -1,0 +1,124 @@
+"""What a study will cost, before it runs: batches, operations, hours."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from samjax import conversion, models
+from samjax.data import index
+from samjax.data.config import DataConfig
+from samjax.models.config import SamConfig
+from samjax.study import runner
+from samjax.study.plan import Job, Study
+from samjax.training import start, step
+from samjax.training.experiment import Experiment
+
+# Share of a matrix product's speed that training reached on two CPU cores (docs/results.md).
+EFFICIENCY = 0.5
+
+
+def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> str:
+    """One line per model, what is done and what is to do, and the hours that it will take.
+
+    Nothing is compiled or trained; the general model's architecture and the index are read.
+
+    Args:
+        study: The study.
+        wanted: Those of its models that would be made.
+        workdir: The study's folder.
+    """
+    rate = EFFICIENCY * _speed()
+    network, lines, total = None, [], 0.0
+    if study.general:
+        network = conversion.load_any(study.general).model
+    for stage in () if study.general else study.stages:
+        network = _network(stage.experiment, network)
+        done = runner.is_trained(workdir / "general" / stage.name)
+        text, hours = _line(stage.experiment, network, done, rate)
+        lines.append(f"{'general, ' + stage.name:<36} {text}")
+        total += hours
+    for job in wanted:
+        text, hours = "not trained", 0.0
+        if job.method.experiment is not None:
+            experiment = runner.experiment_of(study, job, "")
+            begin = _network(experiment, network if job.method.from_general else None)
+            done = runner.is_trained(job.folder(workdir))
+            text, hours = _line(experiment, begin, done, rate)
+        tests, missing = len(job.method.trials), len(job.missing(workdir))
+        name = f"{job.name}, seed {job.seed}"
+        lines.append(f"{name:<36} {text}; {tests - missing} of {tests} tests done")
+        total += hours
+    how = f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
+    lines.append(f"{len(wanted)} models; about {total:.1f} h of training to do, {how}")
+    return "\n".join(lines)
+
+
+def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:
+    """What a training is, in words, and the hours that are left of it."""
+    samples = index.load_index(experiment.data.root, "train")
+    images = sum(sample.dataset not in experiment.data.leave_out for sample in samples)
+    per_epoch = max(images // experiment.data.batch_size, 1)
+    batches = experiment.run.steps or experiment.run.epochs * per_epoch
+    words = f"{batches:,} batches, {batches * experiment.session.iterations:,} updates"
+    if done:
+        return f"{words}, trained", 0.0
+    recipe = experiment.recipe(network, experiment.input.mask_prompt, batches, per_epoch)
+    operations = batches * operations_of(recipe, experiment.data)
+    hours = operations / rate / 3600
+    return f"{words}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
+
+
+def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
+    """The network that a training trains, if it starts from `begin` or from nothing."""
+    if begin is None:
+        return experiment.model
+    return start.architecture(experiment.model, begin)
+
+
+def _speed(size: int = 2048) -> float:
+    """Floating-point operations a second in a large matrix product on this machine."""
+    x = jnp.ones((size, size), jnp.float32)
+    multiply = jax.jit(jnp.matmul)
+    jax.block_until_ready(multiply(x, x))
+    start_time = time.perf_counter()
+    for _ in range(4):
+        jax.block_until_ready(multiply(x, x))
+    return 4 * 2 * size**3 / (time.perf_counter() - start_time)
+
+
+def operations_of(recipe: step.Recipe, data: DataConfig) -> float:
+    """Floating-point operations of one batch, all updates, as XLA counts them."""
+    size, images, objects = recipe.model.image_size, data.batch_size, data.masks_per_image
+
+    def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(dimensions, dtype)
+
+    batch = step.Batch(
+        image=shape(images, size, size, 3),
+        masks=shape(images, objects, size, size, dtype=jnp.uint8),
+        boxes=shape(images, objects, 4),
+        seed=shape(images, dtype=jnp.uint32),
+    )
+    key = jax.eval_shape(jax.random.key, 0)
+    params = jax.eval_shape(functools.partial(models.init, recipe.model), key)
+
+    def whole(iterations: int) -> float:
+        session = dataclasses.replace(recipe.session, iterations=iterations)
+        fixed = dataclasses.replace(recipe, session=session)
+        state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
+        counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
+        analysis = counted.cost_analysis()
+        assert analysis is not None
+        return float(analysis["flops"])
+
+    # XLA counts a loop's body once, however often it runs.
+    once = whole(1)
+    later = whole(2) - once if recipe.session.iterations > 1 else 0.0
+    return once + (recipe.session.iterations - 1) * later

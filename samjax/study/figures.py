@@ -1,0 +1,228 @@
+"""The figures of the results page: bars from reports, and pictures of answers replayed."""
+
+import collections
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from samjax import conversion, drawing
+from samjax.data.files import write_whole
+from samjax.data.index import Sample
+from samjax.evaluation import evaluator, pictures, prompt_file, protocols
+from samjax.evaluation.evaluator import EvalConfig
+from samjax.evaluation.pictures import Case
+from samjax.study.reports import Results
+
+Titled = Mapping[str, Results]
+
+
+def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.BOX, "1pt")) -> None:
+    """Figure 5 (a, b) of the paper: Dice by anatomy and by modality.
+
+    Args:
+        found: Results by the title of the model.
+        path: Picture to write.
+        protocol_names: A row of axes for each.
+    """
+    kinds = ("by_anatomy", "by_modality")
+    first = next(iter(found.values()))
+    widths = [len(first.parts(kind)) for kind in kinds]
+    figure = Figure((13, 3.2 * len(protocol_names)), layout="constrained")
+    axes = figure.subplots(len(protocol_names), 2, width_ratios=widths, sharey=True)
+    for row, protocol in zip(np.atleast_2d(axes), protocol_names, strict=True):
+        for axis, kind in zip(row, kinds, strict=True):
+            parts = first.parts(kind)
+            width = 0.8 / len(found)
+            for number, (title, results) in enumerate(found.items()):
+                places = np.arange(len(parts)) + (number - (len(found) - 1) / 2) * width
+                values = [results.value(protocol, part=(kind, part)) for part in parts]
+                axis.bar(
+                    places,
+                    [v.mean for v in values],
+                    width,
+                    label=title,
+                    yerr=[v.spread or 0.0 for v in values],
+                    error_kw={"linewidth": 0.8},
+                )
+            labels = [f"{part.replace('_', ' ')}\n{count}" for part, count in parts.items()]
+            axis.set_xticks(np.arange(len(parts)), labels, fontsize=7)
+            axis.set_title(f"{protocols.title(protocol)}, {kind.replace('_', ' ')}", fontsize=9)
+            axis.set_ylim(0, 100)
+        row[0].set_ylabel("Dice (%)")
+    axes.flat[0].legend(fontsize=7, loc="upper left", ncols=len(found))
+    _write(figure, path)
+
+
+def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
+    """Figure 5 (c) of the paper: Dice by class, bars for points, stars for the box."""
+    first = next(iter(found.values()))
+    parts = first.parts("by_class")
+    figure = Figure((13, 4), layout="constrained")
+    axis = figure.subplots()
+    width = 0.8 / len(found)
+    for number, (title, results) in enumerate(found.items()):
+        places = np.arange(len(parts)) + (number - (len(found) - 1) / 2) * width
+        points, boxes = (
+            [results.value(name, part=("by_class", part)).mean for part in parts]
+            for name in (protocol, protocols.BOX)
+        )
+        drawn = axis.bar(places, points, width, label=f"{title}, {protocols.title(protocol)}")
+        colour = drawn.patches[0].get_facecolor()
+        axis.plot(
+            places,
+            boxes,
+            "*",
+            color=colour,
+            markeredgecolor="black",
+            markeredgewidth=0.4,
+            label=f"{title}, Bbox",
+        )
+    labels = [f"{part.replace('_', ' ')} ({count})" for part, count in parts.items()]
+    axis.set_xticks(np.arange(len(parts)), labels, rotation=60, ha="right", fontsize=7)
+    axis.set_ylim(0, 100)
+    axis.set_ylabel("Dice (%)")
+    axis.legend(fontsize=7, ncols=2 * len(found))
+    _write(figure, path)
+
+
+def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
+    """Figure 6 of the paper: modalities down; models, and under each the prompts, across.
+
+    The mask shown is the one in the middle of its modality, by the last model's mean Dice over
+    all prompts, so that none is picked by hand.
+
+    Args:
+        found: Results by the title of the model.
+        root: The data folder.
+        path: Picture to write.
+        side: Side of a panel, pixels.
+    """
+    *_, last = found.values()
+    by_modality = collections.defaultdict(list)
+    for row in _rows(last.folders[0]):
+        by_modality[row["modality"]].append(row)
+    chosen = [sorted(rows, key=_mean_dice)[len(rows) // 2] for rows in by_modality.values()]
+    masks = [(row["image"], row["mask"]) for row in chosen]
+    cases = {title: replay(results, root, masks) for title, results in found.items()}
+    rows = []
+    for _, mask in masks:
+        known = cases[next(iter(cases))][mask]
+        what = known.result.metadata.modality
+        truth = drawing.draw_contour(drawing.fit(known.image, side), known.truth, drawing.TRUTH)
+        panels = [drawing.labelled(_square(truth, side), what)]
+        for answered in cases.values():
+            case = answered[mask]
+            for name in case.predicted:
+                panel = _square(pictures.answer_picture(case, name, side), side)
+                dice = case.result.scores[name].dice
+                panels.append(drawing.labelled(panel, f"{protocols.title(name)}: {dice:.2f}"))
+        rows.append(panels)
+    heads = [drawing.label_bar("truth", side)]
+    for title, answered in cases.items():
+        heads += [drawing.label_bar(title, side) for _ in next(iter(answered.values())).predicted]
+    _write_jpeg(path, drawing.grid([heads, *rows], gap=3))
+
+
+def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220) -> None:
+    """Figure 7 of the paper: all the targets of an image in one picture, by box and by one point.
+
+    Shown are the images with most masks, one from each dataset.
+
+    Args:
+        found: Results by the title of the model.
+        root: The data folder.
+        path: Picture to write.
+        count: Number of images.
+        side: Side of a panel, pixels.
+    """
+    *_, last = found.values()
+    images: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
+    for row in _rows(last.folders[0]):
+        images[row["dataset"]].setdefault(row["image"], []).append(row["mask"])
+    fullest = [max(of_set.items(), key=lambda item: len(item[1])) for of_set in images.values()]
+    shown = sorted(fullest, key=lambda item: -len(item[1]))[:count]
+    wanted = [(image, mask) for image, masks in shown for mask in masks]
+    cases = {title: replay(results, root, wanted) for title, results in found.items()}
+    rows = []
+    for _, masks in shown:
+        first = next(iter(cases.values()))
+        picture = drawing.fit(first[masks[0]].image, side)
+        panels = [
+            _labelled(_colored(picture, [first[mask].truth for mask in masks]), side, "truth")
+        ]
+        for name in (protocols.BOX, "1pt"):
+            for title, answered in cases.items():
+                predicted = [answered[mask].predicted[name] for mask in masks]
+                dice = np.mean([answered[mask].result.scores[name].dice for mask in masks])
+                label = f"{title}, {protocols.title(name)}: {dice:.2f}"
+                panels.append(_labelled(_colored(picture, predicted), side, label))
+        rows.append(panels)
+    _write_jpeg(path, drawing.grid(rows, gap=3))
+
+
+def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
+    """Answers some masks of a test again, with its first seed's model and the very same prompts.
+
+    Args:
+        results: The test.
+        root: The data folder.
+        masks: Image and mask of each.
+
+    Returns:
+        What there is to draw, by mask.
+    """
+    folder, report = results.folders[0], results.reports[0]
+    model = conversion.load_any(report["checkpoint"], report["image_size"])
+    config = EvalConfig(**{k: v for k, v in report["config"].items() if k != "limit"})
+    by_image = collections.defaultdict(list)
+    for image, mask in masks:
+        by_image[image].append(mask)
+    samples = [Sample(image, tuple(of_image)) for image, of_image in by_image.items()]
+    prompts = prompt_file.load(folder / "prompts.json")
+    evaluation = evaluator.evaluate(model, root, samples, config, prompts, progress=False)
+    cases = pictures.cases(model, root, evaluation, evaluation.results)
+    return {case.result.mask: case for case in cases}
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    with (folder / "masks.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _mean_dice(row: Mapping[str, str]) -> float:
+    wanted = [k for k in row if k.startswith("dice_") and not k.startswith("dice_oracle")]
+    return float(np.mean([float(row[k]) for k in wanted if k != "dice_filled_box"]))
+
+
+def _colored(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    for number, mask in enumerate(masks):
+        color = drawing.COLORS[number % len(drawing.COLORS)]
+        picture = drawing.draw_contour(drawing.draw_mask(picture, mask, color), mask, color, 1)
+    return picture
+
+
+def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
+    return drawing.labelled(_square(picture, side), text)
+
+
+def _square(picture: np.ndarray, side: int) -> np.ndarray:
+    """Centred in a square, so that labels have room above narrow images."""
+    canvas = np.full((side, side, 3), drawing.PAPER, np.uint8)
+    height, width = picture.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _write_jpeg(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, drawing.encode_jpeg(picture))
+
+
+def _write(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

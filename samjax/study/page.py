@@ -1,0 +1,99 @@
+"""The page of results: tables and figures set between the words of a page that people write.
+
+The page has places `<!-- name -->` ... `<!-- /name -->`, of which everything within is drawn anew;
+what stands around them is kept. A page that does not exist yet begins with all places.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from samjax.data.files import write_whole
+from samjax.study import figures, reports, runner, tables
+from samjax.study.plan import Study
+
+_PLACE = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
+
+
+def write(study: Study, workdir: Path, page: Path) -> list[str]:
+    """Writes or refreshes the page and its figures.
+
+    Args:
+        study: The study.
+        workdir: Its folder, with the reports.
+        page: The Markdown file; figures go beside it, into a folder of the same name.
+
+    Returns:
+        Names of the places drawn.
+
+    Raises:
+        ValueError: The page has none of the places.
+    """
+    found = reports.load(study, workdir)
+    contents = {name: draw(study, found) for name, draw in _TABLES.items()}
+    contents["general"] = _general(workdir)
+    contents |= _figures(study, found, page)
+    text = page.read_text() if page.exists() else _blank(contents)
+    drawn = []
+    for name, content in contents.items():
+        place = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
+        if place.search(text):
+            text = place.sub(lambda _, n=name, c=content: _PLACE.format(n, c), text)
+            drawn.append(name)
+    if not drawn:
+        raise ValueError(f"{page}: expected a place such as <!-- overall -->, found none")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(page, text.encode())
+    return drawn
+
+
+_TABLES: dict[str, Callable[[Study, tables.All], str]] = {
+    "overall": tables.overall,
+    "oracle": lambda study, found: tables.overall(study, found, "dice_oracle"),
+    "intervals": tables.intervals,
+    "published overall": lambda study, found: tables.published_overall(),
+    "by modality": tables.by_modality,
+    "unseen": tables.unseen,
+    "published unseen": lambda study, found: tables.published_unseen(),
+    "ablations": tables.ablations,
+    "training times": tables.training_times,
+}
+
+
+def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
+    """Draws the figures of which there are results; the Markdown that shows each."""
+    folder = page.with_suffix("")
+    shown = {
+        title: found[method, trial]
+        for title, method, trial in study.by_modality
+        if (method, trial) in found
+    }
+    if not shown:
+        return {}
+    titles = [*shown]
+    two = {title: shown[title] for title in titles[-2:]}
+    ends = {title: shown[title] for title in (titles[0], titles[-1])}
+    drawn: dict[str, tuple[str, Callable[[Path], None]]] = {
+        "bars": ("bars.png", lambda path: figures.bars(shown, path)),
+        "classes": ("classes.png", lambda path: figures.classes(two, path)),
+        "prompts": ("prompts.jpg", lambda path: figures.prompts_grid(ends, study.data, path)),
+        "fused": ("fused.jpg", lambda path: figures.fused(ends, study.data, path)),
+    }
+    links = {}
+    for name, (file, draw) in drawn.items():
+        draw(folder / file)
+        links[f"figure {name}"] = f"![{name}]({folder.name}/{file})"
+    return links
+
+
+def _general(workdir: Path) -> str:
+    """The general model's test on images of its own kind."""
+    path = runner.general_report(workdir) / "report.md"
+    if not path.exists():
+        return "Not tested on images of its own kind."
+    return "\n".join(line for line in path.read_text().splitlines() if line.startswith("|"))
+
+
+def _blank(contents: dict[str, str]) -> str:
+    places = [f"## {name.capitalize()}\n\n{_PLACE.format(name, '')}" for name in contents]
+    return "# Results\n\n" + "\n\n".join(places) + "\n"

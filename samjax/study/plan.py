@@ -1,0 +1,157 @@
+"""What a study compares: methods, each trained with several seeds, and how each is tested."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from samjax.evaluation import protocols
+from samjax.training.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One way of testing a trained model.
+
+    Attributes:
+        adapters: Whether its adapters take part (`SAM-Med2D*` of the paper: they do not).
+        image_size: Side of the input to resize the network to, pixels; None keeps its own.
+        splits: The splits of the data whose masks are tested.
+        datasets: Test only on these; empty for all.
+    """
+
+    adapters: bool = True
+    image_size: int | None = None
+    splits: tuple[str, ...] = ("test",)
+    datasets: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way of making a model, and the ways in which it is tested.
+
+    Attributes:
+        title: Its name in tables.
+        experiment: How it is trained, on the study's data; None takes the general model as it is.
+        from_general: Whether training starts from the general model, or from fresh parameters.
+        trials: Tests by name.
+    """
+
+    title: str
+    experiment: Experiment | None = None
+    from_general: bool = True
+    trials: Mapping[str, Trial] = dataclasses.field(default_factory=lambda: {"test": Trial()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A step in the making of the general model, from where the stage before it ended.
+
+    Attributes:
+        name: Name of its folder.
+        experiment: How it is trained; names its own data.
+    """
+
+    name: str
+    experiment: Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """One choice of ours against another, all else equal.
+
+    Attributes:
+        question: What is compared.
+        ours: What our default is.
+        other: What the alternative is.
+        method: The method that has the alternative.
+        base: The method that has our default.
+    """
+
+    question: str
+    ours: str
+    other: str
+    method: str
+    base: str = "base"
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A whole comparison.
+
+    Attributes:
+        data: The data folder that methods are trained and tested on.
+        methods: By name; a name is also a folder's.
+        seeds: Each method is trained once with each: it seeds fresh parameters, the simulated
+            annotator, and the order of the data, which is the same for all methods.
+        general: Checkpoint of the general model; empty for the one that `stages` make.
+        stages: How the general model is made, where no checkpoint is given.
+        general_data: The data folder that tests the general model on images of its own kind.
+        protocols: What models are shown in tests.
+        overall: Rows of the paper's table 2: title, method, trial.
+        by_modality: Columns of the paper's table 3: title, method, trial.
+        unseen: Columns of the paper's table 4: title, method, trial.
+        ablations: What our choices are worth.
+    """
+
+    data: str
+    methods: Mapping[str, Method]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    general: str = ""
+    stages: tuple[Stage, ...] = ()
+    general_data: str = ""
+    protocols: tuple[str, ...] = protocols.DEFAULT
+    overall: tuple[tuple[str, str, str], ...] = ()
+    by_modality: tuple[tuple[str, str, str], ...] = ()
+    unseen: tuple[tuple[str, str, str], ...] = ()
+    ablations: tuple[Ablation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.general and not self.stages:
+            raise ValueError("study: expected a general model or stages that make one")
+        shown = (*self.overall, *self.by_modality, *self.unseen)
+        named = [(method, trial) for _, method, trial in shown]
+        named += [(name, "test") for a in self.ablations for name in (a.method, a.base)]
+        for method, trial in named:
+            if method not in self.methods or trial not in self.methods[method].trials:
+                raise ValueError(f"study: a table shows {method!r}, {trial!r}, which is not run")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One model to make and to test.
+
+    Attributes:
+        name: The method's name.
+        method: The method.
+        seed: The seed.
+    """
+
+    name: str
+    method: Method
+    seed: int
+
+    def folder(self, workdir: Path) -> Path:
+        """Where its run and its reports are."""
+        return workdir / self.name / f"seed_{self.seed}"
+
+    def report(self, workdir: Path, trial: str) -> Path:
+        """The folder of one of its reports."""
+        return self.folder(workdir) / "tests" / trial
+
+    def missing(self, workdir: Path) -> list[str]:
+        """Its trials that have no report yet."""
+        trials = self.method.trials
+        return [t for t in trials if not (self.report(workdir, t) / "report.json").exists()]
+
+
+def jobs(study: Study) -> list[Job]:
+    """All models of a study; what is not trained has one seed.
+
+    Seed by seed, so that a study that is stopped early has compared everything at least once.
+    """
+    return [
+        Job(name, method, seed)
+        for seed in study.seeds
+        for name, method in study.methods.items()
+        if method.experiment is not None or seed == study.seeds[0]
+    ]

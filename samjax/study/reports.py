@@ -1,0 +1,91 @@
+"""Reports of a study, read back and averaged over seeds."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax.study import runner
+from samjax.study.plan import Study, jobs
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A score in %, over seeds.
+
+    Attributes:
+        mean: Mean over seeds.
+        spread: Standard deviation over seeds; None for a single one.
+        low: Lower end of the 95 % interval over subjects, mean over seeds.
+        high: Its upper end.
+        by_seed: Score of every seed.
+    """
+
+    mean: float
+    spread: float | None
+    low: float
+    high: float
+    by_seed: dict[int, float]
+
+    def __str__(self) -> str:
+        spread = "" if self.spread is None else f" ± {self.spread:.1f}"
+        return f"{self.mean:.1f}{spread}"
+
+    @property
+    def interval(self) -> str:
+        """The interval over subjects, in words."""
+        return f"{self.low:.1f} to {self.high:.1f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All reports of one method's trial, one for each seed that is done.
+
+    Attributes:
+        seeds: Their seeds.
+        reports: Contents of their `report.json`.
+        folders: Where they are.
+        training: Seconds of each training.
+    """
+
+    seeds: tuple[int, ...]
+    reports: tuple[dict[str, Any], ...]
+    folders: tuple[Path, ...]
+    training: tuple[float, ...]
+
+    def value(self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)) -> Value:
+        """A score of all masks, or of those of one part, such as `("by_modality", "ct")`."""
+        found = [_at(report, part)[protocol] for report in self.reports]
+        scores = 100 * np.array([one[kind] for one in found])
+        bounds = 100 * np.array([one[f"{kind}_ci"] for one in found])
+        low, high = bounds.mean(0)
+        spread = float(scores.std(ddof=1)) if len(scores) > 1 else None
+        by_seed = dict(zip(self.seeds, scores.tolist(), strict=True))
+        return Value(float(scores.mean()), spread, low, high, by_seed)
+
+    def parts(self, kind: str) -> dict[str, int]:
+        """Numbers of masks in the parts of the data, such as `by_modality`."""
+        return {name: means["count"] for name, means in self.reports[0][kind].items()}
+
+
+def load(study: Study, workdir: Path) -> dict[tuple[str, str], Results]:
+    """Reads what there is, by method and trial; what has not been run is not in it."""
+    found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float]]] = {}
+    for job in jobs(study):
+        training = runner.seconds(job.folder(workdir))
+        for trial in job.method.trials:
+            folder = job.report(workdir, trial)
+            if (folder / "report.json").exists():
+                content = json.loads((folder / "report.json").read_text())
+                row = (job.seed, content, folder, training)
+                found.setdefault((job.name, trial), []).append(row)
+    return {key: Results(*zip(*rows, strict=True)) for key, rows in found.items()}
+
+
+def _at(report: dict[str, Any], part: Sequence[str]) -> dict[str, Any]:
+    for name in part:
+        report = report[name]
+    return report

@@ -1,0 +1,134 @@
+"""Does what a study asks for and is not done yet."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from samjax import conversion, pretrained
+from samjax.data import index
+from samjax.data.files import write_whole
+from samjax.evaluation import testing
+from samjax.evaluation.evaluator import EvalConfig
+from samjax.pretrained import Pretrained
+from samjax.study.plan import Job, Study, Trial
+from samjax.training import loop
+from samjax.training.experiment import Experiment
+
+SECONDS = "seconds.json"
+
+_log = logging.getLogger(__name__)
+
+
+def make_general(study: Study, workdir: Path) -> str:
+    """The checkpoint of the general model, made first if need be, and tested on its own data."""
+    checkpoint = study.general
+    for stage in () if checkpoint else study.stages:
+        folder = workdir / "general" / stage.name
+        if not is_trained(folder):
+            _log.info("general model, %s", stage.name)
+            experiment = dataclasses.replace(stage.experiment, init_from=checkpoint)
+            _train(experiment, folder)
+        checkpoint = str(folder / "last")
+    out = general_report(workdir)
+    if study.general_data and not (out / "report.json").exists():
+        model = conversion.load_any(checkpoint)
+        _test(study, model, checkpoint, study.general_data, Trial(), out, "general model")
+    return checkpoint
+
+
+def general_is_made(study: Study, workdir: Path) -> bool:
+    """Whether the general model is there and tested."""
+    stages = () if study.general else study.stages
+    trained = all(is_trained(workdir / "general" / stage.name) for stage in stages)
+    tested = not study.general_data or (general_report(workdir) / "report.json").exists()
+    return trained and tested
+
+
+def general_report(workdir: Path) -> Path:
+    """Where the general model's test on images of its own kind is."""
+    return workdir / "general" / "test"
+
+
+def run(study: Study, job: Job, general: str, workdir: Path) -> None:
+    """Trains and tests one model, or goes on where it was stopped.
+
+    Args:
+        study: The study.
+        job: Which model.
+        general: Checkpoint of the general model.
+        workdir: The study's folder.
+
+    Raises:
+        Interrupted: The training was asked to stop; it is saved.
+        DataError: The data cannot be used.
+        ValueError: A setting cannot work.
+    """
+    missing = job.missing(workdir)
+    if not missing:
+        return
+    _log.info("%s, seed %d", job.name, job.seed)
+    folder, checkpoint = job.folder(workdir), general
+    if job.method.experiment is not None:
+        checkpoint = str(folder / "last")
+        if not is_trained(folder):
+            _train(experiment_of(study, job, general), folder)
+    for name in missing:
+        trial = job.method.trials[name]
+        model = conversion.load_any(checkpoint, trial.image_size)
+        title = f"{job.method.title}, seed {job.seed}"
+        _test(study, model, checkpoint, study.data, trial, job.report(workdir, name), title)
+
+
+def experiment_of(study: Study, job: Job, general: str) -> Experiment:
+    """A job's training, with the study's data, the job's seed and its place to start."""
+    experiment = job.method.experiment
+    assert experiment is not None
+    return dataclasses.replace(
+        experiment,
+        init_from=general if job.method.from_general else "",
+        data=dataclasses.replace(experiment.data, root=study.data, seed=job.seed),
+        run=dataclasses.replace(experiment.run, seed=job.seed),
+    )
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the training in a folder has come to its end."""
+    return pretrained.is_model_dir(folder / "last")
+
+
+def seconds(folder: Path) -> float:
+    """Time that the training in a folder took, over all its starts."""
+    path = folder / SECONDS
+    return json.loads(path.read_text())["training"] if path.exists() else 0.0
+
+
+def _train(experiment: Experiment, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _timed(folder):
+        loop.train(experiment, folder)
+
+
+@contextlib.contextmanager
+def _timed(folder: Path) -> Iterator[None]:
+    """Adds the time within to what the folder's training took before it was stopped."""
+    start, before = time.perf_counter(), seconds(folder)
+    try:
+        yield
+    finally:
+        total = before + time.perf_counter() - start
+        write_whole(folder / SECONDS, json.dumps({"training": total}).encode())
+
+
+def _test(
+    study: Study, model: Pretrained, path: str, root: str, trial: Trial, out: Path, title: str
+) -> None:
+    samples = [s for split in trial.splits for s in index.load_index(root, split)]
+    if trial.datasets:
+        samples = index.of_datasets(samples, trial.datasets)
+    config = EvalConfig(protocols=study.protocols, oracle=True, adapters=trial.adapters)
+    origin = {"checkpoint": path, "data": root, "split": "+".join(trial.splits)}
+    print(testing.test_and_report(model, root, samples, out, config, title, origin))

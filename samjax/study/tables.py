@@ -1,0 +1,156 @@
+"""The tables of the results page, in Markdown; a cell that has not been run is a dash."""
+
+from collections.abc import Mapping, Sequence
+
+from samjax.evaluation import protocols
+from samjax.evaluation.results import FILLED_BOX
+from samjax.study import published
+from samjax.study.plan import Study
+from samjax.study.reports import Results
+
+All = Mapping[tuple[str, str], Results]
+Rows = list[list[str]]
+DASH = "-"
+
+
+def overall(study: Study, found: All, kind: str = "dice") -> str:
+    """Table 2 of the paper in small: mean Dice over all masks.
+
+    Args:
+        study: The study.
+        found: Its results.
+        kind: `dice` for the mask of highest predicted IoU, `dice_oracle` for the best mask.
+    """
+    rows = [["Model", "Resolution", *map(protocols.title, study.protocols), "Images/s"]]
+    for title, method, trial in study.overall:
+        results = found.get((method, trial))
+        if results is None:
+            rows.append([title, *[DASH] * (len(study.protocols) + 2)])
+            continue
+        side = results.reports[0]["image_size"]
+        cells = [str(results.value(name, kind)) for name in study.protocols]
+        fps = [next(iter(report["fps"].values())) for report in results.reports]
+        rows.append([title, f"{side} x {side}", *cells, f"{sum(fps) / len(fps):.1f}"])
+    if kind == "dice":
+        rows.append(["Filled box", DASH, *_filled_box(study, found), DASH])
+    return markdown(rows)
+
+
+def published_overall() -> str:
+    """Table 2 as published."""
+    rows = [["Model", "Resolution", *map(protocols.title, protocols.DEFAULT)]]
+    for title, (side, values) in published.TABLE_2.items():
+        rows.append([title, side, *(f"{value:.2f}" for value in values)])
+    return markdown(rows)
+
+
+def intervals(study: Study, found: All) -> str:
+    """95 % intervals of table 2 over subjects."""
+    rows = [["Model", *map(protocols.title, study.protocols)]]
+    for title, method, trial in study.overall:
+        if results := found.get((method, trial)):
+            cells = [results.value(name).interval for name in study.protocols]
+            rows.append([title, *cells])
+    return markdown(rows)
+
+
+def by_modality(study: Study, found: All) -> str:
+    """Table 3 of the paper in small: one point, and what four more add, beside the published."""
+    shown = [(title, found.get((method, trial))) for title, method, trial in study.by_modality]
+    rows = [["Modality", "Masks", *(title for title, _ in shown), "Published"]]
+    parts = next((results.parts("by_modality") for _, results in shown if results), {})
+    for modality, count in parts.items():
+        cells = [_gain(results, modality) if results else DASH for _, results in shown]
+        theirs = published.TABLE_3.get(modality, ())
+        quoted = ", ".join(f"{one:.1f} ({more:+.1f})" for one, more in theirs) or DASH
+        rows.append([modality, str(count), *cells, quoted])
+    return markdown(rows)
+
+
+def unseen(study: Study, found: All) -> str:
+    """Table 4 of the paper in small: datasets that no training has seen."""
+    shown = [(title, found.get((method, trial))) for title, method, trial in study.unseen]
+    names = (protocols.BOX, "1pt")
+    head = [f"{title}, {protocols.title(name)}" for name in names for title, _ in shown]
+    rows = [["Dataset", "Masks", *head, "Filled box"]]
+    parts = next((results.parts("by_dataset") for _, results in shown if results), {})
+    everything = {**{name: ("by_dataset", name) for name in parts}, "all": ("overall",)}
+    for dataset, part in everything.items():
+        cells = [
+            str(results.value(name, part=part)) if results else DASH
+            for name in names
+            for _, results in shown
+        ]
+        first = next(results for _, results in shown if results)
+        count = parts.get(dataset, sum(parts.values()))
+        box = f"{first.value(FILLED_BOX, part=part).mean:.1f}"
+        rows.append([dataset, str(count), *cells, box])
+    return markdown(rows)
+
+
+def published_unseen() -> str:
+    """Table 4 as published, corrected."""
+    rows = [["Model", "Bbox", "1 pt"]]
+    rows += [
+        [name, f"{box:.2f}", f"{point:.2f}"] for name, (box, point) in published.TABLE_4.items()
+    ]
+    return markdown(rows)
+
+
+def ablations(study: Study, found: All) -> str:
+    """What each of our choices is worth: ours less the other, seed by seed."""
+    rows = [["Question", "Ours", "Other", *map(protocols.title, study.protocols), "Mean"]]
+    for one in study.ablations:
+        ours, other = found.get((one.base, "test")), found.get((one.method, "test"))
+        cells = [DASH] * (len(study.protocols) + 1)
+        if ours and other:
+            gains = [_gains(ours, other, name) for name in study.protocols]
+            means = [sum(by_seed) / len(by_seed) for by_seed in zip(*gains, strict=True)]
+            cells = [_signed(by_seed) for by_seed in (*gains, means)]
+        rows.append([one.question, one.ours, one.other, *cells])
+    return markdown(rows)
+
+
+def training_times(study: Study, found: All) -> str:
+    """How long every method's training took."""
+    rows = [["Method", "Seeds", "Batches", "Minutes each"]]
+    for name, method in study.methods.items():
+        results = next((found[name, t] for t in method.trials if (name, t) in found), None)
+        if method.experiment is None or results is None:
+            continue
+        minutes = " ".join(f"{seconds / 60:.0f}" for seconds in results.training)
+        steps = method.experiment.run.steps or f"{method.experiment.run.epochs} epochs"
+        rows.append([method.title, str(len(results.reports)), str(steps), minutes])
+    return markdown(rows)
+
+
+def markdown(rows: Rows) -> str:
+    """A table; the first row is its head."""
+    head, *body = rows
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _filled_box(study: Study, found: All) -> list[str]:
+    results = next((found[m, t] for _, m, t in study.overall if (m, t) in found), None)
+    baseline = f"{results.value(FILLED_BOX).mean:.1f}" if results else DASH
+    return [baseline if name == protocols.BOX else DASH for name in study.protocols]
+
+
+def _gain(results: Results, modality: str) -> str:
+    one, five = (results.value(n, part=("by_modality", modality)) for n in ("1pt", "5pt"))
+    return f"{one.mean:.1f} ({five.mean - one.mean:+.1f})"
+
+
+def _gains(ours: Results, other: Results, protocol: str) -> list[float]:
+    """By how much ours is better, for every seed that both have."""
+    one, two = ours.value(protocol).by_seed, other.value(protocol).by_seed
+    return [one[seed] - two[seed] for seed in one if seed in two]
+
+
+def _signed(values: Sequence[float]) -> str:
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:+.1f}"
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return f"{mean:+.1f} ± {variance**0.5:.1f}"

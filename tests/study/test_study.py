@@ -1,0 +1,144 @@
+"""A whole study on phantoms: trained, tested, drawn, stopped and gone on with."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from samjax.data.phantoms import PhantomConfig, write_phantoms
+from samjax.study import plan, runner
+from samjax.study.__main__ import main
+
+pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'samjax[study]'")
+
+CONFIG = str(Path(__file__).with_name("tiny_study.py"))
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """The folder of a study that has been run."""
+    root = tmp_path_factory.mktemp("study")
+    write_phantoms(root / "data", PhantomConfig(count_train=12, count_test=3, size=64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINY_STUDY_DATA", str(root / "data"))
+        assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
+    return root / "runs"
+
+
+@pytest.fixture(autouse=True)
+def data(workdir, monkeypatch):
+    monkeypatch.setenv("TINY_STUDY_DATA", str(workdir.parent / "data"))
+
+
+def test_every_method_seed_and_trial_has_its_report(workdir):
+    found = {str(p.parent.relative_to(workdir)) for p in workdir.rglob("report.json")}
+    seeded = {f"tuned/seed_{s}/tests/{t}" for s in (0, 1) for t in ("test", "dropped")}
+    seeded |= {f"scratch/seed_{s}/tests/test" for s in (0, 1)}
+    once = {"general/test", "general/seed_0/tests/test", "general/seed_0/tests/large"}
+    assert found == seeded | once
+
+
+def test_models_differ_as_the_study_says(workdir):
+    def config(job):
+        return json.loads((workdir / job / "config.json").read_text())
+
+    assert config("scratch/seed_1")["init_from"] == ""
+    assert config("tuned/seed_1")["init_from"] == str(workdir / "general/only/last")
+    seeds = [config(f"tuned/seed_{s}") for s in (0, 1)]
+    assert [c["run"]["seed"] for c in seeds] == [c["data"]["seed"] for c in seeds] == [0, 1]
+    large = json.loads((workdir / "general/seed_0/tests/large/report.json").read_text())
+    assert large["image_size"] == 64
+    dropped = json.loads((workdir / "tuned/seed_0/tests/dropped/report.json").read_text())
+    assert dropped["config"]["adapters"] is False
+
+
+def test_the_tables_say_what_the_reports_do(workdir):
+    page = (workdir / "results.md").read_text()
+    tuned = [
+        100
+        * json.loads((workdir / f"tuned/seed_{s}/tests/test/report.json").read_text())["overall"][
+            "bbox"
+        ]["dice"]
+        for s in (0, 1)
+    ]
+    mean, spread = sum(tuned) / 2, abs(tuned[0] - tuned[1]) / 2**0.5
+    assert f"| Tuned | 32 x 32 | {mean:.1f} ± {spread:.1f} |" in page
+    assert "| Large | 64 x 64 |" in page
+    assert re.search(r"\| Filled box \| - \| \d+\.\d \| - \| - \| - \|", page)
+    assert re.search(r"\| Start \| general \| fresh \| [+-]\d+\.\d ± \d+\.\d \|", page)
+    assert "| SAM-Med2D | 256 x 256 | 79.30 | 70.01 | 76.35 | 78.68 |" in page
+
+
+def test_the_figures_are_there(workdir):
+    for name in ("bars.png", "classes.png", "prompts.jpg", "fused.jpg"):
+        picture = cv2.imread(str(workdir / "results" / name))
+        assert picture is not None
+        assert picture.std() > 10
+
+
+def test_what_is_done_is_not_done_again(workdir, monkeypatch):
+    """Only the page is drawn anew, into the places of a page that somebody has written."""
+    monkeypatch.setattr(runner, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(runner, "_test", lambda *_: pytest.fail("tested again"))
+    page = workdir.parent / "mine.md"
+    page.write_text("Words.\n\n<!-- overall -->\nold\n<!-- /overall -->\n\nMore words.\n")
+    assert main([CONFIG, "--workdir", str(workdir), "--page", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("Words.\n\n<!-- overall -->\n| Model |")
+    assert text.endswith("<!-- /overall -->\n\nMore words.\n")
+    assert "old" not in text
+
+
+def test_a_lost_report_is_made_again_and_is_the_same(workdir):
+    report = workdir / "tuned/seed_1/tests/test/report.json"
+    before = json.loads(report.read_text())
+    report.unlink()
+    assert main([CONFIG, "--workdir", str(workdir), "--methods", "tuned"]) == 0
+    assert json.loads(report.read_text())["overall"] == before["overall"]
+
+
+def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
+    assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"general, only +2 batches, 4 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
+    assert sum("0 of 2 tests done" in line for line in lines) == 3
+    assert lines[-1].startswith("5 models; about 0.0 h of training to do")
+    assert not (tmp_path / "new").exists()
+    assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
+    assert "2 batches, 4 updates, trained; 2 of 2 tests done" in capsys.readouterr().out
+
+
+def test_shards_do_all_and_each_once():
+    study = plan.Study(
+        data="", general="x", methods={"a": plan.Method("A"), "b": plan.Method("B")}, seeds=(3, 4)
+    )
+    assert [(job.name, job.seed) for job in plan.jobs(study)] == [("a", 3), ("b", 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.py"], "nowhere.py: no such file"),
+        ([__file__], "expected a function get_study"),
+        ([CONFIG, "--shard", "3/2"], "--shard: expected I/N with I from 1 to N, found '3/2'"),
+        ([CONFIG, "--shard", "2/2"], "the general model is not made yet"),
+        ([CONFIG, "--methods", "other"], "found 'other'"),
+        ([CONFIG, "--data", "nowhere", "--dry-run"], "nowhere"),
+    ],
+)
+def test_mistakes_are_one_clear_line(arguments, message, tmp_path, capsys):
+    assert main([*arguments, "--workdir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("samjax.study: ")
+    assert message in error
+
+
+def test_a_table_can_only_show_what_is_run():
+    with pytest.raises(ValueError, match="'b', 'test', which is not run"):
+        plan.Study(
+            data="", general="x", methods={"a": plan.Method("A")}, overall=(("B", "b", "test"),)
+        )
+    with pytest.raises(ValueError, match="expected a general model or stages"):
+        plan.Study(data="", methods={})

@@ -1,0 +1,65 @@
+"""A study of two methods on phantoms, small enough for a test; its data folder is given by name."""
+
+import dataclasses
+import os
+
+from samjax.data.config import DataConfig
+from samjax.data.phantoms import PhantomConfig
+from samjax.models import SamConfig
+from samjax.prompts import SessionConfig
+from samjax.study import Ablation, Method, Stage, Study, Trial
+from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
+from samjax.training.step import TrainableConfig
+
+MODEL = SamConfig(
+    image_size=32,
+    patch_size=8,
+    embed_dim=16,
+    depth=2,
+    num_heads=2,
+    global_attn_indexes=(1,),
+    window_size=3,
+    adapters=False,
+    prompt_dim=32,
+    mask_in_chans=8,
+    decoder_depth=1,
+    decoder_heads=2,
+    decoder_mlp_dim=32,
+    iou_head_hidden_dim=32,
+)
+
+
+def get_study() -> Study:
+    data = os.environ["TINY_STUDY_DATA"]
+    general = Experiment(
+        model=MODEL,
+        data=DataConfig(root=data, batch_size=8, masks_per_image=1),
+        session=SessionConfig(iterations=2, point_counts=(1,)),
+        phantoms=PhantomConfig(size=64),
+        trainable=TrainableConfig(encoder="full"),
+        run=RunConfig(steps=2, report=False),
+        validation=ValidationConfig(every=0),
+    )
+    tuned = dataclasses.replace(
+        general,
+        model=dataclasses.replace(MODEL, adapters=True),
+        trainable=TrainableConfig(encoder="adapters"),
+    )
+    trials = {"test": Trial(), "dropped": Trial(adapters=False)}
+    shown = (("General", "general", "test"), ("Tuned", "tuned", "test"))
+    return Study(
+        data=data,
+        methods={
+            "general": Method("General", trials={"test": Trial(), "large": Trial(image_size=64)}),
+            "tuned": Method("Tuned", tuned, trials=trials),
+            "scratch": Method("From scratch", general, from_general=False),
+        },
+        seeds=(0, 1),
+        stages=(Stage("only", general),),
+        general_data=data,
+        protocols=("bbox", "1pt", "5pt"),
+        overall=(*shown, ("Tuned*", "tuned", "dropped"), ("Large", "general", "large")),
+        by_modality=shown,
+        unseen=shown,
+        ablations=(Ablation("Start", "general", "fresh", "scratch", "tuned"),),
+    )
