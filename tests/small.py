@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from samjax import models
-from samjax.models import SamConfig
+from samjax.models import SamConfig, TinyVitConfig
 
 # A network with every structural feature, that runs in milliseconds.
 TINY = SamConfig(
@@ -21,6 +21,24 @@ TINY = SamConfig(
     decoder_heads=2,
 )
 
+# The same with TinyViT; grids of 16, 8 and 4 tokens, of which windows of 3 and 5 are no divisors.
+TINY_TINY_VIT = SamConfig(
+    image_size=64,
+    encoder="tiny_vit",
+    tiny_vit=TinyVitConfig(
+        dims=(8, 12, 16, 24),
+        depths=(1, 2, 1, 1),
+        num_heads=(3, 2, 4),
+        window_sizes=(3, 5, 4),
+        mlp_ratio=2.0,
+        conv_ratio=3.0,
+    ),
+    adapter_init="reference",
+    prompt_dim=32,
+    decoder_mlp_dim=32,
+    iou_head_hidden_dim=32,
+)
+
 
 def random_params(config: SamConfig, seed: int = 0):
     """Parameters in which everything matters, without compiling their initialisation."""
@@ -29,7 +47,8 @@ def random_params(config: SamConfig, seed: int = 0):
     def draw(path, leaf):
         fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
         mean = 1 if path[-1].key == "scale" else 0
-        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
+        drawn = rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
+        return drawn**2 + 0.5 if path[-1].key == "var" else drawn
 
     return jax.tree_util.tree_map_with_path(draw, shapes(config))
 

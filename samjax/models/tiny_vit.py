@@ -239,7 +239,7 @@ class ConvNorm(nn.Module):
         self.c = self.conv()
         self.bn = BatchNorm(1e-5)
 
-    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
         return self.bn(self.c(x))
 
 
@@ -289,7 +289,7 @@ def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvNorm:
     return ConvNorm(functools.partial(DepthwiseConv3x3, dtype, stride))
 
 
-def _in_turn(x: Float[Array, "b h w i"], *convs: ConvNorm) -> Float[Array, "b i j o"]:
+def _in_turn(x: Float[Array, "b h w c"], *convs: ConvNorm) -> Float[Array, "b i j d"]:
     """Applies convolutions with GELU between them."""
     for conv in convs[:-1]:
         x = layers.gelu(conv(x))
