@@ -62,14 +62,18 @@ class LossConfig:
 class Outcome:
     """What came of one interaction.
 
+    The mask that an annotator is shown, and corrects, is the one of highest predicted IoU, as in
+    use, whichever gets the gradient (SAM, appendix A). Were it the one closest to the truth, the
+    network would never learn to mend what its IoU head gets wrong.
+
     Attributes:
-        low_res: Low-resolution logits of the selected masks.
-        predicted: The selected masks at input resolution.
-        iou: Predicted IoU of the selected masks.
+        low_res: Low-resolution logits of the shown masks.
+        predicted: The shown masks at input resolution.
+        iou: Their predicted IoU.
         focal: Focal loss.
         dice: Dice loss.
         iou_error: Squared error of the predicted IoU.
-        mean_dice: Mean Dice coefficient of the thresholded masks, for the log.
+        mean_dice: Mean Dice coefficient of the shown masks, for the log.
     """
 
     low_res: Float[Array, "b k m m"]
@@ -103,26 +107,27 @@ def segmentation_loss(
     candidates = masks.upsample(jax.lax.stop_gradient(low_res), truth.shape[-1])
     chosen = _choose(candidates, jax.lax.stop_gradient(iou), target, config)
     selected = masks.select(low_res, chosen)
-    selected_iou = masks.select(iou, chosen)
     logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
     probability = jax.nn.sigmoid(logits)
     focal, dice = _mask_terms(logits, probability, target, config)
     if config.iou_supervision == "all":
         error = iou - _hard_iou(candidates, target, config.reduction)
     else:
-        error = selected_iou[..., None] - terms.soft_iou(probability, target, config.reduction)
+        error = masks.select(iou, chosen)[..., None] - terms.soft_iou(probability, target, config.reduction)
     iou_error = jnp.mean(jnp.square(error))
     loss = (
         config.focal_weight * focal.mean()
         + config.dice_weight * dice.mean()
         + config.iou_weight * iou_error
     )
-    predicted = logits[:, :, 0] > masks.THRESHOLD
+    shown = jnp.argmax(iou, axis=-1)
+    same = config.selection == "predicted_iou"  # Then it is there already.
+    predicted = (logits[:, :, 0] if same else masks.select(candidates, shown)) > masks.THRESHOLD
     hard = predicted[:, :, None].astype(jnp.float32)
     outcome = Outcome(
-        low_res=selected,
+        low_res=masks.select(low_res, shown),
         predicted=predicted,
-        iou=selected_iou,
+        iou=masks.select(iou, shown),
         focal=focal.mean(),
         dice=dice.mean(),
         iou_error=iou_error,
