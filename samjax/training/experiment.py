@@ -22,7 +22,7 @@ from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
 from samjax.training.step import Recipe, TrainableConfig
 
-INPUT_FROM = ("recipe", "checkpoint")
+INPUT_FROM = ("auto", "recipe", "checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +90,12 @@ class Experiment:
             checkpoint. Its architecture is used; image size, adapters and compute settings are
             those of `model`. Empty: fresh parameters.
         input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
-            `checkpoint` was used to.
+            `checkpoint` was used to; `auto` means the recipe for a ViT and the checkpoint for a
+            TinyViT.
     """
 
     init_from: str = ""
-    input_from: str = "recipe"
+    input_from: str = "auto"
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     input: InputConfig = dataclasses.field(default_factory=InputConfig)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
@@ -121,7 +122,12 @@ class Experiment:
             )
 
     def recipe(
-        self, model: models.SamConfig, mask_prompt: str, total_steps: int, steps_per_epoch: int
+        self,
+        model: models.SamConfig,
+        mask_prompt: str,
+        total_steps: int,
+        steps_per_epoch: int,
+        multimask: bool = True,
     ) -> Recipe:
         """What its training step needs; the network's part may come from a checkpoint.
 
@@ -130,13 +136,16 @@ class Experiment:
             mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
             total_steps: Batches in the whole run.
             steps_per_epoch: Batches in an epoch.
+            multimask: Whether the network's three masks were trained so far; if not, they never
+                are.
         """
+        multimask = self.trainable.multimask and multimask
         return Recipe(
             model=model,
             mask_prompt=mask_prompt,
             session=self.session,
             loss=self.loss,
-            trainable=self.trainable,
+            trainable=dataclasses.replace(self.trainable, multimask=multimask),
             optim=self.optim,
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,

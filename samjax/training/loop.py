@@ -102,10 +102,14 @@ class _Run:
         """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
         config = experiment.data
         self.experiment, self.workdir, self.data = experiment, workdir, data
-        self.begin = dataclasses.replace(begin, params={})
         per_epoch = max(len(data.train) // config.batch_size, 1)
         self.total = experiment.run.steps or experiment.run.epochs * per_epoch
-        self.recipe = experiment.recipe(begin.model, begin.input.mask_prompt, self.total, per_epoch)
+        used = begin.input
+        self.recipe = experiment.recipe(
+            begin.model, used.mask_prompt, self.total, per_epoch, used.multimask
+        )
+        used = dataclasses.replace(used, multimask=self.recipe.trainable.multimask)
+        self.begin = dataclasses.replace(begin, input=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(
             data.train,
@@ -267,12 +271,13 @@ class _Run:
 def _same_settings(experiment: Experiment, workdir: Path) -> None:
     """Saves the settings with a new run; compares them with those of one to go on with."""
     path = workdir / "config.json"
-    now = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    usual, now = (json.loads(json.dumps(dataclasses.asdict(e))) for e in (Experiment(), experiment))
     if not path.exists():
         if jax.process_index() == 0:
             write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
         return
-    was, now = _flat(json.loads(path.read_text())), _flat(now)
+    # A field that is younger than the run was what it is by default.
+    was, now = _flat(usual) | _flat(json.loads(path.read_text())), _flat(now)
     names = sorted(was.keys() | now.keys())
     changed = [
         f"{name}: {was.get(name)!r} then, {now.get(name)!r} now"

@@ -88,7 +88,9 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     if not config.adapters:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
     model = architecture(config, loaded.model)
-    inputs = experiment.input if experiment.input_from == "recipe" else loaded.input
+    small = loaded.model.encoder == "tiny_vit"
+    kept = experiment.input_from == "checkpoint" or (experiment.input_from == "auto" and small)
+    inputs = loaded.input if kept else experiment.input
     if inputs != loaded.input:
         _log.warning(
             "%s was trained on images prepared as %s; this run prepares them as %s "

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from samjax.data.boxes import tight_box
 from samjax.data.files import read_image
 from samjax.data.inputs import (
+    CHOICES,
     RESIZE,
     InputConfig,
     place,
@@ -127,10 +128,52 @@ def test_a_mask_of_another_shape_is_refused():
         prepare_mask(np.zeros((9, 8), np.uint8), 16, place(8, 9, 16, "stretch"))
 
 
-@pytest.mark.parametrize("field", ["resize", "interpolation", "channel_order", "mask_prompt"])
+@pytest.mark.parametrize("field", CHOICES)
 def test_an_unknown_value_names_its_field(field):
     with pytest.raises(ValueError, match=rf"input\.{field}: expected one of"):
         InputConfig(**{field: "other"})
+
+
+def test_a_negative_margin_is_refused():
+    with pytest.raises(ValueError, match=r"input\.box_margin: expected 0 or more, found -1"):
+        InputConfig(box_margin=-1.0)
+
+
+@given(st.integers(0, 255), st.integers(0, 255), sizes)
+def test_min_max_fills_the_range_from_0_to_1(one, other, size):
+    config = InputConfig("longest_side", "area", normalise="min_max")
+    image = np.full((40, 30, 3), one, np.uint8)
+    image[20:] = other
+    found, at = prepare_image(image, size, config)
+    inner = found[: at.inner_height, : at.inner_width]
+    assert found.dtype == np.float32
+    assert (inner.min(), inner.max()) == ((0, 1) if one != other else (0, 0))
+    assert not found[:, at.inner_width :].any()
+
+
+@pytest.mark.parametrize("interpolation", ["antialias", "area"])
+@pytest.mark.parametrize("size", [24, 96])
+def test_published_resizing_gives_whole_values(interpolation, size):
+    """Both ways, smaller and larger; an area's mean is that of all its pixels."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 36, 3), dtype=np.uint8)
+    config = InputConfig("longest_side", interpolation, mean=(0, 0, 0), std=(1, 1, 1))
+    found, at = prepare_image(image, size, config)
+    inner = found[: at.inner_height, : at.inner_width]
+    np.testing.assert_array_equal(inner, np.round(inner))
+    assert abs(inner.mean() - image.mean()) < 1
+    if interpolation == "area" and size == 24:
+        means = image.reshape(24, 2, 18, 2, 3).mean(axis=(1, 3))
+        assert abs(inner - means).max() <= 0.5
+
+
+@given(sides, sides, sizes)
+def test_uniform_coordinates_take_one_factor(height, width, size):
+    image = np.zeros((height, width), np.uint8)
+    config = InputConfig("longest_side", coordinates="uniform")
+    _, at = prepare_image(image, size, config)
+    corner = np.array([width, height], np.float32)
+    np.testing.assert_allclose(at.to_input(corner), corner * size / max(height, width), rtol=1e-6)
+    np.testing.assert_allclose(at.to_original(at.to_input(corner)), corner, rtol=1e-6)
 
 
 @pytest.mark.parity

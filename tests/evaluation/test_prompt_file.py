@@ -31,6 +31,16 @@ def test_prompts_come_back_as_the_same_pixels(height, width, size, resize, seed)
     np.testing.assert_array_equal(box, tight_box(mask))
 
 
+def test_a_margin_enlarges_the_box_as_far_as_the_image_reaches():
+    placement = place(40, 64, 64, "longest_side")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[2:30, 10:63] = 1
+    prompt = prompt_file.draw(mask, placement, 0, "masks/a.png", "images/a.png", 3.0)
+    np.testing.assert_array_equal(prompt.in_input(placement)[0], [7, 0, 64, 33])
+    tight = prompt_file.draw(mask, placement, 0, "masks/a.png", "images/a.png")
+    assert prompt.point == tight.point
+
+
 def test_prompts_depend_on_seed_and_path_alone():
     mask = np.ones((64, 64), np.uint8)
     placement = place(64, 64, 64, "stretch")

@@ -27,6 +27,20 @@ def ready(predictor, photo):
     return predictor
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_by_default_the_masks_are_those_that_were_trained(pretrained, photo, trained):
+    expected = dataclasses.replace(pretrained.input, multimask=trained)
+    predictor = samjax.Predictor(dataclasses.replace(pretrained, input=expected))
+    predictor.set_image(photo(40, 50))
+    box = [5, 5, 30, 30]
+    found = predictor.predict(box=box)
+    assert len(found[1]) == (3 if trained else 1)
+    same = predictor.predict(box=box, multimask_output=trained)
+    for one, other in zip(found, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(predictor.predict(box=box, multimask_output=not trained)[1]) == (1 if trained else 3)
+
+
 @pytest.mark.parametrize(("multimask", "count"), [(True, 3), (False, 1)])
 @pytest.mark.parametrize(
     "prompts",

@@ -1,0 +1,109 @@
+"""Training with a TinyViT, with adapters and without, from its checkpoint on."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+from small import TINY_TINY_VIT, random_params, shapes
+
+from samjax import conversion, pretrained
+from samjax.conversion import convert
+from samjax.training import groups, start, step
+from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
+
+MODEL = dataclasses.replace(
+    TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4, decoder_depth=1, decoder_heads=2
+)
+TRAINABLE = {"adapters": (True, {"adapter"}), "full": (False, {"encoder"})}
+SESSION = dataclasses.replace(toy.SESSION, iterations=2, mask_only=False)
+
+
+def learned(encoder, train_step, batch):
+    """Flat parameters before and after one batch."""
+    adapters, _ = TRAINABLE[encoder]
+    recipe = dataclasses.replace(
+        toy.RECIPE,
+        model=dataclasses.replace(MODEL, adapters=adapters),
+        session=SESSION,
+        trainable=step.TrainableConfig(encoder=encoder),
+    )
+    params = jax.tree.map(jnp.asarray, random_params(recipe.model))
+    state = step.init_state(recipe, params, toy.key(True, recipe=recipe))
+    after, metrics = train_step(recipe, state, batch)
+    assert np.asarray(metrics.finite).all()
+    return groups.split(params), groups.split(after.params)
+
+
+@pytest.mark.parametrize("encoder", TRAINABLE)
+def test_only_what_shall_learn_does(train_step, batch, encoder):
+    before, after = learned(encoder, train_step, batch)
+    changed = {
+        name: {path for path in before[name] if (before[name][path] != after[name][path]).any()}
+        for name in before
+    }
+    assert any(path.endswith("bn/var") for path in before["constant"])
+    assert not changed["constant"]
+    _, moving = TRAINABLE[encoder]
+    for name in {"adapter", "encoder"} & before.keys():
+        assert bool(changed[name]) == (name in moving), name
+    if "encoder" in moving:
+        assert any(path.endswith("bn/scale") for path in changed["encoder"])
+
+
+def test_every_parameter_belongs_to_a_group():
+    split = groups.split(shapes(MODEL))
+    assert all("/adapter/" in path for path in split["adapter"])
+    assert not any("/adapter/" in path or "/bn/var" in path for path in split["encoder"])
+
+
+@pytest.fixture(scope="module")
+def lite_file(tmp_path_factory):
+    config = dataclasses.replace(MODEL, adapters=False)
+    lite = pretrained.Pretrained(config, convert.LITE_MEDSAM_INPUT, random_params(config))
+    path = tmp_path_factory.mktemp("checkpoint") / "lite.pth"
+    conversion.to_torch(path, lite)
+    return path, lite
+
+
+def from_file(path, **fields):
+    model = dataclasses.replace(toy.MODEL, image_size=48, decoder_heads=8)
+    return start.prepare_model(Experiment(init_from=str(path), model=model, **fields))
+
+
+def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
+    path, lite = lite_file
+    begin = from_file(path)
+    assert begin.input == lite.input
+    assert begin.model.encoder == "tiny_vit"
+    assert begin.model.tiny_vit.dims == MODEL.tiny_vit.dims
+    assert (begin.model.image_size, begin.model.adapters) == (48, True)
+    own = groups.split(begin.params)
+    assert own["adapter"]
+    for path, leaf in groups.split(lite.params)["encoder"].items():
+        np.testing.assert_array_equal(own["encoder"][path], leaf)
+
+
+def test_the_recipe_may_decide_how_images_are_prepared(lite_file):
+    path, lite = lite_file
+    assert from_file(path, input_from="recipe").input == Experiment().input
+    assert from_file(path, input_from="checkpoint").input == lite.input
+
+
+def test_masks_that_were_never_trained_are_not_chosen_among():
+    experiment = Experiment()
+    for own, trained in ((True, True), (False, False)):
+        recipe = experiment.recipe(MODEL, "logits", 10, 5, multimask=own)
+        assert recipe.trainable.multimask == trained
+
+
+def test_fields_of_the_network_can_be_set_one_by_one():
+    config = to_config_dict(Experiment())
+    config.model.encoder = "tiny_vit"
+    config.model.tiny_vit.dims = (16, 32, 64, 320)
+    config.model.tiny_vit.num_heads = (1, 2, 10)
+    model = from_config_dict(config).model
+    assert model.tiny_vit.dims == (16, 32, 64, 320)
+    assert model.tiny_vit.depths == (2, 2, 6, 2)
