@@ -1,6 +1,7 @@
 """Training with a TinyViT, with adapters and without, from its checkpoint on."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import conversion, pretrained
 from samjax.conversion import convert
-from samjax.training import groups, start, step
+from samjax.training import groups, loop, start, step
 from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
@@ -107,3 +108,16 @@ def test_fields_of_the_network_can_be_set_one_by_one():
     model = from_config_dict(config).model
     assert model.tiny_vit.dims == (16, 32, 64, 320)
     assert model.tiny_vit.depths == (2, 2, 6, 2)
+
+
+def test_a_run_older_than_a_field_began_with_its_default(tmp_path):
+    path = tmp_path / "config.json"
+    experiment = Experiment(model=toy.MODEL)
+    loop._same_settings(experiment, tmp_path)
+    fields = json.loads(path.read_text())
+    del fields["model"]["encoder"], fields["model"]["tiny_vit"], fields["input"]["normalise"]
+    path.write_text(json.dumps(fields))
+    loop._same_settings(experiment, tmp_path)
+    other = dataclasses.replace(experiment, model=MODEL)
+    with pytest.raises(ValueError, match=r"model\.encoder: 'vit' then, 'tiny_vit' now"):
+        loop._same_settings(other, tmp_path)
