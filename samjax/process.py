@@ -12,9 +12,10 @@ from pathlib import Path
 
 import jax
 
-# M_MMAP_MAX: nothing comes straight from the system; M_TRIM_THRESHOLD: nothing goes back;
-# M_ARENA_MAX: all threads share what there is. The numbers are those of glibc's malloc.h.
-_MALLOPT = ((-4, 0), (-1, 2**31 - 1), (-8, 1))
+# M_MMAP_MAX: nothing comes straight from the system; M_TRIM_THRESHOLD: nothing goes back. The
+# numbers are those of glibc's malloc.h. Threads keep arenas of their own: in a shared one they
+# wait for each other, and after some hundred steps, for a search through all that lies about in it.
+_MALLOPT = ((-4, 0), (-1, 2**31 - 1))
 _COLLECT_AFTER = 100_000  # Objects.
 
 
