@@ -1,12 +1,15 @@
 """The recipes that users start from."""
 
+import dataclasses
 import importlib
 
+import jax
 import pytest
 
 from samjax import models
 from samjax.training import experiment
 
+KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full"]
 
 
@@ -17,6 +20,48 @@ def recipe(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_one_that_can_work(name):
     assert isinstance(recipe(name), experiment.Experiment)
+
+
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
+def test_the_general_model_is_made_from_nothing(stage):
+    found = experiment.from_config_dict(
+        importlib.import_module("configs.general").get_config(stage)
+    )
+    assert found.trainable.encoder == "full"
+    assert models.count_parameters(jax.eval_shape(lambda: models.init(found.model, KEY))) < 4e6
+
+
+@pytest.mark.parametrize("name", ["study", "study_mini"])
+def test_a_study_compares_what_its_titles_say(name):
+    """Every ablation differs from ours in just the fields that it is about."""
+    study = importlib.import_module(f"configs.{name}").get_study()
+    ours = flat(study.methods["sam_med2d"].experiment)
+    about = {
+        "adapter_init": {"model.adapter_init"},
+        "reduction": {"loss.reduction"},
+        "selection": {"loss.selection"},
+        "points_new": {"session.points"},
+        "prompts_first": {"trainable.prompt_encoder"},
+        "one_update": {"session.iterations", "run.steps", "run.epochs"},
+        "light": {"model.adapter_kind"},
+        "uniform": {"data.balance"},
+        "held_out": {"data.leave_out"},
+    }
+    for method, fields in about.items():
+        other = flat(study.methods[method].experiment)
+        changed = {field for field in ours if ours[field] != other[field]}
+        assert changed <= fields, method
+        assert len(changed) >= min(len(fields), 1) or (method, name) == ("held_out", "study")
+
+
+def flat(value):
+    """Fields of a configuration by dotted name."""
+    found = {}
+    for field in dataclasses.fields(value):
+        content = getattr(value, field.name)
+        inner = flat(content) if dataclasses.is_dataclass(content) else {"": content}
+        found |= {f"{field.name}.{name}".rstrip("."): leaf for name, leaf in inner.items()}
+    return found
 
 
 def test_the_default_is_what_is_right():

@@ -101,9 +101,11 @@ def _adapters(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) ->
     """The fields about adapters, from those of blocks of some widths."""
     if not any(".Adapter." in name for name in tensors):
         return dict(adapters=False)
-    names = [f"{block}.Adapter.channel.0.weight" for block in blocks]
-    bottlenecks = [_shape(tensors, name, 2)[0] for name in names]
-    return dict(adapters=True, adapter_ratio=_ratio(bottlenecks, widths))
+    light = any(".Adapter.down." in name for name in tensors)
+    narrowest = "down" if light else "channel.0"
+    names = [f"{block}.Adapter.{narrowest}.weight" for block in blocks]
+    ratio = _ratio([_shape(tensors, name, 2)[0] for name in names], widths)
+    return dict(adapters=True, adapter_kind="light" if light else "full", adapter_ratio=ratio)
 
 
 def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...], int]:

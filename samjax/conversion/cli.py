@@ -49,6 +49,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         help="initialise adapters if the checkpoint has none",
     )
     bring.add_argument("--adapter-init", choices=("zero", "reference"), default="zero")
+    bring.add_argument("--adapter-kind", choices=("full", "light"), default="full")
     bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
     bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
     bring.add_argument(

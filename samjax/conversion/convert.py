@@ -43,6 +43,7 @@ class Options:
         image_size: Side of the network's input, pixels; None keeps the checkpoint's own.
         add_adapters: Give every block a freshly initialised adapter if the checkpoint has none.
         adapter_init: `zero` (nothing changes until they are trained) or `reference`.
+        adapter_kind: `full` (SAM-Med2D's) or `light`.
         decoder_heads: Attention heads of the decoder, which the tensors do not tell; None takes
             what the checkpoint says, or SAM's 8.
         allow_surprises: Go on where keys are unexpected (left out), missing or of a wrong shape
@@ -53,6 +54,7 @@ class Options:
     image_size: int | None = None
     add_adapters: bool = False
     adapter_init: str = "zero"
+    adapter_kind: str = "full"
     decoder_heads: int | None = None
     allow_surprises: bool = False
     seed: int = 0
@@ -152,7 +154,8 @@ def _assemble(
     """Fills the architecture's parameters from the tensors, or raises with the full account."""
     added = options.add_adapters and not config.adapters
     if added:
-        config = dataclasses.replace(config, adapters=True, adapter_init=options.adapter_init)
+        fields = dict(adapter_init=options.adapter_init, adapter_kind=options.adapter_kind)
+        config = dataclasses.replace(config, adapters=True, **fields)
     shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
     paths = {naming.torch_name(path): path for path, _ in models.named_leaves(shapes)}
     entries = {

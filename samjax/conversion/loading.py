@@ -15,6 +15,7 @@ def load_any(
     image_size: int | None = None,
     adapters: bool | None = None,
     adapter_init: str = "zero",
+    adapter_kind: str = "full",
 ) -> Pretrained:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
 
@@ -26,12 +27,13 @@ def load_any(
             it is: adapters are dropped when the model is run, not when it is loaded.
         adapter_init: How fresh adapters start: `zero` (they add nothing until they are trained)
             or `reference`.
+        adapter_kind: What fresh adapters are: `full` (SAM-Med2D's) or `light`.
 
     Raises:
         FileNotFoundError: There is no model at `path`.
         ValueError: It cannot be read, or does not convert without surprises.
     """
-    options = convert.Options(image_size, adapters is True, adapter_init)
+    options = convert.Options(image_size, adapters is True, adapter_init, adapter_kind)
     if not pretrained.is_model_dir(path):
         model, report = convert.from_torch(path, options)
         _log.info(report.summary())

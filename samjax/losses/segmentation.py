@@ -113,7 +113,9 @@ def segmentation_loss(
     if config.iou_supervision == "all":
         error = iou - _hard_iou(candidates, target, config.reduction)
     else:
-        error = masks.select(iou, chosen)[..., None] - terms.soft_iou(probability, target, config.reduction)
+        error = masks.select(iou, chosen)[..., None] - terms.soft_iou(
+            probability, target, config.reduction
+        )
     iou_error = jnp.mean(jnp.square(error))
     loss = (
         config.focal_weight * focal.mean()

@@ -68,7 +68,9 @@ class SamConfig:
         global_attn_indexes: Blocks that attend over the whole image; the others use windows.
         window_size: Side of an attention window, tokens.
         adapters: Whether every transformer block has a SAM-Med2D adapter.
-        adapter_ratio: Bottleneck of the adapter's channel attention.
+        adapter_kind: `full` (SAM-Med2D's, twice the size of the encoder that it adapts) or `light`
+            (a bottleneck with a depthwise convolution, see `samjax.models.adapter`).
+        adapter_ratio: Bottleneck of the adapter's channel attention, or of the light adapter.
         adapter_init: `reference` (as published: disturbs a pre-trained encoder from the first
             step) or `zero` (an untrained adapter adds nothing).
         prompt_dim: Width of image embedding, prompts and decoder.
@@ -97,6 +99,7 @@ class SamConfig:
     global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11)
     window_size: int = 14
     adapters: bool = True
+    adapter_kind: str = "full"
     adapter_ratio: float = 0.25
     adapter_init: str = "zero"
     prompt_dim: int = 256
@@ -132,6 +135,7 @@ class SamConfig:
         one_of = {
             "encoder": ENCODERS,
             "adapter_init": ("reference", "zero"),
+            "adapter_kind": ("full", "light"),
             "dtype": ("float32", "bfloat16"),
         }
         for name, allowed in one_of.items():

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models import layers, windows
-from samjax.models.adapter import Adapter
+from samjax.models.adapter import make_adapter
 from samjax.models.config import SamConfig
 
 
@@ -89,7 +89,7 @@ class Block(nn.Module):
         self.norm2 = layers.LayerNorm(1e-6)
         self.mlp = layers.TransformerMLP(int(cfg.embed_dim * cfg.mlp_ratio), layers.gelu, dtype)
         if cfg.adapters:
-            self.adapter = Adapter(cfg.adapter_ratio, dtype)
+            self.adapter = make_adapter(cfg)
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
         x = x + self.attn(self.norm1(x))

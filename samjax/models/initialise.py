@@ -46,6 +46,10 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
 def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float, float]:
     """Mean and standard deviation that a parameter is drawn with."""
     kind = name.rsplit("/", 1)[-1]
+    if name.endswith("/adapter/up/kernel") and config.adapter_init == "zero":
+        return 0.0, 0.0
+    if name.endswith("/adapter/spatial/kernel"):  # Depthwise: each channel sees nine pixels.
+        return 0.0, 1 / 3
     if kind == "kernel" and "/adapter/" in name:
         # For a transposed kernel the published code counts its inputs; as many as its outputs.
         return 0.0, math.sqrt(2 / (math.prod(shape[:-2]) * shape[-1]))

@@ -6,6 +6,7 @@ convolutions. Kernels keep the conventional layouts, (in, out) and (height, widt
 `UpConv4x4` has one of its own.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -175,6 +176,24 @@ class Conv3x3(nn.Module):
         kernel = self.param("kernel", declared, shape, jnp.float32)
         gathered = jnp.concatenate(taps3x3(x.astype(self.dtype), self.stride), axis=-1)
         return product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
+
+
+class DepthwiseConv3x3(nn.Module):
+    """3x3 convolution of each channel by itself, without bias, padding 1, stride 1 or 2.
+
+    A sum of nine shifted products, which XLA runs as one loop.
+    """
+
+    dtype: DTypeLike
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+        shape = (3, 3, 1, x.shape[-1])
+        kernel = self.param("kernel", declared, shape, jnp.float32).astype(self.dtype)
+        taps = taps3x3(x.astype(self.dtype), self.stride)
+        weights = kernel.reshape(9, -1)
+        return functools.reduce(jnp.add, map(jnp.multiply, taps, weights))
 
 
 def taps3x3(x: Float[Array, "n h w c"], stride: int) -> list[Float[Array, "n hs ws c"]]:

@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models import layers, windows
-from samjax.models.adapter import Adapter
+from samjax.models.adapter import make_adapter
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import neck
 
@@ -145,7 +145,7 @@ class Block(nn.Module):
         self.local_conv = _depthwise(dtype)
         self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
         if cfg.adapters:
-            self.adapter = Adapter(cfg.adapter_ratio, dtype)
+            self.adapter = make_adapter(cfg)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
         x = self.local_conv(x + self.attn(x))
@@ -263,30 +263,12 @@ class BatchNorm(nn.Module):
         return (x.astype(jnp.float32) * scale + (bias - mean * scale)).astype(x.dtype)
 
 
-class DepthwiseConv3x3(nn.Module):
-    """3x3 convolution of each channel by itself, without bias, padding 1, stride 1 or 2.
-
-    A sum of nine shifted products, which XLA runs as one loop.
-    """
-
-    dtype: DTypeLike
-    stride: int = 1
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-        shape = (3, 3, 1, x.shape[-1])
-        kernel = self.param("kernel", layers.declared, shape, jnp.float32).astype(self.dtype)
-        taps = layers.taps3x3(x.astype(self.dtype), self.stride)
-        weights = kernel.reshape(9, -1)
-        return functools.reduce(jnp.add, map(jnp.multiply, taps, weights))
-
-
 def _pointwise(features: int, dtype: DTypeLike) -> ConvNorm:
     return ConvNorm(functools.partial(layers.PatchConv, features, 1, dtype, use_bias=False))
 
 
 def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvNorm:
-    return ConvNorm(functools.partial(DepthwiseConv3x3, dtype, stride))
+    return ConvNorm(functools.partial(layers.DepthwiseConv3x3, dtype, stride))
 
 
 def _in_turn(x: Float[Array, "b h w c"], *convs: ConvNorm) -> Float[Array, "b i j d"]:

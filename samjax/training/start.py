@@ -83,7 +83,8 @@ def prepare_model(experiment: Experiment) -> Pretrained:
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
         return Pretrained(config, experiment.input, models.init(config, key))
     path = experiment.init_from
-    loaded = conversion.load_any(path, config.image_size, config.adapters, config.adapter_init)
+    adapters = (config.adapters, config.adapter_init, config.adapter_kind)
+    loaded = conversion.load_any(path, config.image_size, *adapters)
     params = loaded.params
     if not config.adapters:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
@@ -103,7 +104,11 @@ def prepare_model(experiment: Experiment) -> Pretrained:
 
 
 def architecture(recipe: SamConfig, checkpoint: SamConfig) -> SamConfig:
-    """A checkpoint's network, with what the recipe decides whatever it starts from."""
-    return dataclasses.replace(
-        checkpoint, **{name: getattr(recipe, name) for name in _RECIPE_FIELDS}
-    )
+    """A checkpoint's network, with what the recipe decides whatever it starts from.
+
+    The adapters are of the recipe's kind unless the checkpoint brings its own.
+    """
+    fields = {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
+    if not checkpoint.adapters:
+        fields["adapter_kind"] = recipe.adapter_kind
+    return dataclasses.replace(checkpoint, **fields)

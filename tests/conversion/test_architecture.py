@@ -40,6 +40,7 @@ def test_published_architectures(config):
         {},
         {"adapters": True, "adapter_ratio": 0.125},
         {"adapters": True, "adapter_ratio": 11 / 24},
+        {"adapters": True, "adapter_ratio": 0.125, "adapter_kind": "light"},
         {"mlp_ratio": 49 / 24},
         {"window_size": 11},  # Wider than the grid of 8.
         {"global_attn_indexes": ()},

@@ -112,6 +112,17 @@ def test_adapters_are_initialised_on_request(tiny, tensors, write):
     assert (naming.state_dict(model.params)[ADAPTER_NORM] == 1).all()
 
 
+def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
+    options = conversion.Options(add_adapters=True, adapter_init="reference", adapter_kind="light")
+    model, _ = conversion.from_torch(write(tensors), options)
+    assert "image_encoder.blocks.0.Adapter.down.weight" in naming.state_dict(model.params)
+    conversion.to_torch(tmp_path / "light.pth", model)
+    back, report = conversion.from_torch(tmp_path / "light.pth")
+    assert not report.surprises
+    assert back.model == dataclasses.replace(model.model, adapter_init="zero")
+    _same(naming.state_dict(back.params), naming.state_dict(model.params))
+
+
 def test_a_missing_adapter_is_a_surprise(published, write):
     """Once a checkpoint has adapters, a block without one is not simply filled up."""
     tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors

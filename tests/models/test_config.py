@@ -25,6 +25,16 @@ def test_parameter_count_of_sam_med2d():
     )
 
 
+def test_light_adapters_are_a_fiftieth_of_the_published_ones():
+    plain, full, light = (
+        models.count_parameters(shapes(SamConfig(**fields)))
+        for fields in ({"adapters": False}, {}, {"adapter_kind": "light"})
+    )
+    width, hidden = 768, 192
+    assert light - plain == 12 * (hidden * (2 * width + 1 + 9) + width)
+    assert 49 < (full - plain) / (light - plain) < 51
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -37,6 +47,7 @@ def test_parameter_count_of_sam_med2d():
         ({"window_size": -1}, "window_size: expected a positive number, found -1"),
         ({"depth": 8}, "global_attn_indexes: expected indexes from 0 to 7, found 8"),
         ({"adapter_init": "one"}, "adapter_init: expected one of reference, zero, found 'one'"),
+        ({"adapter_kind": "tiny"}, "adapter_kind: expected one of full, light, found 'tiny'"),
         ({"dtype": "float16"}, "dtype: expected one of float32, bfloat16, found 'float16'"),
     ],
 )

@@ -8,6 +8,7 @@ from small import random_params, shapes
 
 from samjax import models
 from samjax.models import layers
+from samjax.models.adapter import make_adapter
 from samjax.models.image_encoder import Block, WindowAttention
 
 
@@ -64,10 +65,11 @@ def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encod
     assert np.abs(dropped - encode(tiny, params, images, True)).max() > 0.01
 
 
+@pytest.mark.parametrize("kind", ["full", "light"])
 @pytest.mark.parametrize(("init", "adds"), [("zero", False), ("reference", True)])
-def test_fresh_adapters(change, init, adds):
+def test_fresh_adapters(change, init, adds, kind):
     """With `zero` they add nothing, with `reference` they do, as published; both can learn."""
-    config = change(adapter_init=init)
+    config = change(adapter_init=init, adapter_kind=kind)
     block = Block(config, 1)
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 16))
     fresh = models.init(config, jax.random.key(0))["image_encoder"]["blocks_1"]
@@ -78,9 +80,22 @@ def test_fresh_adapters(change, init, adds):
 
     assert bool((added(fresh) != 0).any()) == adds
     gradient = jax.jit(jax.grad(lambda fresh: jnp.square(added(fresh) - x).sum()))(fresh)
-    norm = gradient["adapter"]["norm"]
-    assert (norm["scale"] != 0).all()
-    assert (norm["bias"] != 0).all()
+    last = {"full": ("norm", "scale"), "light": ("up", "kernel")}[kind]
+    assert (gradient["adapter"][last[0]][last[1]] != 0).all()
+    assert (gradient["adapter"][last[0]]["bias"] != 0).all()
+
+
+def test_a_light_adapter_sees_the_neighbours(change):
+    """One step in every direction: what is added at a token depends on the eight around it."""
+    block = Block(change(adapter_init="reference", adapter_kind="light"), 1)
+    x = jax.random.normal(jax.random.key(1), (1, 6, 6, 16))
+    drawn = random_params(block.config)["image_encoder"]["blocks_1"]["adapter"]
+    params = jax.tree.map(jnp.asarray, drawn)
+    adapter = make_adapter(block.config)
+    at_the_centre = jax.grad(lambda x: adapter.apply({"params": params}, x)[0, 2, 3].sum())(x)
+    expected = np.zeros((6, 6), bool)
+    expected[1:4, 2:5] = True
+    np.testing.assert_array_equal((at_the_centre[0] != 0).any(-1), expected)
 
 
 @pytest.mark.parametrize("size", [40, 24, 8])  # Grids of 5, 3 and 1 tokens.

@@ -9,7 +9,7 @@ from einops import rearrange
 from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import models
-from samjax.models import SamConfig, TinyVitConfig, tiny_vit
+from samjax.models import SamConfig, TinyVitConfig, layers, tiny_vit
 
 
 def change(**fields):
@@ -158,7 +158,7 @@ def test_attention_is_that_over_a_padded_map(height, width):
 def test_depthwise_convolution(stride):
     x = jax.random.normal(jax.random.key(0), (2, 6, 8, 5))
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 1, 5))
-    module = tiny_vit.DepthwiseConv3x3(jnp.float32, stride)
+    module = layers.DepthwiseConv3x3(jnp.float32, stride)
     expected = jax.lax.conv_general_dilated(
         x,
         kernel,
