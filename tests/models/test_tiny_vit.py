@@ -200,7 +200,7 @@ def test_a_fresh_network_keeps_the_scale(patch, size, depths):
         variables = {"params": params["image_encoder"]}
         keep = lambda module, _: isinstance(module, kinds)  # noqa: E731
         encoder = tiny_vit.TinyVit(config)
-        return encoder.apply(variables, images, True, capture_intermediates=keep)[1]
+        return encoder.apply(variables, images, False, capture_intermediates=keep)[1]
 
     found = jax.tree.leaves(outputs(params))
     assert len(found) == 5
