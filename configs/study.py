@@ -27,6 +27,8 @@ ABLATIONS = {
     "one_update": ("Updates a batch", "nine", "one, on more batches"),
     "light": ("Adapter", "full", "light"),
     "uniform": ("Images are drawn", "by dataset", "uniformly"),
+    "zoom": ("Zoom", "none", "twofold"),
+    "enlarged": ("Small images", "padded", "enlarged"),
 }
 _CHANGES: dict[str, Changes] = {
     "adapter_init": {"model.adapter_init": "reference"},
@@ -40,6 +42,8 @@ _CHANGES: dict[str, Changes] = {
     "one_update": {"session.iterations": 1},
     "light": {"model.adapter_kind": "light"},
     "uniform": {"data.balance": "none"},
+    "zoom": {"data.augment.zoom": 1.0},
+    "enlarged": {"input.resize": "longest_side"},
 }
 
 

@@ -45,6 +45,8 @@ def test_a_study_compares_what_its_titles_say(name):
         "one_update": {"session.iterations", "run.steps", "run.epochs"},
         "light": {"model.adapter_kind"},
         "uniform": {"data.balance"},
+        "zoom": {"data.augment.zoom"},
+        "enlarged": {"input.resize"},
         "held_out": {"data.leave_out"},
     }
     for method, fields in about.items():
