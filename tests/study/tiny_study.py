@@ -3,30 +3,16 @@
 import dataclasses
 import os
 
+from small import TINY
+
 from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
-from samjax.models import SamConfig
 from samjax.prompts import SessionConfig
 from samjax.study import Ablation, Method, Stage, Study, Trial
 from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
-MODEL = SamConfig(
-    image_size=32,
-    patch_size=8,
-    embed_dim=16,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=3,
-    adapters=False,
-    prompt_dim=32,
-    mask_in_chans=8,
-    decoder_depth=1,
-    decoder_heads=2,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-)
+MODEL = dataclasses.replace(TINY, image_size=32, adapters=False)
 
 
 def get_study() -> Study:
