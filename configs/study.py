@@ -68,6 +68,7 @@ def comparison(
 
     def tuned(recipe: ml_collections.ConfigDict, changes: Changes) -> experiment.Experiment:
         prepare(recipe)
+        recipe.input_from = "recipe"  # Whatever the general model is: recipes differ in it.
         recipe.update_from_flattened_dict(changes)
         return experiment.from_config_dict(recipe)
 
