@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th model from I")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and its cost")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger("samjax").setLevel(logging.INFO)
     workdir = arguments.workdir or Path("runs") / arguments.config.stem
     process.prepare()
