@@ -36,7 +36,7 @@ def test_every_method_seed_and_trial_has_its_report(workdir):
     found = {str(p.parent.relative_to(workdir)) for p in workdir.rglob("report.json")}
     seeded = {f"tuned/seed_{s}/tests/{t}" for s in (0, 1) for t in ("test", "dropped")}
     seeded |= {f"scratch/seed_{s}/tests/test" for s in (0, 1)}
-    once = {"general/test", "general/seed_0/tests/test", "general/seed_0/tests/large"}
+    once = {"general/test", "general/seed_0/tests/test"}
     assert found == seeded | once
 
 
@@ -48,10 +48,27 @@ def test_models_differ_as_the_study_says(workdir):
     assert config("tuned/seed_1")["init_from"] == str(workdir / "general/only/last")
     seeds = [config(f"tuned/seed_{s}") for s in (0, 1)]
     assert [c["run"]["seed"] for c in seeds] == [c["data"]["seed"] for c in seeds] == [0, 1]
-    large = json.loads((workdir / "general/seed_0/tests/large/report.json").read_text())
-    assert large["image_size"] == 64
     dropped = json.loads((workdir / "tuned/seed_0/tests/dropped/report.json").read_text())
     assert dropped["config"]["adapters"] is False
+
+
+def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
+    """Input size, splits and adapters; the test itself is `eval.py`'s."""
+    seen = {}
+
+    def test_and_report(model, root, samples, out, config, *_):
+        seen.update(size=model.model.image_size, images=len(samples), adapters=config.adapters)
+
+    monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)
+    trial = plan.Trial(adapters=False, image_size=64, splits=("train", "test"))
+    checkpoint = workdir / "general/only/last"
+    study = plan.Study(
+        data=str(workdir.parent / "data"),
+        general=str(checkpoint),
+        methods={"general": plan.Method("General", trials={"large": trial})},
+    )
+    runner.run(study, plan.jobs(study)[0], study.general, tmp_path)
+    assert seen == {"size": 64, "images": 15, "adapters": False}
 
 
 def test_the_tables_say_what_the_reports_do(workdir):
@@ -65,7 +82,6 @@ def test_the_tables_say_what_the_reports_do(workdir):
     ]
     mean, spread = sum(tuned) / 2, abs(tuned[0] - tuned[1]) / 2**0.5
     assert f"| Tuned | 32 x 32 | {mean:.1f} ± {spread:.1f} |" in page
-    assert "| Large | 64 x 64 |" in page
     assert re.search(r"\| Filled box \| - \| \d+\.\d \| - \| - \| - \|", page)
     assert re.search(r"\| Start \| general \| fresh \| [+-]\d+\.\d ± \d+\.\d \|", page)
     assert "| SAM-Med2D | 256 x 256 | 79.30 | 70.01 | 76.35 | 78.68 |" in page
@@ -102,12 +118,12 @@ def test_a_lost_report_is_made_again_and_is_the_same(workdir):
 def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
     assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"general, only +2 batches, 4 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
-    assert sum("0 of 2 tests done" in line for line in lines) == 3
+    assert re.match(r"general, only +2 batches, 2 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
+    assert sum("0 of 2 tests done" in line for line in lines) == 2
     assert lines[-1].startswith("5 models; about 0.0 h of training to do")
     assert not (tmp_path / "new").exists()
     assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
-    assert "2 batches, 4 updates, trained; 2 of 2 tests done" in capsys.readouterr().out
+    assert "2 batches, 2 updates, trained; 2 of 2 tests done" in capsys.readouterr().out
 
 
 def test_shards_do_all_and_each_once():

@@ -12,7 +12,7 @@ from samjax.study import Ablation, Method, Stage, Study, Trial
 from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
-MODEL = dataclasses.replace(TINY, image_size=32, adapters=False)
+MODEL = dataclasses.replace(TINY, image_size=32, adapters=False, decoder_depth=1)
 
 
 def get_study() -> Study:
@@ -20,7 +20,7 @@ def get_study() -> Study:
     general = Experiment(
         model=MODEL,
         data=DataConfig(root=data, batch_size=8, masks_per_image=1),
-        session=SessionConfig(iterations=2, point_counts=(1,)),
+        session=SessionConfig(iterations=1),
         phantoms=PhantomConfig(size=64),
         trainable=TrainableConfig(encoder="full"),
         run=RunConfig(steps=2, report=False),
@@ -36,7 +36,7 @@ def get_study() -> Study:
     return Study(
         data=data,
         methods={
-            "general": Method("General", trials={"test": Trial(), "large": Trial(image_size=64)}),
+            "general": Method("General"),
             "tuned": Method("Tuned", tuned, trials=trials),
             "scratch": Method("From scratch", general, from_general=False),
         },
@@ -44,7 +44,7 @@ def get_study() -> Study:
         stages=(Stage("only", general),),
         general_data=data,
         protocols=("bbox", "1pt", "5pt"),
-        overall=(*shown, ("Tuned*", "tuned", "dropped"), ("Large", "general", "large")),
+        overall=(*shown, ("Tuned*", "tuned", "dropped")),
         by_modality=shown,
         unseen=shown,
         ablations=(Ablation("Start", "general", "fresh", "scratch", "tuned"),),
