@@ -1,13 +1,14 @@
 """A small general model: a SAM in small, trained from scratch on photographs with regions.
 
-For whoever has no published checkpoint to start from. Two stages, on two CPU cores in two hours:
+For whoever has no published checkpoint to start from. Two stages, in one to two hours on two CPU
+cores:
 
     python train.py --config configs/general.py:coarse --workdir runs/coarse \
         --config.data.root=../shared/data/natural_mini
     python train.py --config configs/general.py --workdir runs/general \
         --config.data.root=../shared/data/natural_mini --config.init_from=runs/coarse/last
 
-At half the resolution a step costs a third, and what a prompt means is learned just as well.
+At half the resolution an image costs about a quarter, and what a prompt means can be learned there.
 """
 
 import ml_collections
@@ -18,7 +19,7 @@ STAGES = ("coarse", "fine")
 
 
 def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
-    """A narrow TinyViT with a decoder of 128 channels, 2.9 million parameters.
+    """A narrow TinyViT with a decoder of 128 channels, 3.3 million parameters.
 
     Args:
         stage: `coarse` (128 x 128, from fresh parameters) or `fine` (256 x 256, from the former).
@@ -36,8 +37,7 @@ def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
         decoder_mlp_dim=512,
         iou_head_hidden_dim=128,
     )
-    # Windows that divide the grids of both stages. A ViT of the same cost learns slower from so
-    # few images (docs/results.md).
+    # Windows that divide the grids of both stages.
     config.model.tiny_vit.update(
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)
     )
@@ -46,8 +46,7 @@ def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
         batch_size=8 if stage == "fine" else 16, masks_per_image=4, validation_fraction=0.0
     )
     config.data.augment.update(intensity=0.2, zoom=1.0)
-    # Many light batches teach a fresh network more than few heavy ones. Without iterations that
-    # see only the mask, it begins to understand prompts after 150 batches instead of 200.
+    # Light batches, as in the demo: a fresh network has most to learn from new images.
     config.session.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
     config.session.box_jitter_pixels = 2.0
     # Less weight on single pixels: fewer steps until the first masks are not empty.

@@ -20,7 +20,7 @@ from samjax.study.plan import Job, Study
 from samjax.training import start, step
 from samjax.training.experiment import Experiment
 
-# Share of a matrix product's speed that training reached on two CPU cores (docs/results.md).
+# Share of a matrix product's speed that training is guessed to reach.
 EFFICIENCY = 0.5
 
 
