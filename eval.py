@@ -66,9 +66,7 @@ def run() -> None:
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
-    samples = index.load_index(FLAGS.data, FLAGS.split)
-    if FLAGS.datasets:
-        samples = index.of_datasets(samples, FLAGS.datasets)
+    samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
     what = (pretrained, FLAGS.data, samples, FLAGS.out, config, name)
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split}
     table = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)

@@ -6,6 +6,7 @@ python train.py --config configs/sam_med2d.py --workdir runs/mine \
 """
 
 import contextlib
+import functools
 import logging
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from samjax import process
-from samjax.data.files import DataError
 from samjax.training import experiment, interruption, loop
 
 
@@ -54,19 +54,16 @@ def main(argv: list[str]) -> int:
     samjax_log.propagate = False
     recipe = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     workdir = Path(_WORKDIR.value or Path("runs") / recipe)
-    try:
-        settings = experiment.from_config_dict(_CONFIG.value)
-        trained = loop.train(settings, workdir)
-        if settings.run.report and settings.mesh.process_index == 0:
-            print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
-            print(f"Picture: {workdir / 'report/overlays/median.png'}")
-    except interruption.Interrupted as stopped:
-        print(stopped)
-        return 143
-    except (DataError, ValueError, FileNotFoundError, interruption.Diverged) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return interruption.exit_code("train.py", functools.partial(run, workdir))
+
+
+def run(workdir: Path) -> None:
+    """Trains as the config says, and tests."""
+    settings = experiment.from_config_dict(_CONFIG.value)
+    trained = loop.train(settings, workdir)
+    if settings.run.report and settings.mesh.process_index == 0:
+        print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
+        print(f"Picture: {workdir / 'report/overlays/median.png'}")
 
 
 def parse_flags(argv: list[str]) -> list[str]:

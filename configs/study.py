@@ -51,7 +51,7 @@ def comparison(
     prepare: Callable[[ml_collections.ConfigDict], None],
     large: int,
     unseen: tuple[str, ...],
-    scratch: Changes,
+    network: ml_collections.ConfigDict,
     one_update: Changes,
     **fields: Any,
 ) -> Study:
@@ -61,7 +61,7 @@ def comparison(
         prepare: Gives a recipe the data and the budget that all methods share.
         large: Side of the larger input that the general model is also tested at, pixels.
         unseen: Datasets that are left out of training, for table 4.
-        scratch: How training from fresh parameters differs: its architecture.
+        network: The general model's architecture, to train from fresh parameters as well.
         one_update: How long training with a single update a batch is, to cost the same.
         **fields: Of the study.
     """
@@ -78,6 +78,8 @@ def comparison(
     def on_unseen(adapters: bool) -> Trial:
         return Trial(adapters, splits=("train", "test"), datasets=unseen)
 
+    scratch = sam_med2d.get_config()
+    scratch.model.update(network)
     whole = {"trainable.encoder": "full", "model.adapters": False}
     as_is = {"test": Trial(), "large": Trial(image_size=large), "unseen": on_unseen(True)}
     dropped = {"test": Trial(), "dropped": Trial(adapters=False)}
@@ -87,7 +89,7 @@ def comparison(
         "ft_sam": Method("FT-SAM", tuned(ft_sam.get_config(), {})),
         "sam_med2d": Method("SAM-Med2D", ours({}), trials=dropped),
         "reference": Method("SAM-Med2D, as published", tuned(reference.get_config(), {})),
-        "scratch": Method("From scratch", ours({**whole, **scratch}), from_general=False),
+        "scratch": Method("From scratch", tuned(scratch, whole), from_general=False),
         "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), trials=held_out),
     }
     changes = {**_CHANGES, "one_update": {**_CHANGES["one_update"], **one_update}}
@@ -133,7 +135,7 @@ def get_study() -> Study:
         prepare,
         large=1024,
         unseen=(),
-        scratch={},
+        network=sam_med2d.get_config().model,
         one_update={"run.epochs": 48},
         data="SAMed2Dv1",
         general="sam_vit_b_01ec64.pth",

@@ -21,12 +21,11 @@ STEPS = 500
 
 def get_study() -> Study:
     """Every method: 500 batches of 8 images with 2 masks each, the most that many images have."""
-    network = general.get_config().model
     return study.comparison(
         _prepare,
         large=512,
         unseen=UNSEEN,
-        scratch={f"model.{name}": value for name, value in _flat(network).items()},
+        network=general.get_config().model,
         one_update={"run.steps": 4 * STEPS},
         data=MEDICAL,
         stages=tuple(Stage(name, _general(name)) for name in general.STAGES),
@@ -48,10 +47,3 @@ def _general(stage: str) -> experiment.Experiment:
     recipe.data.root = PHOTOGRAPHS
     recipe.run.report = False
     return experiment.from_config_dict(recipe)
-
-
-def _flat(network: ml_collections.ConfigDict) -> dict[str, object]:
-    """Fields of a network by dotted name."""
-    fields = dict(network.items())
-    nested = fields.pop("tiny_vit")
-    return {**fields, **{f"tiny_vit.{name}": value for name, value in nested.items()}}

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from samjax import models
-from samjax.training import experiment
+from samjax.training import experiment, loop
 
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full"]
@@ -58,12 +58,7 @@ def test_a_study_compares_what_its_titles_say(name):
 
 def flat(value):
     """Fields of a configuration by dotted name."""
-    found = {}
-    for field in dataclasses.fields(value):
-        content = getattr(value, field.name)
-        inner = flat(content) if dataclasses.is_dataclass(content) else {"": content}
-        found |= {f"{field.name}.{name}".rstrip("."): leaf for name, leaf in inner.items()}
-    return found
+    return loop._flat(dataclasses.asdict(value))
 
 
 def test_the_default_is_what_is_right():

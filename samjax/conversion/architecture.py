@@ -74,7 +74,7 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
             f"{_TINY_STEM}: expected a kernel of side 3 (MobileSAM) or 1 (LiteMedSAM), found {side}"
         )
     patch, image_size = _TINY_SIZES[side]
-    stages = [f"image_encoder.layers.{i}.blocks" for i in range(_count(tensors, _TINY_STAGE))]
+    stages = [f"{_TINY_STAGE}.{i}.blocks" for i in range(_count(tensors, _TINY_STAGE))]
     convolution, *blocks = [f"{stage}.0" for stage in stages]
     first = _shape(tensors, f"{convolution}.conv3.c.weight", 4)[0]
     widths = [_shape(tensors, f"{block}.attn.norm.weight", 1)[0] for block in blocks]

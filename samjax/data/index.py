@@ -116,16 +116,19 @@ def hold_out(
 
 
 def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """The samples that come from the named datasets, in the order given.
+    """The samples that come from the named datasets, in the order given; all if none is named.
 
     Raises:
         DataError: A dataset has no image among them; the message lists those that have.
     """
-    known = {sample.dataset for sample in samples}
-    for name in names:
-        if name not in known:
-            raise DataError(f"expected one of the datasets {sorted(known)}, found {name!r}")
-    return [sample for sample in samples if sample.dataset in names]
+    _check_datasets(samples, names)
+    return [sample for sample in samples if not names or sample.dataset in names]
+
+
+def without_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
+    """The samples that do not come from the named datasets; raises as `of_datasets` does."""
+    _check_datasets(samples, names)
+    return [sample for sample in samples if sample.dataset not in names]
 
 
 def load_metadata(
@@ -134,6 +137,13 @@ def load_metadata(
     """Describes every mask of the samples (see `samjax.data.metadata.load_metadata`)."""
     pairs = ((sample.image, mask) for sample in samples for mask in sample.masks)
     return metadata.load_metadata(Path(root), pairs)
+
+
+def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
+    known = {sample.dataset for sample in samples}
+    for name in names:
+        if name not in known:
+            raise DataError(f"expected one of the datasets {sorted(known)}, found {name!r}")
 
 
 def _split_folder(root: Path, split: str) -> list[Sample]:

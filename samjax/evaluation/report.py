@@ -73,7 +73,7 @@ def table(evaluation: Evaluation, name: str) -> str:
         ],
         ["Filled box", "-", *(baseline if p == protocols.BOX else "-" for p in names), "-"],
     ]
-    return _markdown(rows)
+    return markdown(_aligned(rows))
 
 
 def part_table(evaluation: Evaluation, part: str) -> str:
@@ -88,7 +88,7 @@ def part_table(evaluation: Evaluation, part: str) -> str:
     rows = [[part.removeprefix("by_").capitalize(), "Masks", *titles]]
     for value, means in summarise(evaluation)[part].items():
         rows.append([value, str(means["count"]), *(_percent(means, name) for name in names)])
-    return _markdown(rows)
+    return markdown(_aligned(rows))
 
 
 def per_mask_csv(evaluation: Evaluation) -> str:
@@ -203,13 +203,18 @@ def _percent(means: dict[str, Any], name: str) -> str:
     return f"{100 * means[name]['dice']:.2f}" if name in means else "-"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table: the first row is its head, the first column is text, the others are numbers."""
+    head, *body = rows
+    rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _aligned(rows: list[list[str]]) -> list[list[str]]:
+    """Cells of a table as wide as their column, so that it reads well as plain text."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append(f"| {' | '.join(cells)} |")
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
+    return [
+        [row[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        for row in rows
+    ]

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 from samjax import process
-from samjax.data.files import DataError
 from samjax.study import cost, page, runner
 from samjax.study.plan import Study, jobs
 from samjax.training import interruption
@@ -38,19 +37,12 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("samjax").setLevel(logging.INFO)
     workdir = arguments.workdir or Path("runs") / arguments.config.stem
     process.prepare()
-    try:
-        run(_study(arguments), arguments, workdir)
-    except interruption.Interrupted as stopped:
-        print(stopped)
-        return 143
-    except (DataError, ValueError, OSError, interruption.Diverged) as error:
-        print(f"samjax.study: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return interruption.exit_code("samjax.study", lambda: run(arguments, workdir))
 
 
-def run(study: Study, arguments: argparse.Namespace, workdir: Path) -> None:
+def run(arguments: argparse.Namespace, workdir: Path) -> None:
     """Does what is asked of a study."""
+    study = _study(arguments)
     first, count = _shard(arguments.shard)
     everything = jobs(study)
     wanted = [job for job in everything if job.name in (arguments.methods or study.methods)]

@@ -13,7 +13,6 @@ from jax.typing import DTypeLike
 
 from samjax import conversion, models
 from samjax.data import index
-from samjax.data.config import DataConfig
 from samjax.models.config import SamConfig
 from samjax.study import runner
 from samjax.study.plan import Job, Study
@@ -63,14 +62,14 @@ def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> str:
 def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:
     """What a training is, in words, and the hours that are left of it."""
     samples = index.load_index(experiment.data.root, "train")
-    images = sum(sample.dataset not in experiment.data.leave_out for sample in samples)
-    per_epoch = max(images // experiment.data.batch_size, 1)
-    batches = experiment.run.steps or experiment.run.epochs * per_epoch
+    seen = index.without_datasets(samples, experiment.data.leave_out)
+    batches, per_epoch = experiment.length(len(seen))
     words = f"{batches:,} batches, {batches * experiment.session.iterations:,} updates"
     if done:
         return f"{words}, trained", 0.0
     recipe = experiment.recipe(network, experiment.input.mask_prompt, batches, per_epoch)
-    operations = batches * operations_of(recipe, experiment.data)
+    data = experiment.data
+    operations = batches * operations_of(recipe, data.batch_size, data.masks_per_image)
     hours = operations / rate / 3600
     return f"{words}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
 
@@ -93,9 +92,16 @@ def _speed(size: int = 2048) -> float:
     return 4 * 2 * size**3 / (time.perf_counter() - start_time)
 
 
-def operations_of(recipe: step.Recipe, data: DataConfig) -> float:
-    """Floating-point operations of one batch, all updates, as XLA counts them."""
-    size, images, objects = recipe.model.image_size, data.batch_size, data.masks_per_image
+@functools.cache  # The seeds of a method share a recipe.
+def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
+    """Floating-point operations of one batch, all updates, as XLA counts them.
+
+    Args:
+        recipe: The training step.
+        images: Images in a batch.
+        objects: Masks of each.
+    """
+    size = recipe.model.image_size
 
     def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(dimensions, dtype)

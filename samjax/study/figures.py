@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from samjax import conversion, drawing
+from samjax import conversion, drawing, pretrained
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, pictures, prompt_file, protocols
@@ -18,6 +18,7 @@ from samjax.evaluation.pictures import Case
 from samjax.study.reports import Results
 
 Titled = Mapping[str, Results]
+_DPI = 110
 
 
 def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.BOX, "1pt")) -> None:
@@ -54,7 +55,7 @@ def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.B
             axis.set_ylim(0, 100)
         row[0].set_ylabel("Dice (%)")
     axes.flat[0].legend(fontsize=7, loc="upper left", ncols=len(found))
-    _write(figure, path)
+    figure.savefig(path, dpi=_DPI)
 
 
 def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
@@ -86,7 +87,7 @@ def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
     axis.set_ylim(0, 100)
     axis.set_ylabel("Dice (%)")
     axis.legend(fontsize=7, ncols=2 * len(found))
-    _write(figure, path)
+    figure.savefig(path, dpi=_DPI)
 
 
 def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
@@ -113,18 +114,17 @@ def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
         known = cases[next(iter(cases))][mask]
         what = known.result.metadata.modality
         truth = drawing.draw_contour(drawing.fit(known.image, side), known.truth, drawing.TRUTH)
-        panels = [drawing.labelled(_square(truth, side), what)]
+        panels = [_labelled(truth, side, what)]
         for answered in cases.values():
             case = answered[mask]
             for name in case.predicted:
-                panel = _square(pictures.answer_picture(case, name, side), side)
-                dice = case.result.scores[name].dice
-                panels.append(drawing.labelled(panel, f"{protocols.title(name)}: {dice:.2f}"))
+                label = f"{protocols.title(name)}: {case.result.scores[name].dice:.2f}"
+                panels.append(_labelled(pictures.answer_picture(case, name, side), side, label))
         rows.append(panels)
     heads = [drawing.label_bar("truth", side)]
     for title, answered in cases.items():
         heads += [drawing.label_bar(title, side) for _ in next(iter(answered.values())).predicted]
-    _write_jpeg(path, drawing.grid([heads, *rows], gap=3))
+    write_whole(path, drawing.encode_jpeg(drawing.grid([heads, *rows], gap=3)))
 
 
 def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220) -> None:
@@ -161,7 +161,7 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
                 label = f"{title}, {protocols.title(name)}: {dice:.2f}"
                 panels.append(_labelled(_colored(picture, predicted), side, label))
         rows.append(panels)
-    _write_jpeg(path, drawing.grid(rows, gap=3))
+    write_whole(path, drawing.encode_jpeg(drawing.grid(rows, gap=3)))
 
 
 def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
@@ -177,7 +177,7 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
     """
     folder, report = results.folders[0], results.reports[0]
     model = conversion.load_any(report["checkpoint"], report["image_size"])
-    config = EvalConfig(**{k: v for k, v in report["config"].items() if k != "limit"})
+    config = pretrained.from_fields(EvalConfig, report["config"])
     by_image = collections.defaultdict(list)
     for image, mask in masks:
         by_image[image].append(mask)
@@ -206,23 +206,9 @@ def _colored(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
-    return drawing.labelled(_square(picture, side), text)
-
-
-def _square(picture: np.ndarray, side: int) -> np.ndarray:
-    """Centred in a square, so that labels have room above narrow images."""
+    """A picture centred in a square, so that there is room for the text above a narrow one."""
     canvas = np.full((side, side, 3), drawing.PAPER, np.uint8)
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture
-    return canvas
-
-
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, drawing.encode_jpeg(picture))
-
-
-def _write(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    return drawing.labelled(canvas, text)

@@ -79,6 +79,7 @@ def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
         "prompts": ("prompts.jpg", lambda path: figures.prompts_grid(ends, study.data, path)),
         "fused": ("fused.jpg", lambda path: figures.fused(ends, study.data, path)),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     links = {}
     for name, (file, draw) in drawn.items():
         draw(folder / file)

@@ -71,7 +71,7 @@ class Ablation:
     ours: str
     other: str
     method: str
-    base: str = "base"
+    base: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,8 +127,7 @@ def _test(
     study: Study, model: Pretrained, path: str, root: str, trial: Trial, out: Path, title: str
 ) -> None:
     samples = [s for split in trial.splits for s in index.load_index(root, split)]
-    if trial.datasets:
-        samples = index.of_datasets(samples, trial.datasets)
+    samples = index.of_datasets(samples, trial.datasets)
     config = EvalConfig(protocols=study.protocols, oracle=True, adapters=trial.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(trial.splits)}
     print(testing.test_and_report(model, root, samples, out, config, title, origin))

@@ -1,15 +1,16 @@
 """The tables of the results page, in Markdown; a cell that has not been run is a dash."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from samjax.evaluation import protocols
+from samjax.evaluation.report import markdown
 from samjax.evaluation.results import FILLED_BOX
 from samjax.study import published
 from samjax.study.plan import Study
 from samjax.study.reports import Results
 
 All = Mapping[tuple[str, str], Results]
-Rows = list[list[str]]
 DASH = "-"
 
 
@@ -105,7 +106,7 @@ def ablations(study: Study, found: All) -> str:
         cells = [DASH] * (len(study.protocols) + 1)
         if ours and other:
             gains = [_gains(ours, other, name) for name in study.protocols]
-            means = [sum(by_seed) / len(by_seed) for by_seed in zip(*gains, strict=True)]
+            means = [statistics.fmean(by_seed) for by_seed in zip(*gains, strict=True)]
             cells = [_signed(by_seed) for by_seed in (*gains, means)]
         rows.append([one.question, one.ours, one.other, *cells])
     return markdown(rows)
@@ -122,13 +123,6 @@ def training_times(study: Study, found: All) -> str:
         steps = method.experiment.run.steps or f"{method.experiment.run.epochs} epochs"
         rows.append([method.title, str(len(results.reports)), str(steps), minutes])
     return markdown(rows)
-
-
-def markdown(rows: Rows) -> str:
-    """A table; the first row is its head."""
-    head, *body = rows
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
 
 
 def _filled_box(study: Study, found: All) -> list[str]:
@@ -149,8 +143,5 @@ def _gains(ours: Results, other: Results, protocol: str) -> list[float]:
 
 
 def _signed(values: Sequence[float]) -> str:
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return f"{mean:+.1f}"
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return f"{mean:+.1f} ± {variance**0.5:.1f}"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):+.1f}{spread}"

@@ -121,6 +121,11 @@ class Experiment:
                 "(`frozen` trains prompt encoder and decoder alone)"
             )
 
+    def length(self, images: int) -> tuple[int, int]:
+        """Batches in the whole run, and in an epoch, of so many images to train on."""
+        per_epoch = max(images // self.data.batch_size, 1)
+        return self.run.steps or self.run.epochs * per_epoch, per_epoch
+
     def recipe(
         self,
         model: models.SamConfig,

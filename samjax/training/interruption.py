@@ -2,9 +2,12 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from samjax.data.files import DataError
 
 
 class Interrupted(Exception):
@@ -38,3 +41,16 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def exit_code(program: str, run: Callable[[], None]) -> int:
+    """Runs what a command trains; what ends it early becomes one line, and its exit code."""
+    try:
+        run()
+    except Interrupted as stopped:
+        print(stopped)
+        return 143
+    except (DataError, ValueError, FileNotFoundError, Diverged) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    return 0

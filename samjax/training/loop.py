@@ -102,8 +102,7 @@ class _Run:
         """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
         config = experiment.data
         self.experiment, self.workdir, self.data = experiment, workdir, data
-        per_epoch = max(len(data.train) // config.batch_size, 1)
-        self.total = experiment.run.steps or experiment.run.epochs * per_epoch
+        self.total, per_epoch = experiment.length(len(data.train))
         used = begin.input
         self.recipe = experiment.recipe(
             begin.model, used.mask_prompt, self.total, per_epoch, used.multimask

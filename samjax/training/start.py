@@ -54,9 +54,7 @@ def prepare_data(experiment: Experiment, workdir: Path) -> Data:
             phantoms.write_phantoms(root, experiment.phantoms)
     elif not config.root:
         raise ValueError("data.root: expected the path of a data folder, found none")
-    samples = index.load_index(root, "train")
-    index.of_datasets(samples, config.leave_out)  # Refuses those that there are not.
-    samples = [sample for sample in samples if sample.dataset not in config.leave_out]
+    samples = index.without_datasets(index.load_index(root, "train"), config.leave_out)
     if config.check == "all":
         size, resize = experiment.model.image_size, experiment.input.resize
         problems = check.check(root, samples, size, resize, config.threads)
