@@ -11,8 +11,6 @@ from samjax.data.phantoms import PhantomConfig, write_phantoms
 from samjax.study import plan, runner
 from samjax.study.__main__ import main
 
-pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'samjax[study]'")
-
 CONFIG = str(Path(__file__).with_name("tiny_study.py"))
 
 
@@ -126,7 +124,22 @@ def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
     assert "2 batches, 2 updates, trained; 2 of 2 tests done" in capsys.readouterr().out
 
 
-def test_shards_do_all_and_each_once():
+def test_shards_do_all_and_each_once(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(runner, "general_is_made", lambda *_: True)
+    monkeypatch.setattr(runner, "make_general", lambda *_: "general")
+    monkeypatch.setattr(runner, "run", lambda _, job, *__: done.append((job.name, job.seed)))
+    shards = []
+    for shard in ("1/2", "2/2"):
+        assert main([CONFIG, "--workdir", str(tmp_path), "--shard", shard]) == 0
+        shards.append(len(done))
+    assert shards == [3, 5]
+    once = {("general", 0), *((name, s) for name in ("tuned", "scratch") for s in (0, 1))}
+    assert len(done) == len(once)
+    assert set(done) == once
+
+
+def test_what_is_not_trained_has_one_seed():
     study = plan.Study(
         data="", general="x", methods={"a": plan.Method("A"), "b": plan.Method("B")}, seeds=(3, 4)
     )
