@@ -41,7 +41,7 @@ def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
     config.model.tiny_vit.update(
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)
     )
-    config.input.mask_prompt = "logits"  # As SAM.
+    config.input.update(resize="stretch", mask_prompt="logits")
     config.data.update(
         batch_size=8 if stage == "fine" else 16, masks_per_image=4, validation_fraction=0.0
     )

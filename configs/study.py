@@ -12,26 +12,25 @@ from typing import Any
 import ml_collections
 
 from configs import ft_sam, reference, sam_med2d
-from samjax.study import Ablation, Method, Study, Trial
+from samjax.study import Ablation, Method, Stage, Study, Trial
 from samjax.training import experiment
 
+UPDATES = (1, 3, 9)  # A batch.
+ADAPTER_INIT = {"zero": "adding nothing", "reference": "as published"}
 Changes = Mapping[str, Any]  # Fields of a recipe by dotted name.
 
 ABLATIONS = {
-    "adapter_init": ("Adapters start", "adding nothing", "as published"),
     "reduction": ("Dice and IoU", "per mask", "per batch"),
     "selection": ("The mask that learns", "lowest loss", "highest predicted IoU"),
     "points_new": ("Points", "accumulated", "only the new ones"),
     "no_augmentation": ("Augmentation", "yes", "none"),
     "prompts_first": ("The prompt encoder learns in", "every update", "the first"),
-    "one_update": ("Updates a batch", "nine", "one, on more batches"),
     "light": ("Adapter", "full", "light"),
     "uniform": ("Images are drawn", "by dataset", "uniformly"),
     "zoom": ("Zoom", "none", "twofold"),
-    "enlarged": ("Small images", "padded", "enlarged"),
+    "padded": ("Small images", "enlarged", "padded"),
 }
 _CHANGES: dict[str, Changes] = {
-    "adapter_init": {"model.adapter_init": "reference"},
     "reduction": {"loss.reduction": "batch"},
     "selection": {"loss.selection": "predicted_iou"},
     "points_new": {"session.points": "new"},
@@ -39,11 +38,10 @@ _CHANGES: dict[str, Changes] = {
         f"data.augment.{kind}": 0.0 for kind in ("flip", "rotate_degrees", "zoom", "intensity")
     },
     "prompts_first": {"trainable.prompt_encoder": "first"},
-    "one_update": {"session.iterations": 1},
     "light": {"model.adapter_kind": "light"},
     "uniform": {"data.balance": "none"},
     "zoom": {"data.augment.zoom": 1.0},
-    "enlarged": {"input.resize": "longest_side"},
+    "padded": {"input.resize": "pad_or_stretch"},
 }
 
 
@@ -52,7 +50,7 @@ def comparison(
     large: int,
     unseen: tuple[str, ...],
     network: ml_collections.ConfigDict,
-    one_update: Changes,
+    in_stages: Callable[[ml_collections.ConfigDict], dict[str, Changes]],
     **fields: Any,
 ) -> Study:
     """Tables 2, 3 and 4 of the paper, and what each of our choices is worth.
@@ -62,17 +60,23 @@ def comparison(
         large: Side of the larger input that the general model is also tested at, pixels.
         unseen: Datasets that are left out of training, for table 4.
         network: The general model's architecture, to train from fresh parameters as well.
-        one_update: How long training with a single update a batch is, to cost the same.
+        in_stages: In which stages a recipe is trained, and what each changes in it, such as the
+            number of batches, so that all recipes cost the same.
         **fields: Of the study.
     """
 
-    def tuned(recipe: ml_collections.ConfigDict, changes: Changes) -> experiment.Experiment:
+    def tuned(recipe: ml_collections.ConfigDict, changes: Changes) -> tuple[Stage, ...]:
         prepare(recipe)
         recipe.input_from = "recipe"  # Whatever the general model is: recipes differ in it.
         recipe.update_from_flattened_dict(changes)
-        return experiment.from_config_dict(recipe)
+        stages = []
+        for name, own in in_stages(recipe).items():
+            stage = recipe.copy_and_resolve_references()
+            stage.update_from_flattened_dict(own)
+            stages.append(Stage(name, experiment.from_config_dict(stage)))
+        return tuple(stages)
 
-    def ours(changes: Changes) -> experiment.Experiment:
+    def ours(changes: Changes) -> tuple[Stage, ...]:
         return tuned(sam_med2d.get_config(), changes)
 
     def on_unseen(adapters: bool) -> Trial:
@@ -92,8 +96,19 @@ def comparison(
         "scratch": Method("From scratch", tuned(scratch, whole), from_general=False),
         "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), trials=held_out),
     }
-    changes = {**_CHANGES, "one_update": {**_CHANGES["one_update"], **one_update}}
-    for name, (question, _, other) in ABLATIONS.items():
+    # Where a study's budget decides what ours is, the others are the alternatives.
+    own = methods["sam_med2d"].stages[-1].experiment
+    questions, changes = dict(ABLATIONS), dict(_CHANGES)
+    for init in ADAPTER_INIT.keys() - {own.model.adapter_init}:
+        words = (ADAPTER_INIT[own.model.adapter_init], ADAPTER_INIT[init])
+        questions["adapter_init"] = ("Adapters start", *words)
+        changes["adapter_init"] = {"model.adapter_init": init}
+    for count in sorted({*UPDATES} - {own.session.iterations}):
+        name = f"updates_{count}"
+        words = (str(own.session.iterations), str(count))
+        questions[name] = ("Updates a batch, same cost", *words)
+        changes[name] = {"session.iterations": count}
+    for name, (question, _, other) in questions.items():
         methods[name] = Method(f"{question}: {other}", ours(changes[name]))
     general, ft, best = (
         (methods[name].title, name, "test") for name in ("general", "ft_sam", "sam_med2d")
@@ -117,7 +132,7 @@ def comparison(
         ),
         ablations=tuple(
             Ablation(question, ours, other, name, "sam_med2d")
-            for name, (question, ours, other) in ABLATIONS.items()
+            for name, (question, ours, other) in questions.items()
         ),
         **fields,
     )
@@ -131,12 +146,17 @@ def get_study() -> Study:
         recipe.run.report = False
         recipe.validation.every = 0
 
+    def in_stages(recipe: ml_collections.ConfigDict) -> dict[str, Changes]:
+        # Of the same cost: at this size the encoder, which runs once a batch, is most of it.
+        epochs = {1: 14, 3: 14, 9: 12}[recipe.session.iterations]
+        return {"tuned": {"run.epochs": epochs}}
+
     return comparison(
         prepare,
         large=1024,
         unseen=(),
         network=sam_med2d.get_config().model,
-        one_update={"run.epochs": 48},
+        in_stages=in_stages,
         data="SAMed2Dv1",
         general="sam_vit_b_01ec64.pth",
     )

@@ -30,9 +30,10 @@ class InputConfig:
     """What a checkpoint expects of its images and prompts, and what it answers.
 
     Attributes:
-        resize: `pad_or_stretch` (SAM-Med2D: zero padding around an image smaller than the input,
-            otherwise stretched to the square), `stretch`, or `longest_side` (SAM: aspect ratio
-            kept, zero padding below and to the right).
+        resize: `longest_side` (SAM, ours: the aspect ratio is kept, small images are enlarged, zero
+            padding below and to the right), `pad_or_stretch` (SAM-Med2D's published code: zero
+            padding around an image smaller than the input, otherwise stretched to the square), or
+            `stretch`.
         interpolation: `linear` (the SAM-Med2D paper), `nearest` (SAM-Med2D's published code, and
             so its released weights), or, both rounded to whole values as published, `antialias`
             (SAM: bilinear, over a larger area where it shrinks the image) and `area` (LiteMedSAM:
@@ -55,7 +56,7 @@ class InputConfig:
         ValueError: A field has a value that cannot work.
     """
 
-    resize: str = "pad_or_stretch"
+    resize: str = "longest_side"
     interpolation: str = "linear"
     channel_order: str = "rgb"
     mask_prompt: str = "sigmoid"

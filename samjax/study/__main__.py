@@ -25,7 +25,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m samjax.study", description=__doc__.split("\n")[0])
     parser.add_argument("config", type=Path, help="file with a get_study()")
     parser.add_argument("--workdir", type=Path, help="folder of the runs; default: runs/CONFIG")
-    parser.add_argument("--page", type=Path, help="page to write; default: WORKDIR/results.md")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        help="page to write, whatever is done; default: WORKDIR/results.md, once all is",
+    )
     parser.add_argument("--general", help="checkpoint of the general model to start from")
     parser.add_argument("--data", help="data folder to train and test on")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N")
@@ -56,8 +60,9 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
     for job in wanted:
         runner.run(study, job, general, workdir)
     if left := sum(bool(job.missing(workdir)) for job in everything):
-        print(f"{left} of {len(everything)} models are still to be made, the page waits for them")
-        return
+        print(f"{left} of {len(everything)} models are still to be made")
+        if not arguments.page:
+            return
     target = arguments.page or workdir / "results.md"
     drawn = page.write(study, workdir, target)
     print(f"{target}: {', '.join(drawn)}")

@@ -15,7 +15,7 @@ from samjax import conversion, models
 from samjax.data import index
 from samjax.models.config import SamConfig
 from samjax.study import runner
-from samjax.study.plan import Job, Study
+from samjax.study.plan import Job, Stage, Study
 from samjax.training import start, step
 from samjax.training.experiment import Experiment
 
@@ -37,23 +37,27 @@ def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> str:
     network, lines, total = None, [], 0.0
     if study.general:
         network = conversion.load_any(study.general).model
-    for stage in () if study.general else study.stages:
-        network = _network(stage.experiment, network)
-        done = runner.is_trained(workdir / "general" / stage.name)
-        text, hours = _line(stage.experiment, network, done, rate)
-        lines.append(f"{'general, ' + stage.name:<36} {text}")
-        total += hours
+
+    def add(
+        name: str, stages: Sequence[Stage], begin: SamConfig | None, folder: Path
+    ) -> SamConfig | None:
+        nonlocal total
+        for stage in stages:
+            begin = _network(stage.experiment, begin)
+            done = runner.is_trained(folder / stage.name)
+            text, hours = _line(stage.experiment, begin, done, rate)
+            lines.append(f"{f'{name}, {stage.name}':<36} {text}")
+            total += hours
+        return begin
+
+    if not study.general:
+        network = add("general", study.stages, None, workdir / "general")
     for job in wanted:
-        text, hours = "not trained", 0.0
-        if job.method.experiment is not None:
-            experiment = runner.experiment_of(study, job, "")
-            begin = _network(experiment, network if job.method.from_general else None)
-            done = runner.is_trained(job.folder(workdir))
-            text, hours = _line(experiment, begin, done, rate)
+        name, folder = f"{job.name}, seed {job.seed}", job.folder(workdir)
+        begin = network if job.method.from_general else None
+        add(name, runner.stages_of(study, job), begin, folder)
         tests, missing = len(job.method.trials), len(job.missing(workdir))
-        name = f"{job.name}, seed {job.seed}"
-        lines.append(f"{name:<36} {text}; {tests - missing} of {tests} tests done")
-        total += hours
+        lines.append(f"{name:<36} {tests - missing} of {tests} tests done")
     how = f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
     lines.append(f"{len(wanted)} models; about {total:.1f} h of training to do, {how}")
     return "\n".join(lines)

@@ -26,25 +26,8 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
-    """One way of making a model, and the ways in which it is tested.
-
-    Attributes:
-        title: Its name in tables.
-        experiment: How it is trained, on the study's data; None takes the general model as it is.
-        from_general: Whether training starts from the general model, or from fresh parameters.
-        trials: Tests by name.
-    """
-
-    title: str
-    experiment: Experiment | None = None
-    from_general: bool = True
-    trials: Mapping[str, Trial] = dataclasses.field(default_factory=lambda: {"test": Trial()})
-
-
-@dataclasses.dataclass(frozen=True)
 class Stage:
-    """A step in the making of the general model, from where the stage before it ended.
+    """A step in the making of a model, from where the step before it ended.
 
     Attributes:
         name: Name of its folder.
@@ -53,6 +36,23 @@ class Stage:
 
     name: str
     experiment: Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way of making a model, and the ways in which it is tested.
+
+    Attributes:
+        title: Its name in tables.
+        stages: How it is trained, on the study's data; none takes the general model as it is.
+        from_general: Whether training starts from the general model, or from fresh parameters.
+        trials: Tests by name.
+    """
+
+    title: str
+    stages: tuple[Stage, ...] = ()
+    from_general: bool = True
+    trials: Mapping[str, Trial] = dataclasses.field(default_factory=lambda: {"test": Trial()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,5 +153,5 @@ def jobs(study: Study) -> list[Job]:
         Job(name, method, seed)
         for seed in study.seeds
         for name, method in study.methods.items()
-        if method.experiment is not None or seed == study.seeds[0]
+        if method.stages or seed == study.seeds[0]
     ]

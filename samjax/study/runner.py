@@ -5,7 +5,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from samjax import conversion, pretrained
@@ -14,7 +14,7 @@ from samjax.data.files import write_whole
 from samjax.evaluation import testing
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.pretrained import Pretrained
-from samjax.study.plan import Job, Study, Trial
+from samjax.study.plan import Job, Stage, Study, Trial
 from samjax.training import loop
 from samjax.training.experiment import Experiment
 
@@ -25,14 +25,7 @@ _log = logging.getLogger(__name__)
 
 def make_general(study: Study, workdir: Path) -> str:
     """The checkpoint of the general model, made first if need be, and tested on its own data."""
-    checkpoint = study.general
-    for stage in () if checkpoint else study.stages:
-        folder = workdir / "general" / stage.name
-        if not is_trained(folder):
-            _log.info("general model, %s", stage.name)
-            experiment = dataclasses.replace(stage.experiment, init_from=checkpoint)
-            _train(experiment, folder)
-        checkpoint = str(folder / "last")
+    checkpoint = study.general or _train_in_turn(study.stages, "", workdir / "general")
     out = general_report(workdir)
     if study.general_data and not (out / "report.json").exists():
         model = conversion.load_any(checkpoint)
@@ -70,12 +63,8 @@ def run(study: Study, job: Job, general: str, workdir: Path) -> None:
     missing = job.missing(workdir)
     if not missing:
         return
-    _log.info("%s, seed %d", job.name, job.seed)
-    folder, checkpoint = job.folder(workdir), general
-    if job.method.experiment is not None:
-        checkpoint = str(folder / "last")
-        if not is_trained(folder):
-            _train(experiment_of(study, job, general), folder)
+    start = general if job.method.from_general else ""
+    checkpoint = _train_in_turn(stages_of(study, job), start, job.folder(workdir))
     for name in missing:
         trial = job.method.trials[name]
         model = conversion.load_any(checkpoint, trial.image_size)
@@ -83,15 +72,10 @@ def run(study: Study, job: Job, general: str, workdir: Path) -> None:
         _test(study, model, checkpoint, study.data, trial, job.report(workdir, name), title)
 
 
-def experiment_of(study: Study, job: Job, general: str) -> Experiment:
-    """A job's training, with the study's data, the job's seed and its place to start."""
-    experiment = job.method.experiment
-    assert experiment is not None
-    return dataclasses.replace(
-        experiment,
-        init_from=general if job.method.from_general else "",
-        data=dataclasses.replace(experiment.data, root=study.data, seed=job.seed),
-        run=dataclasses.replace(experiment.run, seed=job.seed),
+def stages_of(study: Study, job: Job) -> tuple[Stage, ...]:
+    """A job's training, with the study's data and the job's seed."""
+    return tuple(
+        Stage(stage.name, _seeded(stage.experiment, study, job.seed)) for stage in job.method.stages
     )
 
 
@@ -104,6 +88,29 @@ def seconds(folder: Path) -> float:
     """Time that the training in a folder took, over all its starts."""
     path = folder / SECONDS
     return json.loads(path.read_text())["training"] if path.exists() else 0.0
+
+
+def _seeded(experiment: Experiment, study: Study, seed: int) -> Experiment:
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, root=study.data, seed=seed),
+        run=dataclasses.replace(experiment.run, seed=seed),
+    )
+
+
+def _train_in_turn(stages: Iterable[Stage], start: str, folder: Path) -> str:
+    """Trains what is not trained yet, each stage from where the one before it ended.
+
+    Returns:
+        The last checkpoint; `start` where there are no stages.
+    """
+    for stage in stages:
+        out = folder / stage.name
+        if not is_trained(out):
+            _log.info("training: %s", out)
+            _train(dataclasses.replace(stage.experiment, init_from=start), out)
+        start = str(out / "last")
+    return start
 
 
 def _train(experiment: Experiment, folder: Path) -> None:

@@ -117,11 +117,12 @@ def training_times(study: Study, found: All) -> str:
     rows = [["Method", "Seeds", "Batches", "Minutes each"]]
     for name, method in study.methods.items():
         results = next((found[name, t] for t in method.trials if (name, t) in found), None)
-        if method.experiment is None or results is None:
+        if not method.stages or results is None:
             continue
         minutes = " ".join(f"{seconds / 60:.0f}" for seconds in results.training)
-        steps = method.experiment.run.steps or f"{method.experiment.run.epochs} epochs"
-        rows.append([method.title, str(len(results.reports)), str(steps), minutes])
+        runs = [stage.experiment.run for stage in method.stages]
+        batches = " + ".join(str(run.steps or f"{run.epochs} epochs") for run in runs)
+        rows.append([method.title, str(len(results.reports)), batches, minutes])
     return markdown(rows)
 
 

@@ -42,9 +42,10 @@ def test_models_differ_as_the_study_says(workdir):
     def config(job):
         return json.loads((workdir / job / "config.json").read_text())
 
-    assert config("scratch/seed_1")["init_from"] == ""
-    assert config("tuned/seed_1")["init_from"] == str(workdir / "general/only/last")
-    seeds = [config(f"tuned/seed_{s}") for s in (0, 1)]
+    assert config("scratch/seed_1/only")["init_from"] == ""
+    assert config("tuned/seed_1/coarse")["init_from"] == str(workdir / "general/only/last")
+    assert config("tuned/seed_1/fine")["init_from"] == str(workdir / "tuned/seed_1/coarse/last")
+    seeds = [config(f"tuned/seed_{s}/fine") for s in (0, 1)]
     assert [c["run"]["seed"] for c in seeds] == [c["data"]["seed"] for c in seeds] == [0, 1]
     dropped = json.loads((workdir / "tuned/seed_0/tests/dropped/report.json").read_text())
     assert dropped["config"]["adapters"] is False
@@ -118,10 +119,15 @@ def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"general, only +2 batches, 2 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
     assert sum("0 of 2 tests done" in line for line in lines) == 2
+    assert lines[1].startswith("tuned, seed 0, coarse") or lines[2].startswith(
+        "tuned, seed 0, coarse"
+    )
     assert lines[-1].startswith("5 models; about 0.0 h of training to do")
     assert not (tmp_path / "new").exists()
     assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
-    assert "2 batches, 2 updates, trained; 2 of 2 tests done" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 batches, 2 updates, trained" in told
+    assert "2 of 2 tests done" in told
 
 
 def test_shards_do_all_and_each_once(tmp_path, monkeypatch):

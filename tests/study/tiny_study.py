@@ -31,14 +31,16 @@ def get_study() -> Study:
         model=dataclasses.replace(MODEL, adapters=True),
         trainable=TrainableConfig(encoder="adapters"),
     )
+    half = dataclasses.replace(tuned, model=dataclasses.replace(tuned.model, image_size=16))
+    stages = (Stage("coarse", half), Stage("fine", tuned))
     trials = {"test": Trial(), "dropped": Trial(adapters=False)}
     shown = (("General", "general", "test"), ("Tuned", "tuned", "test"))
     return Study(
         data=data,
         methods={
             "general": Method("General"),
-            "tuned": Method("Tuned", tuned, trials=trials),
-            "scratch": Method("From scratch", general, from_general=False),
+            "tuned": Method("Tuned", stages, trials=trials),
+            "scratch": Method("From scratch", (Stage("only", general),), from_general=False),
         },
         seeds=(0, 1),
         stages=(Stage("only", general),),
