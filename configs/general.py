@@ -9,6 +9,10 @@ cores:
         --config.data.root=../shared/data/natural_mini --config.init_from=runs/coarse/last
 
 At half the resolution an image costs about a quarter, and what a prompt means can be learned there.
+For one GPU there is a larger one, in a single stage:
+
+    python train.py --config configs/general.py:large --workdir runs/general \
+        --config.data.root=../shared/data/natural_mini
 """
 
 import ml_collections
@@ -19,15 +23,19 @@ STAGES = ("coarse", "fine")
 
 
 def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
-    """A narrow TinyViT with a decoder of 128 channels, 3.3 million parameters.
+    """A narrow TinyViT with a decoder of 128 channels, 3.3 million parameters; or a large one.
 
     Args:
-        stage: `coarse` (128 x 128, from fresh parameters) or `fine` (256 x 256, from the former).
+        stage: `coarse` (128 x 128, from fresh parameters) or `fine` (256 x 256, from the former);
+            or `large` (256 x 256, from fresh parameters): MobileSAM's widths, 9.8 million.
     """
-    if stage not in STAGES:
-        raise ValueError(
-            f"configs/general.py: expected one of the stages {STAGES}, found {stage!r}"
-        )
+    expected = (*STAGES, "large")
+    if stage not in expected:
+        raise ValueError(f"configs/general.py: expected one of {expected}, found {stage!r}")
+    return _large() if stage == "large" else _small(stage)
+
+
+def _small(stage: str) -> ml_collections.ConfigDict:
     config = sam_med2d.get_config()
     config.model.update(
         image_size=256 if stage == "fine" else 128,
@@ -60,4 +68,21 @@ def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
         config.run.steps = 3600
     config.validation.every = 0
     config.log.update(every=50, picture_every=0)
+    return config
+
+
+def _large() -> ml_collections.ConfigDict:
+    config = _small("fine")
+    config.model.update(
+        prompt_dim=256, decoder_mlp_dim=2048, iou_head_hidden_dim=256, dtype="bfloat16"
+    )
+    config.model.tiny_vit.update(
+        dims=(64, 128, 160, 320),
+        depths=(2, 2, 6, 2),
+        num_heads=(4, 5, 10),
+        window_sizes=(8, 16, 16),
+    )
+    config.data.update(batch_size=64, masks_per_image=8)
+    config.optim.warmup_steps = 500
+    config.run.steps = 12_000
     return config

@@ -23,13 +23,16 @@ def test_every_recipe_is_one_that_can_work(name):
     assert isinstance(recipe(name), experiment.Experiment)
 
 
-@pytest.mark.parametrize("stage", ["coarse", "fine"])
-def test_the_general_model_is_made_from_nothing(stage):
+@pytest.mark.parametrize(
+    ("stage", "millions"), [("coarse", (3, 4)), ("fine", (3, 4)), ("large", (9, 10))]
+)
+def test_the_general_model_is_made_from_nothing(stage, millions):
     found = experiment.from_config_dict(
         importlib.import_module("configs.general").get_config(stage)
     )
     assert found.trainable.encoder == "full"
-    assert models.count_parameters(jax.eval_shape(lambda: models.init(found.model, KEY))) < 4e6
+    count = models.count_parameters(jax.eval_shape(lambda: models.init(found.model, KEY)))
+    assert millions[0] < count / 1e6 < millions[1]
 
 
 @pytest.mark.parametrize("name", ["study", "study_mini"])
