@@ -85,7 +85,12 @@ def comparison(
     scratch = sam_med2d.get_config()
     scratch.model.update(network)
     whole = {"trainable.encoder": "full", "model.adapters": False}
-    as_is = {"test": Trial(), "large": Trial(image_size=large), "unseen": on_unseen(True)}
+    as_is = {
+        "test": Trial(),
+        "padded": Trial(resize="pad_or_stretch"),
+        "large": Trial(image_size=large),
+        "unseen": on_unseen(True),
+    }
     dropped = {"test": Trial(), "dropped": Trial(adapters=False)}
     held_out = {"unseen": on_unseen(True), "unseen_dropped": on_unseen(False)}
     methods = {
@@ -116,6 +121,7 @@ def comparison(
     return Study(
         methods=methods,
         overall=(
+            ("General model, small images padded", "general", "padded"),
             general,
             ("General model, large input", "general", "large"),
             ft,

@@ -68,6 +68,9 @@ def run(study: Study, job: Job, general: str, workdir: Path) -> None:
     for name in missing:
         trial = job.method.trials[name]
         model = conversion.load_any(checkpoint, trial.image_size)
+        if trial.resize is not None:
+            fitted = dataclasses.replace(model.input, resize=trial.resize)
+            model = dataclasses.replace(model, input=fitted)
         title = f"{job.method.title}, seed {job.seed}"
         _test(study, model, checkpoint, study.data, trial, job.report(workdir, name), title)
 

@@ -57,9 +57,10 @@ def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
 
     def test_and_report(model, root, samples, out, config, *_):
         seen.update(size=model.model.image_size, images=len(samples), adapters=config.adapters)
+        seen.update(resize=model.input.resize)
 
     monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)
-    trial = plan.Trial(adapters=False, image_size=64, splits=("train", "test"))
+    trial = plan.Trial(False, image_size=64, resize="stretch", splits=("train", "test"))
     checkpoint = workdir / "general/only/last"
     study = plan.Study(
         data=str(workdir.parent / "data"),
@@ -67,7 +68,7 @@ def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
         methods={"general": plan.Method("General", trials={"large": trial})},
     )
     runner.run(study, plan.jobs(study)[0], study.general, tmp_path)
-    assert seen == {"size": 64, "images": 15, "adapters": False}
+    assert seen == {"size": 64, "images": 15, "adapters": False, "resize": "stretch"}
 
 
 def test_the_tables_say_what_the_reports_do(workdir):
