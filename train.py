@@ -73,4 +73,5 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    process.restart_with_huge_pages()
     app.run(main, flags_parser=parse_flags)

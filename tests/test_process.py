@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from samjax import process
+
 FAULTS = """
 import resource, sys
 import numpy as np
@@ -38,6 +40,14 @@ print(gc.get_stats()[0]["collections"] - before)
 """
 
 
+RESTART = """
+import os, sys
+from samjax import process
+process.restart_with_huge_pages()
+print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
+"""
+
+
 def run(program, *arguments, **environment):
     base = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     command = [sys.executable, "-c", program, *arguments]
@@ -52,6 +62,28 @@ def test_freed_memory_is_used_again():
     huge_pages = {"NUMPY_MADVISE_HUGEPAGE": "0"}
     assert int(run(FAULTS, "kept", **huge_pages)) < 100
     assert int(run(FAULTS, "not", **huge_pages)) > 1000
+
+
+@pytest.mark.skipif(
+    not process._huge_pages_on_request(), reason="huge pages are not to be had on request here"
+)
+def test_a_program_starts_anew_with_huge_pages_once_and_with_its_arguments():
+    found = run(RESTART, "a b", "--c", GLIBC_TUNABLES="glibc.malloc.arena_test=2")
+    expected = "glibc.malloc.arena_test=2:glibc.malloc.hugetlb=1"
+    assert found == f"{expected} ['a b', '--c']\n"
+    kept = "glibc.malloc.hugetlb=0"
+    assert run(RESTART, GLIBC_TUNABLES=kept) == f"{kept} []\n"
+
+
+@pytest.mark.parametrize("answer", ["[always] madvise never", "always madvise [never]", None])
+def test_it_goes_on_where_huge_pages_are_not_to_be_had(answer, tmp_path, monkeypatch):
+    told = tmp_path / "enabled"
+    if answer:
+        told.write_text(answer)
+    monkeypatch.setattr(process, "_HUGE_PAGES_ON", told)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started anew"))
+    process.restart_with_huge_pages()
 
 
 def files(folder):

@@ -96,4 +96,5 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
+    process.restart_with_huge_pages()
     sys.exit(main())
