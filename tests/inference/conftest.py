@@ -28,13 +28,14 @@ def random_params(config):
 
 @pytest.fixture(scope="session")
 def pretrained():
-    return Pretrained(TINY, inputs.InputConfig(), random_params(TINY))
+    return Pretrained(TINY, inputs.InputConfig("pad_or_stretch"), random_params(TINY))
 
 
 @pytest.fixture(scope="session")
 def expecting_logits(pretrained):
     """The same network, but one that takes raw logits as its mask prompt, as SAM does."""
-    return dataclasses.replace(pretrained, input=inputs.InputConfig(mask_prompt="logits"))
+    fed = dataclasses.replace(pretrained.input, mask_prompt="logits")
+    return dataclasses.replace(pretrained, input=fed)
 
 
 @pytest.fixture
