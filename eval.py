@@ -74,5 +74,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    process.restart_with_huge_pages()
     app.run(main)

@@ -26,7 +26,7 @@ def restart_with_huge_pages() -> None:
     """Starts this program anew with large memory pages; call first, and only from a program.
 
     XLA's threads take the working memory of every step from the system and give it back. In pages
-    of 4 KiB its first use is a quarter of a small network's training step (docs/performance.md).
+    of 4 KiB its first use is a fifth of the demo's training step (docs/performance.md).
     glibc asks for pages of 2 MiB where an environment variable says so, which it reads only when
     a process starts. Does nothing where that is said already, or cannot be had.
     """

@@ -49,7 +49,7 @@ def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.B
                     yerr=[v.spread or 0.0 for v in values],
                     error_kw={"linewidth": 0.8},
                 )
-            labels = [f"{part.replace('_', chr(10))}\n{count}" for part, count in parts.items()]
+            labels = [f"{part}_{count}".replace("_", "\n") for part, count in parts.items()]
             axis.set_xticks(np.arange(len(parts)), labels, fontsize=7)
             axis.set_title(f"{protocols.title(protocol)}, {kind.replace('_', ' ')}", fontsize=9)
             axis.set_ylim(0, 100)

@@ -75,8 +75,8 @@ def load(study: Study, workdir: Path) -> dict[tuple[str, str], Results]:
     """Reads what there is, by method and trial; what has not been run is not in it."""
     found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float]]] = {}
     for job in jobs(study):
-        folder = job.folder(workdir)
-        training = sum(runner.seconds(folder / stage.name) for stage in job.method.stages)
+        stages = [job.folder(workdir) / stage.name for stage in job.method.stages]
+        training = sum(map(runner.seconds, stages))
         for trial in job.method.trials:
             folder = job.report(workdir, trial)
             if (folder / "report.json").exists():
