@@ -19,7 +19,7 @@ import ml_collections
 
 from configs import sam_med2d
 
-STAGES = ("coarse", "fine")
+STAGES = ("coarse", "fine", "dense")
 
 
 def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
@@ -38,7 +38,7 @@ def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
 def _small(stage: str) -> ml_collections.ConfigDict:
     config = sam_med2d.get_config()
     config.model.update(
-        image_size=256 if stage == "fine" else 128,
+        image_size=128 if stage == "coarse" else 256,
         encoder="tiny_vit",
         adapters=False,
         prompt_dim=128,
@@ -49,9 +49,12 @@ def _small(stage: str) -> ml_collections.ConfigDict:
     config.model.tiny_vit.update(
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)
     )
+    # Photographs are larger than the input: all of it for them. Logits, as SAM.
     config.input.update(resize="stretch", mask_prompt="logits")
     config.data.update(
-        batch_size=8 if stage == "fine" else 16, masks_per_image=4, validation_fraction=0.0
+        batch_size=16 if stage == "coarse" else 8,
+        masks_per_image=8 if stage == "dense" else 4,
+        validation_fraction=0.0,
     )
     config.data.augment.update(intensity=0.2, zoom=1.0)
     # Light batches, as in the demo: a fresh network has most to learn from new images.
@@ -62,10 +65,9 @@ def _small(stage: str) -> ml_collections.ConfigDict:
     config.trainable.encoder = "full"
     config.optim.update(learning_rate=1e-3, schedule="constant", warmup_steps=100)
     config.optim.weight_decay = 0.05
-    config.run.steps = 1200
-    if stage == "fine":
+    config.run.steps = {"coarse": 2000, "fine": 600, "dense": 1200}[stage]
+    if stage != "coarse":
         config.optim.schedule = "cosine"
-        config.run.steps = 3600
     config.validation.every = 0
     config.log.update(every=50, picture_every=0)
     return config

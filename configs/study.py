@@ -6,6 +6,7 @@
 alone, `--seeds 0` all with one seed. The same in small is configs/study_mini.py.
 """
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,13 @@ from samjax.training import experiment
 UPDATES = (1, 3, 9)  # A batch.
 ADAPTER_INIT = {"zero": "adding nothing", "reference": "as published"}
 Changes = Mapping[str, Any]  # Fields of a recipe by dotted name.
+# Each as it learns best: a full one that starts silent stays so for thousands of batches.
+ADAPTER_KINDS: dict[str, Changes] = {
+    "full": {"model.adapter_kind": "full", "model.adapter_init": "reference"},
+    "light": {"model.adapter_kind": "light", "model.adapter_init": "zero"},
+}
+# What the stages that a recipe is trained in change in it.
+InStages = Callable[[ml_collections.ConfigDict], dict[str, Changes]]
 
 ABLATIONS = {
     "reduction": ("Dice and IoU", "per mask", "per batch"),
@@ -25,10 +33,7 @@ ABLATIONS = {
     "points_new": ("Points", "accumulated", "only the new ones"),
     "no_augmentation": ("Augmentation", "yes", "none"),
     "prompts_first": ("The prompt encoder learns in", "every update", "the first"),
-    "light": ("Adapter", "full", "light"),
-    "uniform": ("Images are drawn", "by dataset", "uniformly"),
-    "zoom": ("Zoom", "none", "twofold"),
-    "padded": ("Small images", "enlarged", "padded"),
+    "by_dataset": ("Images are drawn", "by their masks", "by dataset"),
 }
 _CHANGES: dict[str, Changes] = {
     "reduction": {"loss.reduction": "batch"},
@@ -38,10 +43,7 @@ _CHANGES: dict[str, Changes] = {
         f"data.augment.{kind}": 0.0 for kind in ("flip", "rotate_degrees", "zoom", "intensity")
     },
     "prompts_first": {"trainable.prompt_encoder": "first"},
-    "light": {"model.adapter_kind": "light"},
-    "uniform": {"data.balance": "none"},
-    "zoom": {"data.augment.zoom": 1.0},
-    "padded": {"input.resize": "pad_or_stretch"},
+    "by_dataset": {"data.balance": "dataset"},
 }
 
 
@@ -50,7 +52,9 @@ def comparison(
     large: int,
     unseen: tuple[str, ...],
     network: ml_collections.ConfigDict,
-    in_stages: Callable[[ml_collections.ConfigDict], dict[str, Changes]],
+    in_stages: InStages,
+    in_short: InStages | None = None,
+    own: Changes = types.MappingProxyType({}),
     **fields: Any,
 ) -> Study:
     """Tables 2, 3 and 4 of the paper, and what each of our choices is worth.
@@ -62,22 +66,27 @@ def comparison(
         network: The general model's architecture, to train from fresh parameters as well.
         in_stages: In which stages a recipe is trained, and what each changes in it, such as the
             number of batches, so that all recipes cost the same.
+        in_short: The same for the ablations, ours within them included, where a whole training
+            for each is too dear; None trains them whole.
+        own: What ours differs in from `configs/sam_med2d.py`.
         **fields: Of the study.
     """
 
-    def tuned(recipe: ml_collections.ConfigDict, changes: Changes) -> tuple[Stage, ...]:
+    def tuned(
+        recipe: ml_collections.ConfigDict, changes: Changes, divide: InStages = in_stages
+    ) -> tuple[Stage, ...]:
         prepare(recipe)
         recipe.input_from = "recipe"  # Whatever the general model is: recipes differ in it.
         recipe.update_from_flattened_dict(changes)
         stages = []
-        for name, own in in_stages(recipe).items():
+        for name, changed in divide(recipe).items():
             stage = recipe.copy_and_resolve_references()
-            stage.update_from_flattened_dict(own)
+            stage.update_from_flattened_dict(changed)
             stages.append(Stage(name, experiment.from_config_dict(stage)))
         return tuple(stages)
 
-    def ours(changes: Changes) -> tuple[Stage, ...]:
-        return tuned(sam_med2d.get_config(), changes)
+    def ours(changes: Changes, divide: InStages = in_stages) -> tuple[Stage, ...]:
+        return tuned(sam_med2d.get_config(), {**own, **changes}, divide)
 
     def on_unseen(adapters: bool) -> Trial:
         return Trial(adapters, splits=("train", "test"), datasets=unseen)
@@ -102,19 +111,26 @@ def comparison(
         "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), trials=held_out),
     }
     # Where a study's budget decides what ours is, the others are the alternatives.
-    own = methods["sam_med2d"].stages[-1].experiment
+    used = methods["sam_med2d"].stages[-1].experiment
     questions, changes = dict(ABLATIONS), dict(_CHANGES)
-    for init in ADAPTER_INIT.keys() - {own.model.adapter_init}:
-        words = (ADAPTER_INIT[own.model.adapter_init], ADAPTER_INIT[init])
+    for init in ADAPTER_INIT.keys() - {used.model.adapter_init}:
+        words = (ADAPTER_INIT[used.model.adapter_init], ADAPTER_INIT[init])
         questions["adapter_init"] = ("Adapters start", *words)
         changes["adapter_init"] = {"model.adapter_init": init}
-    for count in sorted({*UPDATES} - {own.session.iterations}):
+    for kind in ADAPTER_KINDS.keys() - {used.model.adapter_kind}:
+        questions[kind] = ("Adapter", used.model.adapter_kind, kind)
+        changes[kind] = ADAPTER_KINDS[kind]
+    for count in sorted({*UPDATES} - {used.session.iterations}):
         name = f"updates_{count}"
-        words = (str(own.session.iterations), str(count))
+        words = (str(used.session.iterations), str(count))
         questions[name] = ("Updates a batch, same cost", *words)
         changes[name] = {"session.iterations": count}
+    base = "sam_med2d" if in_short is None else "short"
+    if in_short is not None:
+        methods[base] = Method("SAM-Med2D, in short", ours({}, in_short))
     for name, (question, _, other) in questions.items():
-        methods[name] = Method(f"{question}: {other}", ours(changes[name]))
+        stages = ours(changes[name], in_short or in_stages)
+        methods[name] = Method(f"{question}: {other}", stages)
     general, ft, best = (
         (methods[name].title, name, "test") for name in ("general", "ft_sam", "sam_med2d")
     )
@@ -137,7 +153,7 @@ def comparison(
             ("SAM-Med2D", "held_out", "unseen"),
         ),
         ablations=tuple(
-            Ablation(question, ours, other, name, "sam_med2d")
+            Ablation(question, ours, other, name, base)
             for name, (question, ours, other) in questions.items()
         ),
         **fields,
@@ -148,7 +164,7 @@ def get_study() -> Study:
     """The paper's budget: 12 epochs of batches of 400 images with 5 masks each."""
 
     def prepare(recipe: ml_collections.ConfigDict) -> None:
-        recipe.data.update(batch_size=400, balance="dataset", validation_fraction=0.0)
+        recipe.data.update(batch_size=400, balance="mask", validation_fraction=0.0)
         recipe.run.report = False
         recipe.validation.every = 0
 

@@ -6,7 +6,7 @@ from samjax.data.augment import AugmentConfig
 
 CHOICES = {
     "mask_sampling": ("distinct", "replacement"),
-    "balance": ("none", "dataset"),
+    "balance": ("none", "dataset", "mask"),
     "check": ("all", "none"),
     "on_bad": ("skip", "error"),
 }
@@ -23,7 +23,8 @@ class DataConfig:
         mask_sampling: `distinct` (the paper: without replacement, repeated only where an image
             has too few masks) or `replacement` (the published code).
         augment: How the images are varied.
-        balance: `none` (every image equally often) or `dataset` (every dataset equally often).
+        balance: `none` (every image equally often), `dataset` (every dataset equally often) or
+            `mask` (an image as often as it takes to draw all of its masks).
         check: `all` reads every file once before the first step; `none` leaves it out.
         on_bad: `skip` leaves bad files out and says so, `error` stops the run.
         validation_fraction: Share of the training split's subjects held out for validation;

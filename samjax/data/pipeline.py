@@ -108,8 +108,11 @@ def load_for_evaluation(
 
 
 def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset:
-    """An endless shuffled dataset of samples, balanced over their datasets if asked."""
+    """An endless shuffled dataset of samples, balanced over datasets or masks if asked."""
     groups = [list(samples)]
+    if config.balance == "mask":
+        each = config.masks_per_image
+        groups = [[s for s in samples for _ in range(max(-(-len(s.masks) // each), 1))]]
     if config.balance == "dataset":
         names = sorted({sample.dataset for sample in samples})
         groups = [[s for s in samples if s.dataset == name] for name in names]

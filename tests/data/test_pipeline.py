@@ -118,6 +118,17 @@ def test_balance_shows_a_small_dataset_as_often_as_a_large_one(samples, config):
     assert len(set(found)) == 12
 
 
+def test_balance_by_mask_shows_an_image_as_often_as_it_takes_to_draw_its_masks(samples, config):
+    config = dataclasses.replace(config, balance="mask", masks_per_image=2)
+    counts = np.arange(1, 13)
+    many = [
+        dataclasses.replace(s, masks=s.masks[:1] * n) for s, n in zip(samples, counts, strict=True)
+    ]
+    epoch = -(-counts // 2)  # 42 images, of which a batch has four.
+    found = identities(many, config, 21)
+    np.testing.assert_array_equal(np.bincount(found, minlength=12), 2 * epoch)
+
+
 def test_masks_are_distinct_as_far_as_there_are_enough():
     rng = np.random.default_rng(0)
     for available in range(1, 8):
