@@ -33,6 +33,7 @@ ABLATIONS = {
     "points_new": ("Points", "accumulated", "only the new ones"),
     "no_augmentation": ("Augmentation", "yes", "none"),
     "prompts_first": ("The prompt encoder learns in", "every update", "the first"),
+    "uniform": ("Images are drawn", "by their masks", "uniformly"),
     "by_dataset": ("Images are drawn", "by their masks", "by dataset"),
 }
 _CHANGES: dict[str, Changes] = {
@@ -43,6 +44,7 @@ _CHANGES: dict[str, Changes] = {
         f"data.augment.{kind}": 0.0 for kind in ("flip", "rotate_degrees", "zoom", "intensity")
     },
     "prompts_first": {"trainable.prompt_encoder": "first"},
+    "uniform": {"data.balance": "none"},
     "by_dataset": {"data.balance": "dataset"},
 }
 

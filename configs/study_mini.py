@@ -17,15 +17,15 @@ MEDICAL = "../shared/data/samed2d_mini"
 PHOTOGRAPHS = "../shared/data/natural_mini"
 UNSEEN = ("CVC_ClinicDB", "Shenzhen")
 # Batches at half the resolution, where one costs a third, and then at the full.
-COARSE, FINE = 500, 60
+COARSE, FINE = 1400, 120
 # Batches of an ablation, at half the resolution alone.
-SHORT = 250
+SHORT = 400
 # Batches of the same cost, by updates a batch.
 _SHARE = {1: 1.4, 3: 1.0, 9: 0.53}
 
 
 def get_study() -> Study:
-    """Every method: 560 batches of 8 images with 2 masks each, three updates a batch."""
+    """Every method: 1,520 batches of 8 images with 2 masks each, three updates a batch."""
     return study.comparison(
         _prepare,
         large=512,

@@ -49,6 +49,7 @@ def test_a_study_compares_what_its_titles_say(name):
         "updates_1": {"session.iterations", "run.steps", "run.epochs"},
         "light": {"model.adapter_kind"},
         "full": {"model.adapter_kind", "model.adapter_init"},
+        "uniform": {"data.balance"},
         "by_dataset": {"data.balance"},
         "held_out": {"data.leave_out"},
     }

@@ -61,7 +61,10 @@ _TABLES: dict[str, Callable[[Study, tables.All], str]] = {
 
 
 def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
-    """Draws the figures of which there are results; the Markdown that shows each."""
+    """Draws the figures of which there are results; the Markdown that shows each.
+
+    Those that replay answers need the models, too: where they are gone, the page keeps what it has.
+    """
     folder = page.with_suffix("")
     shown = {
         title: found[method, trial]
@@ -76,9 +79,12 @@ def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
     drawn: dict[str, tuple[str, Callable[[Path], None]]] = {
         "bars": ("bars.png", lambda path: figures.bars(shown, path)),
         "classes": ("classes.png", lambda path: figures.classes(two, path)),
-        "prompts": ("prompts.jpg", lambda path: figures.prompts_grid(ends, study.data, path)),
-        "fused": ("fused.jpg", lambda path: figures.fused(ends, study.data, path)),
     }
+    if all(Path(results.reports[0]["checkpoint"]).exists() for results in ends.values()):
+        drawn |= {
+            "prompts": ("prompts.jpg", lambda path: figures.prompts_grid(ends, study.data, path)),
+            "fused": ("fused.jpg", lambda path: figures.fused(ends, study.data, path)),
+        }
     folder.mkdir(parents=True, exist_ok=True)
     links = {}
     for name, (file, draw) in drawn.items():

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+import tiny_study
 
 from samjax.data.phantoms import PhantomConfig, write_phantoms
-from samjax.study import plan, runner
+from samjax.study import page, plan, runner
 from samjax.study.__main__ import main
 
 CONFIG = str(Path(__file__).with_name("tiny_study.py"))
@@ -105,6 +106,20 @@ def test_what_is_done_is_not_done_again(workdir, monkeypatch):
     assert text.startswith("Words.\n\n<!-- overall -->\n| Model |")
     assert text.endswith("<!-- /overall -->\n\nMore words.\n")
     assert "old" not in text
+
+
+def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tmp_path):
+    """What is left of a study that was made elsewhere."""
+    for report in workdir.rglob("report.json"):
+        copy = tmp_path / "runs" / report.relative_to(workdir)
+        copy.parent.mkdir(parents=True)
+        content = json.loads(report.read_text()) | {"checkpoint": "elsewhere/last"}
+        copy.write_text(json.dumps(content))
+    study = tiny_study.get_study()
+    drawn = page.write(study, tmp_path / "runs", tmp_path / "results.md")
+    assert {"overall", "ablations", "figure bars", "figure classes"} <= {*drawn}
+    assert not {"figure prompts", "figure fused"} & {*drawn}
+    assert "| Tuned | 32 x 32 |" in (tmp_path / "results.md").read_text()
 
 
 def test_a_lost_report_is_made_again_and_is_the_same(workdir):
