@@ -17,5 +17,5 @@ from samjax.training import experiment
 def get_config() -> ml_collections.ConfigDict:
     """The default recipe."""
     augment = AugmentConfig(flip=0.5, rotate_degrees=15.0, intensity=0.1)
-    data = DataConfig(root="", validation_fraction=0.05, augment=augment)
+    data = DataConfig(root="", balance="mask", validation_fraction=0.05, augment=augment)
     return experiment.to_config_dict(experiment.Experiment(data=data))

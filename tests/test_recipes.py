@@ -24,7 +24,8 @@ def test_every_recipe_is_one_that_can_work(name):
 
 
 @pytest.mark.parametrize(
-    ("stage", "millions"), [("coarse", (3, 4)), ("fine", (3, 4)), ("large", (9, 10))]
+    ("stage", "millions"),
+    [("coarse", (3, 4)), ("fine", (3, 4)), ("dense", (3, 4)), ("large", (9, 10))],
 )
 def test_the_general_model_is_made_from_nothing(stage, millions):
     found = experiment.from_config_dict(

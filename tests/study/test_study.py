@@ -1,6 +1,7 @@
 """A whole study on phantoms: trained, tested, drawn, stopped and gone on with."""
 
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -15,8 +16,16 @@ from samjax.study.__main__ import main
 CONFIG = str(Path(__file__).with_name("tiny_study.py"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def log_handlers():
+    """The program logs to standard error as it was when it started: not after these tests."""
+    before = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = before
+
+
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def workdir(log_handlers, tmp_path_factory):
     """The folder of a study that has been run."""
     root = tmp_path_factory.mktemp("study")
     write_phantoms(root / "data", PhantomConfig(count_train=12, count_test=3, size=64))
