@@ -19,7 +19,7 @@ from samjax.training import experiment
 UPDATES = (1, 3, 9)  # A batch.
 ADAPTER_INIT = {"zero": "adding nothing", "reference": "as published"}
 Changes = Mapping[str, Any]  # Fields of a recipe by dotted name.
-# Each as it learns best: a full one that starts silent stays so for thousands of batches.
+# Each as it learns best: a full one that starts silent stays so for hundreds of batches.
 ADAPTER_KINDS: dict[str, Changes] = {
     "full": {"model.adapter_kind": "full", "model.adapter_init": "reference"},
     "light": {"model.adapter_kind": "light", "model.adapter_init": "zero"},
