@@ -33,7 +33,7 @@ def get_study() -> Study:
         network=general.get_config().model,
         in_stages=_in_stages,
         in_short=lambda recipe: {"short": _coarse(recipe, SHORT)},
-        # As good as full ones, and better with points, in three quarters of the time.
+        # As good as full ones, and better with points, in five sixths of the time.
         own={"model.adapter_kind": "light"},
         data=MEDICAL,
         stages=tuple(Stage(name, _general(name)) for name in general.STAGES),
