@@ -6,6 +6,7 @@
 alone, `--seeds 0` all with one seed. The same in small is configs/study_mini.py.
 """
 
+import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,25 +28,47 @@ ADAPTER_KINDS: dict[str, Changes] = {
 # What the stages that a recipe is trained in change in it.
 InStages = Callable[[ml_collections.ConfigDict], dict[str, Changes]]
 
-ABLATIONS = {
-    "reduction": ("Dice and IoU", "per mask", "per batch"),
-    "selection": ("The mask that learns", "lowest loss", "highest predicted IoU"),
-    "points_new": ("Points", "accumulated", "only the new ones"),
-    "no_augmentation": ("Augmentation", "yes", "none"),
-    "prompts_first": ("The prompt encoder learns in", "every update", "the first"),
-    "uniform": ("Images are drawn", "by their masks", "uniformly"),
-    "by_dataset": ("Images are drawn", "by their masks", "by dataset"),
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A choice of ours, and what it is to be compared with.
+
+    Attributes:
+        question: What is chosen.
+        ours: What ours is.
+        other: What the alternative is.
+        changes: What makes the alternative of ours.
+    """
+
+    question: str
+    ours: str
+    other: str
+    changes: Changes
+
+
+NO_AUGMENTATION: Changes = {
+    f"data.augment.{kind}": 0.0 for kind in ("flip", "rotate_degrees", "zoom", "intensity")
 }
-_CHANGES: dict[str, Changes] = {
-    "reduction": {"loss.reduction": "batch"},
-    "selection": {"loss.selection": "predicted_iou"},
-    "points_new": {"session.points": "new"},
-    "no_augmentation": {
-        f"data.augment.{kind}": 0.0 for kind in ("flip", "rotate_degrees", "zoom", "intensity")
-    },
-    "prompts_first": {"trainable.prompt_encoder": "first"},
-    "uniform": {"data.balance": "none"},
-    "by_dataset": {"data.balance": "dataset"},
+CHOICES = {
+    "reduction": Choice("Dice and IoU", "per mask", "per batch", {"loss.reduction": "batch"}),
+    "selection": Choice(
+        "The mask that learns",
+        "lowest loss",
+        "highest predicted IoU",
+        {"loss.selection": "predicted_iou"},
+    ),
+    "points_new": Choice("Points", "accumulated", "only the new ones", {"session.points": "new"}),
+    "no_augmentation": Choice("Augmentation", "yes", "none", NO_AUGMENTATION),
+    "prompts_first": Choice(
+        "The prompt encoder learns in",
+        "every update",
+        "the first",
+        {"trainable.prompt_encoder": "first"},
+    ),
+    "uniform": Choice("Images are drawn", "by their masks", "uniformly", {"data.balance": "none"}),
+    "by_dataset": Choice(
+        "Images are drawn", "by their masks", "by dataset", {"data.balance": "dataset"}
+    ),
 }
 
 
@@ -112,27 +135,13 @@ def comparison(
         "scratch": Method("From scratch", tuned(scratch, whole), from_general=False),
         "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), trials=held_out),
     }
-    # Where a study's budget decides what ours is, the others are the alternatives.
-    used = methods["sam_med2d"].stages[-1].experiment
-    questions, changes = dict(ABLATIONS), dict(_CHANGES)
-    for init in ADAPTER_INIT.keys() - {used.model.adapter_init}:
-        words = (ADAPTER_INIT[used.model.adapter_init], ADAPTER_INIT[init])
-        questions["adapter_init"] = ("Adapters start", *words)
-        changes["adapter_init"] = {"model.adapter_init": init}
-    for kind in ADAPTER_KINDS.keys() - {used.model.adapter_kind}:
-        questions[kind] = ("Adapter", used.model.adapter_kind, kind)
-        changes[kind] = ADAPTER_KINDS[kind]
-    for count in sorted({*UPDATES} - {used.session.iterations}):
-        name = f"updates_{count}"
-        words = (str(used.session.iterations), str(count))
-        questions[name] = ("Updates a batch, same cost", *words)
-        changes[name] = {"session.iterations": count}
+    choices = {**CHOICES, **_by_budget(methods["sam_med2d"].stages[-1].experiment)}
     base = "sam_med2d" if in_short is None else "short"
     if in_short is not None:
         methods[base] = Method("SAM-Med2D, in short", ours({}, in_short))
-    for name, (question, _, other) in questions.items():
-        stages = ours(changes[name], in_short or in_stages)
-        methods[name] = Method(f"{question}: {other}", stages)
+    for name, choice in choices.items():
+        stages = ours(choice.changes, in_short or in_stages)
+        methods[name] = Method(f"{choice.question}: {choice.other}", stages)
     general, ft, best = (
         (methods[name].title, name, "test") for name in ("general", "ft_sam", "sam_med2d")
     )
@@ -155,11 +164,27 @@ def comparison(
             ("SAM-Med2D", "held_out", "unseen"),
         ),
         ablations=tuple(
-            Ablation(question, ours, other, name, base)
-            for name, (question, ours, other) in questions.items()
+            Ablation(choice.question, choice.ours, choice.other, name, base)
+            for name, choice in choices.items()
         ),
         **fields,
     )
+
+
+def _by_budget(ours: experiment.Experiment) -> dict[str, Choice]:
+    """The choices that a study's budget decides: what ours does not have are the alternatives."""
+    choices = {}
+    for init in ADAPTER_INIT.keys() - {ours.model.adapter_init}:
+        words = (ADAPTER_INIT[ours.model.adapter_init], ADAPTER_INIT[init])
+        choices["adapter_init"] = Choice("Adapters start", *words, {"model.adapter_init": init})
+    for kind in ADAPTER_KINDS.keys() - {ours.model.adapter_kind}:
+        choices[kind] = Choice("Adapter", ours.model.adapter_kind, kind, ADAPTER_KINDS[kind])
+    for count in UPDATES:
+        if count != ours.session.iterations:
+            words = (str(ours.session.iterations), str(count))
+            changes = {"session.iterations": count}
+            choices[f"updates_{count}"] = Choice("Updates a batch, same cost", *words, changes)
+    return choices
 
 
 def get_study() -> Study:

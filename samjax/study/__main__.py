@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
     wanted = [job for job in everything if job.name in (arguments.methods or study.methods)]
     wanted = wanted[first - 1 :: count]
     if arguments.dry_run:
-        print(cost.of_study(study, wanted, workdir))
+        for line in cost.of_study(study, wanted, workdir):  # Counting takes seconds a line.
+            print(line, flush=True)
         return
     if first > 1 and not runner.general_is_made(study, workdir):
         raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from samjax.training.experiment import Experiment
 EFFICIENCY = 0.5
 
 
-def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> str:
-    """One line per model, what is done and what is to do, and the hours that it will take.
+def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> Iterator[str]:
+    """Yields a line per training, what is done and what is to do, and at last the hours it takes.
 
     Nothing is compiled or trained; the general model's architecture and the index are read.
 
@@ -34,33 +34,29 @@ def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> str:
         workdir: The study's folder.
     """
     rate = EFFICIENCY * _speed()
-    network, lines, total = None, [], 0.0
-    if study.general:
-        network = conversion.load_any(study.general).model
-
-    def add(
-        name: str, stages: Sequence[Stage], begin: SamConfig | None, folder: Path
-    ) -> SamConfig | None:
-        nonlocal total
+    network = conversion.load_any(study.general).model if study.general else None
+    total = 0.0
+    rows: list[tuple[str, Sequence[Stage], Path, Job | None]] = []
+    if not study.general:
+        rows.append(("general", study.stages, workdir / "general", None))
+    for job in wanted:
+        name = f"{job.name}, seed {job.seed}"
+        rows.append((name, runner.stages_of(study, job), job.folder(workdir), job))
+    for name, stages, folder, job in rows:
+        begin = network if job is None or job.method.from_general else None
         for stage in stages:
             begin = _network(stage.experiment, begin)
             done = runner.is_trained(folder / stage.name)
             text, hours = _line(stage.experiment, begin, done, rate)
-            lines.append(f"{f'{name}, {stage.name}':<36} {text}")
+            yield f"{f'{name}, {stage.name}':<36} {text}"
             total += hours
-        return begin
-
-    if not study.general:
-        network = add("general", study.stages, None, workdir / "general")
-    for job in wanted:
-        name, folder = f"{job.name}, seed {job.seed}", job.folder(workdir)
-        begin = network if job.method.from_general else None
-        add(name, runner.stages_of(study, job), begin, folder)
-        tests, missing = len(job.method.trials), len(job.missing(workdir))
-        lines.append(f"{name:<36} {tests - missing} of {tests} tests done")
+        if job is None:
+            network = begin
+        else:
+            tests, missing = len(job.method.trials), len(job.missing(workdir))
+            yield f"{name:<36} {tests - missing} of {tests} tests done"
     how = f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
-    lines.append(f"{len(wanted)} models; about {total:.1f} h of training to do, {how}")
-    return "\n".join(lines)
+    yield f"{len(wanted)} models; about {total:.1f} h of training to do, {how}"
 
 
 def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:

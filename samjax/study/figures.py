@@ -85,8 +85,9 @@ def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
     labels = [f"{part.replace('_', ' ')} ({count})" for part, count in parts.items()]
     axis.set_xticks(np.arange(len(parts)), labels, rotation=60, ha="right", fontsize=7)
     axis.set_ylim(0, 100)
+    axis.margins(x=0.01)
     axis.set_ylabel("Dice (%)")
-    axis.legend(fontsize=7, ncols=2 * len(found))
+    figure.legend(loc="outside upper right", fontsize=7, ncols=2 * len(found))
     figure.savefig(path, dpi=_DPI)
 
 
