@@ -16,8 +16,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from samjax import process
-from samjax.training import experiment, interruption, loop
+from samjax import interruption, process
+from samjax.training import experiment, loop
 
 
 @contextlib.contextmanager

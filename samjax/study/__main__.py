@@ -14,10 +14,9 @@ import runpy
 import sys
 from pathlib import Path
 
-from samjax import process
+from samjax import interruption, process
 from samjax.study import cost, page, runner
 from samjax.study.plan import Study, jobs
-from samjax.training import interruption
 
 
 def main(argv: list[str] | None = None) -> int:

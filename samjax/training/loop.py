@@ -15,13 +15,13 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from samjax import pretrained
+from samjax import interruption, pretrained
 from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
-from samjax.training import groups, interruption, sharding, start, step, validation
+from samjax.training import groups, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.experiment import Experiment
 from samjax.training.writer import Writer

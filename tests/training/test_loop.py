@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import toy
 
-from samjax import pretrained
+from samjax import interruption, pretrained
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.training import checkpoint, interruption, loop, sharding, start, validation
+from samjax.training import checkpoint, loop, sharding, start, validation
 from samjax.training.experiment import (
     Experiment,
     LogConfig,
