@@ -49,18 +49,32 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     return binarise(decode(path), path)
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Reads a file, or what the records of its data folder hold of it (`samjax.data.records`).
+
+    Raises:
+        DataError: It is missing or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        from samjax.data import records  # It reads files itself.
+
+        found = records.find(path)
+        if found is None:
+            raise DataError(f"{path}: no such file") from None
+        return found
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def decode(path: str | os.PathLike[str]) -> np.ndarray:
     """Decodes an image file as it is stored, whatever its depth and channels.
 
     Raises:
         DataError: The file is missing or cannot be decoded.
     """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    data = read_bytes(path)
     if not data:
         raise DataError(f"{path}: expected an image, found an empty file")
     try:

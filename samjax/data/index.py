@@ -1,15 +1,16 @@
 """Which images a data folder holds, and which masks belong to each of them."""
 
 import dataclasses
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samjax.data import metadata
-from samjax.data.files import DataError
+from samjax.data.files import DataError, write_whole
 
 FOLDER = "SAMed2D_v1.json"
 TEST_FRACTION = 0.2  # The papers' share of test images, where a folder comes without a split.
@@ -76,6 +77,20 @@ def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
     return samples
 
 
+def splits(root: str | os.PathLike[str]) -> list[str]:
+    """Names of the splits of a data folder that have images, `train` first.
+
+    Raises:
+        DataError: An index cannot be understood.
+    """
+    root = Path(root)
+    files = [root / name for name in _index_files(root)]
+    if not files:
+        return ["train", "test"]  # Of a folder that `load_index` splits, or refuses.
+    names = {path.stem.split("_", 1)[1] for path in files if metadata.read_json(path)}
+    return sorted(names, key=lambda name: (name != "train", name))
+
+
 def hold_out(
     samples: Sequence[Sample], fraction: float, seed: int
 ) -> tuple[list[Sample], list[Sample]]:
@@ -129,6 +144,49 @@ def without_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sa
     """The samples that do not come from the named datasets; raises as `of_datasets` does."""
     _check_datasets(samples, names)
     return [sample for sample in samples if sample.dataset not in names]
+
+
+def write(path: Path, samples: Sequence[Sample]) -> None:
+    """Writes an index {image: [masks]} of one split."""
+    content = {sample.image: list(sample.masks) for sample in samples}
+    write_whole(path, json.dumps(content, indent=1).encode())
+
+
+def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
+    """Rewrites a folder's index files without some files; no other file is touched.
+
+    Args:
+        root: The data folder.
+        bad: Images and masks to leave out, as paths of `Sample`; an image without a mask left is
+            left out, too.
+
+    Returns:
+        The index files that have changed; each is kept beside it as `<name>.before`.
+
+    Raises:
+        DataError: An index cannot be understood.
+    """
+    root = Path(root)
+    changed = []
+    for name in [*_index_files(root), *([FOLDER] if (root / FOLDER).exists() else [])]:
+        path = root / name
+        content = metadata.read_json(path)
+        by_mask = name.startswith("label2image")
+        base = _base(root, _grouped(path) if by_mask else content)
+
+        def is_good(file: str, base: Path = base, path: Path = path) -> bool:
+            return _resolve(root, base, file, path) not in bad
+
+        if by_mask:
+            kept = {m: i for m, i in content.items() if is_good(m) and is_good(i)}
+        else:
+            masks = {i: [*filter(is_good, m)] for i, m in content.items() if is_good(i)}
+            kept = {image: of_image for image, of_image in masks.items() if of_image}
+        if kept != content:
+            write_whole(path.with_name(name + ".before"), path.read_bytes())
+            write_whole(path, json.dumps(kept, indent=1).encode())
+            changed.append(path)
+    return changed
 
 
 def load_metadata(

@@ -12,6 +12,7 @@ from samjax.data.files import DataError
 UNKNOWN = "unknown"
 CLASSES = "SAMed2D_v1_class_mapping_id.json"
 TABLE = "split.csv"
+MANIFEST = "manifest.csv"  # What `samjax data prepare` writes in its place.
 
 # The ten modalities of the SAM-Med2D paper, and the first words of the tokens that name them.
 MODALITIES = {
@@ -117,13 +118,13 @@ def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Met
 
 
 def read_table(root: Path) -> list[dict[str, str]]:
-    """Reads `split.csv`, one row a mask; an empty list where the folder has none.
+    """Reads `split.csv` or `manifest.csv`, one row a mask; empty where the folder has neither.
 
     Raises:
         DataError: The table lacks the columns image and mask.
     """
-    path = root / TABLE
-    if not path.exists():
+    path = next((root / name for name in (TABLE, MANIFEST) if (root / name).exists()), None)
+    if path is None:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)

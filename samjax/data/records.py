@@ -1,0 +1,195 @@
+"""A data folder whose images and masks lie in ArrayRecord files.
+
+Millions of small files are slow to copy, to list and to open; a few large ones are not. TensorFlow
+Datasets writes and reads them, without TensorFlow. What is written is a data folder like any other:
+the indexes and tables are beside the records, and `samjax.data.files` finds the bytes of a path in
+them, so that training, evaluation and checks need not know.
+
+Pixels stay what they are, but are encoded anew, as Netpbm: that is decoded many times faster than
+PNG, and ArrayRecord compresses it.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from samjax.data import index, metadata
+from samjax.data.files import DataError, read_image, read_mask
+
+NAME, VERSION = "scans", "1.0.0"
+LOOKUP = "lookup.npz"
+_TABLES = (metadata.TABLE, metadata.MANIFEST, metadata.CLASSES)
+
+
+def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Path:
+    """Writes a data folder into records, one for each image, in the order of its index.
+
+    Args:
+        root: The data folder.
+        out: Folder to write below.
+        splits: Splits to write.
+
+    Returns:
+        The folder of the records: a data folder itself.
+
+    Raises:
+        DataError: A split has no index, or a file cannot be used; nothing is written then.
+    """
+    from tensorflow_datasets import core
+
+    samples = {split: index.load_index(root, split) for split in splits}
+    target = out / NAME / VERSION
+    if target.exists():
+        raise DataError(f"{target}: expected no records yet, found some")
+    builder = _builder_class()(Path(root), samples, data_dir=str(out), file_format="array_record")
+    config = core.download.DownloadConfig(compute_stats=core.download.ComputeStatsMode.SKIP)
+    builder.download_and_prepare(download_config=config)
+    shutil.rmtree(out / "downloads", ignore_errors=True)
+    for split, of_split in samples.items():
+        index.write(target / f"image2label_{split}.json", of_split)
+    for table in _TABLES:
+        if (Path(root) / table).exists():
+            shutil.copyfile(Path(root) / table, target / table)
+    _write_lookup(target, samples)  # Last: it makes the folder one of records.
+    return target
+
+
+def find(path: str | os.PathLike[str]) -> bytes | None:
+    """The encoded bytes of an image or mask by its path; None if no records hold it."""
+    path = Path(os.path.abspath(path))
+    for folder in path.parents:
+        if (records := _open(folder)) is not None:
+            return records.find(path.relative_to(folder).as_posix())
+    return None
+
+
+class _Records:
+    """The records of one folder; threads may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with np.load(folder / LOOKUP) as lookup:
+            self._hashes, self._splits = lookup["hashes"], lookup["splits"]
+            self._numbers, self._names = lookup["numbers"], lookup["names"].tolist()
+        self._sources: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._last = threading.local()  # An image's masks are read after it, by one thread.
+
+    def find(self, name: str) -> bytes | None:
+        """The bytes of a path relative to the folder."""
+        wanted = _hash(name)
+        place = int(np.searchsorted(self._hashes, wanted))
+        if place == len(self._hashes) or self._hashes[place] != wanted:
+            return None
+        where = self._names[self._splits[place]], int(self._numbers[place])
+        if getattr(self._last, "where", None) != where:
+            record = self._source(where[0])[where[1]]
+            names = [bytes(n).decode() for n in (record["image_name"], *record["mask_names"])]
+            self._last.files = dict(zip(names, (record["image"], *record["masks"]), strict=True))
+            self._last.where = where
+        return self._last.files.get(name)
+
+    def _source(self, split: str) -> Any:
+        with self._lock:
+            if split not in self._sources:
+                import tensorflow_datasets as tfds
+
+                builder: Any = tfds.builder_from_directory(str(self._folder))
+                self._sources[split] = builder.as_data_source(split)
+            return self._sources[split]
+
+
+@functools.cache
+def _open(folder: Path) -> _Records | None:
+    return _Records(folder) if (folder / LOOKUP).is_file() else None
+
+
+def _encoded_image(path: Path) -> bytes:
+    pixels, _ = read_image(path)  # In OpenCV's own order, in which it encodes and decodes.
+    _, data = cv2.imencode(".ppm" if pixels.ndim == 3 else ".pgm", pixels)
+    return data.tobytes()
+
+
+def _encoded_mask(path: Path) -> bytes:
+    _, data = cv2.imencode(".pbm", read_mask(path) * np.uint8(255))  # One bit a pixel.
+    return data.tobytes()
+
+
+def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
+    """Writes which record holds which path: sorted hashes, small for millions of them."""
+    hashes, splits, numbers = [], [], []
+    for split, of_split in enumerate(samples.values()):
+        for number, sample in enumerate(of_split):
+            for path in (sample.image, *sample.masks):
+                hashes.append(_hash(path))
+                splits.append(split)
+                numbers.append(number)
+    order = np.argsort(np.array(hashes, np.uint64))
+    partial = target / ("partial_" + LOOKUP)
+    np.savez(
+        partial,
+        hashes=np.array(hashes, np.uint64)[order],
+        splits=np.array(splits, np.uint8)[order],
+        numbers=np.array(numbers, np.uint32)[order],
+        names=np.array([*samples]),
+    )
+    partial.replace(target / LOOKUP)
+
+
+def _hash(name: str) -> np.uint64:
+    return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()))
+
+
+@functools.cache
+def _builder_class() -> type:
+    """The builder; made when first asked for, as TensorFlow Datasets takes a second to import."""
+    import tensorflow_datasets as tfds
+
+    class Scans(tfds.core.GeneratorBasedBuilder):
+        """Images with their masks, encoded as Netpbm."""
+
+        VERSION = tfds.core.Version(VERSION)
+
+        def __init__(
+            self, root: Path, samples: dict[str, list[index.Sample]], **options: Any
+        ) -> None:
+            self._root, self._samples = root, samples
+            super().__init__(**options)
+
+        def _info(self) -> tfds.core.DatasetInfo:
+            encoded = tfds.features.Text()  # Any bytes.
+            features = tfds.features.FeaturesDict(
+                {
+                    "image": encoded,
+                    "image_name": encoded,
+                    "masks": tfds.features.Sequence(encoded),
+                    "mask_names": tfds.features.Sequence(encoded),
+                }
+            )
+            return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+
+        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+            del dl_manager
+            return {split: self._generate_examples(split) for split in self._samples}
+
+        def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+            for number, sample in enumerate(self._samples[split]):
+                yield (
+                    number,
+                    {
+                        "image": _encoded_image(self._root / sample.image),
+                        "image_name": sample.image,
+                        "masks": [_encoded_mask(self._root / mask) for mask in sample.masks],
+                        "mask_names": [*sample.masks],
+                    },
+                )
+
+    return Scans

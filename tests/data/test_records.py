@@ -1,0 +1,87 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from samjax.cli import main
+from samjax.data import check, files, index, records
+from samjax.data.config import DataConfig
+from samjax.data.files import DataError
+from samjax.data.inputs import InputConfig
+from samjax.data.pipeline import load_for_evaluation, training_iterator
+
+
+@pytest.fixture(scope="module")
+def recorded(phantom_root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("records")
+    return records.write(phantom_root, out, ("train", "test"))
+
+
+def test_records_are_a_data_folder(phantom_root, recorded):
+    for split in ("train", "test"):
+        samples = index.load_index(recorded, split)
+        assert samples == index.load_index(phantom_root, split)
+        assert not check.check(recorded, samples, 64, "longest_side")
+        about = index.load_metadata(recorded, samples)
+        assert about == index.load_metadata(phantom_root, samples)
+    assert not list(recorded.rglob("*.png"))
+
+
+def test_batches_are_the_same_bit_for_bit(phantom_root, recorded):
+    batches = []
+    for root in (phantom_root, recorded):
+        config = DataConfig(str(root), batch_size=4, masks_per_image=2, balance="mask", threads=2)
+        iterator = training_iterator(index.load_index(root, "train"), config, InputConfig(), 32)
+        batches.append([next(iterator) for _ in range(8)])
+    for one, other in zip(*batches, strict=True):
+        for name, values in one.items():
+            np.testing.assert_array_equal(values, other[name])
+
+
+def test_evaluation_reads_records(phantom_root, recorded):
+    for sample in index.load_index(recorded, "test"):
+        one, other = (
+            load_for_evaluation(sample, root, InputConfig(), 32)
+            for root in (phantom_root, recorded)
+        )
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.original_masks, other.original_masks)
+
+
+def test_pixels_are_those_of_the_files(phantom_root, recorded):
+    for sample in reversed(index.load_index(recorded, "train")):
+        for path in (*sample.masks, sample.image):
+            found = files.decode(recorded / path)
+            np.testing.assert_array_equal(found, files.decode(phantom_root / path))
+    with pytest.raises(DataError, match=r"images/gone.png: no such file"):
+        files.read_bytes(recorded / "images/gone.png")
+
+
+def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_folder, tmp_path):
+    with pytest.raises(DataError, match="expected no records yet, found some"):
+        records.write(phantom_root, recorded.parents[1], ("train",))
+    root = write_folder({"a_1.png": {"a_1_x_0.png": np.ones((30, 40), np.uint8)}})
+    (root / "masks/a_1_x_0.png").unlink()
+    with pytest.raises(DataError, match=r"a_1_x_0.png: no such file"):
+        records.write(root, tmp_path / "out", ("train",))
+    assert not list((tmp_path / "out").rglob(records.LOOKUP))
+
+
+def test_the_command_writes_them(phantom_root, tmp_path, capsys):
+    assert main(["data", "records", str(phantom_root), "--out", str(tmp_path / "out")]) == 0
+    folder = capsys.readouterr().out.splitlines()[-1]
+    sample = index.load_index(folder, "test")[0]
+    image = cv2.imread(str(phantom_root / sample.image), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(files.decode(f"{folder}/{sample.image}"), image)
+
+
+def test_tensorflow_is_never_imported(phantom_root, recorded):
+    code = (
+        "import sys; from samjax.data import files, index\n"
+        f"sample = index.load_index({str(recorded)!r}, 'train')[0]\n"
+        f"files.read_bytes({str(recorded)!r} + '/' + sample.image)\n"
+        "assert 'tensorflow_datasets' in sys.modules and 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
