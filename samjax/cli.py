@@ -1,4 +1,4 @@
-"""The console script `samjax`: convert, predict, info."""
+"""The console script `samjax`: data, convert, predict, info."""
 
 import argparse
 import importlib.metadata
@@ -11,6 +11,7 @@ import jax
 import samjax
 from samjax import conversion, models, process
 from samjax.conversion import cli as conversion_cli
+from samjax.curation import cli as curation_cli
 from samjax.inference import files, prompt_files
 from samjax.inference.predictor import Predictor
 
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands)
     conversion_cli.add_parser(commands)
+    curation_cli.add_parser(commands)
     description = "Shows versions, devices and, if given, what a model is."
     info = commands.add_parser("info", help=description, description=description)
     info.add_argument("checkpoint", nargs="?", help="model directory, .pth or .safetensors")

@@ -15,6 +15,8 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "masks": set(),
     "process": set(),
     "drawing": {"data"},
+    "interruption": {"data"},
+    "curation": {"data", "drawing", "interruption"},
     "models": {"types"},
     "prompts": {"types"},
     "losses": {"masks"},
@@ -22,18 +24,20 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }
-ROOMS["evaluation"] = set(ROOMS) - {"losses", "process"}
-ROOMS["training"] = set(ROOMS) - {"inference", "process"}
-ROOMS["study"] = set(ROOMS)
-ROOMS["cli"] = {"conversion", "inference", "models", "process"}
+ROOMS["evaluation"] = set(ROOMS) - {"curation", "losses", "process"}
+ROOMS["training"] = set(ROOMS) - {"curation", "inference", "process"}
+ROOMS["study"] = set(ROOMS) - {"curation"}
+ROOMS["cli"] = {"conversion", "curation", "inference", "models", "process"}
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
 FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},
     "transformers": set(),
     "tensorflow": set(),
     "matplotlib": {"study"},
-    "jax": set(ROOMS) - {"data", "drawing"},
-    "flax": set(ROOMS) - {"data", "drawing"},
+    "tensorflow_datasets": {"data"},
+    **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
+    "jax": set(ROOMS) - {"curation", "data", "drawing", "interruption"},
+    "flax": set(ROOMS) - {"curation", "data", "drawing", "interruption"},
 }
 MODULES = sorted((ROOT / "samjax").rglob("*.py"))
 
@@ -89,7 +93,7 @@ def test_reading_and_preparing_data_does_without_jax():
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in MODULES
-        if room_of(path) == "data" and path.stem not in ("__init__", "pipeline")
+        if room_of(path) in ("curation", "data") and path.stem not in ("__init__", "pipeline")
     ]
     program = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

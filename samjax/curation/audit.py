@@ -1,0 +1,150 @@
+"""Checks a data folder: what training could not use, and what only looks wrong."""
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from samjax import drawing
+from samjax.data import check, index, metadata, suspicion
+from samjax.data.check import Problem
+from samjax.data.files import read_image, read_mask, write_whole
+from samjax.data.index import Sample
+
+COPY = "copy"
+_NAMED = 5  # Files of a kind that a report names.
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What a check has found.
+
+    Attributes:
+        images: Images checked.
+        masks: Masks checked.
+        bad: What cannot be used.
+        suspicious: What can, but looks wrong.
+        copies: Images of the training split that the test split has, too.
+    """
+
+    images: int
+    masks: int
+    bad: tuple[Problem, ...]
+    suspicious: tuple[Problem, ...]
+    copies: tuple[Problem, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing has to be mended."""
+        return not self.bad and not self.copies
+
+    def __str__(self) -> str:
+        lines = [f"{self.images:,} images with {self.masks:,} masks checked"]
+        for title, problems in (
+            ("cannot be used", self.bad),
+            ("in training and test", self.copies),
+            ("worth a look", self.suspicious),
+        ):
+            kinds: dict[str, list[Problem]] = defaultdict(list)
+            for problem in problems:
+                kinds[problem.kind].append(problem)
+            for kind, of_kind in sorted(kinds.items(), key=lambda item: -len(item[1])):
+                lines.append(f"{title}: {len(of_kind):,} {kind}")
+                lines += [f"  {problem.detail}" for problem in of_kind[:_NAMED]]
+                if len(of_kind) > _NAMED:
+                    lines.append(f"  and {len(of_kind) - _NAMED:,} more")
+        return "\n".join(lines if len(lines) > 1 else [*lines, "no problem found"])
+
+
+def audit(
+    root: str | os.PathLike[str],
+    splits: Sequence[str],
+    size: int = 256,
+    resize: str = "longest_side",
+    threads: int = 4,
+) -> Audit:
+    """Reads every image and mask of some splits.
+
+    Args:
+        root: The data folder.
+        splits: Splits; copies are looked for between any two of them.
+        size: Side of the network's input: a mask must survive being resized to it.
+        resize: How images are fitted to it, see `samjax.data.inputs.InputConfig`.
+        threads: Threads that read files.
+
+    Raises:
+        DataError: There is no index of a split.
+    """
+    of_split = {split: index.load_index(root, split) for split in splits}
+    samples = [sample for of_one in of_split.values() for sample in of_one]
+    problems = check.check(root, samples, size, resize, threads)
+    unusable = {problem.path for problem in problems if not problem.is_warning}
+    suspicious = [problem for problem in problems if problem.is_warning]
+    seen: dict[str, tuple[str, str]] = {}
+    copies = []
+    described = index.load_metadata(root, samples)
+    work = [(split, sample) for split, of_one in of_split.items() for sample in of_one]
+    with ThreadPoolExecutor(threads) as pool:
+        looked = pool.map(lambda one: _look(Path(root), one[1], described, unusable), work)
+        bar = tqdm(looked, total=len(work), desc="looking", unit="image", disable=None)
+        for (split, sample), (digest, found) in zip(work, bar, strict=True):
+            suspicious.extend(found)
+            first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
+            if first[0] != split:
+                detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
+                copies.append(Problem(first[1], COPY, detail))
+    return Audit(
+        images=len(samples),
+        masks=sum(len(sample.masks) for sample in samples),
+        bad=tuple(problem for problem in problems if not problem.is_warning),
+        suspicious=tuple(suspicious),
+        copies=tuple(copies),
+    )
+
+
+def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
+    """Mends what is safe to mend; images are never touched, and no file is deleted.
+
+    What cannot be used, and training images that the test has, too, leave the index files (which
+    are kept as `<name>.before`). Masks with grey edges are written anew, as 0 and 255.
+
+    Returns:
+        What was done, in words.
+    """
+    done = []
+    leave = {problem.path for problem in (*found.bad, *found.copies)}
+    if leave:
+        files = index.remove(root, leave)
+        names = ", ".join(path.name for path in files)
+        done.append(f"left out of {names or 'no index'}: {len(leave)} files")
+    grey = [p.path for p in found.suspicious if p.kind == "not_binary" and p.path.endswith(".png")]
+    for path in grey:
+        mask = read_mask(Path(root) / path)
+        write_whole(Path(root) / path, drawing.encode_png(mask * np.uint8(255)))
+    if grey:
+        done.append(f"written anew as 0 and 255: {len(grey)} masks")
+    return done
+
+
+def _look(
+    root: Path, sample: Sample, described: Mapping[str, metadata.Metadata], unusable: set[str]
+) -> tuple[str, list[Problem]]:
+    """A digest of an image, and what looks wrong in it or in its masks."""
+    if sample.image in unusable:
+        return "", []
+    image, order = read_image(root / sample.image)
+    usable = [mask for mask in sample.masks if mask not in unusable]
+    token = described[usable[0]].modality if usable else ""
+    found = [(sample.image, suspicion.of_image(image, order, metadata.modality_of(token)))]
+    found += [(path, suspicion.of_mask(read_mask(root / path))) for path in usable]
+    problems = [
+        Problem(path, kind_detail[0], f"{root / path}: {kind_detail[1]}")
+        for path, kind_detail in found
+        if kind_detail
+    ]
+    return suspicion.digest(image), problems

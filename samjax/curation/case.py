@@ -1,0 +1,97 @@
+"""What a reader gives: where a case is, and what is in it."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from samjax.curation.options import Dataset
+from samjax.data.files import DataError
+
+LABEL = "label_{0}"  # A class that no table names.
+
+
+class CaseError(DataError):
+    """A case that cannot be curated; the message names the file, what was expected and found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A case on disk: an image or a volume, and what labels it. Small, and can be pickled.
+
+    Attributes:
+        reader: Which reader reads it, one of `samjax.curation.readers.READERS`.
+        name: Name of the case within its dataset and modality; unique.
+        subject: The patient or animal: what must not be on both sides of a split.
+        dataset: Name of the dataset.
+        modality: Token of the modality, such as `mr_t1`.
+        images: Files of the image, relative to the source folder.
+        labels: Files of its labels, and of each what it shows; empty where the file tells.
+        item: Which image within the files, where they hold several.
+        known: What the description says about its folder.
+    """
+
+    reader: str
+    name: str
+    subject: str
+    dataset: str
+    modality: str
+    images: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...] = ()
+    item: str = ""
+    known: Dataset = dataclasses.field(default_factory=Dataset)
+
+    @property
+    def id(self) -> str:
+        """Its name in the target: the beginning of the names of all its files."""
+        return f"{self.modality}--{self.dataset}--{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMap:
+    """Labels of an image or volume.
+
+    Attributes:
+        values: Label of every pixel or voxel, whole numbers, 0 for none; of the image's extent.
+        names: Class of each label; two labels may have the same.
+        split: Whether a label in several pieces is several objects.
+        unnamed: Number of labels that were left out, as the table of classes does not name them.
+    """
+
+    values: np.ndarray
+    names: Mapping[int, str]
+    split: bool = True
+    unnamed: int = 0
+
+    def name_of(self, value: int) -> str:
+        """The class of a label."""
+        return self.names.get(value, LABEL.format(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An image or a volume with its labels.
+
+    Attributes:
+        image: (h, w), (h, w, 3) RGB, or a volume: (x, y, z) or (x, y, z, 3).
+        is_volume: Which of the two.
+        labels: Maps of the same extent; objects may overlap between them.
+        spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
+        axes: Axes that can be cut across; a film has time in place of z.
+        modality: What the file says; empty if it says nothing.
+    """
+
+    image: np.ndarray
+    is_volume: bool
+    labels: tuple[LabelMap, ...]
+    spacing: tuple[float, ...] | None = None
+    axes: str = "xyz"
+    modality: str = ""
+
+    def __post_init__(self) -> None:
+        extent = self.image.shape[: 3 if self.is_volume else 2]
+        for label in self.labels:
+            if label.values.shape != extent:
+                raise CaseError(
+                    f"expected labels of the image's shape {extent}, found {label.values.shape}"
+                )

@@ -1,0 +1,52 @@
+"""A table of classes that lies beside the data: `labels.json`."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from samjax.curation.case import CaseError
+from samjax.curation.options import Dataset
+
+NAME = "labels.json"
+
+
+def with_table(image: Path, known: Dataset) -> Dataset:
+    """Adds the classes of a `labels.json` in the image's folder or the one above.
+
+    It maps names to labels or labels to names; a label is a number, `#rrggbb` or three numbers of
+    red, green and blue. Number 0 and black are the background.
+
+    Raises:
+        CaseError: It is something else.
+    """
+    table = next(
+        (f / NAME for f in (image.parent, image.parent.parent) if (f / NAME).is_file()), None
+    )
+    if known.classes or table is None:
+        return known
+    try:
+        content = json.loads(table.read_text(encoding="utf-8"))
+        swapped = any(_label(label) is None for label in content.values())
+        pairs = ((label, name) if swapped else (name, label) for name, label in content.items())
+        labels = {str(name): _label(label) for name, label in pairs}
+        classes = {n: v for n, v in labels.items() if v is not None and v not in (0, "#000000")}
+        if None in labels.values():
+            raise ValueError(content)
+        return dataclasses.replace(known, classes=classes)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CaseError(
+            f"{table}: expected class names and their labels, found: {error}"
+        ) from error
+
+
+def _label(value: Any) -> int | str | None:
+    """A number or a colour; None if it is neither."""
+    if isinstance(value, list) and len(value) == 3:
+        return "#" + bytes(value).hex()
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        return value.lower()
+    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        return int(value)
+    return None

@@ -1,0 +1,164 @@
+"""`samjax data`: prepare, check, stats, show and records."""
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from samjax import interruption
+from samjax.curation import audit, beam, local, options, prepare, rules, show, stats, store
+from samjax.curation.extra import MissingLibrary
+from samjax.curation.options import Dataset, Options
+from samjax.data import index, records
+from samjax.data.files import write_whole
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the command `data` to the console script."""
+    description = "Prepares, checks, counts, shows and packs data folders."
+    data = commands.add_parser("data", help=description, description=description)
+    inner = data.add_subparsers(required=True, metavar="COMMAND")
+    _add_prepare(inner)
+    for name, run, text in (
+        ("check", _check, "Reads every image and mask; says what cannot be used or looks wrong."),
+        ("stats", _stats, "Counts images and masks by modality, anatomy and class."),
+        ("show", _show, "Draws contact sheets of images with their masks."),
+        ("records", _records, "Packs images and masks into ArrayRecord files."),
+    ):
+        parser = inner.add_parser(name, help=text, description=text)
+        parser.set_defaults(run=run)
+        parser.add_argument("root", type=Path, metavar="DST", help="data folder")
+        parser.add_argument("--splits", nargs="+", metavar="NAME", help="default: all")
+        if name == "check":
+            parser.add_argument("--size", type=int, default=256, help="side of the network's input")
+            parser.add_argument("--fix", action="store_true", help="mend what is safe to mend")
+        else:
+            parser.add_argument(
+                "--out", type=Path, metavar="DIR", help=f"folder to write to; default: DST/{name}"
+            )
+        if name == "show":
+            parser.add_argument("--count", type=int, default=16, help="images on a sheet")
+
+
+def _add_prepare(commands: argparse._SubParsersAction) -> None:
+    text = "Makes a training set of a folder of NIfTI, DICOM, pictures, COCO, nnU-Net and so on."
+    parser = commands.add_parser("prepare", help=text, description=text)
+    parser.set_defaults(run=_prepare)
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder to curate")
+    parser.add_argument("target", type=Path, metavar="DST", help="folder to write")
+    parser.add_argument(
+        "--describe", type=Path, metavar="TOML", help="what is known of the folders"
+    )
+    parser.add_argument("--modality", default="", help="token of the modality, such as mr_t1")
+    parser.add_argument("--format", default="", choices=options.FORMATS, help="format of SRC")
+    defaults = Options()
+    parser.add_argument("--axes", default=defaults.axes, help="axes that volumes are cut across")
+    parser.add_argument(
+        "--orientation", default=defaults.orientation, choices=options.ORIENTATION,
+        help="how volumes are turned before they are cut",
+    )  # fmt: skip
+    parser.add_argument(
+        "--window", nargs="+", metavar="LOW HIGH|NAME",
+        help=f"intensities that become 0..255, or one of {', '.join(sorted(rules.WINDOWS))}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--percentiles", nargs=2, type=float, metavar=("LOW", "HIGH"),
+        help="the same, as percentiles of each volume",
+    )  # fmt: skip
+    parser.add_argument("--test-fraction", type=float, default=defaults.test_fraction)
+    parser.add_argument("--split-by", default=defaults.split_by, choices=options.SPLIT_BY)
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the split")
+    parser.add_argument("--processes", type=int, default=0, help="default: one for every core")
+    parser.add_argument(
+        "--beam", metavar="OPTIONS", help="work by Apache Beam instead; its options in one word"
+    )
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    described = [*options.read_description(arguments.describe)] if arguments.describe else []
+    window = arguments.window
+    if window is not None:
+        window = window[0] if len(window) == 1 else tuple(map(float, window))
+    # What the flags say holds wherever the description is silent.
+    said: dict[str, Any] = {
+        "format": arguments.format,
+        "modality": arguments.modality,
+        "window": window,
+        "percentiles": tuple(arguments.percentiles) if arguments.percentiles else None,
+    }
+    for number, one in enumerate(described):
+        silent = {name: value for name, value in said.items() if not getattr(one, name)}
+        described[number] = dataclasses.replace(one, **silent)
+    chosen = Options(
+        datasets=(*described, Dataset(**said)),
+        axes=arguments.axes,
+        orientation=arguments.orientation,
+        test_fraction=arguments.test_fraction,
+        split_by=arguments.split_by,
+        seed=arguments.seed,
+    )
+    try:
+        each = local.with_processes(arguments.processes)
+        if arguments.beam is not None:
+            scratch = arguments.target / store.RECORDS
+            each = beam.with_pipeline(shlex.split(arguments.beam), scratch)
+        summary = prepare.prepare(arguments.source, arguments.target, chosen, each)
+    except interruption.Interrupted as stopped:
+        print(stopped)
+        return 143
+    except MissingLibrary as error:
+        print(f"samjax: error: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments.target}: {summary}")
+    return 0 if summary.is_clean else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    splits = _splits(arguments)
+    found = audit.audit(arguments.root, splits, arguments.size)
+    print(found)
+    if arguments.fix:
+        for line in audit.fix(arguments.root, found) or ["nothing to mend"]:
+            print(line)
+        found = audit.audit(arguments.root, splits, arguments.size)
+        print(f"after that: {found}")
+    return 0 if found.is_clean else 1
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    out = arguments.out or arguments.root / "stats"
+    found = stats.stats(arguments.root, _splits(arguments))
+    write_whole(out / "stats.json", json.dumps(found).encode())
+    print(
+        ", ".join(
+            f"{split}: {count:,} images, {found['masks'][split]:,} masks"
+            for split, count in found["images"].items()
+        )
+    )
+    try:
+        stats.draw(found, out / "stats.png")
+    except MissingLibrary as error:
+        print(f"samjax: no picture: {error}", file=sys.stderr)
+        return 2
+    print(f"see {out}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    out = arguments.out or arguments.root / "show"
+    for path in show.show(arguments.root, out, _splits(arguments), arguments.count):
+        print(path)
+    return 0
+
+
+def _records(arguments: argparse.Namespace) -> int:
+    out = arguments.out or arguments.root / "records"
+    print(records.write(arguments.root, out, _splits(arguments)))
+    return 0
+
+
+def _splits(arguments: argparse.Namespace) -> list[str]:
+    return arguments.splits or index.splits(arguments.root)

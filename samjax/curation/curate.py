@@ -1,0 +1,234 @@
+"""Curates one case: a pure function from files to images, masks and what is known of them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from samjax import drawing
+from samjax.curation import readers, rules
+from samjax.curation.case import Case, LabelMap, Source
+from samjax.curation.options import Options
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One mask of the target, and where it comes from.
+
+    Attributes:
+        image: Its image, relative to the target.
+        mask: Its file, relative to the target.
+        dataset: Dataset.
+        case: Subject.
+        modality: Token of the modality.
+        anatomy: Part of the body, or nothing.
+        class_name: What it shows.
+        axis: Axis that the slice was cut across; `x` for what is no volume.
+        slice: Number of the slice.
+        height: Rows of the image, pixels.
+        width: Columns of the image, pixels.
+        area: Pixels of the mask.
+        area_share: Share of the image.
+        row_spacing: Distance of rows, mm; 0 if unknown.
+        column_spacing: Distance of columns, mm; 0 if unknown.
+        source_image: First file of the image, relative to the source.
+        source_labels: Files of its labels.
+    """
+
+    image: str
+    mask: str
+    dataset: str
+    case: str
+    modality: str
+    anatomy: str
+    class_name: str
+    axis: str
+    slice: int
+    height: int
+    width: int
+    area: int
+    area_share: float
+    row_spacing: float
+    column_spacing: float
+    source_image: str
+    source_labels: str
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of a case's slices and objects.
+
+    Attributes:
+        slices: Slices with labels.
+        elongated: Slices left out for their shape.
+        small: Objects left out for their area.
+        unnamed: Labels left out that the table of classes does not name.
+        masks: Masks kept.
+    """
+
+    slices: int = 0
+    elongated: int = 0
+    small: int = 0
+    unnamed: int = 0
+    masks: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """An image with its masks.
+
+    Attributes:
+        image: (h, w) or (h, w, 3) RGB uint8.
+        masks: (class, (h, w) bool) of every mask that is kept.
+        axis: Axis that it was cut across.
+        number: Which slice.
+        spacing: Distance of rows and of columns, mm; zeros if unknown.
+    """
+
+    image: np.ndarray
+    masks: tuple[tuple[str, np.ndarray], ...]
+    axis: str
+    number: int
+    spacing: tuple[float, float]
+
+
+def classes_of(root: Path, source: Source, options: Options) -> set[str]:
+    """The classes that a case may have: its labels are read.
+
+    Raises:
+        CaseError: It cannot be read.
+    """
+    found = set()
+    for label in readers.read(root, source, options).labels:
+        found.update(label.name_of(int(value)) for value in np.unique(label.values) if value)
+    return found
+
+
+def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Iterator[Slice]:
+    """Applies the paper's rules (section 3.1); yields the slices that keep a mask.
+
+    Args:
+        case: What was read.
+        source: Where it was read from.
+        options: The rules' numbers.
+        tally: Counts what became of it.
+    """
+    known = source.known
+    tally.unnamed += sum(label.unnamed for label in case.labels)
+    if case.is_volume or not rules.is_8_bit(case.image):
+        if case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3):
+            bounds = (0.0, 255.0)  # Colours are as they are.
+        else:
+            bounds = rules.intensity_range(case.image, known.bounds, known.percentiles)
+    else:
+        bounds = (0.0, 255.0)
+    for axis, number in _cuts(case, options, tally):
+        labels = case.labels
+        if case.is_volume:
+            labels = tuple(
+                LabelMap(rules.cut(label.values, axis, number), label.names, label.split)
+                for label in labels
+            )
+        if not any(label.values.any() for label in labels):
+            continue
+        tally.slices += 1
+        masks = tuple(_masks(labels, options, tally))
+        if masks:
+            image = rules.cut(case.image, axis, number) if case.is_volume else case.image
+            yield Slice(rules.to_uint8(image, bounds), masks, axis, number, _spacing(case, axis))
+
+
+def curate(
+    root: Path, source: Source, options: Options, numbers: Mapping[str, int], tally: Tally
+) -> Iterator[tuple[dict[str, bytes], list[Row]]]:
+    """Curates a case, slice by slice.
+
+    Args:
+        root: The source folder.
+        source: The case.
+        options: How.
+        numbers: Number of every class.
+        tally: Counts what became of it.
+
+    Yields:
+        For every slice that keeps a mask its files, by path relative to the target, and a row for
+        each mask.
+
+    Raises:
+        CaseError: The case cannot be used.
+    """
+    case = readers.read(root, source, options)
+    modality = source.modality
+    for one in slices_of(case, source, options, tally):
+        stem = f"{source.id}--{one.axis}_{one.number:04d}"
+        image = f"images/{stem}.png"
+        files = {image: drawing.encode_png(one.image)}
+        rows, counts = [], dict.fromkeys(numbers, 0)
+        height, width = one.image.shape[:2]
+        for name, mask in one.masks:
+            path = f"masks/{stem}--{numbers[name]:04d}_{counts[name]:03d}.png"
+            counts[name] += 1
+            files[path] = drawing.encode_png(np.where(mask, np.uint8(255), np.uint8(0)))
+            area = int(np.count_nonzero(mask))
+            rows.append(
+                Row(
+                    image=image,
+                    mask=path,
+                    dataset=source.dataset,
+                    case=source.subject,
+                    modality=modality,
+                    anatomy=source.known.anatomy,
+                    class_name=name,
+                    axis=one.axis,
+                    slice=one.number,
+                    height=height,
+                    width=width,
+                    area=area,
+                    area_share=round(area / (height * width), 6),
+                    row_spacing=round(one.spacing[0], 4),
+                    column_spacing=round(one.spacing[1], 4),
+                    source_image=source.images[0],
+                    source_labels=" ".join(path for path, _ in source.labels),
+                )
+            )
+        tally.masks += len(rows)
+        yield files, rows
+
+
+def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int]]:
+    if not case.is_volume:
+        yield "x", 0
+        return
+    shape = case.image.shape[:3]
+    axes = [axis for axis in options.axes if axis in case.axes]
+    kept = list(rules.slices(shape, "".join(axes)))
+    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
+    yield from kept
+
+
+def _masks(
+    labels: tuple[LabelMap, ...], options: Options, tally: Tally
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The masks of a slice, class by class, the largest object of each first."""
+    objects: dict[str, list[np.ndarray]] = {}
+    for label in labels:
+        for value in np.unique(label.values):
+            if value:
+                mask = label.values == value
+                pieces = rules.components(mask) if label.split else [mask]
+                objects.setdefault(label.name_of(int(value)), []).extend(pieces)
+    for name in sorted(objects):
+        large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
+        tally.small += len(objects[name]) - len(large)
+        # Stable: equal ones stay in the order of their labels.
+        yield from ((name, mask) for mask in sorted(large, key=lambda m: -np.count_nonzero(m)))
+
+
+def _spacing(case: Case, axis: str) -> tuple[float, float]:
+    if case.spacing is None:
+        return 0.0, 0.0
+    if not case.is_volume:
+        return case.spacing[1], case.spacing[0]
+    columns, rows = (s for a, s in zip(rules.AXES, case.spacing, strict=True) if a != axis)
+    return rows, columns

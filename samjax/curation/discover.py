@@ -1,0 +1,65 @@
+"""Finds the cases in a folder, whatever mixture of formats it holds."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from samjax.curation.case import Source
+from samjax.curation.finders import FINDERS
+from samjax.curation.found import Found, Problem
+from samjax.curation.options import Options
+from samjax.data.files import DataError
+
+
+def discover(root: Path, options: Options) -> Found:
+    """Finds all cases below a folder; reads the headers of DICOM files, and no other content.
+
+    Args:
+        root: The source folder.
+        options: What is known of its folders.
+
+    Returns:
+        The cases, in the order of their names, each once; and what is not a case and why.
+
+    Raises:
+        DataError: The folder does not exist, or holds nothing of a known format.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: expected a folder, found none")
+    for dataset in options.datasets:
+        if not (root / dataset.folder).is_dir():
+            raise DataError(f"{root / dataset.folder}: described, but no such folder")
+    files = sorted(_walk(root))
+    found = Found()
+    for claim, formats in FINDERS:
+        offered = [path for path in files if options.dataset_of(path).format in ("", *formats)]
+        taken = claim(root, offered, options, found)
+        files = [path for path in files if path not in taken]
+    for source in found.unlabelled:
+        detail = f"{source.images[0]}: expected labels for this series or file, found none"
+        found.problems.append(Problem(source.images[0], "no_label", detail))
+    if not found.sources and not found.problems:
+        raise DataError(f"{root}: expected images or volumes, found none among {len(files)} files")
+    return Found(_each_once(found), problems=found.problems)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in names:
+            if not name.startswith("."):
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _each_once(found: Found) -> list[Source]:
+    """Orders the sources, and leaves out those whose name another one has already."""
+    kept: dict[str, Source] = {}
+    for source in sorted(found.sources, key=lambda s: (s.id, s.images)):
+        first = kept.setdefault(source.id, source)
+        if first is not source:
+            detail = (
+                f"{source.images[0]}: expected one case named {source.id}, found "
+                f"{first.images[0]}, too; name the datasets or subjects apart"
+            )
+            found.problems.append(Problem(source.images[0], "duplicate", detail))
+    return list(kept.values())

@@ -1,0 +1,36 @@
+"""What a search for cases has found, and what it could not use."""
+
+import dataclasses
+
+from samjax.curation.case import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What keeps a file or a case out.
+
+    Attributes:
+        where: The file or the case.
+        kind: `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, or `no_mask` for
+            a case without an object that the rules keep.
+        detail: What was expected and found.
+    """
+
+    where: str
+    kind: str
+    detail: str
+
+
+@dataclasses.dataclass
+class Found:
+    """What a search has found so far.
+
+    Attributes:
+        sources: Cases.
+        unlabelled: DICOM series without labels in DICOM; they may have some in other files.
+        problems: What is no case, and why.
+    """
+
+    sources: list[Source] = dataclasses.field(default_factory=list)
+    unlabelled: list[Source] = dataclasses.field(default_factory=list)
+    problems: list[Problem] = dataclasses.field(default_factory=list)

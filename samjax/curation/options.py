@@ -1,0 +1,177 @@
+"""What a curation is asked to do: the paper's rules, and what is known of the folders."""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samjax.curation import rules
+from samjax.data.files import DataError
+
+FORMATS = ("pictures", "nifti", "itk", "dicom", "nnunet", "coco", "sam_med2d")
+LABELS = ("classes", "instances", "binary")
+ORIENTATION = ("anatomical", "stored")
+SPLIT_BY = ("subject", "image")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What is known of the files in one folder, and cannot be read from them.
+
+    Attributes:
+        folder: The folder, relative to the source; `.` for all of it. Of several that hold a
+            file the deepest counts.
+        name: Name of the dataset; default: the folder's.
+        format: One of `FORMATS`, where the files themselves do not tell.
+        modality: Its token in file names, such as `ct` or `mr_t1`.
+        anatomy: Part of the body.
+        images: Pattern of the images below the folder, such as `images/*.png`.
+        labels: Pattern of an image's labels, with `{stem}` for the image's name without suffix
+            or `{id}` for what `match` finds in it.
+        match: Regular expression whose first group in the image's path is `{id}`.
+        subject: Regular expression whose first group in the image's path is the subject.
+        kind: What the values of a label map are: `classes`, `instances` (each value an object of
+            the one class) or `binary`; default: what the values look like.
+        classes: Value, or colour `#rrggbb`, of every class; one alone names a binary mask.
+        class_name: Name of the only class.
+        window: Of intensities, two numbers or a name of `rules.WINDOWS`.
+        percentiles: Of intensities, two numbers.
+    """
+
+    folder: str = "."
+    name: str = ""
+    format: str = ""
+    modality: str = ""
+    anatomy: str = ""
+    images: str = ""
+    labels: str = ""
+    match: str = ""
+    subject: str = ""
+    kind: str = ""
+    classes: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+    class_name: str = ""
+    window: tuple[float, float] | str | None = None
+    percentiles: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("format", FORMATS), ("kind", LABELS)):
+            value = getattr(self, name)
+            if value and value not in allowed:
+                raise ValueError(f"{name}: expected one of {allowed}, found {value!r}")
+        for name in ("match", "subject"):
+            _check_pattern(name, getattr(self, name))
+        if isinstance(self.window, str) and self.window not in rules.WINDOWS:
+            expected = sorted(rules.WINDOWS)
+            raise ValueError(
+                f"window: expected two numbers or one of {expected}, found {self.window!r}"
+            )
+        for name, value in self.classes.items():
+            colour = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value)
+            if not colour and (isinstance(value, str) or value < 1):
+                raise ValueError(
+                    f"classes.{name}: expected a value from 1 or a colour like #ff0000, "
+                    f"found {value!r}"
+                )
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The window in numbers."""
+        return rules.WINDOWS[self.window] if isinstance(self.window, str) else self.window
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the source is curated; the defaults are the paper's.
+
+    Attributes:
+        datasets: What is known of the source's folders.
+        axes: Axes that volumes are cut across.
+        orientation: `anatomical` (volumes are turned so that slices are seen as a radiologist
+            does: x to the patient's left, y to the back, z to the feet) or `stored`.
+        smallest_share: Smallest share of the image that a mask covers.
+        test_fraction: Share of the subjects, or images, that are for testing.
+        split_by: `subject` (no subject is on both sides) or `image` (the paper).
+        seed: Of the split.
+    """
+
+    datasets: tuple[Dataset, ...] = ()
+    axes: str = rules.AXES
+    orientation: str = "anatomical"
+    smallest_share: float = rules.SMALLEST_SHARE
+    test_fraction: float = 0.2
+    split_by: str = "subject"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.axes or set(self.axes) - set(rules.AXES):
+            raise ValueError(f"axes: expected some of {rules.AXES!r}, found {self.axes!r}")
+        for name, allowed in (("orientation", ORIENTATION), ("split_by", SPLIT_BY)):
+            if getattr(self, name) not in allowed:
+                found = getattr(self, name)
+                raise ValueError(f"{name}: expected one of {allowed}, found {found!r}")
+        if not 0 <= self.smallest_share < 1:
+            found = self.smallest_share
+            raise ValueError(f"smallest_share: expected 0 to below 1, found {found}")
+        if not 0 < self.test_fraction < 1:
+            raise ValueError(
+                f"test_fraction: expected a number between 0 and 1, found {self.test_fraction}"
+            )
+
+    def dataset_of(self, path: str) -> Dataset:
+        """What is known of a file or folder, by its path relative to the source."""
+        parts = Path(path).parts
+        holding = [d for d in self.datasets if _within(parts, Path(d.folder).parts)]
+        return max(holding, key=lambda d: len(Path(d.folder).parts), default=Dataset())
+
+
+def read_description(path: Path) -> tuple[Dataset, ...]:
+    """Reads a TOML file with a `[[dataset]]` for every folder that needs explaining.
+
+    Raises:
+        DataError: It is no such file; the message names the field.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise DataError(f"{path}: expected TOML, found: {error}") from error
+    tables = content.get("dataset")
+    if not isinstance(tables, list) or set(content) != {"dataset"}:
+        raise DataError(f"{path}: expected only [[dataset]] tables, found {sorted(content)}")
+    return tuple(_dataset(path, number, table) for number, table in enumerate(tables, start=1))
+
+
+def _dataset(path: Path, number: int, table: Mapping[str, Any]) -> Dataset:
+    where = f"{path}: dataset {number} ({table.get('folder', '?')})"
+    known = {field.name for field in dataclasses.fields(Dataset)}
+    if unknown := sorted(set(table) - known):
+        raise DataError(f"{where}: expected some of {sorted(known)}, found {unknown}")
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    for field in dataclasses.fields(Dataset):
+        value = fields.get(field.name, "")
+        if field.type is str and not isinstance(value, str):
+            raise DataError(f"{where}: {field.name}: expected text, found {value!r}")
+    try:
+        return Dataset(**fields)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _within(parts: Sequence[str], folder: Sequence[str]) -> bool:
+    return list(parts[: len(folder)]) == list(folder)
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    if not pattern:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{name}: expected a regular expression, found {error}") from error
+    if groups < 1:
+        raise ValueError(f"{name}: expected a group in {pattern!r}, found none")

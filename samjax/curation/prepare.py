@@ -1,0 +1,213 @@
+"""Curates a whole folder; what is done is not done again."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samjax.curation import curate, local, store
+from samjax.curation.case import Source
+from samjax.curation.curate import Tally
+from samjax.curation.discover import discover
+from samjax.curation.found import Problem
+from samjax.curation.options import Options
+from samjax.data.files import DataError, write_whole
+
+PAPER = Options()
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        cases: Cases with masks in the target.
+        done: Cases that this run curated, with masks or without.
+        images: Images in each split.
+        tally: What the rules kept and left out.
+        problems: Files and cases that were left out, and why.
+    """
+
+    cases: int
+    done: int
+    images: Mapping[str, int]
+    tally: Tally
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all that was found could be used; a case may well have no object."""
+        return all(problem.kind == "no_mask" for problem in self.problems)
+
+    def __str__(self) -> str:
+        images = " + ".join(f"{count:,} {name}" for name, count in self.images.items())
+        lines = [
+            f"{self.cases:,} cases with masks ({self.done:,} cases curated now), images: {images}, "
+            f"{self.tally.masks:,} masks",
+            f"left out by the rules: {self.tally.small:,} objects under the smallest area, "
+            f"{self.tally.elongated:,} slices too long for their width",
+        ]
+        if self.tally.unnamed:
+            lines.append(
+                f"left out, not named in a table of classes: {self.tally.unnamed:,} labels"
+            )
+        if self.problems:
+            lines.append(f"left out for a problem: {len(self.problems)}")
+            lines += [f"  {problem.kind}: {problem.detail}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a case on whatever machine it was worked on.
+
+    Attributes:
+        case: Its name.
+        classes: The classes that it may have, where that was asked.
+        problem: What kept it out; None if nothing did.
+    """
+
+    case: str
+    classes: tuple[str, ...] = ()
+    problem: Problem | None = None
+
+
+# Runs a function on every piece of work, with the same further arguments, in any order:
+# (title, function, work, further arguments).
+Each = Callable[[str, Callable[..., Outcome], Sequence[Any], tuple], Iterable[Outcome]]
+
+
+def prepare(
+    source: Path, target: Path, options: Options = PAPER, each: Each = local.each
+) -> Summary:
+    """Curates a folder, whatever mixture of formats it holds, by the paper's rules (section 3.1).
+
+    A second run does only what is missing or has changed; cases that are gone from the source are
+    removed. A case that cannot be used is named in the summary and in `report.json`; the others
+    go on.
+
+    Args:
+        source: The folder to curate; nothing in it is changed.
+        target: The folder to write, in SA-Med2D-20M's layout with both JSON indexes.
+        options: The rules' numbers, and what is known of the source's folders.
+        each: Where cases are worked on: on this machine, see `samjax.curation.local`, or by Beam,
+            see `samjax.curation.beam`.
+
+    Raises:
+        DataError: There is nothing to curate, or the target cannot be written.
+        Interrupted: SIGTERM or Ctrl-C; the same call goes on.
+        MissingLibrary: A format needs a library that is not installed.
+    """
+    _check_target(source, target)
+    found = discover(source, options)
+    problems = list(found.problems)
+    state: dict[str, str] = {}
+    sources: list[Source] = []
+    for one in found.sources:
+        try:
+            state[one.id] = store.fingerprint(source, one, options)
+            sources.append(one)
+        except DataError as error:
+            problems.append(Problem(one.images[0], "bad", str(error)))
+    fresh = [one for one in sources if not _is_done(target, one, state[one.id])]
+    named = [*each("classes", classes, fresh, (source, options))]
+    numbers = store.number_classes(target, [name for one in named for name in one.classes])
+    store.write_classes(target, numbers)
+    usable = {one.case for one in named if one.problem is None}
+    work = [(one, state[one.id]) for one in fresh if one.id in usable]
+    curated = [*each("curating", case, work, (source, target, options, numbers))]
+    problems += [one.problem for one in (*named, *curated) if one.problem is not None]
+    made = sum(one.problem is None for one in curated)
+    bad = {problem.where for problem in problems}
+    return finish(target, sources, options, problems, made, bad)
+
+
+def classes(one: Source, source: Path, options: Options) -> Outcome:
+    """Names the classes of a case; what is wrong with it is returned, not raised."""
+    names = {name for _, name in one.labels}
+    if "" in names:
+        try:
+            names = names - {""} | _classes_of(one, source, options)
+        except DataError as error:
+            return Outcome(one.id, problem=Problem(one.id, "bad", str(error)))
+    return Outcome(one.id, tuple(sorted(names)))
+
+
+def case(
+    work: tuple[Source, str],
+    source: Path,
+    target: Path,
+    options: Options,
+    numbers: Mapping[str, int],
+) -> Outcome:
+    """Curates a case and writes its files and then its record."""
+    one, state = work
+    store.remove(target, one.id)
+    tally, rows = Tally(), []
+    try:
+        for files, of_slice in curate.curate(source, one, options, numbers, tally):
+            for path, content in files.items():
+                write_whole(target / path, content)
+            rows.extend(of_slice)
+    except DataError as error:
+        for row in rows:
+            (target / row.image).unlink(missing_ok=True)
+            (target / row.mask).unlink(missing_ok=True)
+        return Outcome(one.id, problem=Problem(one.id, "bad", str(error)))
+    store.write_record(target, store.Record(one.id, state, tuple(rows), tally))
+    return Outcome(one.id)
+
+
+def finish(
+    target: Path,
+    sources: Iterable[Source],
+    options: Options,
+    problems: list[Problem],
+    made: int,
+    bad: set[str],
+) -> Summary:
+    """Writes the indexes over all cases, and removes what the source no longer has."""
+    wanted = sorted(one.id for one in sources if one.id not in bad)
+    for name in set(store.cases(target)) - set(wanted):
+        store.remove(target, name)
+    total, cases = Tally(), 0
+    for name in wanted:
+        record = store.read_record(target, name)
+        tally = record.tally if record else Tally()
+        cases += tally.masks > 0
+        for field in dataclasses.fields(Tally):
+            count = getattr(total, field.name) + getattr(tally, field.name)
+            setattr(total, field.name, count)
+        if record and not tally.masks:
+            detail = (
+                f"{name}: expected an object that the rules keep, found {tally.small} small ones"
+            )
+            problems.append(Problem(name, "no_mask", detail))
+    if not total.masks:
+        raise DataError("no mask is left.\n" + "\n".join(p.detail for p in problems))
+    images = store.write_indexes(target, wanted, options)
+    ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
+    summary = Summary(cases, made, images, total, ordered)
+    store.write_report(target, dataclasses.asdict(summary))
+    return summary
+
+
+def _classes_of(one: Source, source: Path, options: Options) -> set[str]:
+    if one.known.classes and one.reader in ("nifti", "itk", "pictures"):
+        return set(one.known.classes)  # Others are left out: no need to read.
+    return curate.classes_of(source, one, options)
+
+
+def _is_done(target: Path, one: Source, state: str) -> bool:
+    record = store.read_record(target, one.id)
+    return record is not None and record.fingerprint == state
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise DataError(f"{target}: expected a target outside of the source {source}")
+    try:
+        write_whole(target / store.RECORDS / ".writable", b"")
+        (target / store.RECORDS / ".writable").unlink()
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,49 @@
+"""Readers: each reads the cases of one family of formats, with a library that knows them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from samjax.curation.case import Case, CaseError, Source
+from samjax.curation.extra import MissingLibrary
+from samjax.curation.options import Options
+from samjax.curation.readers import coco, dicom, indexed, pictures, volumes
+
+READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
+    "coco": coco.read,
+    "dicom": dicom.read,
+    "itk": volumes.read,
+    "nifti": volumes.read,
+    "pictures": pictures.read,
+    "sam_med2d": indexed.read,
+}
+
+
+def read(root: Path, source: Source, options: Options) -> Case:
+    """Reads a case.
+
+    Raises:
+        CaseError: Its files cannot be used together.
+        MissingLibrary: The library for its format is not installed.
+    """
+    try:
+        return READERS[source.reader](root, source, options)
+    except CaseError as error:
+        if source.images[0] in str(error) or any(path in str(error) for path, _ in source.labels):
+            raise
+        raise CaseError(f"{root / source.images[0]}: {error}") from error
+    except MissingLibrary:
+        raise
+    except Exception as error:  # Whatever a library trips over in one file: the others go on.
+        name = type(error).__name__
+        raise CaseError(f"{root / source.images[0]}: cannot be read: {name}: {error}") from error
+
+
+def reader_of(path: str) -> str:
+    """Which reader reads a file of that name; empty if none does by itself."""
+    name = path.lower()
+    for reader, suffixes in (
+        ("nifti", volumes.NIFTI), ("itk", volumes.ITK), ("pictures", pictures.SUFFIXES),
+    ):  # fmt: skip
+        if name.endswith(suffixes):
+            return reader
+    return ""

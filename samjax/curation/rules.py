@@ -1,0 +1,123 @@
+"""The paper's curation rules (section 3.1), each a pure function of arrays."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+# 100 pixels of 256 x 256: 0.153 % of the image.
+SMALLEST_SHARE = 100 / (256 * 256)
+# A slice whose shorter side is less than this share of its longer side is left out.
+SMALLEST_ASPECT = 0.5
+AXES = "xyz"
+# Windows of CT, lowest and highest Hounsfield unit, by what they are to show.
+WINDOWS: Mapping[str, tuple[float, float]] = {
+    "abdomen": (-160.0, 240.0),
+    "bone": (-450.0, 1050.0),
+    "brain": (0.0, 80.0),
+    "liver": (-45.0, 105.0),
+    "lung": (-1350.0, 150.0),
+    "mediastinum": (-125.0, 225.0),
+    "soft_tissue": (-160.0, 240.0),
+}
+
+
+def intensity_range(
+    volume: np.ndarray,
+    window: Sequence[float] | None = None,
+    percentiles: Sequence[float] | None = None,
+) -> tuple[float, float]:
+    """The range of intensities that becomes 0..255: one for a whole volume.
+
+    Args:
+        volume: Intensities, any shape; values that are no finite number are ignored.
+        window: Lowest and highest intensity, such as a CT window in Hounsfield units.
+        percentiles: Lowest and highest percentile of the volume, 0 to 100. Neither of the two (the
+            paper): from the volume's minimum to its maximum.
+
+    Raises:
+        ValueError: The volume has no finite value, or the range is empty by its own definition.
+    """
+    if window is not None:
+        low, high = map(float, window)
+        if not low < high:
+            raise ValueError(f"window: expected low < high, found {low:g} and {high:g}")
+        return low, high
+    values = volume if np.issubdtype(volume.dtype, np.integer) else volume[np.isfinite(volume)]
+    if values.size == 0:
+        raise ValueError("expected intensities, found no finite value")
+    if percentiles is not None:
+        low, high = np.percentile(values, percentiles)
+        if low < high:  # Else nearly all is one value: only the whole range shows anything.
+            return float(low), float(high)
+    return float(values.min()), float(values.max())
+
+
+def to_uint8(volume: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """Maps a range of intensities to 0..255, rounded; what is outside is clipped.
+
+    A constant volume, and values that are no number, become 0.
+    """
+    low, high = bounds
+    scale = 255.0 / (high - low) if high > low else 0.0
+    scaled = (np.asarray(volume, np.float32) - np.float32(low)) * np.float32(scale)
+    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
+
+
+def is_8_bit(image: np.ndarray) -> bool:
+    """Whether a 2D image has whole numbers within 0..255 already, and is taken as it is."""
+    if image.dtype == np.uint8:
+        return True
+    return image.dtype.kind in "iu" and int(image.min()) >= 0 and int(image.max()) <= 255
+
+
+def slices(shape: Sequence[int], axes: str = AXES) -> Iterator[tuple[str, int]]:
+    """The slices to cut a volume into: axis and number, without those that are too long.
+
+    Args:
+        shape: Voxels along x, y, z.
+        axes: Those to cut across, of `xyz`.
+    """
+    for axis in axes:
+        number = AXES.index(axis)
+        sides = [side for other, side in enumerate(shape) if other != number]
+        if min(sides) >= SMALLEST_ASPECT * max(sides):
+            yield from ((axis, i) for i in range(shape[number]))
+
+
+def cut(volume: np.ndarray, axis: str, number: int) -> np.ndarray:
+    """A slice as an image: of the two axes that are left, the first runs along its columns.
+
+    Args:
+        volume: (x, y, z) or (x, y, z, channels).
+        axis: The axis to cut across.
+        number: Which slice.
+    """
+    # Indexed: `numpy.take` would copy the whole of a turned volume for every slice.
+    plane = np.moveaxis(volume, AXES.index(axis), 0)[number]
+    return np.ascontiguousarray(plane.swapaxes(0, 1))
+
+
+def components(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected pieces of a class's mask (8-connectivity), the largest first.
+
+    A class in one piece stays one mask, however many other classes there are (the paper's rule
+    for organs); one in several gives a mask each.
+
+    Args:
+        mask: (h, w), True or not 0 in the foreground.
+
+    Returns:
+        Masks (h, w) bool; equal ones in the order of their first pixel; empty if `mask` is.
+    """
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-areas, kind="stable") + 1
+    if count == 2:
+        return [pieces == 1]
+    return [pieces == piece for piece in order]
+
+
+def large_enough(mask: np.ndarray, smallest: float = SMALLEST_SHARE) -> bool:
+    """Whether the foreground is at least 100 pixels once the image is 256 x 256."""
+    return bool(np.count_nonzero(mask) >= smallest * mask.size)

@@ -1,0 +1,199 @@
+"""The target: files of every case, a record of what they are, and the indexes over all of them.
+
+A case's record is written after its files, and the indexes after all records, each whole or not at
+all: whatever is interrupted, what is there is right, and the next run goes on from it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samjax.curation import tables
+from samjax.curation.case import Source
+from samjax.curation.curate import Row, Tally
+from samjax.curation.options import Options
+from samjax.data import index, metadata
+from samjax.data.files import DataError, write_whole
+
+RECORDS = ".cases"
+CLASSES = metadata.CLASSES
+MANIFEST = metadata.MANIFEST
+PARQUET = "manifest.parquet"
+REPORT = "report.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What became of a case.
+
+    Attributes:
+        case: Its name.
+        fingerprint: Of its files, of the options and of the classes' numbers.
+        rows: Its masks.
+        tally: What was left out.
+    """
+
+    case: str
+    fingerprint: str
+    rows: tuple[Row, ...]
+    tally: Tally
+
+
+def fingerprint(root: Path, source: Source, options: Options) -> str:
+    """A digest of all that decides what a case becomes; files count by size and time of change.
+
+    Raises:
+        DataError: A file is gone.
+    """
+    digest = hashlib.sha256()
+    described = (
+        dataclasses.asdict(source),
+        options.axes,
+        options.orientation,
+        options.smallest_share,
+    )
+    digest.update(json.dumps(described, sort_keys=True).encode())
+    for path in (*source.images, *(path for path, _ in source.labels)):
+        try:
+            state = (root / path).stat()
+        except OSError as error:
+            raise DataError(f"{root / path}: cannot be read: {error.strerror}") from error
+        digest.update(f"{state.st_size} {state.st_mtime_ns} ".encode())
+    return digest.hexdigest()
+
+
+def read_record(target: Path, case: str) -> Record | None:
+    """The record of a case that was done before; None if there is none or it is of no use."""
+    try:
+        content = json.loads(_record(target, case).read_text(encoding="utf-8"))
+        rows = tuple(Row(**row) for row in content["rows"])
+        return Record(content["case"], content["fingerprint"], rows, Tally(**content["tally"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_record(target: Path, record: Record) -> None:
+    """Writes the record of a case whose files are written."""
+    content = json.dumps(dataclasses.asdict(record), indent=1)
+    write_whole(_record(target, record.case), content.encode())
+
+
+def remove(target: Path, case: str) -> None:
+    """Removes a case, its record first."""
+    record = read_record(target, case)
+    _record(target, case).unlink(missing_ok=True)
+    for row in record.rows if record else ():
+        (target / row.image).unlink(missing_ok=True)
+        (target / row.mask).unlink(missing_ok=True)
+
+
+def cases(target: Path) -> list[str]:
+    """The names of all cases that have a record."""
+    return sorted(path.name.removesuffix(".json") for path in (target / RECORDS).glob("*.json"))
+
+
+def number_classes(target: Path, names: Iterable[str]) -> dict[str, int]:
+    """Numbers of the classes: those that the target has already stay, new ones come after.
+
+    Raises:
+        DataError: The target's table cannot be read.
+    """
+    path = target / CLASSES
+    numbers = (
+        {name: int(n) for name, n in metadata.read_json(path).items()} if path.exists() else {}
+    )
+    highest = max(numbers.values(), default=0)
+    for number, name in enumerate(sorted(set(names) - set(numbers)), start=highest + 1):
+        numbers[name] = number
+    return numbers
+
+
+def write_classes(target: Path, numbers: Mapping[str, int]) -> None:
+    """Writes the table of classes, which the names of masks refer to: before any of them."""
+    ordered = dict(sorted(numbers.items(), key=lambda item: item[1]))
+    write_whole(target / CLASSES, json.dumps(ordered, indent=1).encode())
+
+
+def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[str, int]:
+    """Splits the images and writes both JSON indexes and the manifest.
+
+    Records are read one after the other: of all cases together only the images' names are held.
+
+    Args:
+        target: The target.
+        names: Cases with a record, in order.
+        options: How to split.
+
+    Returns:
+        Number of images in each split.
+    """
+    samples: list[index.Sample] = []
+    home: dict[str, str] = {}
+    for row in _first_rows(target, names):
+        subject = row.case if options.split_by == "subject" else row.image
+        # Of one name in several datasets may well be one patient, in CT and in MR.
+        dataset = home.setdefault(subject, row.dataset)
+        samples.append(index.Sample(row.image, (), dataset, subject))
+    train, test = samples, []
+    if len({sample.subject for sample in samples}) > 1:
+        train, test = index.hold_out(samples, options.test_fraction, options.seed)
+    held = {sample.image for sample in test}
+    with contextlib.ExitStack() as stack:
+        everything, by_image, by_mask, table, parquet = (
+            stack.enter_context(writer(target / name))
+            for writer, name in (
+                (tables.json_object, index.FOLDER),
+                (tables.json_object, "image2label_train.json"),
+                (tables.json_object, "label2image_test.json"),
+                (tables.csv_table, MANIFEST),
+                (tables.parquet_table, PARQUET),
+            )
+        )
+        for name in names:
+            record = read_record(target, name)
+            for image, group in itertools.groupby(record.rows if record else (), _image):
+                rows = [*group]
+                masks = [row.mask for row in rows]
+                everything(image, masks)
+                if image in held:
+                    for mask in masks:
+                        by_mask(mask, image)
+                else:
+                    by_image(image, masks)
+                for row in rows:
+                    columns = {**_columns(row), "split": "test" if image in held else "train"}
+                    table(columns)
+                    parquet(columns)
+    return {"train": len(train), "test": len(test)}
+
+
+def write_report(target: Path, content: Mapping[str, Any]) -> None:
+    """Writes what the run did and what it left out."""
+    write_whole(target / REPORT, json.dumps(content, indent=1).encode())
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    columns = dataclasses.asdict(row)
+    columns["class"] = columns.pop("class_name")  # As in `split.csv`.
+    return columns
+
+
+def _record(target: Path, case: str) -> Path:
+    return target / RECORDS / f"{case}.json"
+
+
+def _image(row: Row) -> str:
+    return row.image
+
+
+def _first_rows(target: Path, names: Iterable[str]) -> Iterator[Row]:
+    """The first row of every image."""
+    for name in names:
+        record = read_record(target, name)
+        for _, group in itertools.groupby(record.rows if record else (), _image):
+            yield next(group)

@@ -1,0 +1,29 @@
+"""Beam's own runner, with two worker processes, against this machine's; needs the extra `beam`."""
+
+import pytest
+from folders import tree
+
+from samjax.curation import beam, extra, local, prepare, store
+
+RUNNER = ("--runner=DirectRunner", "--direct_num_workers=2",
+          "--direct_running_mode=multi_processing")  # fmt: skip
+
+
+def test_beam_makes_the_same_byte_for_byte(scans, tmp_path):
+    pytest.importorskip("apache_beam", reason="needs the extra `beam`")
+    (scans / "masks/case2_0001.png").write_bytes(b"no picture")
+    here, there = tmp_path / "here", tmp_path / "there"
+    expected = prepare.prepare(scans, here, each=local.with_processes(1))
+    each = beam.with_pipeline(RUNNER, there / store.RECORDS)
+    assert prepare.prepare(scans, there, each=each) == expected
+    assert tree(there) == tree(here)
+    assert prepare.prepare(scans, there, each=each).done == 0
+
+
+def test_without_beam_it_says_how_to_get_it(monkeypatch, tmp_path):
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(extra.importlib, "import_module", missing)
+    with pytest.raises(extra.MissingLibrary, match=r"pip install 'samjax\[beam\]'"):
+        beam.with_pipeline([], tmp_path)

@@ -1,0 +1,342 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from samjax.curation import curate, discover, extra, readers
+from samjax.curation.case import CaseError
+from samjax.curation.options import Dataset, Options
+from samjax.curation.readers import contours
+
+pydicom = extra.require("pydicom")
+STORED = Options(orientation="stored")
+
+
+def base(uid, modality="CT"):
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    data.SeriesInstanceUID, data.FrameOfReferenceUID = uid, uid + ".1"
+    data.StudyInstanceUID, data.PatientID, data.PatientName = uid + ".2", "P7", "Doe^J"
+    data.StudyID, data.StudyDate, data.StudyTime, data.AccessionNumber = "1", "20200101", "", ""
+    data.PatientBirthDate, data.PatientSex, data.ReferringPhysicianName = "", "", ""
+    data.Modality = modality
+    return data
+
+
+def with_pixels(data, pixels):
+    data.Rows, data.Columns = pixels.shape[:2]
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 1, 1
+    data.PhotometricInterpretation = "MONOCHROME2"
+    data.PixelData = pixels.astype(np.int16).tobytes()
+    return data
+
+
+def write_series(folder, image, uid="1.2.3", order=None, **changes):
+    """Writes (x, y, z) as files whose names say nothing of the order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for z in range(image.shape[2]):
+        data = with_pixels(base(uid), image[:, :, z].T)
+        data.ImagePositionPatient = [10, 20, 3 * z - 7]
+        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        data.PixelSpacing, data.SliceThickness, data.InstanceNumber = [0.5, 2], 3, z + 1
+        data.RescaleSlope, data.RescaleIntercept = 2, -1000
+        for name, value in changes.items():
+            setattr(data, name, value)
+        path = folder / f"{(7 * z + 3) % 100:02d}.dcm"
+        data.save_as(path, enforce_file_format=True)
+        files.append(path)
+    return files
+
+
+def write_structures(path, outlines, uid="1.2.3", name="GTV"):
+    data = base("9.9.9", "RTSTRUCT")
+    series = pydicom.Dataset()
+    series.SeriesInstanceUID = uid
+    study = pydicom.Dataset()
+    study.RTReferencedSeriesSequence = [series]
+    frame = pydicom.Dataset()
+    frame.FrameOfReferenceUID = uid + ".1"
+    frame.RTReferencedStudySequence = [study]
+    data.ReferencedFrameOfReferenceSequence = [frame]
+    region = pydicom.Dataset()
+    region.ROINumber, region.ROIName = 4, name
+    data.StructureSetROISequence = [region]
+    drawn = pydicom.Dataset()
+    drawn.ReferencedROINumber = 4
+    drawn.ContourSequence = []
+    for outline in outlines:
+        contour = pydicom.Dataset()
+        contour.ContourGeometricType = "CLOSED_PLANAR"
+        contour.NumberOfContourPoints = len(outline)
+        contour.ContourData = [float(x) for x in np.ravel(outline)]
+        drawn.ContourSequence.append(contour)
+    data.ROIContourSequence = [drawn]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+
+
+def square(z, low, high):
+    """Around pixels low..high - 1 along x and y, mm."""
+    x0, x1 = (10 + 2 * (edge - 0.5) for edge in (low, high))
+    y0, y1 = (20 + 0.5 * (edge - 0.5) for edge in (low, high))
+    height = 3 * z - 7
+    return [(x0, y0, height), (x1, y0, height), (x1, y1, height), (x0, y1, height)]
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 1000, (16, 18, 12)).astype(np.int16)
+
+
+def only(root, options=STORED):
+    found = discover.discover(root, options)
+    assert not found.problems
+    (source,) = found.sources
+    return source
+
+
+def test_a_series_is_stacked_by_position_in_its_own_units(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9), square(5, 3, 9)])
+    source = only(tmp_path)
+    assert (source.subject, source.modality, source.dataset) == ("P7", "ct_00", "ct")
+    case = readers.read(tmp_path, source, STORED)
+    np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
+    assert case.spacing == pytest.approx((2, 0.5, 3))
+    expected = np.zeros(image.shape, bool)
+    expected[3:9, 3:9, 4:6] = True
+    np.testing.assert_array_equal(case.labels[0].values, expected)
+    assert case.labels[0].name_of(1) == "GTV"
+
+
+def test_a_contour_in_another_is_a_hole(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 2, 12), square(4, 5, 8)])
+    values = readers.read(tmp_path, only(tmp_path), STORED).labels[0].values
+    assert values.sum() == 10 * 10 - 3 * 3
+    assert not values[5:8, 5:8].any()
+
+
+def test_a_pixel_is_inside_if_its_centre_is():
+    corners = np.array([(1.6, 1.0), (4.4, 1.0), (4.4, 3.9), (1.6, 3.9)])
+    found = contours.polygon(corners, (7, 6))
+    expected = np.zeros((7, 6), np.uint8)
+    expected[2:5, 2:4] = 1  # The lower edge counts, the upper one does not.
+    expected[2:5, 1] = found[2:5, 1]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_contour_across_slices_is_refused(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    tilted = square(4, 3, 9)
+    tilted[0] = (*tilted[0][:2], 9.0)
+    write_structures(tmp_path / "rs.dcm", [tilted])
+    with pytest.raises(CaseError, match="expected contours in the planes of the slices"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+
+
+def test_only_regions_of_the_table_are_taken(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    options = Options((Dataset(classes={"Liver": 1}),), orientation="stored")
+    with pytest.raises(CaseError, match=r"rs.dcm: expected labels on this series, found none"):
+        readers.read(tmp_path, only(tmp_path, options), options)
+
+
+def test_low_values_may_be_bright(tmp_path, image):
+    write_series(tmp_path / "ct", image[:, :, :1], PhotometricInterpretation="MONOCHROME1")
+    write_structures(tmp_path / "rs.dcm", [square(0, 3, 9)])
+    case = readers.read(tmp_path, only(tmp_path), STORED)
+    inverted = image[:, :, 0].T.astype(int)
+    inverted = 2 * (inverted.max() + inverted.min() - inverted) - 1000
+    assert not case.is_volume
+    np.testing.assert_array_equal(case.image, inverted)
+
+
+@pytest.mark.parametrize("files_each", ["slice", "series"])
+def test_a_segmentation_is_read_on_its_series(tmp_path, image, files_each):
+    highdicom = extra.require("highdicom")
+    codes = extra.require("pydicom.sr.codedict").codes
+    if files_each == "slice":
+        files = write_series(tmp_path / "ct", image)
+    else:
+        (tmp_path / "ct").mkdir()
+        files = [tmp_path / "ct/all.dcm"]
+        enhanced(image).save_as(files[0], enforce_file_format=True)
+    mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
+    mask[4:6, 3:9, 2:7] = True
+    description = highdicom.seg.SegmentDescription(
+        1,
+        "liver",
+        codes.SCT.Organ,
+        codes.SCT.Liver,
+        highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+    )
+    segmentation = highdicom.seg.Segmentation(
+        [pydicom.dcmread(path) for path in files],
+        mask,
+        highdicom.seg.SegmentationTypeValues.BINARY,
+        [description],
+        pydicom.uid.generate_uid(),
+        1,
+        pydicom.uid.generate_uid(),
+        1,
+        "maker",
+        "model",
+        "1",
+        "7",
+    )
+    segmentation.save_as(tmp_path / "seg.dcm")
+    case = readers.read(tmp_path, only(tmp_path), STORED)
+    assert case.labels[0].name_of(1) == "liver"
+    np.testing.assert_array_equal(case.labels[0].values, mask.transpose(2, 1, 0))
+
+
+def test_two_slices_at_one_place_are_refused(tmp_path, image):
+    write_series(tmp_path / "a", image)
+    write_series(tmp_path / "b", image[:, :, :1])
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    with pytest.raises(CaseError, match=r"expected one slice at a place, found .* there, too"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+
+
+def test_a_missing_slice_is_noticed(tmp_path, image):
+    write_series(tmp_path / "ct", image)[5].unlink()
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    with pytest.raises(CaseError, match=r"equal steps, found from 3.00 to 6.00 mm; is one missing"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+
+
+def test_slices_of_another_size_are_refused(tmp_path, image):
+    write_series(tmp_path / "a", image)
+    odd = with_pixels(pydicom.dcmread(next((tmp_path / "a").iterdir())), np.zeros((4, 5)))
+    odd.ImagePositionPatient = [10, 20, 300]
+    odd.save_as(tmp_path / "a/odd.dcm")
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    with pytest.raises(CaseError, match="expected one Rows in a series"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+
+
+def test_a_cut_off_file_is_named(tmp_path, image):
+    path = write_series(tmp_path / "ct", image)[3]
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CaseError, match=rf"{path.name}: pixels cannot be decoded"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+    path.write_bytes(path.read_bytes()[:50])
+    (problem,) = discover.discover(tmp_path, STORED).problems
+    assert problem.kind == "unreadable"
+    assert path.name in problem.detail
+
+
+def test_series_and_labels_without_each_other_are_told(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)], uid="5.5.5")
+    kinds = {problem.kind for problem in discover.discover(tmp_path, STORED).problems}
+    assert kinds == {"no_label", "no_image"}
+
+
+def test_slices_come_upright_whatever_the_order_of_the_series(tmp_path, image):
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    source = only(tmp_path)
+    case = readers.read(tmp_path, source, Options())
+    np.testing.assert_array_equal(case.image[:, :, ::-1], 2 * image.astype(int) - 1000)
+    (one, *_) = curate.slices_of(case, source, Options(axes="z"), curate.Tally())
+    assert one.number == image.shape[2] - 1 - 4
+    assert one.spacing == pytest.approx((0.5, 2))
+
+
+def enhanced(image, uid="1.2.3"):
+    """The slices of a volume as frames of one file, each with its place and slope."""
+    data = base(uid)
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.NumberOfFrames = image.shape[2]
+    with_pixels(data, image[:, :, 0].T)
+    data.PixelData = np.ascontiguousarray(image.transpose(2, 1, 0)).astype(np.int16).tobytes()
+
+    def nested(**fields):
+        item = pydicom.Dataset()
+        for name, value in fields.items():
+            setattr(item, name, value)
+        return [item]
+
+    shared = pydicom.Dataset()
+    shared.PlaneOrientationSequence = nested(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    shared.PixelMeasuresSequence = nested(PixelSpacing=[0.5, 2], SliceThickness=3)
+    shared.PixelValueTransformationSequence = nested(RescaleSlope=2, RescaleIntercept=-1000)
+    data.SharedFunctionalGroupsSequence = [shared]
+    groups = []
+    for z in range(image.shape[2]):
+        group = pydicom.Dataset()
+        group.PlanePositionSequence = nested(ImagePositionPatient=[10, 20, 3 * z - 7])
+        groups.append(group)
+    data.PerFrameFunctionalGroupsSequence = groups
+    return data
+
+
+def test_an_enhanced_file_is_a_series_in_one(tmp_path, image):
+    (tmp_path / "ct").mkdir()
+    enhanced(image).save_as(tmp_path / "ct/all.dcm", enforce_file_format=True)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    case = readers.read(tmp_path, only(tmp_path), STORED)
+    np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
+    assert case.spacing == pytest.approx((2, 0.5, 3))
+    assert case.labels[0].values[3:9, 3:9, 4].all()
+
+
+def test_a_picture_in_colours_keeps_them(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (20, 24, 3)).astype(np.uint8)
+    data = with_pixels(base("1.2.3", "ES"), np.zeros((20, 24)))
+    data.SamplesPerPixel, data.PlanarConfiguration = 3, 0
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    data.PhotometricInterpretation = "RGB"
+    data.PixelData = colours.tobytes()
+    data.save_as(tmp_path / "still", enforce_file_format=True)  # Known by its first bytes.
+    found = discover.discover(tmp_path, STORED)
+    assert [problem.kind for problem in found.problems] == ["no_label"]
+    label = np.zeros((20, 24), np.uint8)
+    label[3:9, 5:12] = 255
+    Image.fromarray(label).save(tmp_path / "still_mask.png")
+    case = readers.read(tmp_path, only(tmp_path), STORED)
+    np.testing.assert_array_equal(case.image, colours)
+    np.testing.assert_array_equal(case.labels[0].values, label > 0)
+
+
+@pytest.mark.parametrize("orientation", ["stored", "anatomical"])
+def test_a_series_may_have_its_labels_in_nifti(tmp_path, image, orientation):
+    nibabel = extra.require("nibabel")
+    write_series(tmp_path / "set/CT/image", image)
+    label = np.zeros(image.shape, np.uint8)
+    label[3:9, 2:12, 4:6] = 1
+    affine = np.diag([-2.0, -0.5, 3.0, 1.0])
+    affine[:3, 3] = (-10, -20, -7)
+    nibabel.save(nibabel.Nifti1Image(label, affine), tmp_path / "set/CT_mask.nii.gz")
+    options = Options(orientation=orientation)
+    source = only(tmp_path, options)
+    assert source.labels == (("set/CT_mask.nii.gz", ""),)
+    case = readers.read(tmp_path, source, options)
+    expected = label if orientation == "stored" else label[:, :, ::-1]
+    np.testing.assert_array_equal(case.labels[0].values, expected)
+    affine[0, 3] += 5
+    nibabel.save(nibabel.Nifti1Image(label, affine), tmp_path / "set/CT_mask.nii.gz")
+    with pytest.raises(CaseError, match=r"CT_mask.nii.gz: expected labels at the image's place"):
+        readers.read(tmp_path, source, options)
+
+
+def test_series_of_one_description_are_told_apart(tmp_path, image):
+    for uid in ("1.2.3", "1.2.4"):
+        write_series(tmp_path / uid, image, uid, SeriesDescription="axial")
+        write_structures(tmp_path / f"{uid}.dcm", [square(4, 3, 9)], uid)
+    found = discover.discover(tmp_path, STORED)
+    assert not found.problems
+    assert len({source.id for source in found.sources}) == 2
+    assert {source.subject for source in found.sources} == {"P7"}
+    assert all(source.name.startswith("P7_axial_") for source in found.sources)
