@@ -77,16 +77,12 @@ class Case:
         is_volume: Which of the two.
         labels: Maps of the same extent; objects may overlap between them.
         spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
-        axes: Axes that can be cut across; a film has time in place of z.
-        modality: What the file says; empty if it says nothing.
     """
 
     image: np.ndarray
     is_volume: bool
     labels: tuple[LabelMap, ...]
     spacing: tuple[float, ...] | None = None
-    axes: str = "xyz"
-    modality: str = ""
 
     def __post_init__(self) -> None:
         extent = self.image.shape[: 3 if self.is_volume else 2]

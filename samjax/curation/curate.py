@@ -1,5 +1,6 @@
 """Curates one case: a pure function from files to images, masks and what is known of them."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -116,13 +117,11 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     """
     known = source.known
     tally.unnamed += sum(label.unnamed for label in case.labels)
-    if case.is_volume or not rules.is_8_bit(case.image):
-        if case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3):
-            bounds = (0.0, 255.0)  # Colours are as they are.
-        else:
-            bounds = rules.intensity_range(case.image, known.bounds, known.percentiles)
+    colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
+    if colours or (not case.is_volume and rules.is_8_bit(case.image)):
+        bounds = (0.0, 255.0)  # As it is.
     else:
-        bounds = (0.0, 255.0)
+        bounds = rules.intensity_range(case.image, known.bounds, known.percentiles)
     for axis, number in _cuts(case, options, tally):
         labels = case.labels
         if case.is_volume:
@@ -159,12 +158,11 @@ def curate(
         CaseError: The case cannot be used.
     """
     case = readers.read(root, source, options)
-    modality = source.modality
     for one in slices_of(case, source, options, tally):
         stem = f"{source.id}--{one.axis}_{one.number:04d}"
         image = f"images/{stem}.png"
         files = {image: drawing.encode_png(one.image)}
-        rows, counts = [], dict.fromkeys(numbers, 0)
+        rows, counts = [], collections.Counter()
         height, width = one.image.shape[:2]
         for name, mask in one.masks:
             path = f"masks/{stem}--{numbers[name]:04d}_{counts[name]:03d}.png"
@@ -177,7 +175,7 @@ def curate(
                     mask=path,
                     dataset=source.dataset,
                     case=source.subject,
-                    modality=modality,
+                    modality=source.modality,
                     anatomy=source.known.anatomy,
                     class_name=name,
                     axis=one.axis,
@@ -201,9 +199,8 @@ def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int
         yield "x", 0
         return
     shape = case.image.shape[:3]
-    axes = [axis for axis in options.axes if axis in case.axes]
-    kept = list(rules.slices(shape, "".join(axes)))
-    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
+    kept = list(rules.slices(shape, options.axes))
+    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in options.axes) - len(kept)
     yield from kept
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from samjax.curation import extra
+
 ROWS = 10_000  # A group of rows in Parquet.
 
 Add = Callable[..., None]
@@ -47,9 +49,8 @@ def csv_table(path: Path) -> Iterator[Add]:
 def parquet_table(path: Path) -> Iterator[Add]:
     """The same in Parquet; nothing is written where pyarrow is not installed."""
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:  # The CSV says the same.
+        pyarrow, parquet = extra.require("pyarrow"), extra.require("pyarrow.parquet")
+    except extra.MissingLibrary:  # The CSV says the same.
         yield lambda row: None
         return
     partial = path.with_name(path.name + ".partial")

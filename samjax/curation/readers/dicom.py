@@ -1,4 +1,4 @@
-"""DICOM: series, single images and films by pydicom, labels in RTSTRUCT and SEG."""
+"""DICOM: series and single images by pydicom, labels in RTSTRUCT and SEG."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -82,22 +82,23 @@ def read(root: Path, source: Source, options: Options) -> Case:
     """Reads a series, in its own units (slope and intercept), and what labels it."""
     files = [(path, _read(root / path)) for path in source.images]
     first = files[0][1]
-    modality = MODALITIES.get(str(first.get("Modality", "")), "")
     if len(files) == 1 and "NumberOfFrames" in first and int(first.NumberOfFrames) > 1:
         if "SharedFunctionalGroupsSequence" not in first:
-            return _film(files[0][0], first, source, modality)
+            raise CaseError(
+                f"{files[0][0]}: expected frames with a place in the patient, found a film"
+            )
         datasets = _frames(first)
     else:
         datasets = files
     if len(datasets) == 1 and source.labels[0][0].lower().endswith(pictures.SUFFIXES):
         image = _pixels(*files[0])
         labels = pictures.labels(root, source, image.shape[:2])
-        return Case(image, False, labels, modality=modality)
+        return Case(image, False, labels)
     if "ImageOrientationPatient" not in datasets[0][1]:
-        return _flat(root, source, datasets, modality)
+        return _flat(root, source, datasets)
     volume, order = _stack(datasets)
     if case := _labelled(root, source, volume, options):
-        return dataclasses.replace(case, modality=modality)
+        return case
     maps = []
     for path, _ in source.labels:
         label = _read(root / path)
@@ -123,9 +124,8 @@ def read(root: Path, source: Source, options: Options) -> Case:
             False,
             flat,
             turned.spacing[:2],
-            modality=modality,
         )
-    return Case(turned.values, True, tuple(maps), turned.spacing, modality=modality)
+    return Case(turned.values, True, tuple(maps), turned.spacing)
 
 
 def _labelled(root: Path, source: Source, volume: Volume, options: Options) -> Case | None:
@@ -270,17 +270,7 @@ class _Frame:
         return name in self._header
 
 
-def _film(path: str, data: Any, source: Source, modality: str) -> Case:
-    """Frames over time, such as an ultrasound loop: cut across time alone."""
-    if source.labels:
-        raise CaseError(f"{path}: expected labels of an image in space, found a film")
-    values = _pixels(path, data)
-    colour = values.ndim == 4
-    volume = values.transpose(2, 1, 0, 3) if colour else values.transpose(2, 1, 0)
-    return Case(volume, True, (), axes="z", modality=modality)
-
-
-def _flat(root: Path, source: Source, files: Sequence[tuple[str, Any]], modality: str) -> Case:
+def _flat(root: Path, source: Source, files: Sequence[tuple[str, Any]]) -> Case:
     """An image without a place in the patient: a SEG fits it by its pixels."""
     if len(files) > 1:
         raise CaseError(
@@ -290,12 +280,12 @@ def _flat(root: Path, source: Source, files: Sequence[tuple[str, Any]], modality
     image = _pixels(path, data)
     maps = []
     for label, _ in source.labels:
-        frames = _read(root / label).pixel_array
+        data = _read(root / label)
+        frames, names = data.pixel_array, _segment_names(data)
         frames = frames[None] if frames.ndim == 2 else frames
-        names = _segment_names(_read(root / label))
         for number, frame in enumerate(frames, start=1):
             maps.append(LabelMap(frame.astype(np.uint8), {1: names.get(number, f"label_{number}")}))
-    return Case(image, False, tuple(maps), modality=modality)
+    return Case(image, False, tuple(maps))
 
 
 def _structures(data: Any, volume: Volume, wanted: Iterable[str]) -> list[LabelMap]:
