@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 
+_BY_ROWS = cv2.CCL_SAUF  # Counts components row by row; OpenCV's default takes two at once.
+
 
 def tight_box(mask: np.ndarray) -> np.ndarray:
-    """Returns the box of a mask's largest 8-connected component.
+    """Returns the box of a mask's largest 8-connected component, the topmost of equal ones.
 
     Args:
         mask: Binary mask, (h, w) uint8.
@@ -17,9 +19,12 @@ def tight_box(mask: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: The mask is empty.
     """
-    _, _, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=8)
-    stats = stats[1:]  # The first is the background.
-    if not len(stats):
+    mask = np.asarray(mask, np.uint8)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
         raise ValueError("tight_box: expected a mask with foreground, found an empty one")
-    x, y, width, height, _ = stats[stats[:, cv2.CC_STAT_AREA].argmax()]
-    return np.array([x, y, x + width, y + height], np.float32)
+    inside = mask[top : top + height, left : left + width]  # To label little is much faster.
+    _, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(inside, 8, cv2.CV_32S, _BY_ROWS)
+    components = stats[1:]  # The first is the background.
+    x, y, width, height, _ = components[components[:, cv2.CC_STAT_AREA].argmax()]
+    return np.array([left + x, top + y, left + x + width, top + y + height], np.float32)

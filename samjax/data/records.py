@@ -64,11 +64,9 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
 
 def find(path: str | os.PathLike[str]) -> bytes | None:
     """The encoded bytes of an image or mask by its path; None if no records hold it."""
-    path = Path(os.path.abspath(path))
-    for folder in path.parents:
-        if (records := _open(folder)) is not None:
-            return records.find(path.relative_to(folder).as_posix())
-    return None
+    folder, name = os.path.split(os.path.abspath(path))
+    records, inside = _around(folder)
+    return None if records is None else records.find(inside + name)
 
 
 class _Records:
@@ -108,8 +106,18 @@ class _Records:
 
 
 @functools.cache
-def _open(folder: Path) -> _Records | None:
-    return _Records(folder) if (folder / LOOKUP).is_file() else None
+def _around(folder: str) -> tuple[_Records | None, str]:
+    """The records that a folder's files lie in, and what is before their names there."""
+    for above in (Path(folder), *Path(folder).parents):
+        if (above / LOOKUP).is_file():
+            inside = Path(folder).relative_to(above).as_posix()
+            return _open(above), "" if inside == "." else inside + "/"
+    return None, ""
+
+
+@functools.cache
+def _open(folder: Path) -> _Records:
+    return _Records(folder)
 
 
 def _encoded_image(path: Path) -> bytes:

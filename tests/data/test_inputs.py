@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from samjax.data.boxes import tight_box
 from samjax.data.files import read_image
@@ -99,6 +100,18 @@ def test_a_mask_and_its_box_travel_together(data, size, resize):
     assert set(np.unique(fitted)) <= {0, 1}
     mapped = at.to_input(np.array([[x0, y0], [x1, y1]])).ravel()
     np.testing.assert_allclose(tight_box(fitted), mapped, atol=1.0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.01, 0.6))
+def test_the_tight_box_is_that_of_the_first_of_the_largest_components(seed, share):
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((23, 31)) < share).astype(np.uint8)
+    mask[rng.integers(23), rng.integers(31)] = 1
+    found, count = ndimage.label(mask, np.ones((3, 3)))
+    largest = 1 + np.bincount(found.ravel(), minlength=count + 1)[1:].argmax()
+    rows, columns = np.nonzero(found == largest)
+    expected = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    np.testing.assert_array_equal(tight_box(mask), expected)
 
 
 def test_channel_order_swaps_colours_and_leaves_grey_alone():
