@@ -43,8 +43,12 @@ class Source:
 
     @property
     def id(self) -> str:
-        """Its name in the target: the beginning of the names of all its files."""
-        return f"{self.modality}--{self.dataset}--{self.name}"
+        """Its name in the target."""
+        return self.id_in(self.modality)
+
+    def id_in(self, modality: str) -> str:
+        """The beginning of the names of its files, of which windows have their own modality."""
+        return f"{modality}--{self.dataset}--{self.name}"
 
 
 @dataclasses.dataclass(frozen=True)

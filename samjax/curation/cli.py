@@ -62,7 +62,8 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--window", nargs="+", metavar="LOW HIGH|NAME",
-        help=f"intensities that become 0..255, or one of {', '.join(sorted(rules.WINDOWS))}",
+        help="intensities that become 0..255, or one of "
+        f"{', '.join([options.BY_ORGAN, *sorted(rules.WINDOWS)])}",
     )  # fmt: skip
     parser.add_argument(
         "--percentiles", nargs=2, type=float, metavar=("LOW", "HIGH"),

@@ -21,7 +21,7 @@ class Row:
         image: Its image, relative to the target.
         mask: Its file, relative to the target.
         dataset: Dataset.
-        case: Subject.
+        subject: Patient or animal: one of a name, whatever its datasets.
         modality: Token of the modality.
         anatomy: Part of the body, or nothing.
         class_name: What it shows.
@@ -40,7 +40,7 @@ class Row:
     image: str
     mask: str
     dataset: str
-    case: str
+    subject: str
     modality: str
     anatomy: str
     class_name: str
@@ -82,6 +82,7 @@ class Slice:
     Attributes:
         image: (h, w) or (h, w, 3) RGB uint8.
         masks: (class, (h, w) bool) of every mask that is kept.
+        modality: Token of the modality, with the window of its classes if they have their own.
         axis: Axis that it was cut across.
         number: Which slice.
         spacing: Distance of rows and of columns, mm; zeros if unknown.
@@ -89,6 +90,7 @@ class Slice:
 
     image: np.ndarray
     masks: tuple[tuple[str, np.ndarray], ...]
+    modality: str
     axis: str
     number: int
     spacing: tuple[float, float]
@@ -119,9 +121,9 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     tally.unnamed += sum(label.unnamed for label in case.labels)
     colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
     if colours or (not case.is_volume and rules.is_8_bit(case.image)):
-        bounds = (0.0, 255.0)  # As it is.
+        whole = (0.0, 255.0)  # As it is.
     else:
-        bounds = rules.intensity_range(case.image, known.bounds, known.percentiles)
+        whole = rules.intensity_range(case.image, known.bounds, known.percentiles)
     for axis, number in _cuts(case, options, tally):
         labels = case.labels
         if case.is_volume:
@@ -132,10 +134,16 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
         if not any(label.values.any() for label in labels):
             continue
         tally.slices += 1
-        masks = tuple(_masks(labels, options, tally))
-        if masks:
-            image = rules.cut(case.image, axis, number) if case.is_volume else case.image
-            yield Slice(rules.to_uint8(image, bounds), masks, axis, number, _spacing(case, axis))
+        by_window: dict[str, list[tuple[str, np.ndarray]]] = {}
+        for name, mask in _masks(labels, options, tally):
+            window = known.window_of(name, source.modality)
+            by_window.setdefault(window, []).append((name, mask))
+        image = rules.cut(case.image, axis, number) if case.is_volume else case.image
+        for window, masks in by_window.items():
+            seen = rules.to_uint8(image, rules.WINDOWS.get(window, whole))
+            token = source.modality
+            modality = f"{token.removesuffix('_00')}_{window}" if window else token
+            yield Slice(seen, tuple(masks), modality, axis, number, _spacing(case, axis))
 
 
 def curate(
@@ -159,7 +167,7 @@ def curate(
     """
     case = readers.read(root, source, options)
     for one in slices_of(case, source, options, tally):
-        stem = f"{source.id}--{one.axis}_{one.number:04d}"
+        stem = f"{source.id_in(one.modality)}--{one.axis}_{one.number:04d}"
         image = f"images/{stem}.png"
         files = {image: drawing.encode_png(one.image)}
         rows, counts = [], collections.Counter()
@@ -174,8 +182,8 @@ def curate(
                     image=image,
                     mask=path,
                     dataset=source.dataset,
-                    case=source.subject,
-                    modality=source.modality,
+                    subject=source.subject,
+                    modality=one.modality,
                     anatomy=source.known.anatomy,
                     class_name=name,
                     axis=one.axis,

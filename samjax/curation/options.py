@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from samjax.curation import rules
+from samjax.data import metadata
 from samjax.data.files import DataError
 
 FORMATS = ("pictures", "nifti", "itk", "dicom", "nnunet", "coco", "sam_med2d")
 LABELS = ("classes", "instances", "binary")
 ORIENTATION = ("anatomical", "stored")
 SPLIT_BY = ("subject", "image")
+BY_ORGAN = "organ"  # The window that is one for each class.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Dataset:
             the one class) or `binary`; default: what the values look like.
         classes: Value, or colour `#rrggbb`, of every class; one alone names a binary mask.
         class_name: Name of the only class.
-        window: Of intensities, two numbers or a name of `rules.WINDOWS`.
+        window: Of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (in CT every class
+            by its own, see `rules.window_of`; other modalities by their whole range) or the name
+            of a window for each class (those not named by their whole range). An image that shows
+            classes of several windows becomes several images.
         percentiles: Of intensities, two numbers.
     """
 
@@ -52,7 +57,7 @@ class Dataset:
     kind: str = ""
     classes: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
     class_name: str = ""
-    window: tuple[float, float] | str | None = None
+    window: tuple[float, float] | str | Mapping[str, str] | None = None
     percentiles: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -62,11 +67,7 @@ class Dataset:
                 raise ValueError(f"{name}: expected one of {allowed}, found {value!r}")
         for name in ("match", "subject"):
             _check_pattern(name, getattr(self, name))
-        if isinstance(self.window, str) and self.window not in rules.WINDOWS:
-            expected = sorted(rules.WINDOWS)
-            raise ValueError(
-                f"window: expected two numbers or one of {expected}, found {self.window!r}"
-            )
+        _check_window(self.window)
         for name, value in self.classes.items():
             colour = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value)
             if not colour and (isinstance(value, str) or value < 1):
@@ -77,8 +78,17 @@ class Dataset:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The window in numbers."""
-        return rules.WINDOWS[self.window] if isinstance(self.window, str) else self.window
+        """The window in numbers, of all classes that have none of their own."""
+        if isinstance(self.window, str):
+            return rules.WINDOWS.get(self.window)
+        return None if isinstance(self.window, Mapping) else self.window
+
+    def window_of(self, class_name: str, modality: str) -> str:
+        """The window of a class of its own, of `rules.WINDOWS`; nothing if it has none."""
+        if isinstance(self.window, Mapping):
+            return self.window.get(class_name, "")
+        by_organ = self.window == BY_ORGAN and metadata.modality_of(modality) == "ct"
+        return rules.window_of(class_name) if by_organ else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +174,17 @@ def _dataset(path: Path, number: int, table: Mapping[str, Any]) -> Dataset:
 
 def _within(parts: Sequence[str], folder: Sequence[str]) -> bool:
     return list(parts[: len(folder)]) == list(folder)
+
+
+def _check_window(window: object) -> None:
+    names = {"window": window}
+    allowed = [BY_ORGAN, *sorted(rules.WINDOWS)]
+    if isinstance(window, Mapping):
+        names = {f"window.{name}": value for name, value in window.items()}
+        allowed = sorted(rules.WINDOWS)
+    for name, value in names.items():
+        if value is not None and not isinstance(value, tuple) and value not in allowed:
+            raise ValueError(f"{name}: expected two numbers or one of {allowed}, found {value!r}")
 
 
 def _check_pattern(name: str, pattern: str) -> None:

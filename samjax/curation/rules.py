@@ -1,5 +1,6 @@
 """The paper's curation rules (section 3.1), each a pure function of arrays."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
@@ -20,6 +21,22 @@ WINDOWS: Mapping[str, tuple[float, float]] = {
     "mediastinum": (-125.0, 225.0),
     "soft_tissue": (-160.0, 240.0),
 }
+# The window that shows an organ, by words of its class; anything else is soft tissue.
+ORGANS: Mapping[str, tuple[str, ...]] = {
+    "lung": ("lung", "lungs", "airway", "airways", "bronchus", "bronchi", "covid"),
+    "bone": (
+        "bone", "bones", "clavicle", "clavicula", "femur", "fibula", "hip", "humerus", "jaw",
+        "mandible", "maxilla", "patella", "pelvis", "radius", "rib", "ribs", "sacrum", "scapula",
+        "skull", "spine", "sternum", "teeth", "tibia", "tooth", "ulna", "vertebra", "vertebrae",
+    ),
+    "brain": ("brain", "brainstem", "cerebellum", "cerebral", "hematoma", "haematoma",
+              "hemorrhage", "haemorrhage", "intracranial", "stroke"),
+    "liver": ("liver", "hepatic"),
+    "mediastinum": (
+        "aorta", "atrial", "atrium", "cava", "esophagus", "oesophagus", "heart", "mediastinum",
+        "myocardium", "pericardium", "pulmonary", "thymus", "trachea", "ventricle",
+    ),
+}  # fmt: skip
 
 
 def intensity_range(
@@ -51,6 +68,13 @@ def intensity_range(
         if low < high:  # Else nearly all is one value: only the whole range shows anything.
             return float(low), float(high)
     return float(values.min()), float(values.max())
+
+
+def window_of(class_name: str) -> str:
+    """The window, of `WINDOWS`, that a radiologist looks at an organ through, by its name."""
+    words = re.split("[^a-z]+", class_name.lower())
+    named = (window for window, organs in ORGANS.items() if any(word in organs for word in words))
+    return next(named, "soft_tissue")
 
 
 def to_uint8(volume: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:

@@ -133,12 +133,12 @@ def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[
         Number of images in each split.
     """
     samples: list[index.Sample] = []
-    home: dict[str, str] = {}
     for row in _first_rows(target, names):
-        subject = row.case if options.split_by == "subject" else row.image
-        # Of one name in several datasets may well be one patient, in CT and in MR.
-        dataset = home.setdefault(subject, row.dataset)
-        samples.append(index.Sample(row.image, (), dataset, subject))
+        # Of one name in several datasets may well be one patient, in CT and in MR. A slice may be
+        # several images, one for each window.
+        a_slice = f"{row.source_image} {row.axis} {row.slice}"
+        whole = row.subject if options.split_by == "subject" else a_slice
+        samples.append(index.Sample(row.image, (), row.dataset, row.subject, whole))
     train, test = samples, []
     if len({sample.subject for sample in samples}) > 1:
         train, test = index.hold_out(samples, options.test_fraction, options.seed)

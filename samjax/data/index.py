@@ -24,18 +24,21 @@ class Sample:
         image: Path of the image.
         masks: Paths of its masks, in the order of the index.
         dataset: The collection that the image comes from.
-        case: The subject: a patient, volume or video.
+        case: The subject within it: a patient, volume or video.
+        patient: The subject by the name that it has in all datasets of the folder; empty if no
+            table says so.
     """
 
     image: str
     masks: tuple[str, ...]
     dataset: str = metadata.UNKNOWN
     case: str = metadata.UNKNOWN
+    patient: str = ""
 
     @property
-    def subject(self) -> tuple[str, str]:
+    def subject(self) -> str:
         """What must not be on both sides of a split."""
-        return self.dataset, self.case
+        return self.patient or f"{self.dataset}/{self.case}"
 
 
 def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
@@ -96,6 +99,8 @@ def hold_out(
 ) -> tuple[list[Sample], list[Sample]]:
     """Splits off whole subjects, the same share of every dataset.
 
+    A subject of several datasets counts in the first of them.
+
     Args:
         samples: What to split.
         fraction: Share of each dataset's subjects to hold out, between 0 and 1; at least one
@@ -111,17 +116,20 @@ def hold_out(
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction: expected a number between 0 and 1, found {fraction}")
-    subjects = sorted({sample.subject for sample in samples})
+    home: dict[str, str] = {}
+    for sample in samples:
+        home.setdefault(sample.subject, sample.dataset)
+    subjects = sorted(home, key=lambda subject: (home[subject], subject))
     if len(subjects) < 2:
-        found = subjects[0][1] if subjects else "no sample"
+        found = samples[0].case if samples else "no sample"
         raise DataError(
             f"a hold-out by subject needs two subjects, found only {found!r}; name the files "
             f"<case>_<slice>, or give the cases in {metadata.TABLE}"
         )
     order = [subjects[i] for i in np.random.default_rng(seed).permutation(len(subjects))]
     held = set()
-    for dataset in sorted({name for name, _ in subjects}):
-        members = [subject for subject in order if subject[0] == dataset]
+    for dataset in sorted(set(home.values())):
+        members = [subject for subject in order if home[subject] == dataset]
         held.update(members[: int(fraction * len(members) + 0.5)])
     held = held or {order[0]}
     if len(held) == len(subjects):
@@ -241,7 +249,8 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
                 image=path,
                 masks=tuple(_resolve(root, base, mask, source) for mask in masks),
                 dataset=row.get("dataset") or named.dataset,
-                case=row.get("case") or named.case,
+                case=row.get("subject") or row.get("case") or named.case,
+                patient=row.get("subject", ""),
             )
         )
     return samples

@@ -155,10 +155,11 @@ def _with_row(found: Metadata, row: Mapping[str, str]) -> Metadata:
         "modality": "modality",
         "dataset": "dataset",
         "case": "case",
-        "class_name": "class",
+        "subject": "case",
+        "class": "class_name",
         "anatomy": "anatomy",
     }
-    known = {field: row[column] for field, column in columns.items() if row.get(column)}
+    known = {field: row[column] for column, field in columns.items() if row.get(column)}
     return dataclasses.replace(found, **known)
 
 

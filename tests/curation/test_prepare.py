@@ -3,14 +3,16 @@ import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 from folders import tree
 
 from samjax.curation import local, prepare, store
-from samjax.curation.options import Options
+from samjax.curation.options import Dataset, Options
 from samjax.data import check, index
 from samjax.data.files import DataError
 
@@ -186,6 +188,24 @@ def test_the_split_is_by_subject_unless_asked(scans, tmp_path, write_pictures):
     assert sides[0] & sides[1]
 
 
+def test_the_windows_of_a_slice_are_on_one_side(tmp_path, volume):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name, values in zip(("ct", "ct_label"), volume, strict=True):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), source / f"{name}.nii.gz")
+    known = Dataset(window="organ", classes={"liver": 1, "lung": 2})
+    options = Options(datasets=(known,), split_by="image", test_fraction=0.5)
+    prepare.prepare(source, target, options, each=local.with_processes(1))
+    sides = [
+        {Path(s.image).name.split("--", 1)[1] for s in index.load_index(target, split)}
+        for split in ("train", "test")
+    ]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+    names = [path.name for path in (target / "images").iterdir()]
+    assert len(names) > len(sides[0] | sides[1])  # Some slices are seen through both.
+
+
 def test_a_patient_in_two_datasets_is_on_one_side(scans, tmp_path):
     for path in [*scans.rglob("*.png")]:
         for dataset in ("ct", "mr"):
@@ -195,11 +215,12 @@ def test_a_patient_in_two_datasets_is_on_one_side(scans, tmp_path):
         path.unlink()
     summary = prepare.prepare(scans, tmp_path / "target", each=local.with_processes(1))
     assert summary.images == {"train": 12, "test": 4}
-    train, test = (
-        {s.case for s in index.load_index(tmp_path / "target", split)}
-        for split in ("train", "test")
-    )
-    assert not train & test
+    train, test = (index.load_index(tmp_path / "target", split) for split in ("train", "test"))
+    assert not {s.case for s in train} & {s.case for s in test}
+    for seed in range(10):  # Nor are they when a training holds some out.
+        kept, held = index.hold_out(train, 0.5, seed)
+        assert not {s.case for s in kept} & {s.case for s in held}
+        assert {s.dataset for s in held} == {"ct", "mr"}
 
 
 def test_pixels_survive(scans, tmp_path):

@@ -18,6 +18,26 @@ def test_a_window_clips():
     np.testing.assert_array_equal(found, [0, 0, 128, 255, 255, 0])
 
 
+@pytest.mark.parametrize(
+    ("class_name", "window"),
+    [
+        ("lung_upper_lobe_left", "lung"),
+        ("Liver", "liver"),
+        ("liver_tumor", "liver"),
+        ("vertebrae_L1", "bone"),
+        ("rib_left_3", "bone"),
+        ("brain", "brain"),
+        ("heart_ventricle_left", "mediastinum"),
+        ("pancreas", "soft_tissue"),
+        ("tribune", "soft_tissue"),  # Whole words only.
+        ("label_7", "soft_tissue"),
+    ],
+)
+def test_every_organ_has_a_window(class_name, window):
+    assert rules.window_of(class_name) == window
+    assert set(rules.ORGANS) <= set(rules.WINDOWS)
+
+
 def test_percentiles_leave_out_the_extremes():
     volume = np.concatenate([np.arange(1000.0), [1e9]])
     low, high = rules.intensity_range(volume, percentiles=(0.5, 99.5))

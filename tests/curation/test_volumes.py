@@ -1,11 +1,13 @@
+import dataclasses
 import gzip
 import itertools
 
+import cv2
 import nibabel
 import numpy as np
 import pytest
 
-from samjax.curation import curate, extra, readers
+from samjax.curation import curate, extra, readers, rules
 from samjax.curation.case import CaseError, Source
 from samjax.curation.options import Dataset, Options
 from samjax.curation.readers import geometry
@@ -103,6 +105,53 @@ def test_nrrd_and_metaimage_are_read_as_nifti(tmp_path, volume, suffix):
     for place, one in found.items():
         np.testing.assert_array_equal(one.image, expected[place].image)
         assert one.spacing == pytest.approx(expected[place].spacing)
+
+
+@pytest.mark.parametrize(
+    ("window", "seen"),
+    [
+        ("organ", {"ct_lung": {"lung_left"}, "ct_liver": {"liver"}}),
+        ({"liver": "bone"}, {"ct_00": {"lung_left"}, "ct_bone": {"liver"}}),
+        ("brain", {"ct_00": {"liver", "lung_left"}}),
+    ],
+)
+def test_in_ct_every_organ_has_its_own_window(tmp_path, volume, window, seen):
+    for name, values in zip(("image", "label"), volume, strict=True):
+        save(tmp_path / f"{name}.nii.gz", values)
+    classes = {"liver": 1, "lung_left": 2}
+    one = source(window=window, classes=classes)
+    numbers = {name: number for number, name in enumerate(classes, start=1)}
+    case = readers.read(tmp_path, one, Options())
+    bounds = {token: rules.WINDOWS[token[3:]] for token in seen if token != "ct_00"}
+    if window == "brain":
+        bounds["ct_00"] = rules.WINDOWS["brain"]
+    found, places = {}, set()
+    for files, rows in curate.curate(tmp_path, one, Options(), numbers, curate.Tally()):
+        first = rows[0]
+        assert {row.image for row in rows} == {first.image}
+        assert first.image.startswith(f"images/{first.modality}--set--case--{first.axis}_")
+        found.setdefault(first.modality, set()).update(row.class_name for row in rows)
+        places.add((first.axis, first.slice))
+        image = cv2.imdecode(np.frombuffer(files[first.image], np.uint8), cv2.IMREAD_UNCHANGED)
+        plane = rules.cut(case.image, first.axis, first.slice)
+        span = bounds.get(first.modality, (case.image.min(), case.image.max()))
+        np.testing.assert_array_equal(image, rules.to_uint8(plane, span))
+    assert found == seen
+    assert places == slices(tmp_path, source()).keys()
+
+
+def test_organs_have_no_windows_outside_of_ct(tmp_path, volume):
+    for name, values in zip(("image", "label"), volume, strict=True):
+        save(tmp_path / f"{name}.nii.gz", values)
+    known = Dataset(window="organ", classes={"liver": 1, "lung_left": 2})
+    one = dataclasses.replace(source(), modality="mr_t1", known=known)
+    plain = dataclasses.replace(one, known=dataclasses.replace(known, window=None))
+    expected = slices(tmp_path, plain)
+    found = slices(tmp_path, one)
+    assert found.keys() == expected.keys()
+    for place, other in expected.items():
+        np.testing.assert_array_equal(found[place].image, other.image)
+        assert found[place].modality == "mr_t1"
 
 
 def test_one_label_of_another_place_or_shape_is_refused(tmp_path, volume):
