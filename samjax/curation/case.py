@@ -81,12 +81,14 @@ class Case:
         is_volume: Which of the two.
         labels: Maps of the same extent; objects may overlap between them.
         spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
+        is_film: Whether z of the volume is time, so that only its frames are images.
     """
 
     image: np.ndarray
     is_volume: bool
     labels: tuple[LabelMap, ...]
     spacing: tuple[float, ...] | None = None
+    is_film: bool = False
 
     def __post_init__(self) -> None:
         extent = self.image.shape[: 3 if self.is_volume else 2]

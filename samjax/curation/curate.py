@@ -120,7 +120,8 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     known = source.known
     tally.unnamed += sum(label.unnamed for label in case.labels)
     colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
-    if colours or (not case.is_volume and rules.is_8_bit(case.image)):
+    is_volume = case.is_volume and not case.is_film
+    if colours or (not is_volume and rules.is_8_bit(case.image)):
         whole = (0.0, 255.0)  # As it is.
     else:
         whole = rules.intensity_range(case.image, known.bounds, known.percentiles)
@@ -207,6 +208,9 @@ def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int
         yield "x", 0
         return
     shape = case.image.shape[:3]
+    if case.is_film:
+        yield from (("z", frame) for frame in range(shape[2]))
+        return
     kept = list(rules.slices(shape, options.axes))
     tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in options.axes) - len(kept)
     yield from kept

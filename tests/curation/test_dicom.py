@@ -5,7 +5,7 @@ from PIL import Image
 from samjax.curation import curate, discover, extra, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
-from samjax.curation.readers import contours
+from samjax.curation.readers.dicom import contours
 
 pydicom = extra.require("pydicom")
 STORED = Options(orientation="stored")
@@ -80,6 +80,79 @@ def write_structures(path, outlines, uid="1.2.3", name="GTV"):
     data.save_as(path, enforce_file_format=True)
 
 
+def write_segmentation(path, files, mask, kind="BINARY"):
+    """Writes (frame, row, column) as the segment `liver` of files."""
+    highdicom = extra.require("highdicom")
+    codes = extra.require("pydicom.sr.codedict").codes
+    manual = highdicom.seg.SegmentAlgorithmTypeValues.MANUAL
+    segmentation = highdicom.seg.Segmentation(
+        [pydicom.dcmread(file) for file in files],
+        mask,
+        highdicom.seg.SegmentationTypeValues[kind],
+        [highdicom.seg.SegmentDescription(1, "liver", codes.SCT.Organ, codes.SCT.Liver, manual)],
+        pydicom.uid.generate_uid(),
+        1,
+        pydicom.uid.generate_uid(),
+        1,
+        "maker",
+        "model",
+        "1",
+        "7",
+    )
+    segmentation.save_as(path)
+
+
+def write_film_segmentation(path, film, mask):
+    """Writes frames (row, column) of a film as the segment `liver`, the last first."""
+    data = with_pixels(base("8.8.8", "SEG"), mask[0])
+    series, data.SegmentationType = pydicom.Dataset(), "BINARY"
+    series.SeriesInstanceUID = film.SeriesInstanceUID
+    image = pydicom.Dataset()
+    image.ReferencedSOPInstanceUID = film.SOPInstanceUID
+    series.ReferencedInstanceSequence = [image]
+    data.ReferencedSeriesSequence = [series]
+    segment = pydicom.Dataset()
+    segment.SegmentNumber, segment.SegmentLabel = 3, "liver"
+    data.SegmentSequence = [segment]
+    shown = [number for number in reversed(range(len(mask))) if mask[number].any()]
+    groups = []
+    for number in shown:
+        source, derived, named, group = (pydicom.Dataset() for _ in range(4))
+        source.ReferencedSOPInstanceUID = film.SOPInstanceUID
+        source.ReferencedFrameNumber = number + 1
+        derived.SourceImageSequence = [source]
+        named.ReferencedSegmentNumber = 3
+        group.DerivationImageSequence = [derived]
+        group.SegmentIdentificationSequence = [named]
+        groups.append(group)
+    data.PerFrameFunctionalGroupsSequence = groups
+    data.NumberOfFrames = len(shown)
+    data.BitsAllocated = data.BitsStored = 1
+    data.HighBit, data.PixelRepresentation = 0, 0
+    data.PixelData = pydicom.pixels.pack_bits(mask[shown].astype(np.uint8))
+    data.save_as(path, enforce_file_format=True)
+
+
+def write_film(path, frames, uid="1.2.3", modality="US"):
+    """Writes (frame, row, column[, channel]) uint8 as one file without a place; one is a still."""
+    data = with_pixels(base(uid, modality), frames[0])
+    del data.FrameOfReferenceUID
+    kind = "3.1" if len(frames) > 1 else "6.1"  # Ultrasound, in several frames or in one.
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = f"1.2.840.10008.5.1.4.1.1.{kind}"
+    if len(frames) > 1:
+        data.NumberOfFrames = len(frames)
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    if frames.ndim == 4:
+        data.SamplesPerPixel, data.PlanarConfiguration = 3, 0
+        data.PhotometricInterpretation = "RGB"
+    data.PixelSpacing = [0.25, 0.5]
+    data.PixelData = frames.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
 def square(z, low, high):
     """Around pixels low..high - 1 along x and y, mm."""
     x0, x1 = (10 + 2 * (edge - 0.5) for edge in (low, high))
@@ -148,20 +221,34 @@ def test_only_regions_of_the_table_are_taken(tmp_path, image):
         readers.read(tmp_path, only(tmp_path, options), options)
 
 
-def test_low_values_may_be_bright(tmp_path, image):
-    write_series(tmp_path / "ct", image[:, :, :1], PhotometricInterpretation="MONOCHROME1")
+@pytest.mark.parametrize("slices", [1, 12])
+def test_low_values_may_be_bright(tmp_path, image, slices):
+    """The same in all slices, whatever their own extremes; signed here: -1 is the opposite of 0."""
+    image = image[:, :, :slices]
+    write_series(tmp_path / "ct", image, PhotometricInterpretation="MONOCHROME1")
     write_structures(tmp_path / "rs.dcm", [square(0, 3, 9)])
     case = readers.read(tmp_path, only(tmp_path), STORED)
-    inverted = image[:, :, 0].T.astype(int)
-    inverted = 2 * (inverted.max() + inverted.min() - inverted) - 1000
-    assert not case.is_volume
-    np.testing.assert_array_equal(case.image, inverted)
+    inverted = 2 * (-1 - image.astype(int)) - 1000
+    assert case.is_volume == (slices > 1)
+    np.testing.assert_array_equal(case.image, inverted if slices > 1 else inverted[:, :, 0].T)
 
 
+def test_a_dark_still_of_8_bits_is_turned_around(tmp_path, film):
+    frames, mask = film
+    path = write_film(tmp_path / "film.dcm", frames[..., 0])
+    data = pydicom.dcmread(path)
+    data.PhotometricInterpretation = "MONOCHROME1"
+    data.save_as(path)
+    write_film_segmentation(tmp_path / "seg.dcm", data, mask)
+    source = only(tmp_path)
+    case = readers.read(tmp_path, source, STORED)
+    (one, *_) = curate.slices_of(case, source, STORED, curate.Tally())
+    np.testing.assert_array_equal(one.image, 255 - frames[4, ..., 0])
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 @pytest.mark.parametrize("files_each", ["slice", "series"])
-def test_a_segmentation_is_read_on_its_series(tmp_path, image, files_each):
-    highdicom = extra.require("highdicom")
-    codes = extra.require("pydicom.sr.codedict").codes
+def test_a_segmentation_is_read_on_its_series(tmp_path, image, files_each, kind):
     if files_each == "slice":
         files = write_series(tmp_path / "ct", image)
     else:
@@ -170,31 +257,34 @@ def test_a_segmentation_is_read_on_its_series(tmp_path, image, files_each):
         enhanced(image).save_as(files[0], enforce_file_format=True)
     mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
     mask[4:6, 3:9, 2:7] = True
-    description = highdicom.seg.SegmentDescription(
-        1,
-        "liver",
-        codes.SCT.Organ,
-        codes.SCT.Liver,
-        highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
-    )
-    segmentation = highdicom.seg.Segmentation(
-        [pydicom.dcmread(path) for path in files],
-        mask,
-        highdicom.seg.SegmentationTypeValues.BINARY,
-        [description],
-        pydicom.uid.generate_uid(),
-        1,
-        pydicom.uid.generate_uid(),
-        1,
-        "maker",
-        "model",
-        "1",
-        "7",
-    )
-    segmentation.save_as(tmp_path / "seg.dcm")
+    write_segmentation(tmp_path / "seg.dcm", files, mask, kind)
     case = readers.read(tmp_path, only(tmp_path), STORED)
     assert case.labels[0].name_of(1) == "liver"
     np.testing.assert_array_equal(case.labels[0].values, mask.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]},
+        {"PixelSpacing": [0.5, 1]},
+        {},  # Two millimetres further back.
+    ],
+)
+def test_a_segmentation_of_another_place_is_refused(tmp_path, image, change):
+    files = write_series(tmp_path / "ct", image)
+    mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
+    mask[4, 3:9, 2:7] = True
+    write_segmentation(tmp_path / "seg.dcm", files, mask)
+    for path in files:
+        data = pydicom.dcmread(path)
+        for name, value in change.items():
+            setattr(data, name, value)
+        if not change:
+            data.ImagePositionPatient[1] = 22
+        data.save_as(path)
+    with pytest.raises(CaseError, match="found one of 18 x 16 elsewhere"):
+        readers.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_two_slices_at_one_place_are_refused(tmp_path, image):
@@ -293,13 +383,7 @@ def test_an_enhanced_file_is_a_series_in_one(tmp_path, image):
 
 def test_a_picture_in_colours_keeps_them(tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (20, 24, 3)).astype(np.uint8)
-    data = with_pixels(base("1.2.3", "ES"), np.zeros((20, 24)))
-    data.SamplesPerPixel, data.PlanarConfiguration = 3, 0
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit, data.PixelRepresentation = 7, 0
-    data.PhotometricInterpretation = "RGB"
-    data.PixelData = colours.tobytes()
-    data.save_as(tmp_path / "still", enforce_file_format=True)  # Known by its first bytes.
+    write_film(tmp_path / "still", colours[None], modality="ES")  # Known by its first bytes.
     found = discover.discover(tmp_path, STORED)
     assert [problem.kind for problem in found.problems] == ["no_label"]
     label = np.zeros((20, 24), np.uint8)
@@ -308,6 +392,101 @@ def test_a_picture_in_colours_keeps_them(tmp_path):
     case = readers.read(tmp_path, only(tmp_path), STORED)
     np.testing.assert_array_equal(case.image, colours)
     np.testing.assert_array_equal(case.labels[0].values, label > 0)
+
+
+@pytest.fixture
+def film():
+    """Twelve frames in colours, 40 x 24, and what is to be seen in three of them."""
+    frames = np.random.default_rng(0).integers(0, 255, (12, 40, 24, 3)).astype(np.uint8)
+    mask = np.zeros(frames.shape[:3], bool)
+    mask[4:7, 3:19, 2:12] = True
+    return frames, mask
+
+
+@pytest.mark.parametrize("labels", ["seg.dcm", "film_mask.nii.gz", "film_mask.tif"])
+@pytest.mark.parametrize("colour", [True, False])
+def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
+    frames, mask = film
+    frames = frames if colour else frames[..., 0]
+    path = write_film(tmp_path / "film.dcm", frames)
+    if labels == "seg.dcm":
+        write_film_segmentation(tmp_path / labels, pydicom.dcmread(path), mask)
+    elif labels == "film_mask.tif":
+        pages = [Image.fromarray(np.where(page, np.uint8(255), np.uint8(0))) for page in mask]
+        pages[0].save(tmp_path / labels, save_all=True, append_images=pages[1:])
+    else:
+        nibabel = extra.require("nibabel")
+        values = mask.transpose(2, 1, 0).astype(np.uint8)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / labels)
+    source = only(tmp_path, Options())
+    case = readers.read(tmp_path, source, Options())
+    found = [*curate.slices_of(case, source, Options(), curate.Tally())]
+    assert [(one.axis, one.number) for one in found] == [("z", 4), ("z", 5), ("z", 6)]
+    for one in found:
+        np.testing.assert_array_equal(one.image, frames[one.number])
+        np.testing.assert_array_equal(one.masks[0][1], mask[one.number])
+        assert one.spacing == (0.25, 0.5)
+
+
+def test_a_film_and_labels_of_another_length_are_refused(tmp_path, film):
+    frames, mask = film
+    write_film(tmp_path / "film.dcm", frames)
+    nibabel = extra.require("nibabel")
+    values = mask[:-1].transpose(2, 1, 0).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "film_mask.nii.gz")
+    with pytest.raises(CaseError, match=r"shape \(24, 40, 12\), found \(24, 40, 11\)"):
+        readers.read(tmp_path, only(tmp_path), STORED)
+
+
+def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
+    """As two views of a chest: the segmentation says which of them it belongs to."""
+    frames, mask = film
+    for number in (4, 5):
+        path = write_film(tmp_path / f"view_{number}.dcm", frames[number : number + 1])
+    write_segmentation(tmp_path / "seg.dcm", [path], mask[5:6])
+    found = discover.discover(tmp_path, STORED)
+    assert [problem.kind for problem in found.problems] == ["no_label"]
+    (source,) = found.sources
+    case = readers.read(tmp_path, source, STORED)
+    np.testing.assert_array_equal(case.image, frames[5])
+    np.testing.assert_array_equal(case.labels[0].values, mask[5])
+    (one,) = curate.slices_of(case, source, STORED, curate.Tally())
+    assert one.spacing == (0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        "RLELossless",
+        "JPEGLosslessProcess14",
+        "JPEGLosslessProcess14_1",
+        "JPEGLSLossless",
+        "JPEG2000Lossless",
+        "JPEG2000",
+        "DeflatedExplicitVRLittleEndian",
+        "ExplicitVRBigEndian",
+    ],
+)
+def test_what_archives_compress_by_is_decoded(tmp_path, image, syntax):
+    gdcm = pytest.importorskip("gdcm", reason="needs the extra `data`")
+    for path in write_series(tmp_path / "ct", image):
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+    kept = pydicom.dcmread(path).file_meta.TransferSyntaxUID
+    assert kept != pydicom.uid.ExplicitVRLittleEndian
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    case = readers.read(tmp_path, only(tmp_path), STORED)
+    np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
 
 
 @pytest.mark.parametrize("orientation", ["stored", "anatomical"])

@@ -11,7 +11,7 @@ from samjax.curation import naming
 from samjax.curation.case import CaseError, Source
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
-from samjax.curation.readers import dicom
+from samjax.curation.readers.dicom import header as dicom
 
 
 def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
@@ -39,7 +39,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     of_series: dict[str, list[str]] = defaultdict(list)
     for path in labels:
         header = headers[path]
-        target = header.refers_to if header.refers_to in series else ""
+        target = next((uid for uid in header.refers_to if uid in series), "")
         if not target:
             same = [
                 uid

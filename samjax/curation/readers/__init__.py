@@ -6,11 +6,12 @@ from pathlib import Path
 from samjax.curation.case import Case, CaseError, Source
 from samjax.curation.extra import MissingLibrary
 from samjax.curation.options import Options
-from samjax.curation.readers import coco, dicom, indexed, pictures, volumes
+from samjax.curation.readers import coco, indexed, pictures, volumes
+from samjax.curation.readers.dicom import series
 
 READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
     "coco": coco.read,
-    "dicom": dicom.read,
+    "dicom": series.read,
     "itk": volumes.read,
     "nifti": volumes.read,
     "pictures": pictures.read,

@@ -21,7 +21,7 @@ def read(root: Path, source: Source, options: Options) -> Case:
     colour = image.shape[-1] == 3 and image.dtype == np.uint8
     is_volume = image.ndim == (4 if colour else 3)
     extent = image.shape[: 3 if is_volume else 2]
-    return Case(_grey_if_it_is(image), is_volume, labels(root, source, extent))
+    return Case(grey_if_it_is(image), is_volume, labels(root, source, extent))
 
 
 def labels(root: Path, source: Source, extent: tuple[int, ...]) -> tuple[LabelMap, ...]:
@@ -101,7 +101,7 @@ def _is_colourful(page: Image.Image) -> bool:
     return bool((palette != palette[:, :1]).any())
 
 
-def _grey_if_it_is(image: np.ndarray) -> np.ndarray:
+def grey_if_it_is(image: np.ndarray) -> np.ndarray:
     """Drops two channels of three that are equal: grey stored as colour."""
     colour = rules.is_8_bit(image) and image.shape[-1] == 3 and image.ndim > 2
     grey = colour and (image == image[..., :1]).all()
