@@ -10,7 +10,7 @@ import numpy as np
 from samjax import drawing
 from samjax.curation import readers, rules
 from samjax.curation.case import Case, LabelMap, Source
-from samjax.curation.options import Options
+from samjax.curation.options import Dataset, Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
             continue
         tally.slices += 1
         by_window: dict[str, list[tuple[str, np.ndarray]]] = {}
-        for name, mask in _masks(labels, options, tally):
+        for name, mask in _masks(labels, known, options, tally):
             window = known.window_of(name, source.modality)
             by_window.setdefault(window, []).append((name, mask))
         image = rules.cut(case.image, axis, number) if case.is_volume else case.image
@@ -217,7 +217,7 @@ def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int
 
 
 def _masks(
-    labels: tuple[LabelMap, ...], options: Options, tally: Tally
+    labels: tuple[LabelMap, ...], known: Dataset, options: Options, tally: Tally
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The masks of a slice, class by class, the largest object of each first."""
     objects: dict[str, list[np.ndarray]] = {}
@@ -226,7 +226,8 @@ def _masks(
             if value:
                 mask = label.values == value
                 pieces = rules.components(mask) if label.split else [mask]
-                objects.setdefault(label.name_of(int(value)), []).extend(pieces)
+                objects.setdefault(known.class_of(label.name_of(int(value))), []).extend(pieces)
+    objects.pop("", None)  # What is left out.
     for name in sorted(objects):
         large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
         tally.small += len(objects[name]) - len(large)

@@ -38,6 +38,8 @@ class Dataset:
             the one class) or `binary`; default: what the values look like.
         classes: Value, or colour `#rrggbb`, of every class; one alone names a binary mask.
         class_name: Name of the only class.
+        rename: Class that a label becomes whose name is all matched by a regular expression; the
+            first that matches counts, and an empty class leaves the label out.
         window: Of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (in CT every class
             by its own, see `rules.window_of`; other modalities by their whole range) or the name
             of a window for each class (those not named by their whole range). An image that shows
@@ -57,6 +59,7 @@ class Dataset:
     kind: str = ""
     classes: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
     class_name: str = ""
+    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     window: tuple[float, float] | str | Mapping[str, str] | None = None
     percentiles: tuple[float, float] | None = None
 
@@ -66,7 +69,15 @@ class Dataset:
             if value and value not in allowed:
                 raise ValueError(f"{name}: expected one of {allowed}, found {value!r}")
         for name in ("match", "subject"):
-            _check_pattern(name, getattr(self, name))
+            if pattern := getattr(self, name):
+                _check_pattern(name, pattern, groups=1)
+        for name in ("classes", "rename"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name}: expected a table, found {getattr(self, name)!r}")
+        for pattern, value in self.rename.items():
+            _check_pattern("rename", pattern)
+            if not isinstance(value, str):
+                raise ValueError(f"rename.{pattern}: expected text, found {value!r}")
         _check_window(self.window)
         for name, value in self.classes.items():
             colour = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value)
@@ -75,6 +86,11 @@ class Dataset:
                     f"classes.{name}: expected a value from 1 or a colour like #ff0000, "
                     f"found {value!r}"
                 )
+
+    def class_of(self, label: str) -> str:
+        """The class of a label by its name; nothing if it is left out."""
+        named = (name for pattern, name in self.rename.items() if re.fullmatch(pattern, label))
+        return next(named, label)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -187,12 +203,10 @@ def _check_window(window: object) -> None:
             raise ValueError(f"{name}: expected two numbers or one of {allowed}, found {value!r}")
 
 
-def _check_pattern(name: str, pattern: str) -> None:
-    if not pattern:
-        return
+def _check_pattern(name: str, pattern: str, groups: int = 0) -> None:
     try:
-        groups = re.compile(pattern).groups
+        found = re.compile(pattern).groups
     except re.error as error:
         raise ValueError(f"{name}: expected a regular expression, found {error}") from error
-    if groups < 1:
+    if found < groups:
         raise ValueError(f"{name}: expected a group in {pattern!r}, found none")

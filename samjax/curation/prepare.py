@@ -130,7 +130,8 @@ def classes(one: Source, source: Path, options: Options) -> Outcome:
             names = names - {""} | _classes_of(one, source, options)
         except DataError as error:
             return Outcome(one.id, problem=Problem(one.id, "bad", str(error)))
-    return Outcome(one.id, tuple(sorted(names)))
+    named = {one.known.class_of(name) for name in names} - {""}
+    return Outcome(one.id, tuple(sorted(named)))
 
 
 def case(

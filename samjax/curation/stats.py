@@ -110,6 +110,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         axes["I"].plot(np.array(histogram) * 100, label=modality, linewidth=0.8)
     axes["I"].set(yscale="log", xlabel="grey value", ylabel="% of pixels", title="intensities")
     axes["I"].legend(fontsize=6)
+    for axis in axes.values():
+        axis.title.set_fontsize(9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -121,7 +123,9 @@ def _bars(axis: Any, parts: dict[str, dict[str, int]], title: str) -> None:
         axis.bar(places + 0.4 * number - 0.2, [p[unit] for p in shown.values()], 0.4, label=unit)
     labels = [name.replace("_", " ") for name in shown]
     axis.set_xticks(places, labels, rotation=60, ha="right", fontsize=7)
+    axis.set_xlim(-0.6, max(len(shown), 5) - 0.4)
     axis.set_yscale("log")
+    axis.set_ylim(bottom=0.7)  # A bar of one image is seen, and bars can be compared.
     left = f", the {_MOST} largest of {len(parts)}" if len(parts) > _MOST else ""
-    axis.set_title(f"by {title}{left}", fontsize=9)
+    axis.set_title(f"by {title}{left}")
     axis.legend(fontsize=6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samjax.curation import curate, discover, extra, readers
+from samjax.curation import curate, discover, extra, prepare, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
 from samjax.curation.readers.dicom import contours
@@ -219,6 +219,24 @@ def test_only_regions_of_the_table_are_taken(tmp_path, image):
     options = Options((Dataset(classes={"Liver": 1}),), orientation="stored")
     with pytest.raises(CaseError, match=r"rs.dcm: expected labels on this series, found none"):
         readers.read(tmp_path, only(tmp_path, options), options)
+
+
+def test_names_of_labels_are_made_one(tmp_path, image):
+    """What one doctor calls GTV_1 and another gtv; the patient's outline is no object."""
+    write_series(tmp_path / "ct", image)
+    for number, name in enumerate(("GTV_1", "External", "bladder")):
+        outline = square(4 + number, 3, 9)
+        write_structures(tmp_path / f"{number}.dcm", [outline], name=name)
+    known = Dataset(rename={"(GTV|gtv).*": "gtv", "External|BODY": ""})
+    options = Options((known,), orientation="stored", axes="z")
+    source = only(tmp_path, options)
+    assert prepare.classes(source, tmp_path, options).classes == ("bladder", "gtv")
+    case = readers.read(tmp_path, source, options)
+    found = curate.slices_of(case, source, options, curate.Tally())
+    assert {one.number: [name for name, _ in one.masks] for one in found} == {
+        4: ["gtv"],
+        6: ["bladder"],
+    }
 
 
 @pytest.mark.parametrize("slices", [1, 12])

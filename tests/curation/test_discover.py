@@ -239,6 +239,9 @@ def test_a_picture_that_is_cut_off_is_refused(write_pictures):
         ("[[dataset]]\nsubject = '['", "subject: expected a regular expression"),
         ("[[dataset]]\nsubject = 'a'", "subject: expected a group in 'a', found none"),
         ("[[dataset]]\nclasses = {a = 'red'}", "classes.a: expected a value from 1 or a colour"),
+        ("[[dataset]]\nclasses = 'liver'", "classes: expected a table, found 'liver'"),
+        ("[[dataset]]\nrename = {'(' = 'a'}", "rename: expected a regular expression"),
+        ("[[dataset]]\nrename = {a = 1}", "rename.a: expected text, found 1"),
         ("[[dataset]]\nclasses = {a = 0}", "classes.a: expected a value from 1 or a colour"),
     ],
 )
