@@ -1,19 +1,18 @@
 """Checks a data folder: what training could not use, and what only looks wrong."""
 
 import dataclasses
+import functools
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from samjax import drawing
 from samjax.data import check, index, metadata, suspicion
 from samjax.data.check import Problem
-from samjax.data.files import read_image, read_mask, write_whole
+from samjax.data.files import read_mask, write_whole
 from samjax.data.index import Sample
 
 COPY = "copy"
@@ -81,27 +80,24 @@ def audit(
         DataError: There is no index of a split.
     """
     of_split = {split: index.load_index(root, split) for split in splits}
+    sides = [split for split, samples in of_split.items() for _ in samples]
     samples = [sample for of_one in of_split.values() for sample in of_one]
-    problems = check.check(root, samples, size, resize, threads)
-    unusable = {problem.path for problem in problems if not problem.is_warning}
-    suspicious = [problem for problem in problems if problem.is_warning]
+    look = functools.partial(_look, Path(root), index.load_metadata(root, samples))
+    checked = check.each(root, samples, size, resize, threads, look)
+    bad, suspicious, copies = [], [], []
     seen: dict[str, tuple[str, str]] = {}
-    copies = []
-    described = index.load_metadata(root, samples)
-    work = [(split, sample) for split, of_one in of_split.items() for sample in of_one]
-    with ThreadPoolExecutor(threads) as pool:
-        looked = pool.map(lambda one: _look(Path(root), one[1], described, unusable), work)
-        bar = tqdm(looked, total=len(work), desc="looking", unit="image", disable=None)
-        for (split, sample), (digest, found) in zip(work, bar, strict=True):
-            suspicious.extend(found)
-            first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
-            if first[0] != split:
-                detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
-                copies.append(Problem(first[1], COPY, detail))
+    for split, sample, (found, looked) in zip(sides, samples, checked, strict=True):
+        digest, suspicions = looked or ("", [])
+        bad += [problem for problem in found if not problem.is_warning]
+        suspicious += [problem for problem in found if problem.is_warning] + suspicions
+        first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
+        if first[0] != split:
+            detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
+            copies.append(Problem(first[1], COPY, detail))
     return Audit(
         images=len(samples),
         masks=sum(len(sample.masks) for sample in samples),
-        bad=tuple(problem for problem in problems if not problem.is_warning),
+        bad=tuple(bad),
         suspicious=tuple(suspicious),
         copies=tuple(copies),
     )
@@ -132,16 +128,17 @@ def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
 
 
 def _look(
-    root: Path, sample: Sample, described: Mapping[str, metadata.Metadata], unusable: set[str]
+    root: Path,
+    described: Mapping[str, metadata.Metadata],
+    sample: Sample,
+    image: np.ndarray,
+    order: str,
+    masks: Mapping[str, np.ndarray],
 ) -> tuple[str, list[Problem]]:
     """A digest of an image, and what looks wrong in it or in its masks."""
-    if sample.image in unusable:
-        return "", []
-    image, order = read_image(root / sample.image)
-    usable = [mask for mask in sample.masks if mask not in unusable]
-    token = described[usable[0]].modality if usable else ""
-    found = [(sample.image, suspicion.of_image(image, order, metadata.modality_of(token)))]
-    found += [(path, suspicion.of_mask(read_mask(root / path))) for path in usable]
+    modality = metadata.modality_of(described[sample.masks[0]].modality)
+    found = [(sample.image, suspicion.of_image(image, order, modality))]
+    found += [(path, suspicion.of_mask(mask)) for path, mask in masks.items()]
     problems = [
         Problem(path, kind_detail[0], f"{root / path}: {kind_detail[1]}")
         for path, kind_detail in found

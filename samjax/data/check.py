@@ -3,9 +3,10 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -39,6 +40,11 @@ class Problem:
         return self.kind == "not_binary"
 
 
+# What is done with a usable image while it is at hand: the sample, its pixels and their channel
+# order, and its usable masks by path.
+Look = Callable[[Sample, np.ndarray, str, Mapping[str, np.ndarray]], Any]
+
+
 def check(
     root: str | os.PathLike[str],
     samples: Sequence[Sample],
@@ -58,17 +64,32 @@ def check(
     Returns:
         The problems, in the order of the samples.
     """
-    problems: list[Problem] = []
+    checked = each(root, samples, size, resize, threads)
+    return [problem for problems, _ in checked for problem in problems]
+
+
+def each(
+    root: str | os.PathLike[str],
+    samples: Sequence[Sample],
+    size: int,
+    resize: str,
+    threads: int = 4,
+    look: Look = lambda *_: None,
+) -> Iterator[tuple[list[Problem], Any]]:
+    """Checks sample by sample, see `check`, and looks at what is usable.
+
+    Yields:
+        For every sample its problems, and what `look` returned; None if its image is of no use.
+    """
     with (
         ThreadPoolExecutor(threads) as pool,
         tqdm(total=len(samples), desc="checking", unit="image", disable=None) as bar,
     ):
         for start in range(0, len(samples), CHUNK):
             chunk = samples[start : start + CHUNK]
-            for found in pool.map(lambda s: _check_sample(Path(root), s, size, resize), chunk):
-                problems.extend(found)
+            for found in pool.map(lambda s: _check(Path(root), s, size, resize, look), chunk):
+                yield found
                 bar.update()
-    return problems
 
 
 def without_bad(
@@ -112,40 +133,49 @@ def report(problems: Sequence[Problem], images: int, named: int = 5) -> str:
     return "\n".join(lines)
 
 
-def _check_sample(root: Path, sample: Sample, size: int, resize: str) -> list[Problem]:
+def _check(
+    root: Path, sample: Sample, size: int, resize: str, look: Look
+) -> tuple[list[Problem], Any]:
     path = root / sample.image
     try:
-        shape = read_image(path)[0].shape[:2]
+        image, order = read_image(path)
     except DataError as error:
-        return [_unusable(path, sample.image, error)]
+        return [_unusable(path, sample.image, error)], None
     if not sample.masks:
-        return [Problem(sample.image, "no_masks", f"{path}: expected a mask, found none")]
-    found = (_check_mask(root / mask, mask, shape, size, resize) for mask in sample.masks)
-    return [problem for problem in found if problem]
+        return [Problem(sample.image, "no_masks", f"{path}: expected a mask, found none")], None
+    problems, masks = [], {}
+    for name in sample.masks:
+        problem, mask = _check_mask(root / name, name, image.shape[:2], size, resize)
+        if problem:
+            problems.append(problem)
+        if not problem or problem.is_warning:
+            masks[name] = mask
+    return problems, look(sample, image, order, masks)
 
 
 def _check_mask(
     path: Path, name: str, shape: tuple[int, ...], size: int, resize: str
-) -> Problem | None:
+) -> tuple[Problem | None, np.ndarray]:
     try:
         stored = decode(path)
         mask = binarise(stored, path)
     except DataError as error:
-        return _unusable(path, name, error)
-    if mask.shape != shape:
-        detail = f"{path}: expected a mask of the image's shape {shape}, found {mask.shape}"
-        return Problem(name, "shape", detail)
-    if not mask.any():
-        return Problem(name, "empty", f"{path}: expected foreground, found none")
+        return _unusable(path, name, error), np.zeros(0)
     height, width = mask.shape
-    if not prepare_mask(mask, size, place(height, width, size, resize)).any():
-        detail = f"{path}: {int(mask.sum())} pixels of foreground, none left at {size} x {size}"
-        return Problem(name, "vanished", detail)
     colours = stored[..., 0] if stored.ndim == 3 else stored
-    if len(np.flatnonzero(np.bincount(colours.ravel(), minlength=256))) > 2:
-        detail = f"{path}: expected two values, found grey ones between; taken as mask above 127"
-        return Problem(name, "not_binary", detail)
-    return None
+    kind = detail = ""
+    if mask.shape != shape:
+        kind = "shape"
+        detail = f"expected a mask of the image's shape {shape}, found {mask.shape}"
+    elif not mask.any():
+        kind, detail = "empty", "expected foreground, found none"
+    elif not prepare_mask(mask, size, place(height, width, size, resize)).any():
+        kind = "vanished"
+        detail = f"{int(mask.sum())} pixels of foreground, none left at {size} x {size}"
+    elif np.count_nonzero(np.bincount(colours.ravel(), minlength=256)) > 2:
+        kind = "not_binary"
+        detail = "expected two values, found grey ones between; taken as mask above 127"
+    return (Problem(name, kind, f"{path}: {detail}") if kind else None), mask
 
 
 def _unusable(path: Path, name: str, error: DataError) -> Problem:
