@@ -9,8 +9,10 @@ Pixels stay what they are, but are encoded anew, as Netpbm: that is decoded many
 PNG, and ArrayRecord compresses it.
 """
 
+import contextlib
 import functools
 import hashlib
+import io
 import os
 import shutil
 import threading
@@ -51,7 +53,8 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
         raise DataError(f"{target}: expected no records yet, found some")
     builder = _builder_class()(Path(root), samples, data_dir=str(out), file_format="array_record")
     config = core.download.DownloadConfig(compute_stats=core.download.ComputeStatsMode.SKIP)
-    builder.download_and_prepare(download_config=config)
+    with contextlib.redirect_stdout(io.StringIO()):  # It says that it is downloading.
+        builder.download_and_prepare(download_config=config)
     shutil.rmtree(out / "downloads", ignore_errors=True)
     for split, of_split in samples.items():
         index.write(target / f"image2label_{split}.json", of_split)

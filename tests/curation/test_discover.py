@@ -117,6 +117,17 @@ def test_nnunet_datasets_are_read(write_pictures, version):
     assert {p.kind for p in found.problems} == {"no_image"}
     case = readers.read(root, found.sources[0], Options())
     assert case.labels[0].name_of(2) == "node"
+    found = find(root, Dataset(folder="Dataset001_X", modality="mr_00"))
+    assert [s.id for s in found.sources] == ["mr_00--Parts--p1_0000", "mr_00--Parts--p1_0001"]
+    assert {s.subject for s in found.sources} == {"p1"}
+
+
+@pytest.mark.parametrize("channels", ["[]", '"CT"', "null"])
+def test_a_bad_nnunet_description_is_named(write_pictures, channels):
+    root = write_pictures({"D/imagesTr/p1_0000.png": GREY, "D/labelsTr/p1.png": MASK})
+    (root / "D/dataset.json").write_text(f'{{"channel_names": {channels}, "labels": {{"a": 1}}}}')
+    (problem,) = find(root).problems
+    assert (problem.kind, problem.where) == ("unreadable", "D/dataset.json")
 
 
 def coco(root, images, annotations):

@@ -71,7 +71,7 @@ def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_
 
 def test_the_command_writes_them(phantom_root, tmp_path, capsys):
     assert main(["data", "records", str(phantom_root), "--out", str(tmp_path / "out")]) == 0
-    folder = capsys.readouterr().out.splitlines()[-1]
+    folder = capsys.readouterr().out.strip()
     sample = index.load_index(folder, "test")[0]
     image = cv2.imread(str(phantom_root / sample.image), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(files.decode(f"{folder}/{sample.image}"), image)

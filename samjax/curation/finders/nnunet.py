@@ -24,17 +24,22 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         try:
             content = metadata.read_json(root / path)
             channels = content.get("channel_names") or content["modality"]
+            tokens = {
+                int(number): known.modality or naming.modality(str(channel))
+                for number, channel in channels.items()
+            }
             known = dataclasses.replace(known, classes=known.classes or _classes(content["labels"]))
-        except (DataError, KeyError, TypeError, ValueError) as error:
+        except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
             found.problems.append(
                 Problem(path, "unreadable", f"{path}: expected nnU-Net's fields, found {error!r}")
             )
             continue
         suffix = str(content.get("file_ending", ".nii.gz"))
+        repeated = len(set(tokens.values())) < len(tokens)
         for label in [p for p in files if p.startswith(f"{folder / 'labelsTr'}/")]:
             case = PurePosixPath(label).name.removesuffix(suffix)
-            for number, channel in channels.items():
-                image = (folder / "imagesTr" / f"{case}_{int(number):04d}{suffix}").as_posix()
+            for number, token in tokens.items():
+                image = (folder / "imagesTr" / f"{case}_{number:04d}{suffix}").as_posix()
                 if image not in taken:
                     detail = f"{label}: expected the image {image}, found none"
                     found.problems.append(Problem(label, "no_image", detail))
@@ -42,10 +47,10 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                 found.sources.append(
                     Source(
                         reader=readers.reader_of(image) or "pictures",
-                        name=naming.safe(case),
+                        name=naming.safe(f"{case}_{number:04d}" if repeated else case),
                         subject=naming.subject(known, image, case),
                         dataset=naming.safe(known.name or content.get("name") or folder.name),
-                        modality=known.modality or naming.modality(str(channel)),
+                        modality=token,
                         images=(image,),
                         labels=((label, ""),),
                         known=known,
