@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from samjax.data import recorded
+
 ORDER = "bgr"  # The channel order in which OpenCV decodes.
 
 
@@ -50,7 +52,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Reads a file, or what the records of its data folder hold of it (`samjax.data.records`).
+    """Reads a file, or what the records of its data folder hold of it (`samjax.data.recorded`).
 
     Raises:
         DataError: It is missing or cannot be read.
@@ -58,9 +60,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        from samjax.data import records  # It reads files itself.
-
-        found = records.find(path)
+        found = recorded.find(path)
         if found is None:
             raise DataError(f"{path}: no such file") from None
         return found

@@ -3,7 +3,7 @@
 Millions of small files are slow to copy, to list and to open; a few large ones are not. TensorFlow
 Datasets writes and reads them, without TensorFlow. What is written is a data folder like any other:
 the indexes and tables are beside the records, and `samjax.data.files` finds the bytes of a path in
-them, so that training, evaluation and checks need not know.
+them (`samjax.data.recorded`), so that training, evaluation and checks need not know.
 
 Pixels stay what they are, but are encoded anew, as Netpbm: that is decoded many times faster than
 PNG, and ArrayRecord compresses it.
@@ -11,11 +11,9 @@ PNG, and ArrayRecord compresses it.
 
 import contextlib
 import functools
-import hashlib
 import io
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from samjax.data import index, metadata
+from samjax.data import index, metadata, recorded
 from samjax.data.files import DataError, read_image, read_mask
 
 NAME, VERSION = "scans", "1.0.0"
-LOOKUP = "lookup.npz"
 _TABLES = (metadata.TABLE, metadata.MANIFEST, metadata.CLASSES)
 
 
@@ -65,64 +62,6 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
     return target
 
 
-def find(path: str | os.PathLike[str]) -> bytes | None:
-    """The encoded bytes of an image or mask by its path; None if no records hold it."""
-    folder, name = os.path.split(os.path.abspath(path))
-    records, inside = _around(folder)
-    return None if records is None else records.find(inside + name)
-
-
-class _Records:
-    """The records of one folder; threads may share it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with np.load(folder / LOOKUP) as lookup:
-            self._hashes, self._splits = lookup["hashes"], lookup["splits"]
-            self._numbers, self._names = lookup["numbers"], lookup["names"].tolist()
-        self._sources: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._last = threading.local()  # An image's masks are read after it, by one thread.
-
-    def find(self, name: str) -> bytes | None:
-        """The bytes of a path relative to the folder."""
-        wanted = _hash(name)
-        place = int(np.searchsorted(self._hashes, wanted))
-        if place == len(self._hashes) or self._hashes[place] != wanted:
-            return None
-        where = self._names[self._splits[place]], int(self._numbers[place])
-        if getattr(self._last, "where", None) != where:
-            record = self._source(where[0])[where[1]]
-            names = [bytes(n).decode() for n in (record["image_name"], *record["mask_names"])]
-            self._last.files = dict(zip(names, (record["image"], *record["masks"]), strict=True))
-            self._last.where = where
-        return self._last.files.get(name)
-
-    def _source(self, split: str) -> Any:
-        with self._lock:
-            if split not in self._sources:
-                import tensorflow_datasets as tfds
-
-                builder: Any = tfds.builder_from_directory(str(self._folder))
-                self._sources[split] = builder.as_data_source(split)
-            return self._sources[split]
-
-
-@functools.cache
-def _around(folder: str) -> tuple[_Records | None, str]:
-    """The records that a folder's files lie in, and what is before their names there."""
-    for above in (Path(folder), *Path(folder).parents):
-        if (above / LOOKUP).is_file():
-            inside = Path(folder).relative_to(above).as_posix()
-            return _open(above), "" if inside == "." else inside + "/"
-    return None, ""
-
-
-@functools.cache
-def _open(folder: Path) -> _Records:
-    return _Records(folder)
-
-
 def _encoded_image(path: Path) -> bytes:
     pixels, _ = read_image(path)  # In OpenCV's own order, in which it encodes and decodes.
     _, data = cv2.imencode(".ppm" if pixels.ndim == 3 else ".pgm", pixels)
@@ -140,11 +79,11 @@ def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
     for split, of_split in enumerate(samples.values()):
         for number, sample in enumerate(of_split):
             for path in (sample.image, *sample.masks):
-                hashes.append(_hash(path))
+                hashes.append(recorded.hashed(path))
                 splits.append(split)
                 numbers.append(number)
     order = np.argsort(np.array(hashes, np.uint64))
-    partial = target / ("partial_" + LOOKUP)
+    partial = target / ("partial_" + recorded.LOOKUP)
     np.savez(
         partial,
         hashes=np.array(hashes, np.uint64)[order],
@@ -152,11 +91,7 @@ def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
         numbers=np.array(numbers, np.uint32)[order],
         names=np.array([*samples]),
     )
-    partial.replace(target / LOOKUP)
-
-
-def _hash(name: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()))
+    partial.replace(target / recorded.LOOKUP)
 
 
 @functools.cache
