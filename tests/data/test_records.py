@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from samjax.cli import main
-from samjax.data import check, files, index, recorded, records
+from samjax.data import check, files, index, records
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
+from samjax.data.recorded import LOOKUP
 from samjax.data.inputs import InputConfig
 from samjax.data.pipeline import load_for_evaluation, training_iterator
 
@@ -66,7 +67,7 @@ def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_
     (root / "masks/a_1_x_0.png").unlink()
     with pytest.raises(DataError, match=r"a_1_x_0.png: no such file"):
         records.write(root, tmp_path / "out", ("train",))
-    assert not list((tmp_path / "out").rglob(recorded.LOOKUP))
+    assert not list((tmp_path / "out").rglob(LOOKUP))
 
 
 def test_the_command_writes_them(phantom_root, tmp_path, capsys):
