@@ -9,9 +9,9 @@ from samjax.cli import main
 from samjax.data import check, files, index, records
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
-from samjax.data.recorded import LOOKUP
 from samjax.data.inputs import InputConfig
 from samjax.data.pipeline import load_for_evaluation, training_iterator
+from samjax.data.recorded import LOOKUP
 
 
 @pytest.fixture(scope="module")
