@@ -120,12 +120,13 @@ def draw_points(
 
 
 def label_bar(text: str, width: int, color: Color = INK) -> np.ndarray:
-    """A bar (BAR_HEIGHT, width, 3) with a line of text, shortened where there is no room."""
+    """A bar (BAR_HEIGHT, width, 3) with a line of text, without its middle if there's no room."""
     bar = np.full((BAR_HEIGHT, width, 3), PAPER, np.uint8)
-    shown = text
-    while text and _text_width(shown) > width - 12:
-        text = text[:-1]
-        shown = text.rstrip() + "..."
+    shown, kept = text, len(text)
+    while kept and _text_width(shown) > width - 12:
+        kept -= 1
+        end = kept // 2  # Names of slices differ there.
+        shown = f"{text[: kept - end]}...{text[len(text) - end :]}"
     place = (6, BAR_HEIGHT - 9)
     return cv2.putText(bar, shown, place, _FONT, _FONT_SCALE, color, 1, cv2.LINE_AA)
 
