@@ -20,11 +20,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from samjax.data import index, metadata, recorded
 from samjax.data.files import DataError, read_image, read_mask
 
 NAME, VERSION = "scans", "1.0.0"
+A_FILE = 2048  # Records: some hundred megabytes.
 _TABLES = (metadata.TABLE, metadata.MANIFEST, metadata.CLASSES)
 
 
@@ -126,8 +128,23 @@ def _builder_class() -> type:
             del dl_manager
             return {split: self._generate_examples(split) for split in self._samples}
 
+        def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+            """Writes one record after the other.
+
+            TFDS's own way holds up to a gigabyte in memory, and beyond that needs TensorFlow.
+            """
+            del download_config
+            info = self._info()  # Of the folder that becomes the real one when all is written.
+            writer = tfds.core.SequentialWriter(info, A_FILE, file_format="array_record")
+            writer.initialize_splits([*self._samples])
+            for split, examples in self._split_generators(dl_manager).items():
+                writer.add_examples({split: (example for _, example in examples)})
+            writer.close_all()
+            self.info.set_splits(info.splits)
+
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-            for number, sample in enumerate(self._samples[split]):
+            bar = tqdm(self._samples[split], desc=split, unit="image", disable=None)
+            for number, sample in enumerate(bar):
                 yield (
                     number,
                     {

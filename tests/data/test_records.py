@@ -70,6 +70,21 @@ def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_
     assert not list((tmp_path / "out").rglob(LOOKUP))
 
 
+def test_many_records_are_several_files_and_never_all_in_memory(
+    phantom_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(records, "A_FILE", 5)
+    # Beyond that TFDS would gather what is to be shuffled on disk, by TensorFlow.
+    monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 0)
+    folder = records.write(phantom_root, tmp_path, ("train", "test"))
+    samples = [s for split in ("train", "test") for s in index.load_index(folder, split)]
+    assert len([*folder.glob("*.array_record-*")]) >= len(samples) // 5 > 2
+    for sample in samples:
+        for path in (sample.image, *sample.masks):
+            found = files.decode(folder / path)
+            np.testing.assert_array_equal(found, files.decode(phantom_root / path))
+
+
 def test_the_command_writes_them(phantom_root, tmp_path, capsys):
     assert main(["data", "records", str(phantom_root), "--out", str(tmp_path / "out")]) == 0
     folder = capsys.readouterr().out.strip()
