@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -215,15 +216,15 @@ def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
 def _split_folder(root: Path, split: str) -> list[Sample]:
     """One split of a SA-Med2D-20M folder, which holds no split of its own."""
     samples = _samples(root, root / FOLDER, metadata.read_json(root / FOLDER))
-    rows = [row for row in metadata.read_table(root) if row.get("split")]
-    if rows:
-        chosen = {row["mask"] for row in rows if row["split"] == split}
+    side = {row["mask"]: row["split"] for row in metadata.read_table(root) if row.get("split")}
+    if side:
+        chosen = {mask for mask, name in side.items() if name == split}
         kept = (
             dataclasses.replace(sample, masks=tuple(m for m in sample.masks if m in chosen))
             for sample in samples
         )
         samples = [sample for sample in kept if sample.masks]
-        names = sorted({row["split"] for row in rows})
+        names = sorted(set(side.values()))
     else:
         train, test = hold_out(samples, TEST_FRACTION, seed=0)
         samples = {"train": train, "test": test}.get(split, [])
@@ -239,18 +240,24 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
         if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
             raise DataError(f"{source}: {image}: expected a list of mask paths, found {masks!r}")
     base = _base(root, index)
-    rows = {row["image"]: row for row in metadata.read_table(root)}
+    known: dict[str, tuple[str, str, str]] = {}
+    for row in metadata.read_table(root):
+        if row["image"] not in known:
+            columns = (row.get(name, "") for name in ("dataset", "case", "subject"))
+            dataset, case, subject = map(sys.intern, columns)
+            known[row["image"]] = dataset, subject or case, subject
     samples = []
     for image, masks in index.items():
         path = _resolve(root, base, image, source)
-        named, row = metadata.of_image(path), rows.get(path, {})
+        named = metadata.of_image(path)
+        dataset, case, patient = known.get(path, ("", "", ""))
         samples.append(
             Sample(
                 image=path,
                 masks=tuple(_resolve(root, base, mask, source) for mask in masks),
-                dataset=row.get("dataset") or named.dataset,
-                case=row.get("subject") or row.get("case") or named.case,
-                patient=row.get("subject", ""),
+                dataset=sys.intern(dataset or named.dataset),
+                case=sys.intern(case or named.case),
+                patient=patient,
             )
         )
     return samples
@@ -286,7 +293,7 @@ def _base(root: Path, index: dict[str, Any]) -> Path:
 
 def _resolve(root: Path, base: Path, path: str, source: Path) -> str:
     """Returns a path of an index relative to the root, or absolute if it is outside."""
-    if base == root and not os.path.isabs(path):
+    if (base is root or base == root) and not os.path.isabs(path):
         relative = os.path.normpath(path)
     else:
         relative = os.path.relpath(base / path, root)

@@ -3,8 +3,8 @@
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from samjax.data.files import DataError
@@ -57,7 +57,7 @@ def of_image(image: str) -> Metadata:
     SA-Med2D-20M names are `<modality>_<sub>--<dataset>--<case>--<axis>_<slice>`, SAM-Med2D names
     `<case>_<slice>`. A name of neither kind is its own case.
     """
-    stem = PurePosixPath(image).stem
+    stem = _stem(image)
     parts = stem.split("--")
     if len(parts) >= 4:
         return Metadata(modality_of(parts[0]), parts[1], "--".join(parts[2:-1]))
@@ -75,7 +75,7 @@ def of_mask(image: str, mask: str, class_names: Mapping[int, str]) -> Metadata:
         class_names: Names by SA-Med2D-20M's class number.
     """
     found = of_image(image)
-    stem, mask_stem = PurePosixPath(image).stem, PurePosixPath(mask).stem
+    stem, mask_stem = _stem(image), _stem(mask)
     if not mask_stem.startswith(stem):
         return found
     name, _, component = mask_stem[len(stem) :].lstrip("-_").rpartition("_")
@@ -110,28 +110,36 @@ def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Met
         DataError: A table of the folder cannot be read.
     """
     class_names = _load_class_names(root)
-    rows = {row.get("mask"): row for row in read_table(root)}
-    return {
-        mask: _with_row(of_mask(image, mask, class_names), rows.get(mask, {}))
-        for image, mask in masks
-    }
+    found = {mask: of_mask(image, mask, class_names) for image, mask in masks}
+    for row in read_table(root):
+        if (mask := row["mask"]) in found:
+            found[mask] = _with_row(found[mask], row)
+    return found
 
 
-def read_table(root: Path) -> list[dict[str, str]]:
-    """Reads `split.csv` or `manifest.csv`, one row a mask; empty where the folder has neither.
+def read_table(root: Path) -> Iterator[dict[str, str]]:
+    """Reads `split.csv` or `manifest.csv`, one row a mask; none where the folder has neither.
+
+    One row after the other: a table of millions is never in memory.
 
     Raises:
-        DataError: The table lacks the columns image and mask.
+        DataError: The table lacks the columns image and mask, or a row has other columns.
     """
     path = next((root / name for name in (TABLE, MANIFEST) if (root / name).exists()), None)
     if path is None:
-        return []
+        return
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
+        reader = csv.reader(file)
+        columns = next(reader, [])
         if not {"image", "mask"} <= set(columns):
-            raise DataError(f"{path}: expected the columns image and mask, found {list(columns)}")
-        return list(reader)
+            raise DataError(f"{path}: expected the columns image and mask, found {columns}")
+        for row in filter(None, reader):
+            if len(row) != len(columns):
+                raise DataError(
+                    f"{path}: line {reader.line_num}: expected {len(columns)} columns, "
+                    f"found {len(row)}"
+                )
+            yield dict(zip(columns, row, strict=True))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -147,6 +155,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected a JSON object, found a {type(content).__name__}")
     return content
+
+
+def _stem(path: str) -> str:
+    """As `PurePosixPath.stem`, which is ten times slower."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _with_row(found: Metadata, row: Mapping[str, str]) -> Metadata:

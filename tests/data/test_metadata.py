@@ -51,7 +51,10 @@ def test_the_table_knows_better_than_the_names(tmp_path):
 def test_broken_tables_are_named(tmp_path):
     (tmp_path / "split.csv").write_text("image,label\n")
     with pytest.raises(DataError, match=r"split\.csv: expected the columns image and mask"):
-        metadata.read_table(tmp_path)
+        list(metadata.read_table(tmp_path))
+    (tmp_path / "split.csv").write_text("image,mask,case\na,b,c\n\nd,e\n")
+    with pytest.raises(DataError, match=r"split\.csv: line 4: expected 3 columns, found 2"):
+        list(metadata.read_table(tmp_path))
     (tmp_path / "split.csv").unlink()
     (tmp_path / metadata.CLASSES).write_text('{"liver": "first"}')
     with pytest.raises(DataError, match="expected class name -> number"):
