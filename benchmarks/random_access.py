@@ -8,7 +8,6 @@ records are made of are links to one image and one mask.
 
 import argparse
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks import memory
 from samjax.data import index, records
 from samjax.data.files import read_image, read_mask
 from samjax.data.index import Sample
@@ -55,7 +55,7 @@ def _measured(folder: Path, count: int) -> str:
             read_image(root / sample.image)
             read_mask(root / sample.masks[0])
         rounds.append((time.perf_counter() - start) / READS * 1e3)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = (memory.peak_bytes() or 0) // 2**20
     return (
         f"| {count:,} | {written:.0f} | {opened:.2f} | {statistics.median(rounds):.3f} | {peak:,} |"
     )

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def write_classes(target: Path, numbers: Mapping[str, int]) -> None:
 def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[str, int]:
     """Splits the images and writes both JSON indexes and the manifest.
 
-    Records are read one after the other: of all cases together only the images' names are held.
+    Records are read one after the other: of all cases together only the subjects' names are held.
 
     Args:
         target: The target.
@@ -132,17 +132,16 @@ def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[
     Returns:
         Number of images in each split.
     """
-    samples: list[index.Sample] = []
-    for row in _first_rows(target, names):
-        # Of one name in several datasets may well be one patient, in CT and in MR. A slice may be
-        # several images, one for each window.
-        a_slice = f"{row.source_image} {row.axis} {row.slice}"
-        whole = row.subject if options.split_by == "subject" else a_slice
-        samples.append(index.Sample(row.image, (), row.dataset, row.subject, whole))
-    train, test = samples, []
-    if len({sample.subject for sample in samples}) > 1:
-        train, test = index.hold_out(samples, options.test_fraction, options.seed)
-    held = {sample.image for sample in test}
+    whole: dict[str, index.Sample] = {}
+    for name in names:
+        for row in _rows(target, name):
+            part = _part(row, options)
+            whole.setdefault(part, index.Sample("", (), row.dataset, row.subject, part))
+    test: Sequence[index.Sample] = ()
+    if len(whole) > 1:
+        _, test = index.hold_out([*whole.values()], options.test_fraction, options.seed)
+    held = {sample.subject for sample in test}
+    counts = {"train": 0, "test": 0}
     with contextlib.ExitStack() as stack:
         everything, by_image, by_mask, table, parquet = (
             stack.enter_context(writer(target / name))
@@ -155,21 +154,22 @@ def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[
             )
         )
         for name in names:
-            record = read_record(target, name)
-            for image, group in itertools.groupby(record.rows if record else (), _image):
+            for image, group in itertools.groupby(_rows(target, name), _image):
                 rows = [*group]
                 masks = [row.mask for row in rows]
+                split = "test" if _part(rows[0], options) in held else "train"
+                counts[split] += 1
                 everything(image, masks)
-                if image in held:
+                if split == "train":
+                    by_image(image, masks)
+                else:
                     for mask in masks:
                         by_mask(mask, image)
-                else:
-                    by_image(image, masks)
                 for row in rows:
-                    columns = {**_columns(row), "split": "test" if image in held else "train"}
+                    columns = {**_columns(row), "split": split}
                     table(columns)
                     parquet(columns)
-    return {"train": len(train), "test": len(test)}
+    return counts
 
 
 def write_report(target: Path, content: Mapping[str, Any]) -> None:
@@ -191,9 +191,17 @@ def _image(row: Row) -> str:
     return row.image
 
 
-def _first_rows(target: Path, names: Iterable[str]) -> Iterator[Row]:
-    """The first row of every image."""
-    for name in names:
-        record = read_record(target, name)
-        for _, group in itertools.groupby(record.rows if record else (), _image):
-            yield next(group)
+def _rows(target: Path, name: str) -> tuple[Row, ...]:
+    record = read_record(target, name)
+    return record.rows if record else ()
+
+
+def _part(row: Row, options: Options) -> str:
+    """What a mask must not be parted from: all of its subject, or of its slice.
+
+    Of one name in several datasets may well be one patient, in CT and in MR. A slice may be
+    several images, one for each window.
+    """
+    if options.split_by == "subject":
+        return row.subject
+    return f"{row.source_image} {row.axis} {row.slice}"
