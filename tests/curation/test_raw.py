@@ -26,7 +26,7 @@ def raw(real_data) -> Path:
 @pytest.fixture(scope="module")
 def prepared(raw, tmp_path_factory):
     target = tmp_path_factory.mktemp("raw") / "target"
-    options = Options(read_description(DESCRIPTION))
+    options = Options(read_description(DESCRIPTION), axes="z")  # All axes: below, on some of it.
     return target, prepare.prepare(raw, target, options, each=local.with_processes(1))
 
 
