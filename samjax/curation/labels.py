@@ -1,6 +1,6 @@
 """From what a label file holds to a map of labels: colours, grey edges, instances, floats."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ PURE = 0.75
 # From so many labels without names on, each in one piece, they are instances.
 MANY = 20
 OBJECT = "object"
+MOST = 255  # Labels in one map of 8 bits.
 
 
 def to_label_map(stored: np.ndarray, known: Dataset, class_name: str = "") -> LabelMap:
@@ -54,6 +55,25 @@ def to_label_map(stored: np.ndarray, known: Dataset, class_name: str = "") -> La
     missing = [label for label in labels.tolist() if label not in named]
     kept = np.where(np.isin(values, missing), 0, values) if missing else values
     return LabelMap(kept, named, unnamed=len(missing))
+
+
+def layered(masks: Iterable[tuple[str, np.ndarray]]) -> list[LabelMap]:
+    """Puts masks of a large volume into as few maps as their overlaps allow.
+
+    Args:
+        masks: Class and mask, bool; one after the other, so that not all are in memory at a time.
+    """
+    layers: list[tuple[np.ndarray, dict[int, str]]] = []
+    for name, mask in masks:
+        free = (one for one in layers if len(one[1]) < MOST and not one[0][mask].any())
+        layer = next(free, None)
+        if layer is None:
+            layer = np.zeros(mask.shape, np.uint8), {}
+            layers.append(layer)
+        values, names = layer
+        names[len(names) + 1] = name
+        values[mask] = len(names)
+    return [LabelMap(values, names) for values, names in layers]
 
 
 def _of_colours(image: np.ndarray, table: Mapping[str, str]) -> LabelMap:

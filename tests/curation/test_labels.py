@@ -1,7 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from samjax.curation import labels
 from samjax.curation.case import CaseError
 from samjax.curation.labels import OBJECT, to_label_map
 from samjax.curation.options import Dataset
@@ -98,3 +101,27 @@ def test_whole_floats_are_labels_and_others_are_not():
             to_label_map(np.array([[0.0, wrong]]), Dataset())
     with pytest.raises(CaseError, match="expected labels from 0 on, found -1"):
         to_label_map(np.array([[0, -1]]), Dataset())
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 6))
+def test_layers_hold_every_mask_whole(seed, count):
+    rng = np.random.default_rng(seed)
+    masks = [(f"class_{i % 3}", rng.random((4, 5, 6)) < rng.uniform(0, 0.3)) for i in range(count)]
+    maps = labels.layered(iter(masks))
+    found = [
+        (label.names[int(value)], label.values == value)
+        for label in maps
+        for value in np.unique(label.values)
+        if value
+    ]
+    expected = [(name, mask) for name, mask in masks if mask.any()]
+    assert len(found) == len(expected)
+    for name, mask in expected:
+        assert any(name == other and (mask == values).all() for other, values in found)
+
+
+def test_what_does_not_overlap_shares_a_map():
+    masks = [(str(i), np.arange(600).reshape(10, 60) == i) for i in range(300)]
+    maps = labels.layered(masks)
+    assert [len(label.names) for label in maps] == [255, 45]
+    assert len(labels.layered([masks[0], masks[0]])) == 2

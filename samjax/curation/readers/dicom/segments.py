@@ -1,6 +1,6 @@
 """Labels in SEG: masks on the slices of an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samjax.curation.case import CaseError, LabelMap
+from samjax.curation.labels import layered
 from samjax.curation.readers import geometry
 from samjax.curation.readers.dicom import file
 
@@ -34,9 +35,9 @@ def of_image(
     names = {int(s.SegmentNumber): str(s.SegmentLabel) for s in segments if int(s.SegmentNumber)}
     frames = file.decoded(str(path), data)
     frames = frames if file.frame_count(data) > 1 else frames[None]
-    values = {number: np.zeros(shape, np.uint8) for number in names}
     half = int(data.get("MaximumFractionalValue") or 1) / 2
     shared = file.shared(data)
+    shown: dict[int, list[tuple[np.ndarray, int]]] = {number: [] for number in names}
     for frame, group in zip(frames, data.get("PerFrameFunctionalGroupsSequence", []), strict=False):
         number = _number(group, shared, numbers, affine)
         if number is None or not 0 <= number < shape[2] or frame.T.shape != tuple(shape[:2]):
@@ -46,12 +47,19 @@ def of_image(
                 f"{'elsewhere' if number is None else f'on slice {number}'}"
             )
         named = file.item("SegmentIdentificationSequence", group, *shared)
-        for segment, of_segment in values.items():
-            if "ReferencedSegmentNumber" not in named:  # A map of labels.
-                of_segment[:, :, number] |= np.equal(frame.T, segment)
-            elif int(named.ReferencedSegmentNumber) == segment:
-                of_segment[:, :, number] |= np.greater(frame.T, half)
-    return [LabelMap(of_segment, {1: names[number]}) for number, of_segment in values.items()]
+        is_map = "ReferencedSegmentNumber" not in named
+        for segment in names if is_map else [int(named.ReferencedSegmentNumber)]:
+            pixels = np.equal(frame.T, segment) if is_map else np.greater(frame.T, half)
+            if segment in shown and pixels.any():
+                shown[segment].append((pixels, number))
+    return layered((names[segment], _stacked(of, shape)) for segment, of in shown.items() if of)
+
+
+def _stacked(slices: Iterable[tuple[np.ndarray, int]], shape: Sequence[int]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for pixels, number in slices:
+        mask[:, :, number] |= pixels
+    return mask
 
 
 def _number(

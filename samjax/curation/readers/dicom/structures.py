@@ -1,23 +1,26 @@
 """Labels in RTSTRUCT: contours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from samjax.curation.case import LabelMap
+from samjax.curation.labels import layered
 from samjax.curation.readers.dicom import contours
 from samjax.curation.readers.geometry import Volume
 
 
 def of_volume(data: Any, volume: Volume, wanted: Iterable[str]) -> list[LabelMap]:
     """Fills the contours of every region of an RTSTRUCT; only those `wanted`, if any are named."""
+    return layered(_masks(data, volume, set(wanted)))
+
+
+def _masks(data: Any, volume: Volume, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
     names = {int(roi.ROINumber): str(roi.ROIName) for roi in data.StructureSetROISequence}
-    keep = set(wanted)
-    maps = []
     for region in data.get("ROIContourSequence", []):
         name = names.get(int(region.ReferencedROINumber), f"roi_{region.ReferencedROINumber}")
-        if keep and name not in keep:
+        if wanted and name not in wanted:
             continue
         outlines = [
             np.array(contour.ContourData, float).reshape(-1, 3)
@@ -25,6 +28,4 @@ def of_volume(data: Any, volume: Volume, wanted: Iterable[str]) -> list[LabelMap
             if str(contour.ContourGeometricType).startswith("CLOSED_PLANAR")
         ]
         if outlines:
-            values = contours.fill(outlines, volume.affine, volume.values.shape[:3])
-            maps.append(LabelMap(values, {1: name}))
-    return maps
+            yield name, contours.fill(outlines, volume.affine, volume.values.shape[:3]) > 0
