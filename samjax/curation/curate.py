@@ -124,7 +124,8 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     if colours or (not is_volume and rules.is_8_bit(case.image)):
         whole = (0.0, 255.0)  # As it is.
     else:
-        whole = rules.intensity_range(case.image, known.bounds, known.percentiles)
+        window = known.bounds_of(source.modality)
+        whole = rules.intensity_range(case.image, window, known.percentiles)
     for axis, number in _cuts(case, options, tally):
         labels = case.labels
         if case.is_volume:

@@ -40,10 +40,10 @@ class Dataset:
         class_name: Name of the only class.
         rename: Class that a label becomes whose name is all matched by a regular expression; the
             first that matches counts, and an empty class leaves the label out.
-        window: Of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (in CT every class
-            by its own, see `rules.window_of`; other modalities by their whole range) or the name
-            of a window for each class (those not named by their whole range). An image that shows
-            classes of several windows becomes several images.
+        window: Of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (every class by its
+            own, see `rules.window_of`) or the name of a window for each class (those not named by
+            the whole range). Names are for CT; other modalities keep their whole range. An image
+            that shows classes of several windows becomes several images.
         percentiles: Of intensities, two numbers.
     """
 
@@ -92,19 +92,24 @@ class Dataset:
         named = (name for pattern, name in self.rename.items() if re.fullmatch(pattern, label))
         return next(named, label)
 
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The window in numbers, of all classes that have none of their own."""
+    def bounds_of(self, modality: str) -> tuple[float, float] | None:
+        """The window in numbers, of all classes that have none of their own.
+
+        Named ones are in Hounsfield units: they are for CT, and for what nobody knows.
+        """
         if isinstance(self.window, str):
-            return rules.WINDOWS.get(self.window)
+            found = metadata.modality_of(modality)
+            is_other = found != "ct" and found in metadata.MODALITIES.values()
+            return None if is_other else rules.WINDOWS.get(self.window)
         return None if isinstance(self.window, Mapping) else self.window
 
     def window_of(self, class_name: str, modality: str) -> str:
         """The window of a class of its own, of `rules.WINDOWS`; nothing if it has none."""
+        if metadata.modality_of(modality) != "ct":
+            return ""
         if isinstance(self.window, Mapping):
             return self.window.get(class_name, "")
-        by_organ = self.window == BY_ORGAN and metadata.modality_of(modality) == "ct"
-        return rules.window_of(class_name) if by_organ else ""
+        return rules.window_of(class_name) if self.window == BY_ORGAN else ""
 
 
 @dataclasses.dataclass(frozen=True)

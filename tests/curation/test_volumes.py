@@ -140,10 +140,11 @@ def test_in_ct_every_organ_has_its_own_window(tmp_path, volume, window, seen):
     assert places == slices(tmp_path, source()).keys()
 
 
-def test_organs_have_no_windows_outside_of_ct(tmp_path, volume):
+@pytest.mark.parametrize("window", ["organ", "brain", {"liver": "liver"}])
+def test_named_windows_are_for_ct(tmp_path, volume, window):
     for name, values in zip(("image", "label"), volume, strict=True):
         save(tmp_path / f"{name}.nii.gz", values)
-    known = Dataset(window="organ", classes={"liver": 1, "lung_left": 2})
+    known = Dataset(window=window, classes={"liver": 1, "lung_left": 2})
     one = dataclasses.replace(source(), modality="mr_t1", known=known)
     plain = dataclasses.replace(one, known=dataclasses.replace(known, window=None))
     expected = slices(tmp_path, plain)
@@ -152,6 +153,14 @@ def test_organs_have_no_windows_outside_of_ct(tmp_path, volume):
     for place, other in expected.items():
         np.testing.assert_array_equal(found[place].image, other.image)
         assert found[place].modality == "mr_t1"
+    numbers = dataclasses.replace(one, known=dataclasses.replace(known, window=(0.0, 80.0)))
+    unknown = dataclasses.replace(one, modality="unknown_00")
+    unknown = dataclasses.replace(unknown, known=dataclasses.replace(known, window="brain"))
+    for other in (numbers, unknown):
+        for place, seen in slices(tmp_path, other).items():
+            plane = rules.cut(readers.read(tmp_path, one, Options()).image, *place)
+            np.testing.assert_array_equal(seen.image, rules.to_uint8(plane, (0.0, 80.0)))
+            break
 
 
 def test_one_label_of_another_place_or_shape_is_refused(tmp_path, volume):
