@@ -156,11 +156,13 @@ def test_named_windows_are_for_ct(tmp_path, volume, window):
     numbers = dataclasses.replace(one, known=dataclasses.replace(known, window=(0.0, 80.0)))
     unknown = dataclasses.replace(one, modality="unknown_00")
     unknown = dataclasses.replace(unknown, known=dataclasses.replace(known, window="brain"))
+    volume = readers.read(tmp_path, one, Options()).image
     for other in (numbers, unknown):
-        for place, seen in slices(tmp_path, other).items():
-            plane = rules.cut(readers.read(tmp_path, one, Options()).image, *place)
-            np.testing.assert_array_equal(seen.image, rules.to_uint8(plane, (0.0, 80.0)))
-            break
+        found = slices(tmp_path, other)
+        assert found.keys() == expected.keys()
+        for place, seen in found.items():
+            plane = rules.to_uint8(rules.cut(volume, *place), (0.0, 80.0))
+            np.testing.assert_array_equal(seen.image, plane)
 
 
 def test_one_label_of_another_place_or_shape_is_refused(tmp_path, volume):
