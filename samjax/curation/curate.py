@@ -140,6 +140,8 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
         for name, mask in _masks(labels, known, options, tally):
             window = known.window_of(name, source.modality)
             by_window.setdefault(window, []).append((name, mask))
+        if not by_window:
+            continue
         image = rules.cut(case.image, axis, number) if case.is_volume else case.image
         for window, masks in by_window.items():
             seen = rules.to_uint8(image, rules.WINDOWS.get(window, whole))
@@ -224,11 +226,11 @@ def _masks(
     objects: dict[str, list[np.ndarray]] = {}
     for label in labels:
         for value in np.unique(label.values):
-            if value:
+            name = known.class_of(label.name_of(int(value))) if value else ""
+            if name:
                 mask = label.values == value
                 pieces = rules.components(mask) if label.split else [mask]
-                objects.setdefault(known.class_of(label.name_of(int(value))), []).extend(pieces)
-    objects.pop("", None)  # What is left out.
+                objects.setdefault(name, []).extend(pieces)
     for name in sorted(objects):
         large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
         tally.small += len(objects[name]) - len(large)
