@@ -16,10 +16,12 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 # Programs of all workers and of the commands they start are compiled once.
-os.environ["SAMJAX_TESTS_COMPILED"] = os.environ.get("SAMJAX_TESTS_COMPILED") or tempfile.mkdtemp(
-    prefix="samjax-tests-"
-)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SAMJAX_TESTS_COMPILED"]
+# SAMJAX_TESTS_COMPILED names a folder that keeps them for the next run, too.
+KEPT = "SAMJAX_TESTS_COMPILED" in os.environ
+if not KEPT:
+    os.environ["SAMJAX_TESTS_COMPILED"] = tempfile.mkdtemp(prefix="samjax-tests-")
+COMPILED = os.environ["SAMJAX_TESTS_COMPILED"]
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
 
 import jax
 import pytest
@@ -35,8 +37,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ["SAMJAX_TESTS_COMPILED"], ignore_errors=True)
+    if not KEPT:
+        shutil.rmtree(COMPILED, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
