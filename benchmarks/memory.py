@@ -1,4 +1,4 @@
-"""The most memory that this process takes: of its GPU if it uses one, else of the machine."""
+"""The memory that this process takes: of its GPU if it uses one, else of the machine."""
 
 import sys
 from pathlib import Path
@@ -22,11 +22,28 @@ def peak_bytes() -> int | None:
         stats = sys.modules["jax"].local_devices()[0].memory_stats()
         if stats:  # A CPU has none.
             return int(stats["peak_bytes_in_use"])
+    return _status("VmHWM")
+
+
+def resident_bytes() -> int | None:
+    """Returns what the process has in the machine's memory now, or None where it is not told."""
+    return _status("VmRSS")
+
+
+def mappings() -> int | None:
+    """Returns the number of memory mappings, or None where it is not told (Linux alone does)."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return None
+
+
+def _status(name: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(name)]
     return int(found[0]) * 1024 if found else None
 
 

@@ -1,5 +1,6 @@
 """Shared set-up: eight virtual devices, exact matrix products, where fixtures and data lie."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -17,15 +18,21 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 # Programs of all workers and of the commands they start are compiled once.
 # SAMJAX_TESTS_COMPILED names a folder that keeps them for the next run, too.
-KEPT = "SAMJAX_TESTS_COMPILED" in os.environ
-if not KEPT:
-    os.environ["SAMJAX_TESTS_COMPILED"] = tempfile.mkdtemp(prefix="samjax-tests-")
-COMPILED = os.environ["SAMJAX_TESTS_COMPILED"]
-os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+os.environ["SAMJAX_TESTS_COMPILED"] = os.environ.get("SAMJAX_TESTS_COMPILED") or tempfile.mkdtemp(
+    prefix="samjax-tests-"
+)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SAMJAX_TESTS_COMPILED"]
 
 import jax
 import pytest
 from absl import flags
+
+from benchmarks import memory
+
+# Every compiled program stays mapped while it is kept, and Linux ends a process that has more than
+# 65,530 mappings (`vm.max_map_count`) by a segmentation fault in whatever compiles next.
+MOST_MAPPINGS = 30_000
+HIGHEST = pytest.StashKey[int]()
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -36,9 +43,44 @@ def pytest_configure(config):
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
+def pytest_sessionfinish(session):
+    highest = session.config.stash.get(HIGHEST, 0)
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["mappings"] = highest
+    elif highest > MOST_MAPPINGS:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    _note_mappings(node.config, getattr(node, "workeroutput", {}).get("mappings", 0))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    highest = config.stash.get(HIGHEST, 0)
+    says = "within" if highest <= MOST_MAPPINGS else "ERROR: more than"
+    terminalreporter.write_line(
+        f"highest number of memory mappings: {highest:,}, {says} the bound of {MOST_MAPPINGS:,}"
+    )
+
+
 def pytest_unconfigure(config):
-    if not KEPT:
-        shutil.rmtree(COMPILED, ignore_errors=True)
+    compiled = Path(os.environ["SAMJAX_TESTS_COMPILED"])
+    if compiled.name.startswith("samjax-tests-") and not hasattr(config, "workerinput"):
+        shutil.rmtree(compiled, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_are_dropped(request):
+    """Compiled programs last as long as the module that uses them."""
+    yield
+    _note_mappings(request.config, memory.mappings() or 0)
+    jax.clear_caches()
+    gc.collect()
+
+
+def _note_mappings(config, count):
+    config.stash[HIGHEST] = max(config.stash.get(HIGHEST, 0), count)
 
 
 @pytest.fixture(scope="session")
