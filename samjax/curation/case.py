@@ -82,6 +82,7 @@ class Case:
         labels: Maps of the same extent; objects may overlap between them.
         spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
         is_film: Whether z of the volume is time, so that only its frames are images.
+        left_out: What the reader left out, in words, such as `contours off all slices`: how often.
     """
 
     image: np.ndarray
@@ -89,6 +90,7 @@ class Case:
     labels: tuple[LabelMap, ...]
     spacing: tuple[float, ...] | None = None
     is_film: bool = False
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         extent = self.image.shape[: 3 if self.is_volume else 2]

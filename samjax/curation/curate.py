@@ -66,6 +66,7 @@ class Tally:
         small: Objects left out for their area.
         unnamed: Labels left out that the table of classes does not name.
         masks: Masks kept.
+        left_out: What else was left out, in words: how often.
     """
 
     slices: int = 0
@@ -73,6 +74,16 @@ class Tally:
     small: int = 0
     unnamed: int = 0
     masks: int = 0
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def add(self, other: "Tally") -> None:
+        """Adds what became of other slices and objects."""
+        for field in dataclasses.fields(self):
+            if field.name != "left_out":
+                count = getattr(self, field.name) + getattr(other, field.name)
+                setattr(self, field.name, count)
+        for what, count in other.left_out.items():
+            self.left_out[what] = self.left_out.get(what, 0) + count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +129,8 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
         tally: Counts what became of it.
     """
     known = source.known
-    tally.unnamed += sum(label.unnamed for label in case.labels)
+    unnamed = sum(label.unnamed for label in case.labels)
+    tally.add(Tally(unnamed=unnamed, left_out=dict(case.left_out)))
     colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
     is_volume = case.is_volume and not case.is_film
     if colours or (not is_volume and rules.is_8_bit(case.image)):

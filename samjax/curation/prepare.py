@@ -51,6 +51,7 @@ class Summary:
             lines.append(
                 f"left out, not named in a table of classes: {self.tally.unnamed:,} labels"
             )
+        lines += [f"left out: {n:,} {what}" for what, n in sorted(self.tally.left_out.items())]
         if self.problems:
             lines.append(f"left out for a problem: {len(self.problems)}")
             lines += [f"  {problem.kind}: {problem.detail}" for problem in self.problems]
@@ -176,9 +177,7 @@ def finish(
         record = store.read_record(target, name)
         tally = record.tally if record else Tally()
         cases += tally.masks > 0
-        for field in dataclasses.fields(Tally):
-            count = getattr(total, field.name) + getattr(tally, field.name)
-            setattr(total, field.name, count)
+        total.add(tally)
         if record and not tally.masks:
             detail = (
                 f"{name}: expected an object that the rules keep, found {tally.small} small ones"
