@@ -5,8 +5,11 @@ SAM-Med2D's (Kaiming over fan_out), embeddings and frequencies from a unit norma
 convolutions keep the scale of what goes through them, since its batch norms do nothing at first.
 """
 
+import functools
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +30,14 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
 
     `jax.eval_shape(functools.partial(init, config), key)` costs nothing and gives every shape.
     """
-    shapes = jax.eval_shape(lambda key: _declared(config, key), key)
-    flat = dict(named_leaves(shapes))
-    starts = {name: _start(name, leaf.shape, config) for name, leaf in flat.items()}
-    drawn = {name: math.prod(flat[name].shape) for name, (_, std) in starts.items() if std}
+    shapes = _shapes(config)
+    starts = {name: _start(name, shape, config) for name, shape in shapes.items()}
+    drawn = {name: math.prod(shapes[name]) for name, (_, std) in starts.items() if std}
     # One draw for all: a draw for each parameter takes XLA half a minute to compile.
     noise = jax.random.normal(key, (sum(drawn.values()),), jnp.float32)
     params, used = {}, 0
     for name, (mean, std) in starts.items():
-        shape = flat[name].shape
+        shape = shapes[name]
         params[name] = jnp.full(shape, mean, jnp.float32)
         if std:
             params[name] = mean + std * noise[used : used + drawn[name]].reshape(shape)
@@ -69,6 +71,13 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
     if kind in ("bias", "mean", "rel_pos_h", "rel_pos_w", "attention_biases"):
         return 0.0, 0.0
     return 0.0, 0.02 if kind == "pos_embed" else 1.0
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes(config: SamConfig) -> Mapping[str, tuple[int, ...]]:
+    """The shapes of all parameters; kept, since tracing every module takes a second."""
+    declared = jax.eval_shape(functools.partial(_declared, config), jax.random.key(0))
+    return MappingProxyType({name: leaf.shape for name, leaf in named_leaves(declared)})
 
 
 def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:

@@ -1,0 +1,86 @@
+"""How many memory mappings, and how much memory, a process takes that lives long.
+
+python -m benchmarks.long_lived predictor [--images 2000] [--shapes 50]
+
+Every program that JAX compiles stays mapped while it is kept, and Linux ends a process with more
+than 65,530 mappings (`vm.max_map_count`) by a segmentation fault. `predictor` answers prompts about
+images of many shapes, with one to nine clicks on one to twelve objects, in one, three or the best
+mask. Both columns have to level off.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+import samjax
+from benchmarks import memory
+from samjax import models, process
+from samjax.data import inputs
+from samjax.pretrained import Pretrained
+
+ROWS = 10  # Lines of the table.
+SIDES = 40, 1200  # Shortest and longest side of an image, pixels.
+# The demo's network: the number of programs is that of any other.
+NETWORK = models.SamConfig(
+    image_size=128,
+    patch_size=8,
+    embed_dim=96,
+    depth=4,
+    num_heads=4,
+    global_attn_indexes=(1, 3),
+    window_size=8,
+    prompt_dim=64,
+    decoder_mlp_dim=128,
+    iou_head_hidden_dim=64,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the measurement and prints its curve."""
+    parser = argparse.ArgumentParser("python -m benchmarks.long_lived", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="WHO")
+    of_predictor = commands.add_parser("predictor", help="one Predictor, many images")
+    of_predictor.add_argument("--images", type=int, default=2000)
+    of_predictor.add_argument("--shapes", type=int, default=50)
+    of_predictor.set_defaults(run=lambda given: predictor(given.images, given.shapes))
+    arguments = parser.parse_args(argv)
+    process.prepare()
+    print("| Done | Mappings | Resident, MiB | Seconds |")
+    print("| ---: | ---: | ---: | ---: |")
+    start = time.perf_counter()
+    for done in arguments.run(arguments):
+        resident = (memory.resident_bytes() or 0) // 2**20
+        seconds = time.perf_counter() - start
+        print(f"| {done} | {memory.mappings():,} | {resident:,} | {seconds:.0f} |", flush=True)
+    return 0
+
+
+def predictor(images: int, shapes: int) -> Iterator[str]:
+    """Prompts one `Predictor` about images in turn; yields after every tenth of them."""
+    rng = np.random.default_rng(0)
+    params = models.init(NETWORK, jax.random.key(0))
+    one = samjax.Predictor(Pretrained(NETWORK, inputs.InputConfig(), params))
+    extents = rng.integers(*SIDES, (shapes, 2))
+    for number in range(images):
+        height, width = extents[number % shapes]
+        one.set_image(rng.integers(0, 256, (height, width, 3), np.uint8))
+        objects, points = rng.integers(1, 13), rng.integers(1, 10)
+        low_res = None
+        for multimask, best in ((True, False), (True, True), (False, False)):
+            low_res = one.predict(
+                point_coords=rng.uniform(0, (width, height), (objects, points, 2)),
+                point_labels=np.ones((objects, points)),
+                mask_input=low_res,
+                multimask_output=multimask,
+                best=best,
+            )[2][:, :1]
+        if (number + 1) % max(images // ROWS, 1) == 0:
+            yield f"{number + 1} images"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
