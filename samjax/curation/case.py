@@ -29,6 +29,7 @@ class Source:
         labels: Files of its labels, and of each what it shows; empty where the file tells.
         item: Which image within the files, where they hold several.
         known: What the description says about its folder.
+        parts: Of label files that label other images, too, which of their regions are this one's.
     """
 
     reader: str
@@ -40,6 +41,7 @@ class Source:
     labels: tuple[tuple[str, str], ...] = ()
     item: str = ""
     known: Dataset = dataclasses.field(default_factory=Dataset)
+    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -82,6 +84,7 @@ class Case:
         labels: Maps of the same extent; objects may overlap between them.
         spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
         is_film: Whether z of the volume is time, so that only its frames are images.
+        skewed: Axes across which slices would be no rectangles, and are left out.
         left_out: What the reader left out, in words, such as `contours off all slices`: how often.
     """
 
@@ -90,6 +93,7 @@ class Case:
     labels: tuple[LabelMap, ...]
     spacing: tuple[float, ...] | None = None
     is_film: bool = False
+    skewed: str = ""
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -226,8 +226,12 @@ def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int
     if case.is_film:
         yield from (("z", frame) for frame in range(shape[2]))
         return
-    kept = list(rules.slices(shape, options.axes))
-    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in options.axes) - len(kept)
+    if askew := [axis for axis in options.axes if axis in case.skewed]:
+        count = sum(shape[rules.AXES.index(axis)] for axis in askew)
+        tally.add(Tally(left_out={"slices at no right angle, as the volume is tilted": count}))
+    axes = "".join(axis for axis in options.axes if axis not in askew)
+    kept = list(rules.slices(shape, axes))
+    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
     yield from kept
 
 

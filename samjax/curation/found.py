@@ -12,7 +12,7 @@ class Problem:
     Attributes:
         where: The file or the case.
         kind: `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, or `no_mask` for
-            a case without an object that the rules keep.
+            a case without an object that the rules keep, or `no_picture` for files that hold none.
         detail: What was expected and found.
     """
 

@@ -37,7 +37,7 @@ class Summary:
     @property
     def is_clean(self) -> bool:
         """Whether all that was found could be used; a case may well have no object."""
-        return all(problem.kind == "no_mask" for problem in self.problems)
+        return all(problem.kind in ("no_mask", "no_picture") for problem in self.problems)
 
     def __str__(self) -> str:
         images = " + ".join(f"{count:,} {name}" for name, count in self.images.items())

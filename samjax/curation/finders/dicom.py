@@ -2,16 +2,23 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from samjax.curation import naming
+from samjax.curation import class_table, naming, readers
 from samjax.curation.case import CaseError, Source
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.curation.readers.dicom import header as dicom
+from samjax.curation.readers.dicom import references
+
+# Of these a glance at the name is enough.
+_OTHERS = (
+    ".json", ".toml", ".csv", ".tsv", ".txt", ".md", ".xml", ".yaml", ".yml", ".py", ".npy", ".npz",
+    ".zip", ".gz", ".tar", ".pdf", ".html", ".log", ".h5", ".bval", ".bvec",
+)  # fmt: skip
 
 
 def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
@@ -21,7 +28,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     candidates = [
         path
         for path in files
-        if options.dataset_of(path).format == "dicom" or dicom.is_dicom(root / path)
+        if options.dataset_of(path).format == "dicom" or _may_be_dicom(root, path)
     ]
     for path in tqdm(candidates, desc="DICOM headers", unit="file", disable=None):
         taken.add(path)
@@ -30,54 +37,102 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         except CaseError as error:
             found.problems.append(Problem(path, "unreadable", str(error)))
     series: dict[str, list[str]] = defaultdict(list)
-    labels = []
     for path, header in headers.items():
-        if header.kind in (dicom.STRUCTURES, dicom.SEGMENTATION):
-            labels.append(path)
-        else:
+        if header.is_image:
             series[header.series].append(path)
-    of_series: dict[str, list[str]] = defaultdict(list)
-    for path in labels:
-        header = headers[path]
-        target = next((uid for uid in header.refers_to if uid in series), "")
-        if not target:
-            same = [
-                uid
-                for uid, images in series.items()
-                if header.frame and headers[images[0]].frame == header.frame
-            ]
-            target = same[0] if len(same) == 1 else ""
-        if target:
-            of_series[target].append(path)
-        else:
-            detail = f"{path}: expected the series that it labels, found none here"
-            found.problems.append(Problem(path, "no_image", detail))
-    names = Counter(_name(headers[images[0]], images[0]) for images in series.values())
+    _tell_others(headers, found)
+    labels, parts = _labels(headers, series, found)
+    subjects = {uid: _subject(headers[images[0]], images[0]) for uid, images in series.items()}
+    names = {uid: _name(subjects[uid], headers[i[0]], i[0]) for uid, i in series.items()}
+    repeated = {name for name, count in Counter(names.values()).items() if count > 1}
     for uid, images in series.items():
         header, known = headers[images[0]], options.dataset_of(images[0])
+        try:
+            named = class_table.with_table(root / images[0], known)
+        except CaseError as error:
+            found.problems.append(Problem(images[0], "unreadable", str(error)))
+            continue
         token = dicom.MODALITIES.get(header.kind, "")
-        subject = naming.subject(known, images[0], header.patient or PurePosixPath(images[0]).stem)
         folder = str(PurePosixPath(images[0]).parent)
-        name = _name(header, images[0])
-        if names[name] > 1:  # Of several that are called the same, each has its own number.
+        name = names[uid]
+        if name in repeated:  # Of several that are called the same, each has its own number.
             name += "_" + hashlib.sha256(uid.encode()).hexdigest()[:8]
-        where = found.sources if of_series[uid] else found.unlabelled
+        where = found.sources if labels[uid] else found.unlabelled
         where.append(
             Source(
                 reader="dicom",
                 name=name,
-                subject=subject,
+                subject=naming.subject(known, images[0], subjects[uid]),
                 dataset=naming.safe(known.name or naming.title(root, folder)),
                 modality=known.modality or naming.modality(images[0], token),
                 images=tuple(images),
-                labels=tuple((path, "") for path in of_series[uid]),
-                known=known,
+                labels=tuple((path, "") for path in labels[uid]),
+                known=named,
+                parts=parts[uid],
             )
         )
     return taken
 
 
-def _name(header: dicom.Header, path: str) -> str:
+def _may_be_dicom(root: Path, path: str) -> bool:
+    """Whether a file is DICOM, by its content unless its name says that it is something else."""
+    lower = path.lower()
+    other = readers.reader_of(path) or lower.endswith(_OTHERS)
+    return not other and dicom.is_dicom(root / path)
+
+
+def _labels(
+    headers: Mapping[str, dicom.Header], series: Mapping[str, Sequence[str]], found: Found
+) -> tuple[Mapping[str, list[str]], Mapping[str, dict[str, tuple[int, ...]]]]:
+    """Gives every series the files that label it, and of those that label others, too, its parts.
+
+    What belongs to no series is a problem.
+    """
+    of = {headers[path].uid: uid for uid, images in series.items() for path in images}
+    stills = Counter(headers[images[0]].series_uid for images in series.values())
+    of |= {s: uid for uid, i in series.items() if stills[s := headers[i[0]].series_uid] == 1}
+    of.pop("", None)
+    here = references.Series(of, {uid: headers[i[0]].frame for uid, i in series.items()})
+    labels: dict[str, list[str]] = defaultdict(list)
+    parts: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
+    for path, header in headers.items():
+        if not header.is_label:
+            continue
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for part in header.parts:
+            try:
+                for uid in here.labelled_by(part):
+                    numbers[uid].append(part.number)
+            except CaseError as error:
+                where = f"{path}: {part.name}" if part.name else path
+                found.problems.append(Problem(path, "no_image", f"{where}: {error}"))
+        if not header.parts:
+            detail = f"{path}: expected regions with contours, found none"
+            found.problems.append(Problem(path, "no_label", detail))
+        for uid, of_series in numbers.items():
+            labels[uid].append(path)
+            if len(numbers) > 1 or len(of_series) < len(header.parts):
+                parts[uid][path] = tuple(of_series)
+    return labels, parts
+
+
+def _tell_others(headers: Mapping[str, dicom.Header], found: Found) -> None:
+    """Names what is neither image nor label, all of it in one line."""
+    others = [p for p, header in headers.items() if not header.is_image and not header.is_label]
+    if others:
+        kinds = sorted({headers[path].kind for path in others})
+        detail = (
+            f"{others[0]}: expected DICOM images or labels, found {', '.join(kinds)} "
+            f"in {len(others)} files, which are left alone"
+        )
+        found.problems.append(Problem(others[0], "no_picture", detail))
+
+
+def _subject(header: dicom.Header, path: str) -> str:
+    """The patient; if the file does not say, the study, or else the folder."""
+    return header.patient or header.study or str(PurePosixPath(path).parent)
+
+
+def _name(subject: str, header: dicom.Header, path: str) -> str:
     """What a series is called: its patient, and its description or folder."""
-    first = PurePosixPath(path)
-    return naming.safe(f"{header.patient or first.stem}_{header.description or first.parent.name}")
+    return naming.safe(f"{subject}_{header.description or PurePosixPath(path).parent.name}")

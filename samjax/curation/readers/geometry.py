@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from samjax.curation.case import CaseError
 
 TOLERANCE = 0.5  # Of a voxel: less is rounding in a file's header.
+SKEW = 0.02  # Cosine of the angle of two axes: less is a right one.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,17 @@ class Volume:
     def spacing(self) -> tuple[float, ...]:
         """Size of a voxel along its axes, mm."""
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+
+    @property
+    def skewed(self) -> str:
+        """Axes across which slices are no rectangles, as the other two are at no right angle.
+
+        Of a CT with a tilted gantry these are the slices from side to side.
+        """
+        directions = self.affine[:3, :3] / np.maximum(self.spacing, 1e-12)
+        cosines = np.abs(directions.T @ directions)
+        pairs = zip("xyz", ((1, 2), (0, 2), (0, 1)), strict=True)
+        return "".join(axis for axis, pair in pairs if cosines[pair] > SKEW)
 
 
 def anatomical(volume: Volume) -> Volume:

@@ -42,7 +42,7 @@ def on_voxels_of(
             maps.append(to_label_map(turned.values, known, name))
         except CaseError as error:
             raise CaseError(f"{path}: {error}") from None
-    return Case(image.values, True, tuple(maps), image.spacing)
+    return Case(image.values, True, tuple(maps), image.spacing, skewed=image.skewed)
 
 
 def load(path: Path) -> Volume:

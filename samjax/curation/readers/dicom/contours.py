@@ -1,44 +1,127 @@
 """Filling contours that were drawn in the patient."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samjax.curation.case import CaseError
+from samjax.curation.readers.dicom.stack import Stack
+
+# Shares of the distance of two slices: contours that are nearer are in one plane; planes that are
+# no farther apart are cuts through one thing; less than the last is rounding.
+PLANE, ONE_THING, ROUNDING = 0.1, 1.5, 0.01
+SAME = 0.1  # Of a pixel: corners that are nearer are one.
 
 
 def fill(
-    outlines: Sequence[NDArray[np.float64]], affine: NDArray[np.float64], shape: Sequence[int]
-) -> NDArray[np.uint8]:
+    outlines: Sequence[NDArray[np.float64]], stack: Stack
+) -> tuple[NDArray[np.bool_], Mapping[str, int]]:
     """Fills closed contours: a voxel is inside if its centre is, by the even-odd rule.
 
-    So a contour within another one is a hole, and one that runs back along itself cuts one out.
+    So a contour within another one of its plane is a hole, and one that runs back along itself
+    cuts one out; a contour that is there twice counts once. A plane of contours stands for what is
+    half way to its neighbours, or half the distance of two slices where it has none; a slice takes
+    the nearest of the planes that stand for it, or all of those that are equally near.
 
     Args:
         outlines: Corners of each contour, (n, 3) mm.
-        affine: From voxel numbers to mm.
-        shape: Voxels along x, y, z; contours lie in planes of one z.
+        stack: The slices.
 
     Returns:
-        1 inside, (x, y, z).
+        Whether a voxel is inside, (x, y, z); and how many contours were left out, and why.
 
     Raises:
-        CaseError: A contour is not in a plane of the volume's slices.
+        CaseError: A contour is not in a plane that is parallel to the slices.
     """
-    filled = np.zeros(shape, np.uint8)
-    to_voxels = np.linalg.inv(affine)
+    filled = np.zeros(stack.shape, bool)
+    left_out: Counter[str] = Counter()
+    planes = _planes(outlines, stack)
+    used = np.zeros(len(planes), bool)
+    heights = np.array([height for height, _ in planes])
+    low, high = _spans(heights, stack.gap)
+    for number, slice_height in enumerate(stack.heights):
+        apart = np.abs(heights - slice_height)
+        meant = (low <= slice_height) & (slice_height < high)
+        if not meant.any():
+            continue
+        meant &= apart <= apart[meant].min() + ROUNDING * stack.gap
+        used |= meant
+        for index in np.flatnonzero(meant):
+            corners = [stack.in_pixels(outline, number) for outline in planes[index][1]]
+            inside, twice = _inside(corners, stack.shape[:2])
+            filled[:, :, number] |= inside
+            left_out["contours that were there twice"] += twice
+    for (height, plane), is_used in zip(planes, used, strict=True):
+        off = max(stack.heights[0] - height, height - stack.heights[-1]) > 0.5 * stack.gap
+        if not is_used:
+            left_out["contours off all slices" if off else "contours between slices"] += len(plane)
+    return filled, +left_out
+
+
+def _spans(
+    heights: NDArray[np.float64], gap: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The heights, from and to, that each plane stands for; a slice half way is the lower one's."""
+    between = np.diff(heights)
+    inner = between[between <= ONE_THING * gap]
+    end = min(gap, float(np.median(inner))) if len(inner) else gap
+    widths = np.where(between <= ONE_THING * gap, between, end)
+    low = heights - np.append(end, widths)[: len(heights)] / 2
+    high = heights + np.append(widths, end)[: len(heights)] / 2
+    return low - ROUNDING * gap, high - ROUNDING * gap
+
+
+def _planes(
+    outlines: Sequence[NDArray[np.float64]], stack: Stack
+) -> list[tuple[float, list[NDArray[np.float64]]]]:
+    """Contours by the plane that they are in, with the height of each plane."""
+    of: list[tuple[float, NDArray[np.float64]]] = []
     for corners in outlines:
-        voxels = corners @ to_voxels[:3, :3].T + to_voxels[:3, 3]
-        plane = int(np.rint(voxels[:, 2].mean()))
-        if np.abs(voxels[:, 2] - plane).max() > 0.5:
+        heights = corners @ stack.normal
+        height = float(heights.mean())
+        if np.abs(heights - height).max() > 0.5 * stack.gap:
+            low, high = ((edge - stack.heights[0]) / stack.gap for edge in _extremes(heights))
             raise CaseError(
                 "expected contours in the planes of the slices, found one from "
-                f"{voxels[:, 2].min():.2f} to {voxels[:, 2].max():.2f} slices"
+                f"{low:.2f} to {high:.2f} slices"
             )
-        if 0 <= plane < shape[2]:
-            filled[:, :, plane] ^= polygon(voxels[:, :2], shape[:2])
-    return filled
+        of.append((height, corners))
+    planes: list[tuple[float, list[NDArray[np.float64]]]] = []
+    for height, corners in sorted(of, key=lambda one: one[0]):
+        if planes and height - planes[-1][0] < PLANE * stack.gap:
+            planes[-1][1].append(corners)
+        else:
+            planes.append((height, [corners]))
+    return planes
+
+
+def _extremes(values: NDArray[np.float64]) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _inside(
+    plane: Sequence[NDArray[np.float64]], shape: Sequence[int]
+) -> tuple[NDArray[np.bool_], int]:
+    """Fills the contours of one plane; also how many of them were there already."""
+    inside, kept, twice = np.zeros(shape, np.uint8), [], 0
+    for corners in plane:
+        if any(_coincide(corners, other) for other in kept):
+            twice += 1
+            continue
+        kept.append(corners)
+        inside ^= polygon(corners, shape)
+    return inside > 0, twice
+
+
+def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether the corners of two contours are the same, from wherever and whichever way round."""
+    for edge in (np.min, np.max):
+        if np.abs(edge(one, axis=0) - edge(other, axis=0)).max() > SAME:
+            return False
+    apart = np.linalg.norm(one[:, None] - other[None], axis=2)
+    return bool(apart.min(axis=1).max() <= SAME and apart.min(axis=0).max() <= SAME)
 
 
 def polygon(corners: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -52,6 +135,9 @@ def polygon(corners: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.ui
         1 where the centre is inside, of that shape.
     """
     start, end = corners, np.roll(corners, -1, axis=0)
+    # Upwards, so that an edge and its way back are crossed at the very same place.
+    upwards = (start[:, 1] <= end[:, 1])[:, None]
+    start, end = np.where(upwards, start, end), np.where(upwards, end, start)
     inside = np.zeros(shape, np.uint8)
     for row in range(shape[1]):
         crosses = (start[:, 1] <= row) != (end[:, 1] <= row)

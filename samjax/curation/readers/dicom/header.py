@@ -2,12 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-from samjax.curation.readers.dicom import file
+from samjax.curation.case import CaseError
+from samjax.curation.readers.dicom import file, references
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
-STRUCTURES, SEGMENTATION = "RTSTRUCT", "SEG"
 MODALITIES = {
     "CT": "ct",
     "MR": "mr",
@@ -22,6 +21,9 @@ MODALITIES = {
     "OP": "fundus",
     "SM": "histopathology",
 }
+# What has pixels and is no picture of a patient.
+_NO_IMAGES = ("RTDOSE", "REG")
+_PREFIX = 132  # Bytes before the content; the last four are `DICM`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,29 +31,46 @@ class Header:
     """What discovery needs to know of a file.
 
     Attributes:
+        uid: Its own UID.
         series: Its series; of an image without a place in the patient, such as an X-ray or a film,
             itself: it is no slice.
+        series_uid: The UID of its series, also then.
         kind: `RTSTRUCT`, `SEG`, or the modality of an image.
-        patient: The patient's ID.
+        is_image: Whether it is an image, and no label, report or plan.
+        patient: The patient's ID; may be empty.
+        study: The UID of its study; may be empty.
         description: The series' description.
-        refers_to: What a label says that it belongs to: series and images.
         frame: Frame of reference.
+        parts: Of a label what it belongs to.
     """
 
+    uid: str
     series: str
+    series_uid: str
     kind: str
+    is_image: bool
     patient: str
+    study: str
     description: str
-    refers_to: tuple[str, ...]
     frame: str
+    parts: tuple[references.Part, ...]
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it labels images."""
+        return self.kind in (references.STRUCTURES, references.SEGMENTATION)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its name or, where that has no suffix, by its first bytes."""
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether a file is DICOM: by its suffix, or by its first bytes, whatever its name is."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as content:
+            start = content.read(_PREFIX)
+    except OSError:
+        return False
+    return start[128:] == b"DICM" or _starts_with_an_element(start)
 
 
 def header(path: Path) -> Header:
@@ -60,34 +79,47 @@ def header(path: Path) -> Header:
     Raises:
         CaseError: It is cut off or no DICOM.
     """
+    with file.unwarned():
+        return _header(path)
+
+
+def _header(path: Path) -> Header:
     data = file.read(path, stop_before_pixels=True)
-    kind = str(data.get("Modality", "")) or "OT"
-    whole = "SeriesInstanceUID" if file.has_place(data) else "SOPInstanceUID"
-    return Header(
-        series=str(data.get(whole, "")) or str(path),
-        kind=kind,
-        patient=str(data.get("PatientID", "")),
-        description=str(data.get("SeriesDescription", "")),
-        refers_to=_refers_to(data, kind),
-        frame=str(data.get("FrameOfReferenceUID", "")) or _frame_of_structures(data),
-    )
-
-
-def _refers_to(data: Any, kind: str) -> tuple[str, ...]:
     try:
-        if kind == STRUCTURES:
-            study = data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
-            return (str(study.RTReferencedSeriesSequence[0].SeriesInstanceUID),)
-        if kind == SEGMENTATION:
-            series = data.ReferencedSeriesSequence[0]
-            images = series.get("ReferencedInstanceSequence", [])
-            of_images = (str(image.ReferencedSOPInstanceUID) for image in images)
-            return (str(series.SeriesInstanceUID), *of_images)
-    except (AttributeError, IndexError):
-        pass
-    return ()
+        kind = references.kind_of(data)
+        whole = "SeriesInstanceUID" if file.has_place(data) else "SOPInstanceUID"
+        is_label = kind in (references.STRUCTURES, references.SEGMENTATION)
+        return Header(
+            uid=str(data.get("SOPInstanceUID", "")),
+            # Slices without the UID of a series are one if they are in one folder.
+            series=str(data.get(whole, "")) or str(path if whole[1] == "O" else path.parent),
+            series_uid=str(data.get("SeriesInstanceUID", "")),
+            kind=kind,
+            is_image="Rows" in data and kind not in _NO_IMAGES and not is_label,
+            patient=str(data.get("PatientID", "") or "").strip(),
+            study=str(data.get("StudyInstanceUID", "") or ""),
+            description=str(data.get("SeriesDescription", "") or ""),
+            frame=str(data.get("FrameOfReferenceUID", "") or ""),
+            parts=references.parts(data),
+        )
+    except CaseError as error:
+        raise CaseError(f"{path}: {error}") from error
+    except Exception as error:  # Values that are no numbers, items without what they must have.
+        reason = f"{type(error).__name__}: {error}"
+        raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
 
 
-def _frame_of_structures(data: Any) -> str:
-    frames = data.get("ReferencedFrameOfReferenceSequence") or []
-    return str(frames[0].get("FrameOfReferenceUID", "")) if len(frames) else ""
+def _starts_with_an_element(start: bytes) -> bool:
+    """Whether a file without a preamble begins as DICOM does: with a tag of group 2 or 8.
+
+    Then comes a representation of two letters and a length, or a short length.
+    """
+    if len(start) < 12:
+        return False
+    groups = {b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"}
+    little = start[0] != 0
+    if start[:2] not in groups or start[3 if little else 2] != 0:
+        return False
+    if start[4:6] in (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"PN", b"SQ", b"DT"):
+        return True
+    return little and int.from_bytes(start[4:8], "little") <= 64

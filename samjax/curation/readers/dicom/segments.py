@@ -1,7 +1,7 @@
 """Labels in SEG: masks on the slices of an image."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,36 +10,52 @@ from numpy.typing import NDArray
 from samjax.curation.case import CaseError, LabelMap
 from samjax.curation.labels import layered
 from samjax.curation.readers import geometry
-from samjax.curation.readers.dicom import file
+from samjax.curation.readers.dicom import file, pixels, references
+from samjax.curation.readers.dicom.stack import Stack
 
 
 def of_image(
-    path: Path,
+    path: str,
+    data: Any,
     shape: Sequence[int],
     numbers: Mapping[tuple[str, int], int],
-    affine: NDArray[np.float64] | None,
+    stack: Stack | None,
+    classes: Mapping[str, Any],
+    is_shared: bool,
+    left_out: Counter[str],
 ) -> list[LabelMap]:
     """The segments of a SEG, on the voxels of an image.
 
     Args:
-        path: The file.
+        path: The file, for messages.
+        data: Its content.
         shape: Voxels along x, y, z.
         numbers: Which slice a frame of a file is, by the file's UID and the frame's number.
-        affine: From voxel numbers to mm; None if the image has no place in the patient.
+        stack: The slices; None if the image has no place in the patient.
+        classes: Names of the segments to take, or, if none has one of these names, their numbers;
+            all if empty.
+        is_shared: Whether frames may be of other series: these are left out.
+        left_out: Counts what is left out.
 
     Raises:
         CaseError: It cannot be read, or one of its frames is not on a slice of the image.
     """
-    data = file.read(path)
-    segments = data.get("SegmentSequence", [])
-    names = {int(s.SegmentNumber): str(s.SegmentLabel) for s in segments if int(s.SegmentNumber)}
-    frames = file.decoded(str(path), data)
+    names = _names(data, classes, left_out)
+    frames = pixels.decoded(path, data)
     frames = frames if file.frame_count(data) > 1 else frames[None]
     half = int(data.get("MaximumFractionalValue") or 1) / 2
     shared = file.shared(data)
+    images = {uid for uid, _ in numbers}
     shown: dict[int, list[tuple[np.ndarray, int]]] = {number: [] for number in names}
-    for frame, group in zip(frames, data.get("PerFrameFunctionalGroupsSequence", []), strict=False):
-        number = _number(group, shared, numbers, affine)
+    groups = data.get("PerFrameFunctionalGroupsSequence") or [{}] * len(frames)
+    if len(groups) != len(frames):
+        raise CaseError(f"{path}: expected the place of {len(frames)} frames, found {len(groups)}")
+    for frame, group in zip(frames, groups, strict=True):
+        sources = references.sources_of(group, shared)
+        if is_shared and sources and not images.intersection(uid for uid, _ in sources):
+            left_out["segments' frames on images of another series"] += 1
+            continue
+        number = _number(group, shared, sources, numbers, stack)
         if number is None or not 0 <= number < shape[2] or frame.T.shape != tuple(shape[:2]):
             raise CaseError(
                 f"{path}: expected segments on the image's {shape[2]} slices of "
@@ -49,51 +65,62 @@ def of_image(
         named = file.item("SegmentIdentificationSequence", group, *shared)
         is_map = "ReferencedSegmentNumber" not in named
         for segment in names if is_map else [int(named.ReferencedSegmentNumber)]:
-            pixels = np.equal(frame.T, segment) if is_map else np.greater(frame.T, half)
-            if segment in shown and pixels.any():
-                shown[segment].append((pixels, number))
+            mask = np.equal(frame.T, segment) if is_map else np.greater(frame.T, half)
+            if segment in shown and mask.any():
+                shown[segment].append((mask, number))
     return layered((names[segment], _stacked(of, shape)) for segment, of in shown.items() if of)
+
+
+def _names(data: Any, classes: Mapping[str, Any], left_out: Counter[str]) -> dict[int, str]:
+    """The class of each segment that is taken."""
+    names = {int(one.SegmentNumber): str(one.SegmentLabel) for one in data.SegmentSequence}
+    names.pop(0, None)  # Of a label map, the background.
+    if not classes:
+        return names
+    taken = {number: name for number, name in names.items() if name in classes}
+    if not taken:
+        of_number = {number: name for name, number in classes.items()}
+        taken = {number: of_number[number] for number in names if number in of_number}
+    if left := len(names) - len(taken):
+        left_out["segments that the table of classes does not name"] += left
+    return taken
 
 
 def _stacked(slices: Iterable[tuple[np.ndarray, int]], shape: Sequence[int]) -> np.ndarray:
     mask = np.zeros(shape, bool)
-    for pixels, number in slices:
-        mask[:, :, number] |= pixels
+    for plane, number in slices:
+        mask[:, :, number] |= plane
     return mask
 
 
 def _number(
     group: Any,
     shared: Sequence[Any],
+    sources: Collection[tuple[str, int]],
     numbers: Mapping[tuple[str, int], int],
-    affine: NDArray[np.float64] | None,
+    stack: Stack | None,
 ) -> int | None:
     """The slice that a frame of a SEG lies on: by its place, or by what it was derived from."""
     place = file.item("PlanePositionSequence", group, *shared)
     turn = file.item("PlaneOrientationSequence", group, *shared)
-    if affine is not None and "ImagePositionPatient" in place and "ImageOrientationPatient" in turn:
-        return _slice_at(place, turn, file.item("PixelMeasuresSequence", group, *shared), affine)
-    derived = file.item("DerivationImageSequence", group, *shared)
-    for source in derived.get("SourceImageSequence", []):
-        frame = source.get("ReferencedFrameNumber") or 1
-        frame = frame[0] if isinstance(frame, Sequence) else frame
-        key = str(source.get("ReferencedSOPInstanceUID", "")), int(frame)
-        if key in numbers:
-            return numbers[key]
-    return None
+    if stack and "ImagePositionPatient" in place and "ImageOrientationPatient" in turn:
+        return _slice_at(place, turn, file.item("PixelMeasuresSequence", group, *shared), stack)
+    return next((numbers[source] for source in sources if source in numbers), None)
 
 
-def _slice_at(place: Any, turn: Any, measures: Any, affine: NDArray[np.float64]) -> int | None:
+def _slice_at(place: Any, turn: Any, measures: Any, stack: Stack) -> int | None:
     """The slice that has these pixels; None if there is none."""
-    to_voxels = np.linalg.inv(affine)
-    first = to_voxels @ [*map(float, place.ImagePositionPatient), 1.0]
-    number = int(np.rint(first[2]))
+    first: NDArray[np.float64] = np.array(place.ImagePositionPatient, float)
+    height = first @ stack.normal
+    number = int(stack.nearest(np.array([height]))[0])
     axes = np.array(turn.ImageOrientationPatient, float).reshape(2, 3).T
-    size = tuple(np.linalg.norm(affine[:3, :2], axis=0))
+    spacing = stack.slices[number].spacing
     if "PixelSpacing" in measures:
-        down, across = map(float, measures.PixelSpacing)
-        size = across, down
-    fits = np.allclose(to_voxels[:3, :3] @ (axes * size), np.eye(3)[:, :2], atol=1e-2)
-    return (
-        number if fits and np.abs(first[:3] - [0, 0, number]).max() < geometry.TOLERANCE else None
-    )
+        spacing = np.array(measures.PixelSpacing, float)[::-1]
+    to_pixels = np.linalg.pinv(stack.slices[number].axes * stack.slices[number].spacing)
+    fits = np.allclose(to_pixels @ (axes * spacing), np.eye(2), atol=1e-2)
+    along = np.cross(axes[:, 0], axes[:, 1]) @ stack.normal
+    off = np.abs(stack.in_pixels(first[None], number)).max()
+    apart = abs(height - stack.heights[number]) / stack.gap
+    is_there = fits and abs(along - 1) < 1e-2 and max(off, apart) < geometry.TOLERANCE
+    return number if is_there else None

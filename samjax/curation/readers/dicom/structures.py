@@ -1,31 +1,90 @@
 """Labels in RTSTRUCT: contours."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from samjax.curation.case import LabelMap
+from samjax.curation.case import CaseError, LabelMap
 from samjax.curation.labels import layered
-from samjax.curation.readers.dicom import contours
-from samjax.curation.readers.geometry import Volume
+from samjax.curation.readers.dicom import contours, references
+from samjax.curation.readers.dicom.stack import Stack
+
+OTHER_TYPES = "contours that enclose nothing (points, open lines)"
 
 
-def of_volume(data: Any, volume: Volume, wanted: Iterable[str]) -> list[LabelMap]:
-    """Fills the contours of every region of an RTSTRUCT; only those `wanted`, if any are named."""
-    return layered(_masks(data, volume, set(wanted)))
+def of_stack(
+    path: str,
+    data: Any,
+    stack: Stack,
+    wanted: Collection[str],
+    regions: Collection[int],
+    left_out: Counter[str],
+) -> list[LabelMap]:
+    """Fills the contours of the regions of an RTSTRUCT.
+
+    Args:
+        path: The file, for messages.
+        data: Its content.
+        stack: The slices of the image.
+        wanted: Names of the regions to take; all if empty.
+        regions: Numbers of the regions that belong to the image; all if empty. Of these, contours
+            on other images are left out.
+        left_out: Counts what is left out.
+
+    Raises:
+        CaseError: A contour cannot be read, or is across slices.
+    """
+    return layered(_masks(path, data, stack, wanted, regions, left_out))
 
 
-def _masks(data: Any, volume: Volume, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
-    names = {int(roi.ROINumber): str(roi.ROIName) for roi in data.StructureSetROISequence}
-    for region in data.get("ROIContourSequence", []):
-        name = names.get(int(region.ReferencedROINumber), f"roi_{region.ReferencedROINumber}")
-        if wanted and name not in wanted:
+def _masks(
+    path: str,
+    data: Any,
+    stack: Stack,
+    wanted: Collection[str],
+    regions: Collection[int],
+    left_out: Counter[str],
+) -> Iterator[tuple[str, np.ndarray]]:
+    names = {part.number: part.name for part in references.parts(data)}
+    images = {one.uid for one in stack.slices}
+    for region in data.get("ROIContourSequence") or []:
+        number = int(region.ReferencedROINumber)
+        if number not in names or (regions and number not in regions):
             continue
-        outlines = [
-            np.array(contour.ContourData, float).reshape(-1, 3)
-            for contour in region.get("ContourSequence", [])
-            if str(contour.ContourGeometricType).startswith("CLOSED_PLANAR")
-        ]
-        if outlines:
-            yield name, contours.fill(outlines, volume.affine, volume.values.shape[:3]) > 0
+        if wanted and names[number] not in wanted:
+            left_out["regions that the table of classes does not name"] += 1
+            continue
+        outlines = []
+        for contour in region.ContourSequence:
+            drawn_on = references.images_of(contour)
+            if regions and drawn_on and not images.intersection(drawn_on):
+                left_out["contours on images of another series"] += 1
+                continue
+            corners = _corners(f"{path}: {names[number]}", contour)
+            closed = str(contour.get("ContourGeometricType", "")).startswith("CLOSED")
+            if closed and len(corners) > 2:
+                outlines.append(corners)
+            else:
+                left_out[OTHER_TYPES] += 1
+        try:
+            filled, uncounted = contours.fill(outlines, stack)
+        except CaseError as error:
+            raise CaseError(f"{path}: {names[number]}: {error}") from None
+        left_out.update(uncounted)
+        if outlines and not filled.any():
+            left_out["regions that are on no slice"] += 1
+        if filled.any():
+            yield names[number], filled
+
+
+def _corners(where: str, contour: Any) -> NDArray[np.float64]:
+    try:
+        values = np.array(contour.get("ContourData") or [], float)
+        if np.isfinite(values).all():
+            return values.reshape(-1, 3)
+        raise ValueError("numbers that are not finite")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CaseError(f"{where}: ContourData: expected corners in mm, found {error}") from error

@@ -1,0 +1,142 @@
+"""Pixels of a DICOM file: decoded, in one colour space, in physical units."""
+
+from typing import Any
+
+import numpy as np
+
+from samjax.curation import extra
+from samjax.curation.case import CaseError
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+RGB, PALETTE = "RGB", "PALETTE COLOR"
+COLOURS = ("Red", "Green", "Blue")
+
+
+def pixels(path: str, data: Any) -> np.ndarray:
+    """Pixels of a file: in physical units, dark to bright, or RGB.
+
+    Raises:
+        CaseError: They are cut off, or in a compression or a colour space that is not known.
+    """
+    values = picture(path, data)
+    return values if int(data.get("SamplesPerPixel", 1)) == 3 else in_units(values, data)
+
+
+def picture(path: str, data: Any) -> np.ndarray:
+    """Stored values, dark to bright, or RGB of 8 bits: ([frames,] rows, columns[, 3]).
+
+    Raises:
+        CaseError: As of `pixels`.
+    """
+    values, interpretation, bits = _decode(path, data)
+    if interpretation == PALETTE:
+        return _looked_up(path, values, data)
+    if interpretation == RGB:
+        return _of_8_bits(values, bits)
+    if interpretation == "MONOCHROME1":  # Low values are bright.
+        signed = int(data.get("PixelRepresentation", 0))
+        return (-1 if signed else 2**bits - 1) - values.astype(np.int32 if bits < 32 else np.int64)
+    if interpretation in GREY:
+        return values
+    raise CaseError(
+        f"{path}: PhotometricInterpretation: expected RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, "
+        f"YBR_RCT, PALETTE COLOR, MONOCHROME1 or MONOCHROME2, found {interpretation}"
+    )
+
+
+def in_units(values: np.ndarray, header: Any) -> np.ndarray:
+    """Stored values in physical units, by slope and intercept or by a table."""
+    values = extra.require("pydicom.pixels").apply_modality_lut(values, header)
+    if values.dtype == np.float64:
+        whole = np.rint(values)
+        values = whole.astype(np.int32) if np.array_equal(whole, values) else values.astype("f4")
+    return values
+
+
+def decoded(path: str, data: Any) -> np.ndarray:
+    """Pixels as they are stored, without their colours or units.
+
+    Raises:
+        CaseError: They are cut off, or in a compression that no installed library knows.
+    """
+    return _decode(path, data)[0]
+
+
+def _decode(path: str, data: Any) -> tuple[np.ndarray, str, int]:
+    """Decoded values, their colour space, and their bits.
+
+    The decoders turn YCbCr into RGB where they can: what they say afterwards is what counts.
+    """
+    pydicom = extra.require("pydicom")
+    try:
+        syntax = data.file_meta.TransferSyntaxUID
+        if syntax == pydicom.uid.JPEGExtended12Bit and int(data.BitsStored) > 8:
+            values, about = _by_gdcm(data), {}
+        else:
+            values, about = pydicom.pixels.get_decoder(syntax).as_array(data)
+    except Exception as error:  # Every decoder has its own.
+        reason = " ".join(str(error).split())
+        raise CaseError(f"{path}: pixels cannot be decoded: {reason}") from error
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    stored = about.get("photometric_interpretation") or data.PhotometricInterpretation
+    return values, str(stored), int(about.get("bits_stored") or data.BitsStored)
+
+
+def _by_gdcm(data: Any) -> np.ndarray:
+    """JPEG of 12 bits, which pydicom leaves to a library under the GPL."""
+    reader = extra.require("gdcm").ImageReader()
+    reader.SetFileName(str(data.filename))
+    if not reader.Read():
+        raise ValueError("GDCM cannot read it")
+    buffer = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    frames = int(data.get("NumberOfFrames") or 1)
+    shape = (frames, data.Rows, data.Columns) if frames > 1 else (data.Rows, data.Columns)
+    return np.frombuffer(buffer, f"<u{int(data.BitsAllocated) // 8}").reshape(shape)
+
+
+def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:
+    """Colours of a palette's numbers, RGB of 8 bits."""
+    try:
+        table, bits = _table(data)
+        colours = extra.require("pydicom.pixels").apply_color_lut(values, table)[..., :3]
+    except (AttributeError, ValueError, IndexError, TypeError) as error:
+        raise CaseError(f"{path}: palette cannot be read: {error}") from error
+    # Tables may say 16 bits and use 8.
+    return _of_8_bits(colours, bits if colours.max(initial=0) > 255 else 8)
+
+
+def _table(data: Any) -> tuple[Any, int]:
+    """A palette with entries of 16 bits in this machine's order, and the bits that they use.
+
+    pydicom would take a table of 8 bits for one that numbers of 16 bits do not fit, and one of
+    another byte order for its own.
+    """
+    pydicom = extra.require("pydicom")
+    swapped = data.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRBigEndian
+    table = pydicom.Dataset()
+    table.file_meta = pydicom.dataset.FileMetaDataset()
+    table.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    entries, first, bits = map(int, data.RedPaletteColorLookupTableDescriptor)
+    for colour in COLOURS:
+        name = f"{colour}PaletteColorLookupTableData"
+        segmented, depth = name not in data, 16
+        name = f"Segmented{name}" if segmented else name
+        stored = bytes(data[name].value)
+        stored += b"\0" * (len(stored) % 2)
+        words = np.frombuffer(stored, ">u2" if swapped else "<u2").astype("<u2")
+        if bits == 8 and (segmented or words.size < (entries or 2**16)):
+            words = words.view("u1")  # Two in a word, the first in its low byte.
+            if segmented and 0 < entries <= 256:  # Its segments' addresses count bytes.
+                depth = 8
+            else:
+                words = words.astype("<u2")
+        if not segmented:
+            words = words[: entries or 2**16]
+        setattr(table, f"{colour}PaletteColorLookupTableDescriptor", [entries, first, depth])
+        setattr(table, name, words.tobytes())
+    return table, bits
+
+
+def _of_8_bits(colours: np.ndarray, bits: int) -> np.ndarray:
+    return colours.astype(np.uint8) if bits <= 8 else (colours >> (bits - 8)).astype(np.uint8)

@@ -1,0 +1,166 @@
+"""What the labels of an RTSTRUCT or SEG say that they belong to."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from samjax.curation.case import CaseError
+from samjax.curation.readers.dicom import file
+
+STRUCTURES, SEGMENTATION = "RTSTRUCT", "SEG"
+_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.481.3": STRUCTURES,
+    "1.2.840.10008.5.1.4.1.1.66.4": SEGMENTATION,
+    "1.2.840.10008.5.1.4.1.1.66.7": SEGMENTATION,  # As a label map.
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A region of an RTSTRUCT, or a whole SEG.
+
+    Attributes:
+        number: Of the region; 0 for a SEG.
+        name: Of the region.
+        images: Images that it was drawn on, or derived from.
+        listed: Images and series that its file lists for its frame of reference.
+        frame: Frame of reference.
+    """
+
+    number: int
+    name: str
+    images: frozenset[str]
+    listed: frozenset[str]
+    frame: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """The series that there are.
+
+    Attributes:
+        of: Series of every image and of every series' UID.
+        frame_of: Frame of reference of every series.
+    """
+
+    of: Mapping[str, str]
+    frame_of: Mapping[str, str]
+
+    def labelled_by(self, part: Part) -> set[str]:
+        """The series that a part belongs to: one, or all those that it was drawn on.
+
+        Its own images decide, then what its file lists, then the frame of reference; but no series
+        of another frame of reference counts, if its own is here.
+
+        Raises:
+            CaseError: There is none, or not one only.
+        """
+        frames = set(self.frame_of.values())
+        drawn, listed = (
+            {self.of[uid] for uid in uids if uid in self.of} for uids in (part.images, part.listed)
+        )
+        same = {uid for uid, frame in self.frame_of.items() if frame and frame == part.frame}
+        for number, fitting in enumerate((drawn, listed, same)):
+            if part.frame in frames:
+                fitting = {uid for uid in fitting if self.frame_of[uid] in (part.frame, "")}
+            if number and len(fitting) > 1:
+                raise CaseError(
+                    f"expected one series that it labels, found {len(fitting)} that fit and "
+                    "nothing that says which"
+                )
+            if fitting:
+                return fitting
+            if drawn:
+                raise CaseError(
+                    "expected the series that it labels, found its images in another frame of "
+                    f"reference than its own, {part.frame}"
+                )
+        raise CaseError("expected the series that it labels, found none here")
+
+
+def kind_of(data: Any) -> str:
+    """`RTSTRUCT`, `SEG`, or the modality of an image."""
+    by_class = _CLASSES.get(str(data.get("SOPClassUID", "")))
+    return by_class or str(data.get("Modality", "")) or "OT"
+
+
+def parts(data: Any) -> tuple[Part, ...]:
+    """The regions of an RTSTRUCT with contours, or a SEG as one; nothing of an image."""
+    kind = kind_of(data)
+    if kind == STRUCTURES:
+        return tuple(_regions(data))
+    return (_segmentation(data),) if kind == SEGMENTATION else ()
+
+
+def images_of(contour: Any) -> list[str]:
+    """The images that a contour was drawn on."""
+    return _uids(contour.get("ContourImageSequence"))
+
+
+def sources_of(group: Any, shared: Iterable[Any] = ()) -> list[tuple[str, int]]:
+    """The images, and of each the frame, that a frame of a SEG was derived from."""
+    found = []
+    holder = next((one for one in (group, *shared) if one.get("DerivationImageSequence")), {})
+    for derived in _items(holder, "DerivationImageSequence"):
+        for source in _items(derived, "SourceImageSequence"):
+            number = source.get("ReferencedFrameNumber") or 1
+            number = number if isinstance(number, int | str) else next(iter(number))
+            found.append((str(source.get("ReferencedSOPInstanceUID", "")), int(number)))
+    return found
+
+
+def _regions(data: Any) -> Iterator[Part]:
+    about = {int(one.ROINumber): one for one in _items(data, "StructureSetROISequence")}
+    for region in _items(data, "ROIContourSequence"):
+        number = int(region.ReferencedROINumber)
+        one = about.get(number, {})
+        frame = str(one.get("ReferencedFrameOfReferenceUID", "") or "")
+        listed = _items(data, "ReferencedFrameOfReferenceSequence")
+        if frame:
+            listed = [item for item in listed if str(item.get("FrameOfReferenceUID", "")) == frame]
+        elif len(listed) == 1:
+            frame = str(listed[0].get("FrameOfReferenceUID", "") or "")
+        series = [
+            each
+            for item in listed
+            for study in _items(item, "RTReferencedStudySequence")
+            for each in _items(study, "RTReferencedSeriesSequence")
+        ]
+        contours = _items(region, "ContourSequence")
+        drawn_on = {uid for contour in contours for uid in images_of(contour)}
+        images = {uid for each in series for uid in images_of(each)}
+        if contours:
+            yield Part(
+                number,
+                str(one.get("ROIName", "")) or f"roi_{number}",
+                frozenset(drawn_on),
+                frozenset({str(each.get("SeriesInstanceUID", "")) for each in series} | images),
+                frame,
+            )
+
+
+def _segmentation(data: Any) -> Part:
+    shared = file.shared(data)
+    groups = _items(data, "PerFrameFunctionalGroupsSequence")
+    derived = {uid for group in groups for uid, _ in sources_of(group, shared)}
+    series = _items(data, "ReferencedSeriesSequence")
+    listed = [str(one.get("SeriesInstanceUID", "")) for one in series]
+    for one in series:
+        listed += _uids(one.get("ReferencedInstanceSequence"))
+    for name in ("SourceImageSequence", "ReferencedImageSequence"):
+        listed += _uids(data.get(name))
+    return Part(
+        0,
+        "",
+        frozenset(derived),
+        frozenset(listed),
+        str(data.get("FrameOfReferenceUID", "") or ""),
+    )
+
+
+def _uids(sequence: Any) -> list[str]:
+    return [str(item.get("ReferencedSOPInstanceUID", "")) for item in sequence or []]
+
+
+def _items(holder: Any, name: str) -> list[Any]:
+    return list(holder.get(name) or [])
