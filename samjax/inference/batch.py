@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import logging
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -18,6 +20,7 @@ from jaxtyping import Array, Float, Int
 from samjax import masks, models, types
 from samjax.data import inputs
 from samjax.inference.objects import ObjectPrompt, bucket, pack
+from samjax.inference.pixels import Image, pixels_of
 from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
 from samjax.models.config import SamConfig
 from samjax.pretrained import Pretrained
@@ -25,6 +28,8 @@ from samjax.pretrained import Pretrained
 FORMATS = ("RGB", "BGR")
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
 MAX_PIXELS = 2**26  # Pixels of their masks, likewise.
+
+_log = logging.getLogger(__name__)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "adapters"))
@@ -125,7 +130,7 @@ class EmbeddedImages:
 
 def segment(
     pretrained: Pretrained,
-    images: Sequence[np.ndarray],
+    images: Sequence[Image],
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
     multimask: bool | None = None,
@@ -140,13 +145,13 @@ def segment(
 
     Args:
         pretrained: The network.
-        images: uint8 images, (h, w) or (h, w, 3); all of them are encoded at once.
+        images: uint8 images, (h, w) or (h, w, 3), or PIL images; all of them are encoded at once.
         prompts: For each image, its objects; an image may have none.
         multimask: Three masks for each object, for ambiguous prompts such as a single click, or
             one. None: as the network was trained.
         best: Of these only the one of highest predicted IoU.
         adapters: Whether the adapters take part, if the network has any.
-        image_format: Channel order of the images, `RGB` or `BGR`.
+        image_format: Channel order of the arrays, `RGB` or `BGR`.
         return_logits: Logits at the original size instead of boolean masks.
 
     Returns:
@@ -168,14 +173,13 @@ def segment(
 
 def embed_images(
     pretrained: Pretrained,
-    images: Sequence[np.ndarray],
+    images: Sequence[Image],
     *,
     adapters: bool = True,
     image_format: str = "RGB",
 ) -> EmbeddedImages:
     """The first half of `segment`, once per image."""
-    if not images:
-        raise ValueError("images: expected at least one, found none")
+    _check_images(images)
     size = pretrained.model.image_size
     if image_format not in FORMATS:
         raise ValueError(f"image_format: expected one of {FORMATS}, found {image_format!r}")
@@ -183,8 +187,9 @@ def embed_images(
     placements = []
     for row, image in enumerate(images):
         with _naming(f"image {row}" if len(images) > 1 else ""):
+            pixels = pixels_of(image, image_format)
             batch[row], placement = inputs.prepare_image(
-                _eight_bits(image), size, pretrained.input, image_format.lower()
+                pixels, size, pretrained.input, image_format.lower()
             )
         placements.append(placement)
     features = encode(pretrained.model, pretrained.params, jnp.asarray(batch), adapters)
@@ -201,11 +206,7 @@ def segment_embedded(
     return_logits: bool = False,
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
-    if len(prompts) != len(embedded.placements):
-        raise ValueError(
-            f"prompts: expected one list of objects for each of {len(embedded.placements)} images, "
-            f"found {len(prompts)}"
-        )
+    _check_prompts(prompts, len(embedded.placements))
     _check_fits(prompts, embedded.placements, pretrained.model.mask_size)
     multimask = pretrained.input.multimask if multimask is None else multimask
     candidates = pretrained.model.num_multimask if multimask and not best else 1
@@ -264,16 +265,36 @@ def _chunks(
             yield alike[start : start + chunk], side
 
 
-def _eight_bits(image: np.ndarray) -> np.ndarray:
-    """Refuses images that do not have 8 bits: their values would mean something else."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8:
-        values = f" from {image.min():g} to {image.max():g}" if image.size else ""
-        raise ValueError(
-            f"image: expected uint8 values from 0 to 255, found {image.dtype}{values}; scale to "
-            "0..255 first, as in (255 * x).round().astype(np.uint8) for x between 0 and 1"
-        )
-    return image
+def _check_images(images: object) -> None:
+    """Refuses what is one image instead of several: its rows would be taken for images."""
+    several = isinstance(images, Sequence) and not isinstance(images, str | bytes)
+    if isinstance(images, np.ndarray):
+        several = images.ndim == 4
+    if not several:
+        found = f"an array of shape {images.shape}" if isinstance(images, np.ndarray) else ""
+        raise ValueError(f"images: expected a list of images, found {found or type(images)}")
+    if not len(images):  # pyrefly: ignore[bad-argument-type]
+        raise ValueError("images: expected at least one, found none")
+
+
+def _check_prompts(prompts: object, images: int) -> None:
+    """Refuses prompts that are not one list of `ObjectPrompt` for each image."""
+    expected = f"one list of objects for each of {images} images"
+    if not isinstance(prompts, list | tuple):
+        found = f"a {type(prompts).__name__}"
+        raise ValueError(f"prompts: expected {expected}, found {found}")
+    for number, objects in enumerate(prompts):
+        if not isinstance(objects, list | tuple):
+            found = f"{type(objects).__name__} at {number}"
+            raise ValueError(f"prompts: expected {expected}, found {found}")
+        for index, one in enumerate(objects):
+            if not isinstance(one, ObjectPrompt):
+                raise ValueError(
+                    f"prompts: image {number}, object {index}: expected an ObjectPrompt, as in "
+                    f"ObjectPrompt(box=[x0, y0, x1, y1]), found {reprlib.repr(one)}"
+                )
+    if len(prompts) != images:
+        raise ValueError(f"prompts: expected {expected}, found {len(prompts)}")
 
 
 def _check_fits(
@@ -281,11 +302,20 @@ def _check_fits(
     placements: Sequence[inputs.Placement],
     mask_size: int,
 ) -> None:
+    relative: list[str] = []
     for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
         for index, prompt in enumerate(objects):
             where = f"image {image}, " if len(placements) > 1 else ""
             with _naming(f"{where}object {index}" if where or len(objects) > 1 else ""):
                 prompt.check_fits(at.height, at.width, mask_size)
+            if prompt.looks_relative(at.height, at.width):
+                relative.append(f"{where}object {index}")
+    if relative:
+        _log.warning(
+            "%s: all coordinates lie between 0 and 1; they are taken as pixels%s",
+            relative[0],
+            f" (as of {len(relative) - 1} more)" if len(relative) > 1 else "",
+        )
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What a person asks for: the prompts of one object, checked, and many objects packed for jit."""
 
 import dataclasses
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from samjax import types
 from samjax.data import inputs
 
+_LABELS = (types.FOREGROUND, types.BACKGROUND, types.NOT_A_POINT)
+_LARGE = 32  # Pixels along the longer side: from here on, 0 to 1 is taken for a mistake.
 MIN_POINTS = 8  # Room that is always there: an ordinary round of clicks never recompiles.
 
 
@@ -20,7 +23,8 @@ class ObjectPrompt:
 
     Attributes:
         points: Clicks (x, y), shape (n, 2), pixels of the original image.
-        labels: 1 for a click on the object, 0 for one beside it, shape (n,).
+        labels: 1 for a click on the object, 0 for one beside it, -1 for "not a point" (SAM's
+            padding; its coordinates do not matter), shape (n,).
         box: Corners (x0, y0, x1, y1), shape (4,), pixels of the original image.
         mask: Low-resolution logits of an earlier prediction of this object, shape (m, m).
 
@@ -42,11 +46,20 @@ class ObjectPrompt:
         if self.points is not None:
             points = _numbers(self.points, "points", ("n", 2))
             labels = _numbers(self.labels, "labels", (len(points),))
-            if not ((labels == types.BACKGROUND) | (labels == types.FOREGROUND)).all():
+            if not np.isin(labels, _LABELS).all():
                 found = np.unique(labels).tolist()
-                raise ValueError(f"labels: expected 1 (object) and 0 (background), found {found}")
+                corners = "; a box's corners go into box" if {2, 3} & set(found) else ""
+                raise ValueError(
+                    "labels: expected 1 (object), 0 (background) and -1 (not a point), found "
+                    f"{found}{corners}"
+                )
             object.__setattr__(self, "points", points)
             object.__setattr__(self, "labels", labels.astype(np.int32))
+            if self.box is None and self.mask is None and (labels == types.NOT_A_POINT).all():
+                raise ValueError(
+                    "labels: expected 1 or 0 for at least one point, or a box or a mask, found "
+                    "only -1 (not a point)"
+                )
         if self.box is not None:
             box = _numbers(self.box, "box", (4,))
             if not (box[0] < box[2] and box[1] < box[3]):
@@ -57,11 +70,25 @@ class ObjectPrompt:
         if self.mask is not None:
             object.__setattr__(self, "mask", _numbers(self.mask, "mask", ("m", "m")))
 
+    @property
+    def clicks(self) -> np.ndarray:
+        """The points but for those that are "not a point", (n, 2)."""
+        if self.points is None or self.labels is None:
+            return np.zeros((0, 2), np.float32)
+        return self.points[self.labels != types.NOT_A_POINT]
+
+    def looks_relative(self, height: int, width: int) -> bool:
+        """Whether all coordinates lie from 0 to 1, on an image where that is hardly a pixel."""
+        corners = np.zeros((0, 2)) if self.box is None else self.box.reshape(2, 2)
+        coords = np.concatenate([self.clicks, corners])
+        relative = len(coords) > 0 and ((coords >= 0) & (coords <= 1)).all()
+        return bool(relative) and max(height, width) >= _LARGE
+
     def check_fits(self, height: int, width: int, mask_size: int) -> None:
         """Checks the prompts against an image and a network.
 
-        Points must lie in the image. A box need only overlap it, since loosely drawn boxes often
-        reach over the edge.
+        Points must lie in the image, but for those of label -1. A box need only overlap it, since
+        loosely drawn boxes often reach over the edge.
 
         Args:
             height: Height of the original image.
@@ -73,9 +100,10 @@ class ObjectPrompt:
         """
         size = f"an image of width {width} and height {height}"
         if self.points is not None:
-            inside = ((self.points >= 0) & (self.points <= (width, height))).all(axis=1)
+            points = self.clicks
+            inside = ((points >= 0) & (points <= (width, height))).all(axis=1)
             if not inside.all():
-                x, y = self.points[~inside][0]
+                x, y = points[~inside][0]
                 raise ValueError(f"points: (x, y) = ({x:g}, {y:g}) is outside of {size}")
         if self.box is not None:
             x0, y0, x1, y1 = self.box
@@ -128,6 +156,19 @@ def bucket(count: int) -> int:
     return 1 << max(count - 1, 0).bit_length()
 
 
+def as_numbers(value: object, name: str, expected: str) -> np.ndarray:
+    """A float32 array of any shape.
+
+    Raises:
+        ValueError: It holds something else than numbers, or rows of different lengths.
+    """
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        found = reprlib.repr(value)
+        raise ValueError(f"{name}: expected numbers of shape {expected}, found {found}") from None
+
+
 def _count(prompt: ObjectPrompt) -> int:
     return 0 if prompt.points is None else len(prompt.points)
 
@@ -135,10 +176,7 @@ def _count(prompt: ObjectPrompt) -> int:
 def _numbers(value: object, name: str, shape: tuple[int | str, ...]) -> np.ndarray:
     """Float32 array of a shape in which letters stand for any positive size."""
     expected = str(shape).replace("'", "")
-    try:
-        array = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected numbers of shape {expected}, found {value!r}") from None
+    array = as_numbers(value, name, expected)
     fits = len(shape) == array.ndim and all(
         found > 0 if isinstance(size, str) else found == size
         for size, found in zip(shape, array.shape, strict=True)

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from samjax import conversion, masks
 from samjax.inference import batch
-from samjax.inference.objects import ObjectPrompt
+from samjax.inference.objects import ObjectPrompt, as_numbers
 from samjax.pretrained import Pretrained
 
 Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -21,6 +21,11 @@ _ARGUMENTS = {
     "point_labels": ("labels", "(N,)", 1),
     "box": ("box", "(4,)", 1),
     "mask_input": ("mask", "(1, m, m)", 3),
+}
+
+_DTYPES = {
+    **dict.fromkeys(("float32", "f32", "fp32", "float"), "float32"),
+    **dict.fromkeys(("bfloat16", "bf16"), "bfloat16"),
 }
 
 
@@ -58,31 +63,36 @@ class Predictor:
             path: A samjax model directory, a PyTorch `.pth` file or Hugging Face `.safetensors`.
             image_size: Side of the network's input; by default the checkpoint's own.
             adapters: False drops the adapters (SAM-Med2D* in the paper).
-            dtype: `float32` or `bfloat16` compute; by default the checkpoint's own.
+            dtype: `float32` or `bfloat16` compute, as NumPy, JAX or PyTorch spell it (`bf16` and
+                `torch.bfloat16`, too); by default the checkpoint's own.
 
         Raises:
             FileNotFoundError: There is no such file or directory.
             ValueError: It is no checkpoint, or cannot work at this size or in this type.
         """
+        name = None if dtype is None else _dtype_name(dtype)
+        if image_size is not None and not isinstance(image_size, int | np.integer):
+            raise ValueError(f"image_size: expected a whole number, found {image_size!r}")
         pretrained = conversion.load_any(path, image_size=image_size)
-        if dtype is not None:
-            model = dataclasses.replace(pretrained.model, dtype=np.dtype(dtype).name)
+        if name is not None:
+            model = dataclasses.replace(pretrained.model, dtype=name)
             pretrained = dataclasses.replace(pretrained, model=model)
         return cls(pretrained, adapters)
 
-    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+    def set_image(self, image: batch.Image, image_format: str = "RGB") -> None:
         """Encodes the image that the next calls of `predict` are about.
 
         Args:
-            image: uint8, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any size.
-            image_format: Channel order of a colour image, `RGB` or `BGR`.
+            image: uint8, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any size; or a PIL image of
+                8 bits and any mode, which is converted.
+            image_format: Channel order of a colour array, `RGB` or `BGR`.
 
         Raises:
             ValueError: The image is not of this type or shape.
         """
         self.set_image_batch([image], image_format)
 
-    def set_image_batch(self, images: Sequence[np.ndarray], image_format: str = "RGB") -> None:
+    def set_image_batch(self, images: Sequence[batch.Image], image_format: str = "RGB") -> None:
         """As `set_image`, for `predict_batch`."""
         self.reset_image()
         self._embedded = batch.embed_images(
@@ -103,7 +113,8 @@ class Predictor:
 
         Args:
             point_coords: Clicks (x, y), shape (N, 2), or (K, N, 2) for K objects.
-            point_labels: 1 for a click on the object, 0 beside it, shape (N,) or (K, N).
+            point_labels: 1 for a click on the object, 0 beside it, -1 for "not a point", which
+                fills up rows of K objects; shape (N,) or (K, N).
             box: (x0, y0, x1, y1), shape (4,) or (K, 4).
             mask_input: Low-resolution logits of an earlier call, shape (1, m, m) or (K, 1, m, m).
             multimask_output: Three masks of an object, or one. Three suit ambiguous prompts such
@@ -195,14 +206,28 @@ class Predictor:
         return self._embedded
 
 
+def _dtype_name(dtype: object) -> str:
+    """`float32` or `bfloat16`, from the usual spellings of either."""
+    try:
+        name = np.dtype(dtype).name  # pyrefly: ignore[no-matching-overload]
+    except TypeError:
+        name = str(dtype)
+    name = _DTYPES.get(name.removeprefix("torch.").lower(), name)
+    if name not in _DTYPES.values():
+        raise ValueError(f"dtype: expected float32 or bfloat16, found {dtype!r}")
+    return name
+
+
 def _objects(arrays: dict[str, np.ndarray | None]) -> tuple[list[ObjectPrompt], bool]:
     """Splits the arguments of a call into objects; the flag says whether they have an axis K."""
-    given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    counts = {}
-    for name, array in given.items():
+    given, counts = {}, {}
+    for name, value in arrays.items():
+        if value is None:
+            continue
         _, shape, rank = _ARGUMENTS[name]
+        several = shape.replace("(", "(K, ").replace(",)", ")")
+        given[name] = array = as_numbers(value, name, f"{shape} or {several}")
         if array.ndim not in (rank, rank + 1):
-            several = shape.replace("(", "(K, ").replace(",)", ")")
             raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
         counts[name] = len(array) if array.ndim > rank else None
     if len(set(counts.values())) > 1:

@@ -151,6 +151,49 @@ def test_refuses(pretrained, photo, images, prompts, message):
         segment(pretrained, [photo(*shape) for shape in images], prompts)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([ObjectPrompt(**BOX)], r"one list of objects for each of 1 images, found ObjectPrompt at"),
+        ([[[1, 2, 3, 4]]], r"image 0, object 0: expected an ObjectPrompt, as in .*\[1, 2, 3, 4\]"),
+        ([np.array([[1, 2, 3, 4]])], r"for each of 1 images, found ndarray at 0"),
+        ([None], r"for each of 1 images, found NoneType at 0"),
+        (None, r"for each of 1 images, found a NoneType"),
+        ([[None]], r"image 0, object 0: expected an ObjectPrompt, .* found None"),
+        (ObjectPrompt(**BOX), r"for each of 1 images, found a ObjectPrompt"),
+    ],
+)
+def test_refuses_what_are_no_lists_of_prompts(pretrained, photo, prompts, message):
+    with pytest.raises(ValueError, match=message):
+        segment(pretrained, [photo(9, 9)], prompts)
+
+
+@pytest.mark.parametrize("images", [None, "scan.png", np.zeros((9, 9, 3), np.uint8)])
+def test_refuses_what_are_no_lists_of_images(pretrained, images):
+    with pytest.raises(ValueError, match="images: expected a list of images, found"):
+        segment(pretrained, images, [[]])
+
+
+def test_coordinates_from_0_to_1_are_told(pretrained, photo, caplog):
+    segment(pretrained, [photo(80, 70)], [[ObjectPrompt(box=[0.1, 0.2, 0.5, 1])] * 2])
+    assert "object 0: all coordinates lie between 0 and 1; they are taken as" in caplog.text
+    assert "(as of 1 more)" in caplog.text
+    caplog.clear()
+    segment(pretrained, [photo(80, 70)], [[ObjectPrompt(**BOX)]])
+    assert not caplog.text
+
+
+def test_what_is_not_a_point_is_what_sam_makes_of_it(pretrained, photo):
+    """SAM's padding point takes part in attention, wherever it is; ours does not."""
+    image, click = photo(80, 70), ObjectPrompt(**CLICK)
+    one, other = (
+        ObjectPrompt(points=[[10, 12], place], labels=[1, -1]) for place in ([0, 0], [50, 60])
+    )
+    (result,) = segment(pretrained, [image], [[click, one, other]])
+    np.testing.assert_array_equal(result.low_res[1], result.low_res[2])
+    assert np.abs(result.low_res[0] - result.low_res[1]).max() > 1e-4
+
+
 def test_refuses_images_that_are_not_eight_bits(pretrained, photo):
     with pytest.raises(ValueError, match=r"uint8 .* found float64 from 0 to 1; scale"):
         segment(pretrained, [np.eye(9)], [[]])

@@ -17,7 +17,12 @@ from samjax.inference.objects import bucket
         (dict(points=np.zeros((0, 2)), labels=[]), r"points: expected shape \(n, 2\), found \(0"),
         (dict(points=[[1, 2, 3]], labels=[1]), r"points: expected shape \(n, 2\), found \(1, 3\)"),
         (dict(points=[[1, 2]], labels=[1, 1]), r"labels: expected shape \(1,\), found \(2,\)"),
-        (dict(points=[[1, 2]], labels=[-1]), r"labels: expected 1 \(object\) and 0 \(backgr"),
+        (dict(points=[[1, 2]], labels=[5]), r"labels: expected 1 \(object\), 0 \(background\)"),
+        (dict(points=[[1, 2], [3, 4]], labels=[2, 3]), r"found \[2.0, 3.0\]; a box's corners go"),
+        (dict(points=[[1, 2]], labels=[-1]), r"found only -1 \(not a point\)"),
+        (dict(points=[[1, 2], [3]], labels=[1, 1]), r"points: expected numbers of shape \(n, 2\)"),
+        (dict(box=np.array([1, None, 3, 4], object)), r"box: expected finite"),
+        (dict(box=np.array([1, [2], 3, 4], object)), r"box: expected numbers of shape \(4,\)"),
         (dict(points=[[1, np.nan]], labels=[1]), r"points: expected finite"),
         (dict(points=[["a", 2]], labels=[1]), r"points: expected numbers of shape \(n, 2\)"),
         (dict(box=[[1, 2, 3, 4]]), r"box: expected shape \(4,\), found \(1, 4\)"),
@@ -38,6 +43,27 @@ def test_points_lie_in_the_image():
     message = r"\(x, y\) = \(9, 18\) is outside of an image of width 20 and height 10"
     with pytest.raises(ValueError, match=message):
         swapped.check_fits(height=10, width=20, mask_size=8)
+
+
+def test_what_is_not_a_point_may_lie_anywhere():
+    padded = ObjectPrompt(points=[[5, 5], [-9, 999]], labels=[1, -1])
+    padded.check_fits(height=10, width=20, mask_size=8)
+    np.testing.assert_array_equal(padded.clicks, [[5, 5]])
+
+
+@pytest.mark.parametrize(
+    ("fields", "side", "expected"),
+    [
+        (dict(points=[[0.4, 0.5]], labels=[1]), 512, True),
+        (dict(box=[0.1, 0.2, 0.9, 1.0]), 512, True),
+        (dict(box=[0.1, 0.2, 0.9, 1.0], points=[[40, 5]], labels=[1]), 512, False),
+        (dict(points=[[0.4, 0.5], [40, 40]], labels=[1, -1]), 512, True),
+        (dict(points=[[0.4, 0.5]], labels=[1]), 16, False),
+        (dict(mask=np.zeros((8, 8))), 512, False),
+    ],
+)
+def test_coordinates_from_0_to_1_look_relative_on_a_large_image(fields, side, expected):
+    assert ObjectPrompt(**fields).looks_relative(side, side // 2) is expected
 
 
 def test_boxes_overlap_the_image():

@@ -11,6 +11,7 @@ from samjax import masks
 from samjax import pretrained as storage
 from samjax.data import inputs
 from samjax.inference import Predictor, batch
+from samjax.inference.predictor import _dtype_name
 
 BOXES = np.array([[5, 6, 30, 40], [20, 2, 60, 50], [0, 0, 70, 80]])
 POINTS, LABELS = np.array([[10, 12], [40, 50]]), np.array([1, 0])
@@ -215,6 +216,8 @@ def test_batch_of_images(predictor, photo):
         (dict(point_coords=POINTS, point_labels=[1]), r"labels: expected shape \(2,\)"),
         (dict(point_coords=[1, 2], point_labels=[1]), r"point_coords: .*\(N, 2\) or \(K, N, 2\)"),
         (dict(box=BOXES.reshape(3, 2, 2)), r"box: .*\(4,\) or \(K, 4\), found \(3, 2, 2\)"),
+        (dict(box=[1, [2], 3]), r"box: expected numbers of shape \(4,\) or \(K, 4\), found \[1, "),
+        (dict(point_coords=[[1, 2], [3]], point_labels=[1, 1]), r"point_coords: expected numbers"),
         (dict(box=[1, 2]), r"box: expected shape \(4,\), found \(2,\)"),
         (dict(mask_input=np.zeros((32, 32))), r"mask_input: .*\(1, m, m\) or \(K, 1, m, m\)"),
         (dict(mask_input=np.zeros((3, 32, 32))), r"mask_input: .*choose one of low_res"),
@@ -249,6 +252,28 @@ def test_from_pretrained(pretrained, photo, tmp_path):
     assert 0 < np.abs(results["half"] - results["plain"]).max() < 0.1 * scale
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Predictor.from_pretrained(tmp_path / "nowhere")
+    for size in ("256", 64.0):
+        with pytest.raises(ValueError, match=rf"image_size: expected a whole .* found {size!r}"):
+            Predictor.from_pretrained(tmp_path / "model", image_size=size)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        *((spelt, "bfloat16") for spelt in ("bf16", "bfloat16", "torch.bfloat16", jnp.bfloat16)),
+        *((spelt, "float32") for spelt in ("float32", "torch.float32", np.float32, "fp32")),
+    ],
+)
+def test_spellings_of_dtypes(dtype, name):
+    assert _dtype_name(dtype) == _dtype_name(jnp.dtype(name)) == name
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float16", "half", float, np.int8, "", object(), "torch.float64"]
+)
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(ValueError, match="dtype: expected float32 or bfloat16, found"):
+        _dtype_name(dtype)
 
 
 def test_lazy_exports():
