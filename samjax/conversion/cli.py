@@ -63,7 +63,8 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     for field in ("mean", "std"):
         bring.add_argument(f"--{field}", nargs=3, type=float, metavar="X", help=unusual)
     bring.add_argument("--box-margin", type=float, metavar="PIXELS", help=unusual)
-    bring.add_argument("--multimask", action=argparse.BooleanOptionalAction, help=unusual)
+    for field in ("multimask", "point-prompts"):
+        bring.add_argument(f"--{field}", action=argparse.BooleanOptionalAction, help=unusual)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
     give.set_defaults(convert=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")

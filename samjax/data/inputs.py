@@ -51,6 +51,8 @@ class InputConfig:
         multimask: Whether the three candidate masks were trained; if not, the single one answers.
         box_margin: Pixels of the input by which boxes were drawn wider than the object on each
             side; boxes that evaluation makes from masks are enlarged so, a user's never.
+        point_prompts: Whether the network has learned from points; None where nobody said, which
+            means yes unless it is of MedSAM's kind (`min_max` and a single mask: boxes alone).
 
     Raises:
         ValueError: A field has a value that cannot work.
@@ -66,6 +68,14 @@ class InputConfig:
     coordinates: str = "per_axis"
     multimask: bool = True
     box_margin: float = 0.0
+    point_prompts: bool | None = None
+
+    @property
+    def knows_points(self) -> bool:
+        """Whether points mean something to the network."""
+        if self.point_prompts is None:
+            return self.multimask or self.normalise != "min_max"
+        return self.point_prompts
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))

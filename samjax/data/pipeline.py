@@ -9,6 +9,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
+from samjax.data import contents
 from samjax.data.augment import augment
 from samjax.data.boxes import tight_box
 from samjax.data.config import DataConfig
@@ -30,12 +31,14 @@ class EvaluationImage:
         placement: Where it lies in the square.
         masks: Its `n` masks in the square, (n, s, s) uint8 0/1.
         original_masks: The same at the image's own size, (n, h, w) uint8 0/1.
+        contents: What the files hold (`samjax.data.contents`), by the sample's paths.
     """
 
     image: np.ndarray
     placement: Placement
     masks: np.ndarray
     original_masks: np.ndarray
+    contents: dict[str, str]
 
 
 def training_iterator(
@@ -102,9 +105,12 @@ def load_for_evaluation(
     Raises:
         DataError: One of the files cannot be used; a mask that is empty in the square is allowed.
     """
-    image, placement, originals = _read(sample, _masks_of(sample, root), root, inputs, size)
+    pixels, order, originals = _read(sample, _masks_of(sample, root), root)
+    image, placement = prepare_image(pixels, size, inputs, order)
     masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
-    return EvaluationImage(image, placement, masks, np.stack(originals))
+    held = {path: contents.describe(m) for path, m in zip(sample.masks, originals, strict=True)}
+    held[sample.image] = contents.describe(pixels, order)
+    return EvaluationImage(image, placement, masks, np.stack(originals), held)
 
 
 def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset:
@@ -149,7 +155,8 @@ class _Load(grain.transforms.RandomMap):
         drawn = draw_masks(available, config.masks_per_image, config.mask_sampling, rng)
         used, position = np.unique(drawn, return_inverse=True)  # Each file is read once.
         paths = [sample.masks[i] for i in used]
-        image, placement, originals = _read(sample, paths, config.root, self.inputs, size)
+        pixels, order, originals = _read(sample, paths, config.root)
+        image, placement = prepare_image(pixels, size, self.inputs, order)
         masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
         for path, mask in zip(paths, masks, strict=True):
             if not mask.any():
@@ -195,14 +202,11 @@ def _read(
     sample: Sample,
     masks: Sequence[str],
     root: str | os.PathLike[str],
-    inputs: InputConfig,
-    size: int,
-) -> tuple[np.ndarray, Placement, list[np.ndarray]]:
-    """Reads an image, fitted to the square, and masks in their own size."""
+) -> tuple[np.ndarray, str, list[np.ndarray]]:
+    """Reads an image, its channel order, and masks in their own size."""
     root = Path(root)
     pixels, order = read_image(root / sample.image)
-    image, placement = prepare_image(pixels, size, inputs, order)
-    return image, placement, [_read_mask(root / mask, pixels.shape[:2]) for mask in masks]
+    return pixels, order, [_read_mask(root / mask, pixels.shape[:2]) for mask in masks]
 
 
 def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -100,9 +100,12 @@ def load(
         prompts: Prompts to replay, or the seed to draw them from.
 
     Raises:
-        DataError: A file cannot be used, or the prompts to replay have none for a mask.
+        DataError: A file cannot be used, or the prompts to replay have none for a mask, or were
+            drawn for another image.
     """
     loaded = load_for_evaluation(sample, root, inputs, size)
+    if not isinstance(prompts, int):
+        prompts.check(sample.masks, loaded.contents, loaded.original_masks.shape[1:])
     found: dict[int, MaskPrompt] = {}
     skipped: dict[str, str] = {}
     for i, path in enumerate(sample.masks):

@@ -5,9 +5,10 @@
 
 import dataclasses
 import functools
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from samjax.data import check, index
+from samjax.data import check, contents, index
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
@@ -25,6 +26,8 @@ from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 from samjax.evaluation.results import FILLED_BOX, EvalConfig, Evaluation, MaskResult, Score
 from samjax.inference.batch import encode
 from samjax.pretrained import Pretrained
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +72,15 @@ def evaluate(
     Raises:
         DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
             to replay lack a mask, or no mask is left to test.
+        ValueError: The model knows boxes alone, and no protocol shows it any.
     """
+    config, left_out = answerable(pretrained, config)
     pretrained = on_device(pretrained)
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     used: dict[str, MaskPrompt] = {}
     skipped: dict[str, str] = {}
+    held: dict[str, str] = {}
     results: list[MaskResult] = []
     timings: list[tuple[int, dict[str, float]]] = []
 
@@ -82,6 +88,7 @@ def evaluate(
         for image in load(pretrained, root, samples, config, prompts):
             used.update({image.sample.masks[i]: prompt for i, prompt in image.prompts.items()})
             skipped.update(image.skipped)
+            held.update(image.loaded.contents)
             bar.update()
             yield image
 
@@ -96,8 +103,33 @@ def evaluate(
     if len(timings) == 1:  # The first batch may have compiled, and is not counted.
         timings.append((batch.image_count, answer(pretrained, batch, config).seconds))
     seed = prompts.seed if prompts else config.seed
-    prompt_set = PromptSet(seed, used, skipped)
-    return Evaluation(config, pretrained.model.image_size, results, prompt_set, _fps(timings[1:]))
+    prompt_set = PromptSet(seed, used, skipped, held)
+    size = pretrained.model.image_size
+    return Evaluation(config, size, results, prompt_set, _fps(timings[1:]), left_out)
+
+
+def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
+    """Leaves out protocols that mean nothing to a model: points, where it knows boxes alone.
+
+    Returns:
+        The test without them, and their names.
+
+    Raises:
+        ValueError: No protocol is left.
+    """
+    if pretrained.input.knows_points:
+        return config, ()
+    left_out = tuple(name for name in config.protocols if name != protocols.BOX)
+    if len(left_out) == len(config.protocols):
+        raise ValueError(
+            f"protocols: expected {protocols.BOX} for a model that knows boxes alone "
+            f"(input.point_prompts), found {', '.join(left_out)}"
+        )
+    if not left_out:
+        return config, ()
+    shown = ", ".join(map(protocols.title, left_out))
+    _log.warning("left out: %s; this model knows boxes alone (input.point_prompts)", shown)
+    return dataclasses.replace(config, protocols=(protocols.BOX,)), left_out
 
 
 def on_device(pretrained: Pretrained) -> Pretrained:
@@ -111,7 +143,8 @@ def usable(
     samples: Sequence[Sample],
     config: EvalConfig,
     on_bad: str,
-) -> tuple[list[Sample], dict[str, str]]:
+    prompts: PromptSet | None = None,
+) -> tuple[list[Sample], dict[str, str], dict[str, str]]:
     """Reads every file that a test needs once, and leaves out what cannot be used.
 
     Masks that are empty, or vanish at the input's size, stay: `evaluate` skips and counts them.
@@ -122,18 +155,33 @@ def usable(
         samples: The images to test on.
         config: How to test.
         on_bad: `skip`, or `error` to refuse.
+        prompts: Prompts that are to be replayed on them.
 
     Returns:
-        The images and masks that can be used, and what is wrong with the other files, by path.
+        The images and masks that can be used; what is wrong with the other files, by path; what
+        those that can be used hold (`samjax.data.contents`), by path.
 
     Raises:
-        DataError: There are bad files and `on_bad` is `error`, or nothing is left.
+        DataError: There are bad files and `on_bad` is `error`, nothing is left, or the prompts were
+            drawn for other files.
     """
     samples = _limited(samples, config.limit)
     size, resize = pretrained.model.image_size, pretrained.input.resize
-    problems = check.check(root, samples, size, resize, config.threads)
+    held: dict[str, str] = {}
+
+    def look(
+        sample: Sample, image: np.ndarray, order: str, masks: Mapping[str, np.ndarray]
+    ) -> None:
+        found = {path: contents.describe(mask) for path, mask in masks.items()}
+        found[sample.image] = contents.describe(image, order)
+        held.update(found)
+        if prompts is not None:
+            prompts.check(masks, found, image.shape)
+
+    checked = check.each(root, samples, size, resize, config.threads, look)
+    problems = [problem for found, _ in checked for problem in found]
     bad = [p for p in problems if not p.is_warning and p.kind not in ("empty", "vanished")]
-    return check.without_bad(samples, bad, on_bad), {p.path: p.detail for p in bad}
+    return check.without_bad(samples, bad, on_bad), {p.path: p.detail for p in bad}, held
 
 
 def load(

@@ -12,11 +12,11 @@ Fractions = Any  # Floats of the same kind.
 
 
 class Mean(NamedTuple):
-    """A mean with its 95 % bootstrap interval."""
+    """A mean with its 95 % bootstrap interval; None where there is a single subject."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def dice(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
@@ -46,7 +46,7 @@ def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> 
     """Means of columns with 95 % percentile intervals, from resampling whole subjects.
 
     Masks of one patient resemble each other: resampling single masks would promise more certainty
-    than there is.
+    than there is. A single subject tells nothing about others: no interval.
 
     Args:
         values: One row per mask, one column per quantity, (n, columns).
@@ -62,6 +62,9 @@ def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> 
     if not len(values):
         raise ValueError("bootstrap_means: expected at least one value, found none")
     names, index = np.unique(subjects, return_inverse=True)
+    values = np.asarray(values)
+    if len(names) == 1:
+        return [Mean(float(mean), None, None) for mean in values.mean(axis=0)]
     weights = np.bincount(index).astype(np.float64)
     sums = np.stack([np.bincount(index, column) for column in np.transpose(values)], axis=1)
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from samjax.data.boxes import tight_box
 from samjax.data.files import DataError, write_whole
 from samjax.data.inputs import Placement
 from samjax.data.metadata import read_json
+from samjax.inference.objects import ObjectPrompt
+from samjax.types import FOREGROUND
 
 FORMAT = 1
 _DIGITS = 6  # Of a coordinate in the file, after the point.
@@ -35,6 +38,24 @@ class MaskPrompt:
     point: tuple[float, float]
     click_seed: int
 
+    def check_fits(self, path: str, height: int, width: int) -> None:
+        """Checks that the point lies in an image, and that the box overlaps it.
+
+        Args:
+            path: The mask's path, for the error.
+            height: Height of the image.
+            width: Width of the image.
+
+        Raises:
+            DataError: They do not.
+        """
+        points, labels = np.array([self.point]), np.array([FOREGROUND])
+        try:
+            prompt = ObjectPrompt(points, labels, np.array(self.box))
+            prompt.check_fits(height, width, mask_size=0)
+        except ValueError as error:
+            raise DataError(f"{path}: the prompts to replay do not fit: {error}") from error
+
     def in_input(self, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
         """Returns box (4,) and point (2,) in pixels of an input, float32.
 
@@ -54,11 +75,38 @@ class PromptSet:
         seed: What they were drawn from.
         prompts: Prompts by the mask's path, relative to the data folder.
         skipped: Masks without prompts, and why.
+        contents: What images and masks held when the prompts were drawn, by path (see
+            `samjax.data.contents`); empty where an earlier version drew them.
     """
 
     seed: int
     prompts: dict[str, MaskPrompt]
     skipped: dict[str, str]
+    contents: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def check(
+        self, masks: Iterable[str], contents: Mapping[str, str], shape: Sequence[int]
+    ) -> None:
+        """Checks that an image and its masks are those that the prompts were drawn for.
+
+        Args:
+            masks: Paths of the image's masks.
+            contents: What the files hold now.
+            shape: Height and width of the image.
+
+        Raises:
+            DataError: A file holds something else, or prompts lie outside the image.
+        """
+        for path, now in contents.items():
+            then = self.contents.get(path, now)
+            if now != then:
+                raise DataError(
+                    f"{path}: expected what the prompts to replay were drawn for ({then}), found "
+                    f"another ({now})"
+                )
+        for path in masks:
+            if path in self.prompts:
+                self.prompts[path].check_fits(path, *shape[:2])
 
 
 def draw(
@@ -117,10 +165,13 @@ def load(path: str | os.PathLike[str]) -> PromptSet:
         if not isinstance(content.get(name), kind):
             found = content.get(name)
             raise DataError(f"{path}: {name}: expected {kind.__name__}, found {found!r}")
+    held = content.get("contents", {})
+    if not isinstance(held, dict) or not all(isinstance(one, str) for one in held.values()):
+        raise DataError(f"{path}: contents: expected a text for each file, found {held!r}")
     prompts = {
         mask: _mask_prompt(f"{path}: {mask}", fields) for mask, fields in content["prompts"].items()
     }
-    return PromptSet(content["seed"], prompts, content["skipped"])
+    return PromptSet(content["seed"], prompts, content["skipped"], held)
 
 
 def _mask_prompt(where: str, fields: Any) -> MaskPrompt:

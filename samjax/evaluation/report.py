@@ -30,8 +30,9 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
 
     Returns:
         `overall`: for every protocol and `filled_box` a dict of `dice`, `iou`, their 95 %
-        intervals `dice_ci` and `iou_ci`, and with the oracle `dice_oracle`; `count`, the number
-        of masks. `by_modality`, `by_anatomy`, `by_class`, `by_dataset`: the same for each part.
+        intervals `dice_ci` and `iou_ci` (None where all masks are of one subject), and with the
+        oracle `dice_oracle`; `count`, the number of masks, and `subjects`. `by_modality`,
+        `by_anatomy`, `by_class`, `by_dataset`: the same for each part.
         `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`.
     """
     results = evaluation.results
@@ -85,9 +86,10 @@ def part_table(evaluation: Evaluation, part: str) -> str:
     """
     names = [*_shown(evaluation), FILLED_BOX]
     titles = [*map(protocols.title, names[:-1]), "Filled box"]
-    rows = [[part.removeprefix("by_").capitalize(), "Masks", *titles]]
+    rows = [[part.removeprefix("by_").capitalize(), "Masks", "Subjects", *titles]]
     for value, means in summarise(evaluation)[part].items():
-        rows.append([value, str(means["count"]), *(_percent(means, name) for name in names)])
+        counts = str(means["count"]), str(means["subjects"])
+        rows.append([value, *counts, *(_percent(means, name) for name in names)])
     return markdown(_aligned(rows))
 
 
@@ -130,16 +132,18 @@ def write(
         "seed": evaluation.prompts.seed,
         "config": dataclasses.asdict(evaluation.config),
         "skipped": evaluation.prompts.skipped,
+        "left_out": list(evaluation.left_out),
     }
     write_whole(out / "report.json", (json.dumps(content, indent=2) + "\n").encode())
-    write_whole(out / "report.md", _page(evaluation, name).encode())
+    write_whole(out / "report.md", page(evaluation, name).encode())
     write_whole(out / "masks.csv", per_mask_csv(evaluation).encode())
     prompt_file.save(out / "prompts.json", evaluation.prompts)
     for picture, image in pictures.items():
         write_whole(out / "overlays" / f"{picture}.png", drawing.encode_png(image))
 
 
-def _page(evaluation: Evaluation, name: str) -> str:
+def page(evaluation: Evaluation, name: str) -> str:
+    """The report in Markdown: tables, intervals, and how the test was made."""
     count = summarise(evaluation)["count"]
     config = evaluation.config
     adapters = "with adapters if it has any" if config.adapters else "adapters dropped"
@@ -147,11 +151,31 @@ def _page(evaluation: Evaluation, name: str) -> str:
         f"# {name}\n\nMean Dice over {count['masks']} masks in {count['images']} images of "
         f"{count['subjects']} subjects, at original resolution ({count['skipped']} masks skipped); "
         f"{adapters}; prompts from seed {evaluation.prompts.seed}.\n\n"
-        f"{table(evaluation, name)}\n\n{part_table(evaluation, 'by_modality')}\n\n"
+        f"{table(evaluation, name)}\n\n{_notes(evaluation)}\n\n"
+        f"{part_table(evaluation, 'by_modality')}\n\n"
         "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "
         f"and answering, {config.images_per_batch} images and up to {config.batch_size} masks at a "
         "time, without loading, compiling and scoring.\n"
     )
+
+
+def _notes(evaluation: Evaluation) -> str:
+    """What stands below the table: intervals, and what was left out."""
+    overall = _means(evaluation.results)
+    names = evaluation.config.protocols
+    if overall["subjects"] == 1:
+        notes = "95 % intervals: none, all masks are of one subject."
+    else:
+        bounds = {name: overall[name]["dice_ci"] for name in names}
+        found = (
+            f"{protocols.title(n)} {100 * low:.2f} to {100 * high:.2f}"
+            for n, (low, high) in bounds.items()
+        )
+        notes = f"95 % intervals over {overall['subjects']} subjects (%): {', '.join(found)}."
+    if evaluation.left_out:
+        shown = ", ".join(map(protocols.title, evaluation.left_out))
+        notes += f"\n\nLeft out: {shown}. This model knows boxes alone (`input.point_prompts`)."
+    return notes
 
 
 def _means(results: Sequence[MaskResult]) -> dict[str, Any]:
@@ -170,8 +194,8 @@ def _means(results: Sequence[MaskResult]) -> dict[str, Any]:
         kinds, metrics.bootstrap_means(np.array(rows), subjects), strict=True
     ):
         means[name][kind] = mean.value
-        means[name][f"{kind}_ci"] = [mean.low, mean.high]
-    return {**means, "count": len(results)}
+        means[name][f"{kind}_ci"] = None if mean.low is None else [mean.low, mean.high]
+    return {**means, "count": len(results), "subjects": len(np.unique(subjects))}
 
 
 def _subject(result: MaskResult) -> str:

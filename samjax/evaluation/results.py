@@ -99,6 +99,7 @@ class Evaluation:
         fps: Images per second of `bbox` and `points`: time on the device for encoding a full
             batch and answering all its prompts (for `points`, the whole trajectory), without
             loading, compiling and scoring.
+        left_out: Protocols of points that were asked for, of a model that knows boxes alone.
     """
 
     config: EvalConfig
@@ -106,3 +107,4 @@ class Evaluation:
     results: list[MaskResult]
     prompts: PromptSet
     fps: dict[str, float]
+    left_out: tuple[str, ...] = ()

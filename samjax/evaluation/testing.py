@@ -44,7 +44,12 @@ def test_and_report(
     Raises:
         DataError: There is nothing that can be tested, or a bad file where `on_bad` is `error`.
     """
-    samples, bad = evaluator.usable(pretrained, root, samples, config, on_bad)
+    if replayed and not replayed.contents:
+        _log.warning(
+            "the prompts to replay do not say what they were drawn for (an earlier version wrote "
+            "them): whether images and masks are still the same is not checked"
+        )
+    samples, bad, _ = evaluator.usable(pretrained, root, samples, config, on_bad, replayed)
     for detail in bad.values():
         _log.warning("skipped: %s", detail)
     evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed)

@@ -1,6 +1,7 @@
 """Interactive prediction with the contract of SAM's own `SamPredictor`."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from samjax import conversion, masks
 from samjax.inference import batch
 from samjax.inference.objects import ObjectPrompt, as_numbers
 from samjax.pretrained import Pretrained
+
+_log = logging.getLogger(__name__)
 
 Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -47,6 +50,7 @@ class Predictor:
         params = jax.device_put(pretrained.params)
         self.pretrained = dataclasses.replace(pretrained, params=params)
         self.adapters = adapters
+        self._told_of_points = pretrained.input.knows_points
         self._embedded: batch.EmbeddedImages | None = None
 
     @classmethod
@@ -160,7 +164,7 @@ class Predictor:
             RuntimeError: No image is set.
             ValueError: A prompt has the wrong shape or values.
         """
-        return batch.segment_embedded(
+        found = batch.segment_embedded(
             self.pretrained,
             self._images(),
             prompts,
@@ -168,6 +172,14 @@ class Predictor:
             best=best,
             return_logits=return_logits,
         )
+        if not self._told_of_points and any(
+            len(one.clicks) for objects in prompts for one in objects
+        ):
+            _log.warning(
+                "points: this model knows boxes alone (input.point_prompts): masks mean little"
+            )
+            self._told_of_points = True
+        return found
 
     def reset_image(self) -> None:
         """Forgets the image."""

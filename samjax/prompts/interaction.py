@@ -43,6 +43,11 @@ class SessionConfig:
     box_jitter_pixels: float = 5.0
     mask_only: bool = True
 
+    @property
+    def gives_points(self) -> bool:
+        """Whether the network is shown points at all."""
+        return self.iterations > 1 or self.box_probability < 1
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "point_counts", tuple(self.point_counts))
         if self.iterations < 1:

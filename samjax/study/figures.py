@@ -157,6 +157,8 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
         ]
         for name in (protocols.BOX, "1pt"):
             for title, answered in cases.items():
+                if name not in answered[masks[0]].predicted:
+                    continue  # Left out: the model knows boxes alone.
                 predicted = [answered[mask].predicted[name] for mask in masks]
                 dice = np.mean([answered[mask].result.scores[name].dice for mask in masks])
                 label = f"{title}, {protocols.title(name)}: {dice:.2f}"

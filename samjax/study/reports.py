@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,36 @@ from samjax.study.plan import Study, jobs
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A score in %, over seeds.
+    """A score in %, over seeds; NaN where the model does not know such prompts.
 
     Attributes:
         mean: Mean over seeds.
         spread: Standard deviation over seeds; None for a single one.
-        low: Lower end of the 95 % interval over subjects, mean over seeds.
+        low: Lower end of the 95 % interval over subjects, mean over seeds; None where there is a
+            single subject.
         high: Its upper end.
         by_seed: Score of every seed.
     """
 
     mean: float
     spread: float | None
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     by_seed: dict[int, float]
 
     def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "-"
         spread = "" if self.spread is None else f" ± {self.spread:.1f}"
         return f"{self.mean:.1f}{spread}"
 
     @property
     def interval(self) -> str:
         """The interval over subjects, in words."""
+        if math.isnan(self.mean):
+            return "-"
+        if self.low is None:
+            return "none (1 subject)"
         return f"{self.low:.1f} to {self.high:.1f}"
 
 
@@ -58,10 +66,14 @@ class Results:
 
     def value(self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)) -> Value:
         """A score of all masks, or of those of one part, such as `("by_modality", "ct")`."""
-        found = [_at(report, part)[protocol] for report in self.reports]
+        parts = [_at(report, part) for report in self.reports]
+        if any(protocol not in one for one in parts):  # Left out: it knows boxes alone.
+            return Value(math.nan, None, None, None, {})
+        found = [one[protocol] for one in parts]
         scores = 100 * np.array([one[kind] for one in found])
-        bounds = 100 * np.array([one[f"{kind}_ci"] for one in found])
-        low, high = bounds.mean(0)
+        bounds = [one[f"{kind}_ci"] for one in found]
+        known = None not in bounds
+        low, high = (100 * np.array(bounds)).mean(0) if known else (None, None)
         spread = float(scores.std(ddof=1)) if len(scores) > 1 else None
         by_seed = dict(zip(self.seeds, scores.tolist(), strict=True))
         return Value(float(scores.mean()), spread, low, high, by_seed)

@@ -1,5 +1,6 @@
 """The tables of the results page, in Markdown; a cell that has not been run is a dash."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -106,7 +107,8 @@ def ablations(study: Study, found: All) -> str:
         cells = [DASH] * (len(study.protocols) + 1)
         if ours and other:
             gains = [_gains(ours, other, name) for name in study.protocols]
-            means = [statistics.fmean(by_seed) for by_seed in zip(*gains, strict=True)]
+            told = [by_seed for by_seed in gains if by_seed]  # Where both know such prompts.
+            means = [statistics.fmean(by_seed) for by_seed in zip(*told, strict=True)]
             cells = [_signed(by_seed) for by_seed in (*gains, means)]
         rows.append([one.question, one.ours, one.other, *cells])
     return markdown(rows)
@@ -134,6 +136,8 @@ def _filled_box(study: Study, found: All) -> list[str]:
 
 def _gain(results: Results, modality: str) -> str:
     one, five = (results.value(n, part=("by_modality", modality)) for n in ("1pt", "5pt"))
+    if math.isnan(one.mean + five.mean):
+        return DASH
     return f"{one.mean:.1f} ({five.mean - one.mean:+.1f})"
 
 
@@ -144,5 +148,7 @@ def _gains(ours: Results, other: Results, protocol: str) -> list[float]:
 
 
 def _signed(values: Sequence[float]) -> str:
+    if not values:
+        return DASH
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):+.1f}{spread}"

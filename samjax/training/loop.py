@@ -107,7 +107,10 @@ class _Run:
         self.recipe = experiment.recipe(
             begin.model, used.mask_prompt, self.total, per_epoch, used.multimask
         )
-        used = dataclasses.replace(used, multimask=self.recipe.trainable.multimask)
+        learned = {"multimask": self.recipe.trainable.multimask}
+        if experiment.session.gives_points:
+            learned["point_prompts"] = True
+        used = dataclasses.replace(used, **learned)
         self.begin = dataclasses.replace(begin, input=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(

@@ -13,7 +13,7 @@ from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.pipeline import load_for_evaluation
-from samjax.evaluation import EvalConfig, evaluate, evaluator, prompt_file, protocols
+from samjax.evaluation import EvalConfig, evaluate, evaluator, prompt_file, protocols, report
 from samjax.inference.batch import encode
 from samjax.prompts import keys as prompt_keys
 
@@ -245,7 +245,7 @@ def test_bad_files_are_named_and_skipped_or_fatal(tiny, with_bad_files):
         evaluate(tiny, root, [sample], CONFIG, progress=False)
     with pytest.raises(DataError, match=r"shape\.png"):
         evaluator.usable(tiny, root, [sample], CONFIG, "error")
-    samples, bad = evaluator.usable(tiny, root, [sample], CONFIG, "skip")
+    samples, bad, _ = evaluator.usable(tiny, root, [sample], CONFIG, "skip")
     assert list(bad) == ["masks/shape.png"]
     assert len(evaluate(tiny, root, samples, CONFIG, progress=False).results) == 1
 
@@ -265,6 +265,66 @@ def test_prompts_that_lack_a_mask_are_an_error(tiny, folder, evaluation):
     with pytest.raises(DataError, match="have none for this mask") as raised:
         evaluate(tiny, root, samples, CONFIG, lacking, progress=False)
     assert samples[1].masks[0] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "array"),
+    [
+        ("images/a.png", np.full((100, 150), 90, np.uint8)),
+        ("images/a.png", np.full((200, 200), 91, np.uint8)),
+        ("masks/good.png", np.full((200, 200), 255, np.uint8)),
+    ],
+)
+def test_prompts_of_other_files_are_an_error(tiny, with_bad_files, path, array):
+    """Another size, another picture of the same size, another mask."""
+    root, sample = with_bad_files
+    sample = dataclasses.replace(sample, masks=sample.masks[:1])
+    tested = evaluate(tiny, root, [sample], CONFIG, progress=False)
+    if path == "images/a.png" and array.shape != (200, 200):
+        cv2.imwrite(str(root / sample.masks[0]), np.full(array.shape, 255, np.uint8))
+    cv2.imwrite(str(root / path), array)
+    with pytest.raises(DataError, match=r"expected what the prompts .* found another") as raised:
+        evaluate(tiny, root, [sample], CONFIG, tested.prompts, progress=False)
+    assert f"{array.shape[1]} x {array.shape[0]}" in str(raised.value)
+    with pytest.raises(DataError, match="expected what the prompts"):
+        evaluator.usable(tiny, root, [sample], CONFIG, "skip", tested.prompts)
+    if array.shape == (200, 200):  # Prompts of an earlier version do not say what they are for.
+        old = dataclasses.replace(tested.prompts, contents={})
+        assert evaluate(tiny, root, [sample], CONFIG, old, progress=False).results
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"box": (500.0, 500.0, 600.0, 600.0)}, r"good\.png: .* do not fit: box: .* width 200"),
+        ({"point": (900.0, 9.0)}, r"good\.png: .* do not fit: points: .*\(900, 9\)"),
+    ],
+)
+def test_prompts_outside_of_the_image_are_an_error(tiny, with_bad_files, change, message):
+    root, sample = with_bad_files
+    prompt = prompt_file.MaskPrompt(sample.image, (50.0, 50.0, 90.0, 90.0), (60.0, 60.0), 7)
+    outside = {sample.masks[0]: dataclasses.replace(prompt, **change)}
+    sample = dataclasses.replace(sample, masks=sample.masks[:1])
+    with pytest.raises(DataError, match=message):
+        evaluate(tiny, root, [sample], CONFIG, prompt_file.PromptSet(0, outside, {}))
+
+
+def test_a_model_that_knows_boxes_alone_is_shown_no_points(tiny, folder, evaluation, caplog):
+    root, samples = folder
+    medsam = dataclasses.replace(tiny.input, normalise="min_max", multimask=False)
+    assert not medsam.knows_points
+    assert dataclasses.replace(medsam, point_prompts=True).knows_points
+    boxes = dataclasses.replace(tiny.input, point_prompts=False)
+    model = dataclasses.replace(tiny, input=boxes)
+    tested = evaluate(model, root, samples, CONFIG, progress=False)
+    assert list(tested.results[0].scores) == ["bbox", "filled_box"]
+    assert tested.left_out == ("1pt", "3pt", "5pt")
+    assert "left out: 1 pt, 3 pts, 5 pts" in caplog.text
+    assert_close(tested, evaluation)
+    assert "Left out: 1 pt, 3 pts, 5 pts." in report.page(tested, "m")
+    points = dataclasses.replace(CONFIG, protocols=("1pt", "3pt"))
+    with pytest.raises(ValueError, match=r"expected bbox for a model .* found 1pt, 3pt"):
+        evaluate(model, root, samples, points, progress=False)
 
 
 @pytest.mark.parametrize("names", [(), ("box",), ("0pt",), ("3 pts",), ("1pt", "1pt"), ("1000pt",)])

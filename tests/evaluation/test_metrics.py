@@ -67,6 +67,13 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says():
     assert 85 <= hits <= 100
 
 
+def test_one_subject_has_no_interval():
+    values = np.random.default_rng(0).random((5, 2))
+    means = metrics.bootstrap_means(values, np.zeros(5))
+    assert [(m.low, m.high) for m in means] == [(None, None)] * 2
+    np.testing.assert_allclose([m.value for m in means], values.mean(axis=0))
+
+
 def test_no_values_are_an_error():
     with pytest.raises(ValueError, match="found none"):
         metrics.bootstrap_means(np.zeros((0, 1)), np.zeros(0))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -68,6 +69,7 @@ PROMPTS = PromptSet(
     7,
     {"masks/ä.png": MaskPrompt("images/ä.png", (0.5, 1.25, 30.0, 40.0), (3.0, 5.0625), 2**32 - 1)},
     {"masks/b.png": "empty"},
+    {"images/ä.png": "64 x 64, 0123456789abcdef"},
 )
 
 
@@ -81,11 +83,21 @@ def test_a_saved_file_loads_as_it_was(tmp_path):
     assert content["prompts"]["masks/ä.png"]["box"] == [0.5, 1.25, 30.0, 40.0]
 
 
+def test_a_file_of_an_earlier_version_says_not_what_it_is_for(tmp_path):
+    path = tmp_path / "prompts.json"
+    prompt_file.save(path, PROMPTS)
+    content = json.loads(path.read_text())
+    del content["contents"]
+    path.write_text(json.dumps(content))
+    assert prompt_file.load(path) == dataclasses.replace(PROMPTS, contents={})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"format": 2}, "format: expected 1, found 2"),
         ({"seed": "x"}, "seed: expected int, found 'x'"),
+        ({"contents": {"a": 1}}, "contents: expected a text for each file"),
         ({"prompts": []}, "prompts: expected dict"),
         ({"prompts": {"m.png": {"box": [0, 0, 1, 1]}}}, "m.png: expected the fields"),
         ({"box": [0, 0, 1]}, "box: expected 4 numbers"),

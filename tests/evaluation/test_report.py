@@ -45,7 +45,7 @@ def made_up() -> Evaluation:
 
 def test_summary_has_means_overall_and_by_part(made_up):
     summary = report.summarise(made_up)
-    assert list(summary["overall"]) == [*NAMES, "filled_box", "count"]
+    assert list(summary["overall"]) == [*NAMES, "filled_box", "count", "subjects"]
     bbox = summary["overall"]["bbox"]
     assert bbox["dice"] == pytest.approx(0.5)
     assert bbox["iou"] == pytest.approx(0.25)
@@ -58,6 +58,20 @@ def test_summary_has_means_overall_and_by_part(made_up):
     for part, value in (("anatomy", "abdomen"), ("class", "liver"), ("dataset", "set")):
         assert summary[f"by_{part}"] == {value: summary["overall"]}
     assert summary["count"] == {"masks": 20, "images": 20, "subjects": 20, "skipped": 1}
+
+
+def test_one_subject_has_no_interval_and_that_is_said(made_up):
+    one = [dataclasses.replace(r, metadata=made_up.results[0].metadata) for r in made_up.results]
+    alone = dataclasses.replace(made_up, results=one)
+    overall = report.summarise(alone)["overall"]
+    assert overall["subjects"] == 1 and overall["bbox"]["dice"] == pytest.approx(0.5)
+    assert overall["bbox"]["dice_ci"] is overall["bbox"]["iou_ci"] is None
+    assert "95 % intervals: none, all masks are of one subject." in report.page(alone, "m")
+    several = report.page(made_up, "m")
+    low, high = report.summarise(made_up)["overall"]["bbox"]["dice_ci"]
+    assert f"over 20 subjects (%): Bbox {100 * low:.2f} to {100 * high:.2f}" in several
+    cells = [cell.strip() for cell in report.part_table(alone, "by_modality").split("|")]
+    assert cells[1:4] == ["Modality", "Masks", "Subjects"] and cells.count("1") == 1
 
 
 def test_table_is_the_papers_with_the_baseline(made_up):
@@ -149,7 +163,7 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     overlays = {f"overlays/{part}.png" for part in ("best", "median", "worst")}
     assert files == {"report.json", "report.md", "masks.csv", "prompts.json"} | overlays
     written = json.loads((first / "report.json").read_text())
-    assert set(written["overall"]) == {*NAMES, "filled_box", "count"}
+    assert set(written["overall"]) == {*NAMES, "filled_box", "count", "subjects"}
     assert set(written["by_modality"]) == {"ct", "mr"}
     assert written["checkpoint"] == str(model)
     assert written["config"]["seed"] == written["seed"] == 0

@@ -168,6 +168,17 @@ def test_image_formats(predictor, photo):
     np.testing.assert_array_equal(features[2], predictor.get_image_embedding())
 
 
+def test_points_for_a_network_that_knows_boxes_alone_are_told_once(pretrained, photo, caplog):
+    boxes = dataclasses.replace(pretrained.input, point_prompts=False)
+    predictor = Predictor(dataclasses.replace(pretrained, input=boxes))
+    predictor.set_image(photo(80, 70))
+    predictor.predict(box=BOXES[0])
+    assert not caplog.text
+    for _ in range(2):
+        predictor.predict(POINTS, LABELS)
+    assert caplog.text.count("this model knows boxes alone") == 1
+
+
 def test_state(pretrained, photo):
     predictor = Predictor(pretrained)
     assert not predictor.is_image_set
