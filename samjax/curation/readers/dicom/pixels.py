@@ -102,8 +102,7 @@ def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:
         colours = extra.require("pydicom.pixels").apply_color_lut(values, table)[..., :3]
     except (AttributeError, ValueError, IndexError, TypeError) as error:
         raise CaseError(f"{path}: palette cannot be read: {error}") from error
-    # Tables may say 16 bits and use 8.
-    return _of_8_bits(colours, bits if colours.max(initial=0) > 255 else 8)
+    return _of_8_bits(colours, bits)
 
 
 def _table(data: Any) -> tuple[Any, int]:
@@ -139,4 +138,6 @@ def _table(data: Any) -> tuple[Any, int]:
 
 
 def _of_8_bits(colours: np.ndarray, bits: int) -> np.ndarray:
-    return colours.astype(np.uint8) if bits <= 8 else (colours >> (bits - 8)).astype(np.uint8)
+    if bits > 8 and colours.max(initial=0) > 255:  # Files may say 16 bits and use 8.
+        colours = colours >> (bits - 8)
+    return colours.astype(np.uint8)
