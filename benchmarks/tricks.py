@@ -84,7 +84,7 @@ def original_size() -> Ways:
         full = masks.upsample(logits, 256)
         return jax.image.resize(full, (1, 3, 512, 512), "bilinear", antialias=False) > 0
 
-    return plain, lambda x: masks.restore_logits(x, placement, 256, 512) > 0, (logits,)
+    return plain, lambda x: masks.restore_logits(x, placement, 256, (512, 512)) > 0, (logits,)
 
 
 def _memory() -> tuple[float, float]:

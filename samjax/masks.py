@@ -45,7 +45,10 @@ def upsample(logits: Float[Array, "*n m m"], size: int) -> Float[Array, "*n s s"
 
 
 def restore_logits(
-    logits: Float[Array, "n c m m"], placement: Int[Array, "n 6"], size: int, canvas: int
+    logits: Float[Array, "n c m m"],
+    placement: Int[Array, "n 6"],
+    size: int,
+    canvas: tuple[int, int],
 ) -> Float[Array, "n c h w"]:
     """Brings logits back to the original images, on a canvas of one static shape.
 
@@ -58,26 +61,34 @@ def restore_logits(
         logits: Low-resolution logits of `c` masks for each of `n` images.
         placement: `samjax.data.inputs.Placement.as_array` of every image.
         size: Side of the network's input.
-        canvas: Side of the result; at least every original height and width.
+        canvas: Rows and columns of the result; at least every original height and width.
 
     Returns:
         Logits of which the first height rows and width columns count; the rest is zero.
     """
     height, width, top, left, inner_height, inner_width = jnp.moveaxis(placement, 1, 0)
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-    interpolation = functools.partial(
-        _interpolation, side=logits.shape[-1], size=size, canvas=canvas
+    axes = ((height, top, inner_height), (width, left, inner_width))
+    rows, columns = (
+        jax.vmap(functools.partial(_interpolation, side=logits.shape[-1], size=size, canvas=room))(
+            *axis
+        )
+        for axis, room in zip(axes, canvas, strict=True)
     )
-    rows = jax.vmap(interpolation)(height, top, inner_height)
-    columns = jax.vmap(interpolation)(width, left, inner_width)
     return product("nwl,nchl->nchw", columns, product("nhm,ncml->nchl", rows, logits))
 
 
-def canvas_size(height: int, width: int) -> int:
-    """Side of a canvas for originals up to this size: few different ones, to compile rarely."""
-    longest = max(height, width)
-    step = 256 if longest <= 1024 else 1024
-    return -(-longest // step) * step
+def canvas_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a canvas for originals up to this size: few different ones.
+
+    Every other one compiles a program. Small ones are square; from there on memory follows the
+    image's area: at most four times as large, or a strip of 256.
+    """
+    shorter, longer = sorted((height, width))
+    step = 256 if longer <= 1024 else 1024
+    long = -(-longer // step) * step
+    short = long if longer <= 1024 else min(max(1 << (shorter - 1).bit_length(), 256), long)
+    return (short, long) if height < width else (long, short)
 
 
 def _interpolation(

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ restore = jax.jit(masks.restore_logits, static_argnums=(2, 3))
 
 def restored(height, width, resize):
     placement = place(height, width, SIZE, resize)
-    result = restore(LOGITS, placement.as_array()[None], SIZE, CANVAS)[0]
+    result = restore(LOGITS, placement.as_array()[None], SIZE, (CANVAS, CANVAS))[0]
     return placement, np.asarray(result)
 
 
@@ -60,6 +62,31 @@ def test_images_of_all_sizes_share_one_compiled_function():
         restored(*shape, "stretch")
         before = before or restore._cache_size()
     assert restore._cache_size() == before
+
+
+def test_a_canvas_holds_the_image_follows_its_area_and_has_few_sizes():
+    sides = [*range(1, 1100, 7), *range(1100, 8000, 101), 20_000, 40_000]
+    canvases = set()
+    for height, width in itertools.product(sides, sides):
+        rows, columns = canvas = masks.canvas_size(height, width)
+        assert rows >= height and columns >= width
+        assert canvas == masks.canvas_size(width, height)[::-1]
+        if max(height, width) > 1024:
+            assert rows * columns <= max(4 * height * width, 256 * max(canvas))
+        if max(height, width) < 8000:
+            canvases.add(canvas)
+    assert len(canvases) < 80
+    assert masks.canvas_size(500, 300) == (512, 512)
+    assert masks.canvas_size(16, 20_000) == (256, 20_480)
+
+
+@pytest.mark.parametrize("canvas", [(320, 320), (64, 320), (300, 512)])
+def test_a_strip_s_canvas_changes_no_digit(canvas):
+    placement = place(60, 290, SIZE, "longest_side").as_array()[None]
+    expected = restore(LOGITS, placement, SIZE, (320, 320))[0, :, :60, :290]
+    found = restore(LOGITS, placement, SIZE, canvas)[0]
+    assert found.shape == (2, *canvas)
+    np.testing.assert_array_equal(found[:, :60, :290], expected)
 
 
 def test_select_picks_per_object():

@@ -1,14 +1,17 @@
 """Reading images and masks from files, and saying which file is wrong when one is."""
 
+import io
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from samjax.data import recorded
 
 ORDER = "bgr"  # The channel order in which OpenCV decodes.
+MAX_PIXELS = 2**27  # Of an image: prepared for a network, a colour image of these takes 2 GB.
 
 
 class DataError(ValueError):
@@ -72,11 +75,14 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
     """Decodes an image file as it is stored, whatever its depth and channels.
 
     Raises:
+        LayoutError: The image has more than `MAX_PIXELS`; found from its header, before any of it
+            is expanded.
         DataError: The file is missing or cannot be decoded.
     """
     data = read_bytes(path)
     if not data:
         raise DataError(f"{path}: expected an image, found an empty file")
+    _check_size(data, path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -118,6 +124,24 @@ def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
             "if these are labels, write one file of 0 and 255 for each"
         )
     return np.asarray(mask > (127 if highest > 1 else 0), np.uint8)
+
+
+def _check_size(data: bytes, path: str | os.PathLike[str]) -> None:
+    """Refuses an image that is too large, by its header; what has none is left to the decoder."""
+    found = ""
+    try:
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                found = f"{image.width} x {image.height}"
+    except PIL.Image.DecompressionBombError as error:
+        found = str(error)
+    except Exception:  # Not a format of PIL's, or damaged: it raises whatever its parsers meet.
+        return
+    if found:
+        raise LayoutError(
+            f"{path}: expected at most {MAX_PIXELS:,} pixels, found {found}; cut it into tiles, or "
+            "scale it down"
+        )
 
 
 def _eight_bits(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

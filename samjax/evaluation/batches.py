@@ -8,15 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from samjax import masks
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.inputs import InputConfig
 from samjax.data.pipeline import EvaluationImage, load_for_evaluation
 from samjax.evaluation import prompt_file
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
-
-NOWHERE = (1, 1, 0, 0, 1, 1)  # The placement of a mask that only fills up a batch.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +46,6 @@ class Batch:
         points: First points, (n, 2) float32, pixels of the input.
         seeds: Seeds of the later points, (n,) uint32.
         truth: Masks in the input square, (n, s, s) uint8.
-        placement: Where the images lie in it, (n, 6) int32.
-        original_truth: Masks at original size on a canvas, (n, canvas, canvas) uint8.
     """
 
     masks: list[tuple[PromptedImage, int]]
@@ -61,8 +56,6 @@ class Batch:
     points: np.ndarray
     seeds: np.ndarray
     truth: np.ndarray
-    placement: np.ndarray
-    original_truth: np.ndarray
 
 
 def load_ahead(
@@ -151,15 +144,7 @@ def pack(images: Iterable[PromptedImage], image_count: int, mask_count: int) -> 
 def _batch(held: list[tuple[PromptedImage, int]], image_count: int, mask_count: int) -> Batch:
     images = list({id(image): image for image, _ in held}.values())
     index = {id(image): i for i, image in enumerate(images)}
-    loaded = [image.loaded for image, _ in held]
     prompts = [image.prompts[i].in_input(image.loaded.placement) for image, i in held]
-    originals = [image.loaded.original_masks[i] for image, i in held]
-    canvas = masks.canvas_size(
-        max(mask.shape[0] for mask in originals), max(mask.shape[1] for mask in originals)
-    )
-    original_truth = np.zeros((mask_count, canvas, canvas), np.uint8)
-    for row, mask in zip(original_truth, originals, strict=False):
-        row[: mask.shape[0], : mask.shape[1]] = mask
     return Batch(
         masks=held,
         image_count=len(images),
@@ -169,17 +154,12 @@ def _batch(held: list[tuple[PromptedImage, int]], image_count: int, mask_count: 
         points=_filled([point for _, point in prompts], mask_count),
         seeds=_filled([np.uint32(im.prompts[i].click_seed) for im, i in held], mask_count),
         truth=_filled([image.loaded.masks[i] for image, i in held], mask_count),
-        placement=_filled([one.placement.as_array() for one in loaded], mask_count, NOWHERE),
-        original_truth=original_truth,
     )
 
 
-def _filled(
-    rows: Sequence[np.ndarray | np.generic], count: int, filler: tuple[int, ...] | int = 0
-) -> np.ndarray:
-    """Stacks rows and fills up to `count` of them."""
+def _filled(rows: Sequence[np.ndarray | np.generic], count: int) -> np.ndarray:
+    """Stacks rows and fills up to `count` of them, with zeros."""
     stacked = np.stack(rows)
-    result = np.empty((count, *stacked.shape[1:]), stacked.dtype)
+    result = np.zeros((count, *stacked.shape[1:]), stacked.dtype)
     result[: len(stacked)] = stacked
-    result[len(stacked) :] = filler
     return result

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from samjax import masks
 from samjax.data import check, contents, index
 from samjax.data.files import DataError
 from samjax.data.index import Sample
@@ -242,13 +243,16 @@ def _score(
 ) -> Iterator[MaskResult]:
     """Scores of the masks of a batch."""
     n, names, candidates, m, _ = answers.logits.shape
-    flat = answers.logits.reshape(n, names * candidates, m, m)
+    flat = np.asarray(answers.logits).reshape(n, names * candidates, m, m)
     size = pretrained.model.image_size
-    counts = protocols.count_pixels(flat, batch.placement, batch.original_truth, size)
-    counts = np.asarray(counts).reshape(n, names, candidates, 2)
-    for (image, i), row in zip(batch.masks, counts, strict=False):
+    for (image, i), logits in zip(batch.masks, flat, strict=False):
         truth = image.loaded.original_masks[i]
         height, width = truth.shape
+        room = masks.canvas_size(height, width)
+        on_canvas = np.pad(truth, ((0, room[0] - height), (0, room[1] - width)))
+        placement = image.loaded.placement.as_array()
+        counts = protocols.count_pixels(logits, placement, on_canvas, size)
+        row = np.asarray(counts).reshape(names, candidates, 2)
         area = int(truth.sum())
         dice = metrics.dice(row[..., 0], row[..., 1], area)
         iou = metrics.iou(row[..., 0], row[..., 1], area)

@@ -144,32 +144,34 @@ def answer_points(
 
 @functools.partial(jax.jit, static_argnames=("size",))
 def count_pixels(
-    logits: Float[Array, "n c m m"],
-    placement: Int[Array, "n 6"],
-    truth: UInt8[Array, "n h w"],
+    logits: Float[Array, "c m m"],
+    placement: Int[Array, " 6"],
+    truth: UInt8[Array, "h w"],
     size: int,
-) -> Int[Array, "n c 2"]:
-    """Compares masks with the truth at original resolution.
+) -> Int[Array, "c 2"]:
+    """Compares the answers for one mask with the truth at original resolution.
+
+    One answer at a time: those to a large original would not fit into memory all at once.
 
     Args:
-        logits: Low-resolution logits of `c` answers for each of `n` masks.
-        placement: `samjax.data.inputs.Placement.as_array` of each mask's image.
-        truth: True masks at original size, on a square canvas, zero beyond the image.
+        logits: Low-resolution logits of `c` answers.
+        placement: `samjax.data.inputs.Placement.as_array` of the mask's image.
+        truth: The true mask at original size, on a canvas (`samjax.masks.canvas_size`), zero
+            beyond the image.
         size: Side of the network's input.
 
     Returns:
         Numbers of pixels in the intersection and in the predicted mask.
     """
+    canvas = (truth.shape[0], truth.shape[1])
 
-    def one_mask(args: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        answers, at, true = args
-        restored = masks.restore_logits(answers[None], at[None], size, true.shape[0])[0]
+    def one_answer(low_res: jax.Array) -> jax.Array:
+        at_input = low_res[None, None], placement[None]
+        restored = masks.restore_logits(*at_input, size, canvas)[0, 0]
         predicted = restored > masks.THRESHOLD
-        intersection = predicted & (true != 0)
-        return jnp.stack([part.sum((1, 2)) for part in (intersection, predicted)], axis=-1)
+        return jnp.stack([(predicted & (truth != 0)).sum(), predicted.sum()])
 
-    # One mask at a time: large originals would not fit into memory all at once.
-    return jax.lax.map(one_mask, (logits, placement, truth))
+    return jax.lax.map(one_answer, logits)
 
 
 def _answer(

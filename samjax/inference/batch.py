@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import logging
+import math
 import reprlib
 from collections.abc import Iterator, Sequence
 
@@ -80,13 +81,13 @@ def restore(
     low_res: Float[Array, "n o m m"],
     placements: Int[Array, "n 6"],
     size: int,
-    canvas: int,
+    canvas: tuple[int, int],
     return_logits: bool = False,
 ) -> Array:
     """Brings masks back to their original images (`samjax.masks.restore_logits`), jitted.
 
     Returns:
-        Boolean masks (n, c, canvas, canvas), or their logits; valid in the first rows and columns.
+        Boolean masks (n, c, *canvas), or their logits; valid in the first rows and columns.
     """
     logits = masks.restore_logits(low_res, placements, size, canvas)
     return logits if return_logits else logits > masks.THRESHOLD
@@ -250,19 +251,19 @@ def _chunks(
     prompts: Sequence[Sequence[ObjectPrompt]],
     placements: Sequence[inputs.Placement],
     candidates: int,
-) -> Iterator[tuple[list[tuple[int, int]], int]]:
-    """Objects to decode at once, each as (image, number in it), and the side of their canvas."""
+) -> Iterator[tuple[list[tuple[int, int]], tuple[int, int]]]:
+    """Objects to decode at once, each as (image, number in it), and their canvas."""
 
-    def canvas(row: tuple[int, int]) -> int:
+    def canvas(row: tuple[int, int]) -> tuple[int, int]:
         return masks.canvas_size(placements[row[0]].height, placements[row[0]].width)
 
     rows = [(image, i) for image, objects in enumerate(prompts) for i in range(len(objects))]
-    for side, group in itertools.groupby(rows, canvas):
+    for shape, group in itertools.groupby(rows, canvas):
         # The largest power of two of objects within the budget.
-        room = bucket(max(MAX_PIXELS // (candidates * side**2), 1) + 1) // 2
+        room = bucket(max(MAX_PIXELS // (candidates * math.prod(shape)), 1) + 1) // 2
         chunk, alike = min(room, MAX_OBJECTS), list(group)
         for start in range(0, len(alike), chunk):
-            yield alike[start : start + chunk], side
+            yield alike[start : start + chunk], shape
 
 
 def _check_images(images: object) -> None:

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -33,6 +36,24 @@ def test_masks_of_every_kind_become_zero_and_one(tmp_path, blob):
     empty = read_mask(write(tmp_path / "empty.png", np.zeros_like(blob)))
     assert empty.shape == blob.shape
     assert not empty.any()
+
+
+@pytest.mark.parametrize("side", [2**14, 2**17])
+def test_an_image_that_is_too_large_is_named_before_it_is_expanded(tmp_path, side):
+    """A few bytes may claim any size: only the header is looked at."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    header = struct.pack(">II", side, side) + b"\x08\x00\x00\x00\x00"
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100)))
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(
+        LayoutError, match=r"large\.png: expected at most 134,217,728 pixels, found"
+    ):
+        read_image(path)
 
 
 def test_files_that_are_no_images_are_named(tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import masks, models, types
+from samjax import models, types
 from samjax import prompts as annotator
 from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
@@ -343,10 +343,3 @@ def test_titles_are_the_papers():
     titles = [protocols.title(name) for name in protocols.DEFAULT]
     assert titles == ["Bbox", "1 pt", "3 pts", "5 pts"]
     assert EvalConfig(("20pt", "bbox")).rounds == 20
-
-
-def test_canvas_holds_the_image_and_has_few_sizes():
-    sides = range(1, 5000)
-    canvases = [masks.canvas_size(side, 1) for side in sides]
-    assert all(canvas >= side for side, canvas in zip(sides, canvases, strict=True))
-    assert len(set(canvases)) == 8
