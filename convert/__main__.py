@@ -2,6 +2,7 @@
 
 import sys
 
+from samjax import interruption
 from samjax.conversion import cli
 
-sys.exit(cli.main())
+sys.exit(interruption.exit_code("convert", cli.main))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 
 import samjax
-from samjax import conversion, models, process
+from samjax import conversion, interruption, models, process
 from samjax.conversion import cli as conversion_cli
 from samjax.curation import cli as curation_cli
 from samjax.inference import files, prompt_files
@@ -22,15 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        Exit code: 0, 1 if some images could not be predicted, 2 for a mistake in the call.
+        Exit code: 0, 1 if some images could not be predicted, 2 for a mistake in the call, 130
+        after Ctrl-C, 143 after SIGTERM.
     """
     arguments = _parser().parse_args(argv)
     process.prepare()
-    try:
-        return arguments.run(arguments)
-    except (OSError, ValueError) as error:
-        print(f"samjax: error: {error}", file=sys.stderr)
-        return 2
+    return interruption.exit_code("samjax", lambda: arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,3 +129,7 @@ def _info(arguments: argparse.Namespace) -> int:
         print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.input}\n")
         print(models.parameter_overview(loaded.params))
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,14 +43,70 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def exit_code(program: str, run: Callable[[], None]) -> int:
-    """Runs what a command trains; what ends it early becomes one line, and its exit code."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where nothing else takes it: ends a command as Ctrl-C does."""
+
+
+def exit_code(program: str, run: Callable[[], int | None]) -> int:
+    """Runs a command; what ends it early becomes one line, and its exit code.
+
+    Args:
+        program: What the line begins with.
+        run: The command; what it returns is the exit code, None for 0.
+
+    Returns:
+        Also 2 for a mistake in the call or the data, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
-        run()
+        with _termination_raises():
+            return run() or 0
     except Interrupted as stopped:
         print(stopped)
         return 143
-    except (DataError, ValueError, FileNotFoundError, Diverged) as error:
-        print(f"{program}: {error}", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        how = f": {stopped}" if str(stopped) else ""
+        print(f"{program}: stopped{how}", file=sys.stderr)
+        return 143 if isinstance(stopped, Terminated) else 130
+    except (OSError, ValueError, Diverged) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
         return 2
-    return 0
+    except (AssertionError, RuntimeError):
+        problem = _device_problem()
+        if problem is None:
+            raise
+        print(f"{program}: error: {problem}", file=sys.stderr)
+        return 2
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Makes SIGTERM raise `Terminated` within."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, _) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _device_problem() -> str | None:
+    """What is wrong with the devices that JAX was asked for, if it is used and anything is."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return None
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        asked = jax.config.jax_platforms or "any"
+        reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        return (
+            f"JAX_PLATFORMS: expected devices that this machine and this installation of JAX have, "
+            f"found {asked!r}{reason}"
+        )
+    return None

@@ -1,0 +1,52 @@
+"""What ends a command early is one line and an exit code that scripts can tell apart."""
+
+import os
+import signal
+
+import jax
+import pytest
+
+from samjax import interruption
+from samjax.data.files import DataError
+
+
+def raising(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "line"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 1, 1, ""),
+        (raising(DataError("a.png: bad")), 2, "samjax: error: a.png: bad\n"),
+        (raising(PermissionError(13, "Permission denied", "out")), 2, "denied: 'out'\n"),
+        (raising(KeyboardInterrupt()), 130, "samjax: stopped\n"),
+        (raising(KeyboardInterrupt("2 of 3 done")), 130, "samjax: stopped: 2 of 3 done\n"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), 143, "samjax: stopped\n"),
+    ],
+)
+def test_exit_codes(capsys, run, code, line):
+    before = signal.getsignal(signal.SIGTERM)
+    assert interruption.exit_code("samjax", run) == code
+    error = capsys.readouterr().err
+    assert error.endswith(line) and error.count("\n") == bool(line)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("reason", ["", "Unable to initialize backend 'cuda': none\nmore"])
+def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
+    missing = raising(AssertionError(reason) if not reason else RuntimeError(reason))
+    monkeypatch.setattr(jax, "devices", missing)
+    assert interruption.exit_code("samjax", lambda: len(jax.devices())) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("samjax: error: JAX_PLATFORMS: expected devices that this machine")
+    assert error.count("\n") == 1 and "found 'cpu'" in error and reason.split("\n")[0] in error
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    with pytest.raises(AssertionError, match="ours"):
+        interruption.exit_code("samjax", raising(AssertionError("ours")))
