@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from samjax.data.files import DataError
-
 
 class Interrupted(Exception):
     """The run was asked to stop, and has saved what is needed to go on."""

@@ -15,7 +15,7 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "masks": set(),
     "process": set(),
     "drawing": {"data"},
-    "interruption": {"data"},
+    "interruption": set(),
     "curation": {"data", "drawing", "interruption"},
     "models": {"types"},
     "prompts": {"types"},
