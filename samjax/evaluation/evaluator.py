@@ -25,6 +25,7 @@ from samjax.evaluation import batches, metrics, protocols
 from samjax.evaluation.batches import Batch, PromptedImage
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 from samjax.evaluation.results import FILLED_BOX, EvalConfig, Evaluation, MaskResult, Score
+from samjax.inference import programs
 from samjax.inference.batch import encode
 from samjax.pretrained import Pretrained
 
@@ -96,6 +97,7 @@ def evaluate(
     quiet = None if progress else True  # None: only on a terminal.
     with tqdm(total=len(samples), desc="evaluating", unit="image", disable=quiet) as bar:
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
+            programs.keep_within_bounds()
             answers = answer(pretrained, batch, config)
             timings.append((batch.image_count, answers.seconds))
             results.extend(_score(pretrained, batch, answers, config, metadata))

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from samjax import masks, models, types
 from samjax.data import inputs
+from samjax.inference import programs
 from samjax.inference.objects import ObjectPrompt, bucket, pack
 from samjax.inference.pixels import Image, pixels_of
 from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
@@ -181,6 +182,7 @@ def embed_images(
 ) -> EmbeddedImages:
     """The first half of `segment`, once per image."""
     _check_images(images)
+    programs.keep_within_bounds()
     size = pretrained.model.image_size
     if image_format not in FORMATS:
         raise ValueError(f"image_format: expected one of {FORMATS}, found {image_format!r}")

@@ -1,0 +1,27 @@
+import jax
+import numpy as np
+
+from samjax.inference import Predictor, programs
+
+
+def test_programs_are_dropped_before_linux_ends_the_process(
+    pretrained, photo, tmp_path, monkeypatch
+):
+    """Every look finds too many mappings: the answers stay the same."""
+    predictor, box = Predictor(pretrained), [5, 5, 30, 30]
+    predictor.set_image(photo(40, 50))
+    expected = predictor.predict(box=box)
+    dropped, drop = [], jax.clear_caches
+    monkeypatch.setattr(jax, "clear_caches", lambda: dropped.append(drop()))
+    (tmp_path / "most").write_text("10\n")
+    (tmp_path / "mapped").write_text("a mapping\n" * 6)
+    monkeypatch.setattr(programs, "_MOST", tmp_path / "most")
+    monkeypatch.setattr(programs, "_MAPPED", tmp_path / "mapped")
+    monkeypatch.setattr(programs, "_EVERY", 1)
+    predictor.set_image(photo(40, 50))
+    assert len(dropped) == 1
+    for one, other in zip(predictor.predict(box=box), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / "mapped").write_text("a mapping\n" * 5)
+    predictor.set_image(photo(40, 50))
+    assert len(dropped) == 1
