@@ -9,6 +9,7 @@ from samjax.curation.options import Dataset
 from samjax.data.files import DataError
 
 LABEL = "label_{0}"  # A class that no table names.
+UNNAMED = "labels that the table of classes does not name"
 
 
 class CaseError(DataError):

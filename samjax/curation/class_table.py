@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,20 @@ def _label(value: Any) -> int | str | None:
     if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
         return int(value)
     return None
+
+
+def chosen(names: Mapping[int, str], classes: Mapping[str, Any]) -> dict[int, str]:
+    """The labels to take of a file that names its labels itself, and their classes.
+
+    Numbers differ from file to file, names do not: a table of classes chooses by name, and by
+    number only where it has none of the names.
+
+    Args:
+        names: Name of every label.
+        classes: The table: number of every class; all labels are taken if it is empty.
+    """
+    if not classes:
+        return dict(names)
+    taken = {number: name for number, name in names.items() if name in classes}
+    by_number = {number: name for name, number in classes.items() if isinstance(number, int)}
+    return taken or {number: by_number[number] for number in names if number in by_number}

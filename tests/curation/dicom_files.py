@@ -155,3 +155,11 @@ def square(z, low, high):
     y0, y1 = (20 + 0.5 * (edge - 0.5) for edge in (low, high))
     height = 3 * z - 7
     return [(x0, y0, height), (x1, y0, height), (x1, y1, height), (x0, y1, height)]
+
+
+def nested(**fields):
+    """A sequence of one item."""
+    item = pydicom.Dataset()
+    for name, value in fields.items():
+        setattr(item, name, value)
+    return [item]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from dicom_files import (
     base,
+    nested,
     square,
     with_pixels,
     write_film,
@@ -228,12 +229,6 @@ def enhanced(image, uid="1.2.3"):
     data.NumberOfFrames = image.shape[2]
     with_pixels(data, image[:, :, 0].T)
     data.PixelData = np.ascontiguousarray(image.transpose(2, 1, 0)).astype(np.int16).tobytes()
-
-    def nested(**fields):
-        item = pydicom.Dataset()
-        for name, value in fields.items():
-            setattr(item, name, value)
-        return [item]
 
     shared = pydicom.Dataset()
     shared.PlaneOrientationSequence = nested(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])

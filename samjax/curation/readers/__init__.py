@@ -29,7 +29,8 @@ def read(root: Path, source: Source, options: Options) -> Case:
     try:
         return READERS[source.reader](root, source, options)
     except CaseError as error:
-        if source.images[0] in str(error) or any(path in str(error) for path, _ in source.labels):
+        paths = (*source.images, *(path for path, _ in source.labels))
+        if any(path in str(error) for path in paths):
             raise
         raise CaseError(f"{root / source.images[0]}: {error}") from error
     except MissingLibrary:

@@ -70,6 +70,27 @@ def anatomical(volume: Volume) -> Volume:
     return Volume(values, affine)
 
 
+def embedded(label: Volume, image: Volume) -> Volume:
+    """Puts a label volume that has only some of its image's voxels on all of them.
+
+    One that does not lie on whole voxels of the image, or not within it, stays as it is.
+    """
+    shape, extent = image.values.shape[:3], label.values.shape
+    between = np.linalg.inv(image.affine) @ label.affine
+    first = np.rint(between[:3, 3]).astype(int)
+    is_part = (
+        np.allclose(between[:3, :3], np.eye(3), atol=1e-3)
+        and np.abs(between[:3, 3] - first).max() < TOLERANCE
+        and (first >= 0).all()
+        and (first + extent <= shape).all()
+    )
+    if not is_part or extent == shape:
+        return label
+    values = np.zeros(shape, label.values.dtype)
+    values[tuple(slice(a, a + n) for a, n in zip(first, extent, strict=True))] = label.values
+    return Volume(values, image.affine)
+
+
 def check_aligned(image: Volume, label: Volume) -> None:
     """Refuses a label that does not lie on its image's voxels.
 

@@ -8,8 +8,8 @@ import numpy as np
 from samjax.curation import extra
 from samjax.curation.case import Case, CaseError, Source
 from samjax.curation.labels import to_label_map
-from samjax.curation.options import Dataset, Options
-from samjax.curation.readers import geometry
+from samjax.curation.options import Options
+from samjax.curation.readers import geometry, segment_names
 from samjax.curation.readers.geometry import Volume
 
 NIFTI = (".nii", ".nii.gz")
@@ -18,31 +18,31 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 def read(root: Path, source: Source, options: Options) -> Case:
     """Reads a volume and its label volumes, on the same voxels."""
-    image = load(root / source.images[0])
-    labels = []
-    for path, name in source.labels:
-        label = load(root / path)
-        if label.values.ndim != 3:
-            raise CaseError(f"{path}: expected one label a voxel, found {label.values.shape}")
-        labels.append((path, name, label))
-    return on_voxels_of(image, labels, source.known, options)
+    return on_voxels_of(load(root / source.images[0]), root, source, options)
 
 
-def on_voxels_of(
-    image: Volume, labels: list[tuple[str, str, Volume]], known: Dataset, options: Options
-) -> Case:
-    """A case of a volume and of label volumes with their paths and classes."""
+def on_voxels_of(image: Volume, root: Path, source: Source, options: Options) -> Case:
+    """A case of a volume and of the label volumes of a source.
+
+    Raises:
+        CaseError: A label volume cannot be read, or is not on the image's voxels.
+    """
     turn = geometry.anatomical if options.orientation == "anatomical" else lambda volume: volume
-    image = turn(image)
+    turned = turn(image)
     maps = []
-    for path, name, label in labels:
-        turned = turn(label)
+    for path, name in source.labels:
         try:
-            geometry.check_aligned(image, turned)
-            maps.append(to_label_map(turned.values, known, name))
+            for label, names in _load_labels(root / path):
+                placed = turn(geometry.embedded(label, image) if names else label)
+                geometry.check_aligned(turned, placed)
+                maps.append(
+                    segment_names.label_map(placed.values, names, source.known)
+                    if names
+                    else to_label_map(placed.values, source.known, name)
+                )
         except CaseError as error:
-            raise CaseError(f"{path}: {error}") from None
-    return Case(image.values, True, tuple(maps), image.spacing, skewed=image.skewed)
+            raise error if path in str(error) else CaseError(f"{path}: {error}") from None
+    return Case(turned.values, True, tuple(maps), turned.spacing, skewed=turned.skewed)
 
 
 def load(path: Path) -> Volume:
@@ -51,7 +51,10 @@ def load(path: Path) -> Volume:
     Raises:
         CaseError: It is cut off, no volume, or one with more dimensions.
     """
-    volume = _load_nifti(path) if path.name.lower().endswith(NIFTI) else _load_itk(path)
+    return _checked(path, _stored(path)[0])
+
+
+def _checked(path: Path, volume: Volume) -> Volume:
     values = volume.values
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
@@ -66,7 +69,24 @@ def load(path: Path) -> Volume:
     return Volume(values, volume.affine)
 
 
-def _load_nifti(path: Path) -> Volume:
+def _load_labels(path: Path) -> list[tuple[Volume, dict[int, str]]]:
+    """A label volume, or several that overlap, and of each the names that the file has itself."""
+    stored, texts = _stored(path)
+    if segment_names.is_slicer(texts):
+        layers = segment_names.of_slicer(stored.values, texts)
+        return [(Volume(values, stored.affine), names) for values, names in layers]
+    label = _checked(path, stored)
+    if label.values.ndim != 3:
+        raise CaseError(f"{path}: expected one label a voxel, found {label.values.shape}")
+    return [(label, segment_names.of_table(texts.values()))]
+
+
+def _stored(path: Path) -> tuple[Volume, dict[str, str]]:
+    """A volume as it is stored, and the texts that the file has with it."""
+    return _load_nifti(path) if path.name.lower().endswith(NIFTI) else _load_itk(path)
+
+
+def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
     nibabel = extra.require("nibabel")
     try:
         image = nibabel.load(path)
@@ -82,10 +102,15 @@ def _load_nifti(path: Path) -> Volume:
     ) as error:
         raise CaseError(f"{path}: cannot be read: {error}") from error
     to_lps = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's world is to the right, front and head.
-    return Volume(values, to_lps @ image.affine)
+    texts = {str(n): _text(one.get_content()) for n, one in enumerate(image.header.extensions)}
+    return Volume(values, to_lps @ image.affine), texts
 
 
-def _load_itk(path: Path) -> Volume:
+def _text(content: object) -> str:
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+
+
+def _load_itk(path: Path) -> tuple[Volume, dict[str, str]]:
     sitk = extra.require("SimpleITK")
     try:
         image = sitk.ReadImage(str(path))
@@ -100,4 +125,4 @@ def _load_itk(path: Path) -> Volume:
         directions = np.array(image.GetDirection()).reshape(3, 3)
         affine[:3, :3] = directions * image.GetSpacing()
         affine[:3, 3] = image.GetOrigin()
-    return Volume(values, affine)
+    return Volume(values, affine), {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}

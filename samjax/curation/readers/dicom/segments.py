@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samjax.curation.case import CaseError, LabelMap
+from samjax.curation import class_table
+from samjax.curation.case import UNNAMED, CaseError, LabelMap
 from samjax.curation.labels import layered
 from samjax.curation.readers import geometry
 from samjax.curation.readers.dicom import file, pixels, references
@@ -32,15 +33,17 @@ def of_image(
         shape: Voxels along x, y, z.
         numbers: Which slice a frame of a file is, by the file's UID and the frame's number.
         stack: The slices; None if the image has no place in the patient.
-        classes: Names of the segments to take, or, if none has one of these names, their numbers;
-            all if empty.
+        classes: The table of classes that says which segments to take.
         is_shared: Whether frames may be of other series: these are left out.
         left_out: Counts what is left out.
 
     Raises:
         CaseError: It cannot be read, or one of its frames is not on a slice of the image.
     """
-    names = _names(data, classes, left_out)
+    segments = {int(one.SegmentNumber): str(one.SegmentLabel) for one in data.SegmentSequence}
+    segments.pop(0, None)  # Of a label map, the background.
+    names = class_table.chosen(segments, classes)
+    left_out[UNNAMED] += len(segments) - len(names)
     frames = pixels.decoded(path, data)
     frames = frames if file.frame_count(data) > 1 else frames[None]
     half = int(data.get("MaximumFractionalValue") or 1) / 2
@@ -69,21 +72,6 @@ def of_image(
             if segment in shown and mask.any():
                 shown[segment].append((mask, number))
     return layered((names[segment], _stacked(of, shape)) for segment, of in shown.items() if of)
-
-
-def _names(data: Any, classes: Mapping[str, Any], left_out: Counter[str]) -> dict[int, str]:
-    """The class of each segment that is taken."""
-    names = {int(one.SegmentNumber): str(one.SegmentLabel) for one in data.SegmentSequence}
-    names.pop(0, None)  # Of a label map, the background.
-    if not classes:
-        return names
-    taken = {number: name for number, name in names.items() if name in classes}
-    if not taken:
-        of_number = {number: name for name, number in classes.items()}
-        taken = {number: of_number[number] for number in names if number in of_number}
-    if left := len(names) - len(taken):
-        left_out["segments that the table of classes does not name"] += left
-    return taken
 
 
 def _stacked(slices: Iterable[tuple[np.ndarray, int]], shape: Sequence[int]) -> np.ndarray:

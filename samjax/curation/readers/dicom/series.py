@@ -1,5 +1,6 @@
 """DICOM series, single images and films, with what labels them."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samjax.curation import rules
-from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.case import UNNAMED, Case, CaseError, LabelMap, Source
 from samjax.curation.labels import to_label_map
 from samjax.curation.options import Options
 from samjax.curation.readers import geometry, pictures, volumes
@@ -37,7 +38,7 @@ def _read(root: Path, source: Source, options: Options) -> Case:
         return case
     numbers = {(one.uid, one.frame): number for number, one in enumerate(stack.slices)}
     left_out: Counter[str] = Counter()
-    maps = []
+    maps, empty = [], 0
     for path, _ in source.labels:
         label = file.read(root / path)
         parts = source.parts.get(path, ())
@@ -48,21 +49,25 @@ def _read(root: Path, source: Source, options: Options) -> Case:
             of_file = segments.of_image(
                 path, label, stack.shape, numbers, stack, classes, bool(parts), left_out
             )
-        if not of_file:
-            detail = "".join(f"; {n} {what}" for what, n in left_out.items())
-            raise CaseError(f"{path}: expected labels on this series, found none{detail}")
+        empty += not of_file
         maps.extend(of_file)
+    if not maps:
+        detail = "".join(f"; {n} {what}" for what, n in (+left_out).items())
+        raise CaseError(
+            f"{source.labels[0][0]}: expected labels on this series, found none{detail}"
+        )
+    maps[0] = dataclasses.replace(maps[0], unnamed=left_out.pop(UNNAMED, 0))
+    left_out["files of labels that show nothing on their series"] = empty
     turned = volume
     if options.orientation == "anatomical":
         turned = geometry.anatomical(volume)
-        maps = [
-            LabelMap(geometry.anatomical(Volume(label.values, volume.affine)).values, label.names)
-            for label in maps
-        ]
+        for index, one in enumerate(maps):
+            values = geometry.anatomical(Volume(one.values, volume.affine)).values
+            maps[index] = dataclasses.replace(one, values=values)
     if len(slices) == 1:
-        return _picture(turned.values, maps, turned.spacing, left_out)
+        return _picture(turned.values, maps, turned.spacing, +left_out)
     return Case(
-        turned.values, True, tuple(maps), turned.spacing, left_out=left_out, skewed=turned.skewed
+        turned.values, True, tuple(maps), turned.spacing, left_out=+left_out, skewed=turned.skewed
     )
 
 
@@ -90,8 +95,8 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
                 label in source.parts, left_out,
             )  # fmt: skip
     if is_film:
-        return Case(volume.values, True, tuple(maps), spacing, is_film, left_out=left_out)
-    return _picture(volume.values, maps, spacing, left_out)
+        return Case(volume.values, True, tuple(maps), spacing, is_film, left_out=+left_out)
+    return _picture(volume.values, maps, spacing, +left_out)
 
 
 def _picture(
@@ -100,7 +105,7 @@ def _picture(
     """A case of the only slice of a volume, along whichever of its axes."""
     number = values.shape[:3].index(1)
     axis = rules.AXES[number]
-    flat = tuple(LabelMap(rules.cut(m.values, axis, 0), m.names, m.split) for m in maps)
+    flat = tuple(dataclasses.replace(m, values=rules.cut(m.values, axis, 0)) for m in maps)
     if spacing and len(spacing) == 3:
         spacing = tuple(np.delete(spacing, number).tolist())
     return Case(rules.cut(values, axis, 0), False, flat, spacing, left_out=left_out)
@@ -110,5 +115,4 @@ def _labelled(root: Path, source: Source, volume: Volume, options: Options) -> C
     """The case of a series whose labels are volumes in other formats; None if they are DICOM."""
     if not source.labels[0][0].lower().endswith(volumes.NIFTI + volumes.ITK):
         return None
-    labels = [(path, name, volumes.load(root / path)) for path, name in source.labels]
-    return volumes.on_voxels_of(volume, labels, source.known, options)
+    return volumes.on_voxels_of(volume, root, source, options)

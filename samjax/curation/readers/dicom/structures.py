@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samjax.curation.case import CaseError, LabelMap
+from samjax.curation.case import UNNAMED, CaseError, LabelMap
 from samjax.curation.labels import layered
 from samjax.curation.readers.dicom import contours, references
 from samjax.curation.readers.dicom.stack import Stack
@@ -55,7 +55,7 @@ def _masks(
         if number not in names or (regions and number not in regions):
             continue
         if wanted and names[number] not in wanted:
-            left_out["regions that the table of classes does not name"] += 1
+            left_out[UNNAMED] += 1
             continue
         outlines = []
         for contour in region.ContourSequence:
