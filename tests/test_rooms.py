@@ -14,13 +14,15 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "data": set(),
     "masks": set(),
     "process": set(),
+    "lock": set(),
+    "digests": {"data"},
     "drawing": {"data"},
     "interruption": set(),
     "curation": {"data", "drawing", "interruption"},
     "models": {"types"},
     "prompts": {"types"},
     "losses": {"masks"},
-    "pretrained": {"data", "models", "types"},
+    "pretrained": {"data", "digests", "models", "types"},
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }
@@ -36,8 +38,8 @@ FOREIGN = {  # Packages that only some rooms may know.
     "matplotlib": {"study"},
     "tensorflow_datasets": {"data"},
     **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
-    "jax": set(ROOMS) - {"curation", "data", "drawing", "interruption"},
-    "flax": set(ROOMS) - {"curation", "data", "drawing", "interruption"},
+    "jax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
+    "flax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
 }
 MODULES = sorted((ROOT / "samjax").rglob("*.py"))
 

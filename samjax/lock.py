@@ -1,0 +1,119 @@
+"""A folder that one process at a time may write to."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+NAME = "in_use.lock"
+# A file system that knows no locks, or whose lock service does not run.
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps other processes out of a folder, which is made if need be.
+
+    The lock is `flock`'s on `FOLDER/in_use.lock`, which the system takes back from a process that
+    has died, and which NFS (also between machines), SMB, GPFS and Lustre (mounted with `flock`)
+    support. Where the file system does not, what the file says decides: a process of this machine
+    that is gone has no claim any more; one of another machine has until the file is deleted.
+
+    Raises:
+        ValueError: Another process has the folder; the message names it.
+        OSError: The folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    made = _make(folder)
+    path = folder / NAME
+    try:
+        with _open_locked(path) as file:
+            holder = {"pid": os.getpid(), "host": socket.gethostname()}
+            holder |= {"since": time.strftime("%Y-%m-%d %H:%M:%S"), "program": sys.argv[0]}
+            file.truncate(0)
+            file.write(json.dumps(holder) + "\n")
+            file.flush()
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    finally:
+        for empty in made:
+            with contextlib.suppress(OSError):
+                empty.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder; returns those that were not there, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{folder}: expected a folder, found that {path} is a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{folder}: cannot be made: {error.strerror}") from error
+    return missing
+
+
+def _open_locked(path: Path) -> TextIO:
+    """Opens the lock's file as the only process that has it."""
+    while True:
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise OSError(f"{path.parent}: cannot be written to: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(file)
+            if isinstance(error, BlockingIOError):
+                file.close()
+                raise ValueError(_in_use(path, holder)) from None
+            if error.errno not in _UNSUPPORTED or (holder and not _is_gone(holder)):
+                file.close()
+                hint = f"; delete {path} if that process is gone"
+                raise ValueError(_in_use(path, holder) + hint) from None
+            return file
+        # Whoever had it before may have deleted the file between opening and locking.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+def _holder(file: TextIO) -> dict[str, Any]:
+    file.seek(0)
+    try:
+        return dict(json.loads(file.read()))
+    except (ValueError, TypeError):  # It is just being written.
+        return {}
+
+
+def _is_gone(holder: dict[str, Any]) -> bool:
+    """Whether a process of this machine has ended."""
+    if holder.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _in_use(path: Path, holder: dict[str, Any]) -> str:
+    if not holder:
+        return f"{path.parent} is in use by another process"
+    return (
+        f"{path.parent} is in use by process {holder.get('pid')} on {holder.get('host')} "
+        f"({holder.get('program')}) since {holder.get('since')}"
+    )
