@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from dicom_files import base, nested, square, write_segmentation, write_series
 
-from samjax.curation import discover, extra, prepare, readers
+from samjax.curation import discover, extra, local, prepare, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Options
 from samjax.curation.readers.dicom.references import Part, Series
 
 pydicom = extra.require("pydicom")
-STORED = Options(orientation="stored")
+STORED, ONE = Options(orientation="stored"), local.with_processes(1)
 CT, MR = "1.2.3", "4.5.6"
 
 
@@ -119,7 +119,7 @@ def test_a_region_of_no_series_is_named_and_the_others_go_on(study):
     assert shown == {"ct": {"GTV": [4]}}
     (problem,) = problems
     assert problem.detail == ("rs.dcm: dose: expected the series that it labels, found none here")
-    summary = prepare.prepare(root, root.parent / f"{root.name}_target", Options(axes="z"))
+    summary = prepare.prepare(root, root.parent / f"{root.name}_target", Options(axes="z"), ONE)
     assert not summary.is_clean
     assert summary.cases == 1
 

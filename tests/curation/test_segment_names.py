@@ -8,11 +8,12 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import square, write_segmentation, write_series, write_structures
 
-from samjax.curation import discover, prepare, readers
+from samjax.curation import discover, local, prepare, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
 
 SHAPE = (20, 18, 16)
+ONE = local.with_processes(1)
 
 
 def box(low, high, shape=SHAPE):
@@ -183,7 +184,7 @@ def test_regions_that_a_table_does_not_name_are_counted(series):
     write_structures(root / "a.dcm", [square(4, 3, 9)], name="GTV")
     write_structures(root / "b.dcm", [square(5, 3, 9)], name="BODY")
     described = Options((Dataset(classes={"GTV": 1}),), axes="z", smallest_share=0)
-    summary = prepare.prepare(root, root.parent / f"{root.name}_target", described)
+    summary = prepare.prepare(root, root.parent / f"{root.name}_target", described, ONE)
     assert summary.is_clean
     assert (summary.tally.unnamed, summary.tally.masks) == (1, 1)
     assert "left out, not named in a table of classes: 1 labels" in str(summary)

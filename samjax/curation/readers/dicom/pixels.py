@@ -19,7 +19,7 @@ def pixels(path: str, data: Any) -> np.ndarray:
         CaseError: They are cut off, or in a compression or a colour space that is not known.
     """
     values = picture(path, data)
-    return values if int(data.get("SamplesPerPixel", 1)) == 3 else in_units(values, data)
+    return values if int(data.get("SamplesPerPixel", 1)) == 3 else in_units(path, values, data)
 
 
 def picture(path: str, data: Any) -> np.ndarray:
@@ -44,9 +44,19 @@ def picture(path: str, data: Any) -> np.ndarray:
     )
 
 
-def in_units(values: np.ndarray, header: Any) -> np.ndarray:
-    """Stored values in physical units, by slope and intercept or by a table."""
-    values = extra.require("pydicom.pixels").apply_modality_lut(values, header)
+def in_units(path: str, values: np.ndarray, header: Any) -> np.ndarray:
+    """Stored values in physical units, by slope and intercept or by a table.
+
+    Raises:
+        CaseError: Those are no numbers.
+    """
+    try:
+        values = extra.require("pydicom.pixels").apply_modality_lut(values, header)
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        slope = header.get("RescaleSlope"), header.get("RescaleIntercept")
+        raise CaseError(
+            f"{path}: expected numbers as RescaleSlope and RescaleIntercept, found {slope}: {error}"
+        ) from error
     if values.dtype == np.float64:
         whole = np.rint(values)
         values = whole.astype(np.int32) if np.array_equal(whole, values) else values.astype("f4")

@@ -133,7 +133,7 @@ def slices(path: str, data: Any) -> list[Slice]:
 
         def load(number: int = number, header: Any = header) -> np.ndarray:
             plane = values()[number] if several else values()
-            return plane if plane.ndim == 3 else pixels.in_units(plane, header)
+            return plane if plane.ndim == 3 else pixels.in_units(path, plane, header)
 
         frames.append(_slice(f"{path}, frame {number + 1}", header, data, number + 1, load))
     return frames

@@ -1,0 +1,143 @@
+"""DICOM files are found by their content, and one bad file ends nothing."""
+
+import re
+
+import numpy as np
+import pytest
+from dicom_files import base, square, write_series, write_structures
+from PIL import Image
+
+from samjax.curation import discover, extra, local, prepare, readers
+from samjax.curation.options import Options
+from samjax.curation.readers.dicom import header
+
+pydicom = extra.require("pydicom")
+STORED = Options(orientation="stored")
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 1000, (16, 18, 12)).astype(np.int16)
+
+
+def prepared(root):
+    target, options = root.parent / f"{root.name}_target", Options(axes="z")
+    return prepare.prepare(root, target, options, each=local.with_processes(1))
+
+
+def without_preamble(path, syntax, with_meta):
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = uid = getattr(pydicom.uid, syntax)
+    if not with_meta:
+        del data.file_meta
+    data.preamble = None
+    pydicom.dcmwrite(
+        path, data, implicit_vr=uid.is_implicit_VR, little_endian=True, enforce_file_format=False
+    )
+    assert path.read_bytes()[128:132] != b"DICM"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1-{:02}.dcm",
+        "1.2.840.113619.2.55.3.{}",
+        "{:06}",
+        "IM-0001-{:04}",
+        "{}.IMA",
+        "{}.dicom",
+        "{}.img",
+    ],
+)
+def test_files_are_found_whatever_their_name(tmp_path, image, name):
+    for number, path in enumerate(write_series(tmp_path / "ct", image)):
+        path.rename(path.with_name(name.format(number)))
+    write_structures(tmp_path / "RS.1.2.3.4", [square(4, 3, 9)])
+    found = discover.discover(tmp_path, STORED)
+    assert not found.problems
+    (source,) = found.sources
+    assert len(source.images) == image.shape[2]
+    assert readers.read(tmp_path, source, STORED).labels[0].values[3:9, 3:9, 4].all()
+
+
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian"])
+@pytest.mark.parametrize("with_meta", [True, False])
+@pytest.mark.parametrize("name", ["{}.dcm", "{}"])
+def test_a_preamble_is_not_needed(tmp_path, image, syntax, with_meta, name):
+    for number, path in enumerate(write_series(tmp_path / "ct", image)):
+        without_preamble(path, syntax, with_meta)
+        path.rename(path.with_name(name.format(number)))
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    found = discover.discover(tmp_path, STORED)
+    assert not found.problems
+    case = readers.read(tmp_path, found.sources[0], STORED)
+    np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a", b"\x08\0", b"hello, world, this is text", b"\x89PNG\r\n\x1a\n" * 20, bytes(200),
+     b"\x08\0\0\0" + b"\xff" * 100, b"II*\0\x08\0\0\0" * 30],
+)  # fmt: skip
+def test_what_is_no_dicom_is_not_taken_for_it(tmp_path, content):
+    path = tmp_path / "1.2.3"
+    path.write_bytes(content)
+    assert not header.is_dicom(path)
+
+
+def test_what_is_neither_image_nor_label_is_told_and_no_failure(tmp_path, image):
+    """Plans, doses, reports, an index of files; the dose has the frame of reference of the CT."""
+    write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)], uid="not.here")
+    data = pydicom.dcmread(tmp_path / "rs.dcm")
+    data.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3.1"
+    data.save_as(tmp_path / "rs.dcm")
+    (dose,) = write_series(tmp_path / "dose", image[:, :, :1], "7.7", Modality="RTDOSE")
+    data = pydicom.dcmread(dose)
+    data.FrameOfReferenceUID = "1.2.3.1"
+    data.save_as(dose)
+    base("8.8", "SR").save_as(tmp_path / "report", enforce_file_format=True)
+    summary = prepare.prepare(
+        tmp_path, tmp_path.parent / f"{tmp_path.name}_target", Options(axes="z")
+    )
+    assert summary.is_clean
+    (problem,) = summary.problems
+    assert problem.detail == (
+        "dose/03.dcm: expected DICOM images or labels, found RTDOSE, SR in 2 files, "
+        "which are left alone"
+    )
+    assert summary.cases == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("NumberOfFrames", b"1A", "NumberOfFrames: expected a number, found: .*'1A'"),
+        ("PixelSpacing", b"0.5\\wide", "PixelSpacing: expected 2 numbers, found .*wide"),
+        ("ImagePositionPatient", b"1\\2\\3,5 ", "ImagePositionPatient: expected 3 numbers"),
+        ("RescaleSlope", b"one ", "expected numbers as RescaleSlope and .*, found .'one'"),
+    ],
+)
+def test_a_bad_number_ends_no_run(tmp_path, image, name, value, reason):
+    bad = write_series(tmp_path / "bad", image, "6.6.6", PatientID="P8")[5]
+    data = pydicom.dcmread(bad)
+    element = pydicom.dataelem.RawDataElement(
+        pydicom.tag.Tag(name), "DS" if name != "NumberOfFrames" else "IS", len(value), value, 0,
+        False, True,
+    )  # fmt: skip
+    data._dict[element.tag] = element
+    data.save_as(bad)
+    assert value.strip() in bad.read_bytes()
+    write_structures(tmp_path / "bad.dcm", [square(4, 3, 9)], "6.6.6")
+    write_series(tmp_path / "good", image)
+    write_structures(tmp_path / "good.dcm", [square(4, 3, 9)])
+    (tmp_path / "images").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "images/p1_001.png")
+    summary = prepare.prepare(
+        tmp_path, tmp_path.parent / f"{tmp_path.name}_target", Options(axes="z")
+    )
+    assert not summary.is_clean
+    assert summary.cases >= 1
+    text = str(summary)
+    assert bad.name in text
+    assert re.search(reason, text), text
