@@ -13,6 +13,7 @@ from samjax.curation.options import Dataset, Options, read_description
 from samjax.data import index
 
 DESCRIPTION = Path(__file__).with_name("raw.toml")
+pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,7 @@ def test_depthwise_convolution(stride):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_statistics_are_constants(small):
     config, params, images = small
 
@@ -182,6 +183,7 @@ def test_statistics_are_constants(small):
     assert norms == {name: name.endswith(("scale", "bias")) for name in norms}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("patch", "size", "depths"), [(16, 64, (2, 2, 6, 2)), (4, 16, (1,) * 4)])
 def test_a_fresh_network_keeps_the_scale(patch, size, depths):
     config = SamConfig(

@@ -12,7 +12,7 @@ from samjax import losses, masks
 from samjax.conversion import naming
 from samjax.training import experiment, groups, step
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
 def reference_recipe(model) -> step.Recipe:

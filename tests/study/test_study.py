@@ -13,6 +13,7 @@ from samjax.data.phantoms import PhantomConfig, write_phantoms
 from samjax.study import page, plan, runner
 from samjax.study.__main__ import main
 
+HEAVY = pytest.mark.heavy
 CONFIG = str(Path(__file__).with_name("tiny_study.py"))
 
 
@@ -24,22 +25,24 @@ def log_handlers():
     logging.root.handlers[:] = before
 
 
-@pytest.fixture(scope="module")
-def workdir(log_handlers, tmp_path_factory):
-    """The folder of a study that has been run."""
+@pytest.fixture(autouse=True, scope="module")
+def root(tmp_path_factory):
+    """A folder with the study's data."""
     root = tmp_path_factory.mktemp("study")
     write_phantoms(root / "data", PhantomConfig(count_train=12, count_test=3, size=64))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINY_STUDY_DATA", str(root / "data"))
-        assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
+        yield root
+
+
+@pytest.fixture(scope="module")
+def workdir(log_handlers, root):
+    """The folder of a study that has been run."""
+    assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
     return root / "runs"
 
 
-@pytest.fixture(autouse=True)
-def data(workdir, monkeypatch):
-    monkeypatch.setenv("TINY_STUDY_DATA", str(workdir.parent / "data"))
-
-
+@HEAVY
 def test_every_method_seed_and_trial_has_its_report(workdir):
     found = {str(p.parent.relative_to(workdir)) for p in workdir.rglob("report.json")}
     seeded = {f"tuned/seed_{s}/tests/{t}" for s in (0, 1) for t in ("test", "dropped")}
@@ -48,6 +51,7 @@ def test_every_method_seed_and_trial_has_its_report(workdir):
     assert found == seeded | once
 
 
+@HEAVY
 def test_models_differ_as_the_study_says(workdir):
     def config(job):
         return json.loads((workdir / job / "config.json").read_text())
@@ -61,6 +65,7 @@ def test_models_differ_as_the_study_says(workdir):
     assert dropped["config"]["adapters"] is False
 
 
+@HEAVY
 def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
     """Input size, splits and adapters; the test itself is `eval.py`'s."""
     seen = {}
@@ -81,6 +86,7 @@ def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
     assert seen == {"size": 64, "images": 15, "adapters": False, "resize": "stretch"}
 
 
+@HEAVY
 def test_the_tables_say_what_the_reports_do(workdir):
     page = (workdir / "results.md").read_text()
     tuned = [
@@ -97,6 +103,7 @@ def test_the_tables_say_what_the_reports_do(workdir):
     assert "| SAM-Med2D | 256 x 256 | 79.30 | 70.01 | 76.35 | 78.68 |" in page
 
 
+@HEAVY
 def test_the_figures_are_there(workdir):
     for name in ("bars.png", "classes.png", "prompts.jpg", "fused.jpg"):
         picture = cv2.imread(str(workdir / "results" / name))
@@ -104,6 +111,7 @@ def test_the_figures_are_there(workdir):
         assert picture.std() > 10
 
 
+@HEAVY
 def test_what_is_done_is_not_done_again(workdir, monkeypatch):
     """Only the page is drawn anew, into the places of a page that somebody has written."""
     monkeypatch.setattr(runner, "_train", lambda *_: pytest.fail("trained again"))
@@ -117,6 +125,7 @@ def test_what_is_done_is_not_done_again(workdir, monkeypatch):
     assert "old" not in text
 
 
+@HEAVY
 def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tmp_path):
     """What is left of a study that was made elsewhere."""
     for report in workdir.rglob("report.json"):
@@ -131,6 +140,7 @@ def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tm
     assert "| Tuned | 32 x 32 |" in (tmp_path / "results.md").read_text()
 
 
+@HEAVY
 def test_a_lost_report_is_made_again_and_is_the_same(workdir):
     report = workdir / "tuned/seed_1/tests/test/report.json"
     before = json.loads(report.read_text())
@@ -139,7 +149,7 @@ def test_a_lost_report_is_made_again_and_is_the_same(workdir):
     assert json.loads(report.read_text())["overall"] == before["overall"]
 
 
-def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
+def test_a_dry_run_tells_what_is_left(tmp_path, capsys):
     assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"general, only +2 batches, 2 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
@@ -147,6 +157,10 @@ def test_a_dry_run_tells_what_is_left(workdir, tmp_path, capsys):
     assert lines[2].startswith("tuned, seed 0, coarse")
     assert lines[-1].startswith("5 models; about 0.0 h of training to do")
     assert not (tmp_path / "new").exists()
+
+
+@HEAVY
+def test_a_dry_run_tells_what_is_done(workdir, capsys):
     assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "2 batches, 2 updates, trained" in told

@@ -11,6 +11,8 @@ from command import finish, start
 
 from samjax import pretrained
 
+pytestmark = pytest.mark.heavy
+
 
 def free_port() -> int:
     with socket.socket() as found:

@@ -14,6 +14,8 @@ from samjax import pretrained
 
 INTERRUPTED = "tests/training/interrupted.py"
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def runs(phantom_root, tmp_path_factory):

@@ -18,6 +18,7 @@ RECIPE = dataclasses.replace(
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )
 FSDP = sharding.MeshConfig(model=2, rules="fsdp")
+HEAVY = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,10 @@ def alone(state, batch, compilations):
     return train(state, batch, mesh, "replicated", compilations)
 
 
-@pytest.mark.parametrize("config", [sharding.MeshConfig(), FSDP], ids=["8", "4x2 fsdp"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(sharding.MeshConfig(), id="8"), pytest.param(FSDP, id="4x2 fsdp", marks=HEAVY)],
+)
 def test_eight_devices_compute_what_one_does(state, batch, alone, compilations, config):
     mesh = sharding.make_mesh(config, 8)
     assert mesh.shape == {"data": 8 // config.model, "model": config.model}

@@ -38,7 +38,7 @@ def learned(encoder, train_step, batch):
     return groups.split(params), groups.split(after.params)
 
 
-@pytest.mark.parametrize("encoder", TRAINABLE)
+@pytest.mark.parametrize("encoder", ["adapters", pytest.param("full", marks=pytest.mark.heavy)])
 def test_only_what_shall_learn_does(train_step, batch, encoder):
     before, after = learned(encoder, train_step, batch)
     changed = {
