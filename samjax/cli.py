@@ -12,7 +12,8 @@ import samjax
 from samjax import conversion, interruption, models, process
 from samjax.conversion import cli as conversion_cli
 from samjax.curation import cli as curation_cli
-from samjax.inference import files, prompt_files
+from samjax.data.journal import check_writable
+from samjax.inference import files, images, prompt_files
 from samjax.inference.predictor import Predictor
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -73,25 +74,37 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     predict.add_argument("--image-size", type=int, metavar="N", help="side of the network's input")
     predict.add_argument("--no-adapters", action="store_true", help="drop the adapters")
     predict.add_argument("--multimask", action="store_true", help="write all three masks")
+    predict.add_argument(
+        "--overwrite", action="store_true", help="replace what DIR holds of other models or prompts"
+    )
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    images = files.find_images(arguments.images, arguments.out)
-    jobs = _jobs(arguments, images)
+    check_writable(arguments.out, "--out")
+    found = images.find_images(arguments.images, arguments.out)
+    jobs, unmatched = _jobs(arguments, found)
     predictor = Predictor.from_pretrained(
         arguments.checkpoint, arguments.image_size, adapters=not arguments.no_adapters
     )
     failed = files.predict_files(
-        predictor, jobs, arguments.out, arguments.multimask, arguments.checkpoint
+        predictor,
+        jobs,
+        arguments.out,
+        arguments.multimask,
+        arguments.checkpoint,
+        arguments.overwrite,
+        unmatched,
     )
     print(f"{len(jobs) - len(failed)} of {len(jobs)} images predicted, see {arguments.out}")
+    if failed:
+        print(f"samjax: not predicted: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _jobs(
-    arguments: argparse.Namespace, images: list[files.Image]
-) -> dict[files.Image, prompt_files.Objects]:
-    """The objects of every image, from the command line or from a file."""
+    arguments: argparse.Namespace, found: list[images.Image]
+) -> tuple[dict[images.Image, prompt_files.Objects], list[str]]:
+    """The objects of every image, from the command line or a file, and its entries of no use."""
     boxes, points = arguments.box, arguments.point
     if arguments.prompts is None:
         if not boxes and not points:
@@ -104,20 +117,27 @@ def _jobs(
             str(index): prompt_files.from_clicks(box, points)
             for index, box in enumerate(boxes or [None])
         }
-        return {image: objects for image in images}
+        return {image: objects for image in found}, []
     if boxes or points:
         raise ValueError("give either --prompts or --box and --point, not both")
-    jobs = files.assign(prompt_files.read_prompts(arguments.prompts), images)
+    prompts = prompt_files.read_prompts(arguments.prompts)
+    jobs, unmatched = images.assign(prompts, found)
     if not jobs:
-        raise ValueError(f"{arguments.prompts}: none of its prompts is for the images given")
-    if len(jobs) < len(images):
-        without = [image.name for image in images if image not in jobs]
-        print(
-            f"left out, without prompts in {arguments.prompts}: {len(without)} of {len(images)} "
-            f"images, the first {without[0]}",
-            file=sys.stderr,
+        raise ValueError(
+            f"{arguments.prompts}: none of its prompts is for the images given, expected some as "
+            f"{found[0].name}, found {unmatched[0]}"
         )
-    return jobs
+    without = [image.name for image in found if image not in jobs]
+    left_out = {
+        f"images without prompts in {arguments.prompts}": (without, len(found)),
+        f"entries of {arguments.prompts} for none of the images given": (unmatched, len(prompts)),
+    }
+    for what, (names, count) in left_out.items():
+        if names:
+            print(
+                f"left out, {what}: {len(names)} of {count}, the first {names[0]}", file=sys.stderr
+            )
+    return jobs, unmatched
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -46,7 +46,8 @@ def predict(model, tmp_path):
     """Runs `samjax predict` into the folder `out`; returns the exit code."""
 
     def run(*arguments):
-        command = ["predict", *arguments, "--checkpoint", model, "--out", tmp_path / "out"]
+        out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
+        command = ["predict", *arguments, "--checkpoint", model, *out]
         return cli.main([str(argument) for argument in command])
 
     return run
@@ -132,7 +133,8 @@ def test_options_reach_the_network(predict, scan, tmp_path, options):
     image = scan("a.png")
     assert predict(*image, *BOX) == 0
     plain = report(tmp_path)["images"]["a.png"]["objects"][0]["scores"]
-    assert predict(*image, *BOX, *options) == 0
+    assert predict(*image, *BOX, *options) == 2
+    assert predict(*image, *BOX, *options, "--overwrite") == 0
     assert report(tmp_path)["images"]["a.png"]["objects"][0]["scores"] != plain
 
 
@@ -149,7 +151,9 @@ def test_csv_of_prompts(predict, scan, tmp_path, capsys):
         "another.png,1,5,6,30,40,8,9,1\n"
     )
     assert predict(tmp_path / "in", "--prompts", prompts) == 0
-    assert "1 of 3 images, the first c.png" in capsys.readouterr().err
+    assert "1 of 3, the first c.png" in (told := capsys.readouterr().err)
+    assert "for none of the images given: 1 of 3, the first another.png" in told
+    assert report(tmp_path)["unmatched"] == ["another.png"]
     images = report(tmp_path)["images"]
     kidney, liver = images["a.png"]["objects"]
     assert kidney["object"] == "kidney" and kidney["masks"] == ["a_kidney.png"]
@@ -171,6 +175,28 @@ def test_json_of_prompts(predict, scan, tmp_path):
     assert len(images["b.png"]["objects"]) == 1
 
 
+def test_prompts_with_names_marks_and_words_of_other_programs(predict, scan, tmp_path, caplog):
+    image = scan("a.png")
+    prompts = tmp_path / "prompts.json"
+    entries = [
+        {"box": [5, 6, 30, 40], "object": "left kidney", "label": "organ"},
+        {"points": [[10, 12, 1], [0, 0, -1]]},
+    ]
+    prompts.write_text(json.dumps({"a.png": entries}), encoding="utf-8-sig")
+    assert predict(*image, "--prompts", prompts) == 0
+    assert "left out: 'label', which says nothing here" in caplog.text
+    one, other = report(tmp_path)["images"]["a.png"]["objects"]
+    assert one["object"] == "left kidney" and one["masks"] == ["a_left_kidney.png"]
+    assert other["object"] == "1" and other["points"] == [[10, 12, 1], [0, 0, -1]]
+    table = tmp_path / "prompts.csv"
+    table.write_text(
+        "image,object,x,y,label,class\na.png,left kidney,10,12,1,organ\n", encoding="utf-8-sig"
+    )
+    assert predict(*image, "--prompts", table, "--out", tmp_path / "other") == 0
+    assert "left out: 'class', which says nothing here" in caplog.text
+    assert (tmp_path / "other" / "a_left_kidney.png").exists()
+
+
 def test_goes_on_after_a_bad_image(predict, scan, tmp_path, capsys):
     images = scan("a.png", "z.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -179,6 +205,7 @@ def test_goes_on_after_a_bad_image(predict, scan, tmp_path, capsys):
     assert predict(*names, images[1], *BOX) == 1
     captured = capsys.readouterr()
     assert "2 of 5 images predicted" in captured.out
+    assert "not predicted: broken.png, missing.png, small.png\n" in captured.err
     failed = report(tmp_path)["failed"]
     assert set(failed) == {"broken.png", "missing.png", "small.png"}
     assert "no such file" in failed["missing.png"] and "outside" in failed["small.png"]
@@ -195,7 +222,11 @@ def test_goes_on_after_a_bad_image(predict, scan, tmp_path, capsys):
         (["a.png", *BOX, *BOX, "--point", "1", "2", "1"], "several boxes and points"),
         (["a.png", *BOX, "--prompts", "p.csv"], "not both"),
         (["a.png", "--box", "9", "6", "3", "4"], "x0 < x1"),
-        (["a.png", "--point", "1", "2", "5"], "labels: expected 1 (object) and 0"),
+        (["a.png", "--point", "1", "2", "5"], "labels: expected 1 (object), 0 (background)"),
+        ([".", *BOX, "--out", "."], "--out: expected a folder that does not hold the images"),
+        (["empty", *BOX, "--out", "."], "--out: expected a folder that does not hold the images"),
+        (["a.png", *BOX, "--out", "a.png"], "--out: expected a folder, found the file"),
+        (["a.png", *BOX, "--out", "a.png/out"], "--out: expected a folder, found the file"),
         (["a.png", "--prompts", "missing.csv"], "missing.csv"),
         (["a.png", "--prompts", "p.txt"], "p.txt: expected a .csv or .json"),
         (["empty", *BOX], "expected images (.png"),
@@ -221,7 +252,7 @@ def test_mistakes_in_the_call(predict, scan, tmp_path, monkeypatch, capsys, argu
         ("p.csv", "image,object,x,y,label\na.png,1,2,3\n", "line 2: expected as many values"),
         ("p.csv", "image,object,x,y,label\na.png,1,2,3,1,5\n", "line 2: expected as many values"),
         ("p.csv", "image,object,x,y,label\na.png,,2,3,1\n", "line 2: expected an image and"),
-        ("p.csv", "image,object,x,y,label\na.png,a/b,2,3,1\n", "line 2: expected an image and"),
+        ("p.csv", "image,object,x,y,label\na.png, ,2,3,1\n", "line 2: expected an image and"),
         ("p.csv", "image,object,x,y,label\na.png,1,2,,1\n", "numbers for x,y,label, found 2,,1"),
         ("p.csv", "image,object,x,y,label\na.png,1,,,\n", "line 2: expected a box or a point"),
         ("p.csv", "image,object,x,y,label\na.png,1,2,3,7\n", "line 2: labels: expected 1"),
@@ -231,9 +262,20 @@ def test_mistakes_in_the_call(predict, scan, tmp_path, monkeypatch, capsys, argu
             "line 3: a second box for object '1' of a.png",
         ),
         ("p.csv", "image,object,x,y,label\nb.png,1,2,3,1\n", "none of its prompts is for"),
-        ("p.csv", "image,object,x,y,label\na.png,overlay,2,3,1\n", "a_overlay.png: rename"),
         ("p.json", "{", "expected JSON"),
-        ("p.json", "[]", "expected {image: [object, ...]}"),
+        ("p.json", "[]", "expected a JSON object, found a list"),
+        ("p.json", '{"a.png": {}}', "expected {image: [object, ...]}"),
+        ("p.json", '{"a.png": [], "a.png": []}', "expected every name once, found 'a.png' twice"),
+        (
+            "p.json",
+            '{"a.png": [{"box": [1, 2, 3, 4], "point": []}]}',
+            "points, object, found 'poin",
+        ),
+        (
+            "p.json",
+            '{"a.png": [{"box": [1, 2, 3, 4], "object": "1"}, {"box": [1, 2, 3, 4]}]}',
+            "a.png, object 1: expected another name, found a second '1'",
+        ),
         ("p.json", '{"a.png": [{"bbox": [1, 2, 3, 4]}]}', "object 0: expected an object with box"),
         ("p.json", '{"a.png": [{"points": [[1, 2]]}]}', "points: expected [[x, y, label], ...]"),
         ("p.json", '{"a.png": [{"box": [1, 2, 3]}]}', "object 0: box: expected shape (4,)"),

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,14 +143,29 @@ def read_table(root: Path) -> Iterator[dict[str, str]]:
             yield dict(zip(columns, row, strict=True))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:
     """Reads a JSON object.
 
+    Args:
+        path: The file.
+        distinct: Refuse a name that is there twice, of which one would be lost without a word.
+
     Raises:
-        DataError: The file holds something else.
+        DataError: The file holds something else, or a name twice where that is refused.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(n for n, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise DataError(f"{path}: expected every name once, found {twice!r} twice")
+        return found
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")  # Editors of Windows begin with a mark.
+        content = json.loads(text, object_pairs_hook=once if distinct else None)
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"{path}: expected JSON, found: {error}") from error
     if not isinstance(content, dict):

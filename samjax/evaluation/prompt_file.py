@@ -158,7 +158,7 @@ def load(path: str | os.PathLike[str]) -> PromptSet:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file")
-    content = read_json(path)
+    content = read_json(path, distinct=True)
     if content.get("format") != FORMAT:
         raise DataError(f"{path}: format: expected {FORMAT}, found {content.get('format')!r}")
     for name, kind in (("seed", int), ("prompts", dict), ("skipped", dict)):

@@ -4,13 +4,10 @@
 prompts up to powers of two, so that they are compiled once per size class, never per prompt.
 """
 
-import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 import math
-import reprlib
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -21,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from samjax import masks, models, types
 from samjax.data import inputs
 from samjax.inference import programs
+from samjax.inference.checks import check_images, check_prompts, naming
 from samjax.inference.objects import ObjectPrompt, bucket, pack
 from samjax.inference.pixels import Image, pixels_of
 from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
@@ -30,8 +28,6 @@ from samjax.pretrained import Pretrained
 FORMATS = ("RGB", "BGR")
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
 MAX_PIXELS = 2**26  # Pixels of their masks, likewise.
-
-_log = logging.getLogger(__name__)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "adapters"))
@@ -181,7 +177,7 @@ def embed_images(
     image_format: str = "RGB",
 ) -> EmbeddedImages:
     """The first half of `segment`, once per image."""
-    _check_images(images)
+    check_images(images)
     programs.keep_within_bounds()
     size = pretrained.model.image_size
     if image_format not in FORMATS:
@@ -189,7 +185,7 @@ def embed_images(
     batch = np.zeros((bucket(len(images)), size, size, 3), np.float32)
     placements = []
     for row, image in enumerate(images):
-        with _naming(f"image {row}" if len(images) > 1 else ""):
+        with naming(f"image {row}" if len(images) > 1 else ""):
             pixels = pixels_of(image, image_format)
             batch[row], placement = inputs.prepare_image(
                 pixels, size, pretrained.input, image_format.lower()
@@ -209,8 +205,7 @@ def segment_embedded(
     return_logits: bool = False,
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
-    _check_prompts(prompts, len(embedded.placements))
-    _check_fits(prompts, embedded.placements, pretrained.model.mask_size)
+    check_prompts(prompts, embedded.placements, pretrained.model.mask_size)
     multimask = pretrained.input.multimask if multimask is None else multimask
     candidates = pretrained.model.num_multimask if multimask and not best else 1
     m, dtype = pretrained.model.mask_size, np.float32 if return_logits else bool
@@ -223,22 +218,7 @@ def segment_embedded(
         for objects, at in zip(prompts, embedded.placements, strict=True)
     ]
     for rows, canvas in _chunks(prompts, embedded.placements, candidates):
-        objects = [prompts[image][index] for image, index in rows]
-        placements = [embedded.placements[image] for image, _ in rows]
-        packed = pack(objects, placements, m)
-        padded = rows + rows[:1] * (len(packed.points) - len(rows))
-        image_of = np.array([image for image, _ in padded], np.int32)
-        where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
-        low_res, scores = decode(
-            pretrained.model,
-            embedded.decoder,
-            embedded.features,
-            image_of,
-            packed,
-            pretrained.input.mask_prompt,
-            multimask,
-            best,
-        )
+        where, low_res, scores = _decoded(pretrained, embedded, prompts, rows, multimask, best)
         restored = restore(low_res, where, pretrained.model.image_size, canvas, return_logits)
         found = [np.asarray(x) for x in (restored, scores, low_res)]
         for (image, index), logits_or_mask, score, low in zip(rows, *found, strict=False):
@@ -247,6 +227,79 @@ def segment_embedded(
             results[image].scores[index] = score
             results[image].low_res[index] = low
     return results
+
+
+def best_in_turn(
+    pretrained: Pretrained,
+    embedded: EmbeddedImages,
+    prompts: Sequence[ObjectPrompt],
+    *,
+    multimask: bool | None = None,
+    every: bool = False,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Segments objects of one image, a few at a time: no more of their masks is ever there.
+
+    Args:
+        pretrained: The network.
+        embedded: The image, embedded.
+        prompts: Its objects.
+        multimask: Three masks for each object, or one; None: as the network was trained.
+        every: All masks of an object, not just the one of highest predicted IoU.
+
+    Returns:
+        An iterator over the objects' masks, (c, h, w) bool, and the predicted IoU of all of them,
+        (3,) or (1,).
+    """
+    check_prompts([prompts], embedded.placements, pretrained.model.mask_size)
+    multimask = pretrained.input.multimask if multimask is None else multimask
+    return _best_in_turn(pretrained, embedded, prompts, multimask, every)
+
+
+def _best_in_turn(
+    pretrained: Pretrained,
+    embedded: EmbeddedImages,
+    prompts: Sequence[ObjectPrompt],
+    multimask: bool,
+    every: bool,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    candidates = pretrained.model.num_multimask if multimask and every else 1
+    (at,) = embedded.placements
+    for rows, canvas in _chunks([prompts], embedded.placements, candidates):
+        where, low_res, scores = _decoded(pretrained, embedded, [prompts], rows, multimask, False)
+        if not every:
+            low_res, _ = masks.best(low_res[:, None], scores[:, None])
+            low_res = low_res[:, 0]
+        restored = np.asarray(restore(low_res, where, pretrained.model.image_size, canvas))
+        for _, found, score in zip(rows, restored, np.asarray(scores), strict=False):
+            yield found[:, : at.height, : at.width], score
+
+
+def _decoded(
+    pretrained: Pretrained,
+    embedded: EmbeddedImages,
+    prompts: Sequence[Sequence[ObjectPrompt]],
+    rows: list[tuple[int, int]],
+    multimask: bool,
+    best: bool,
+) -> tuple[np.ndarray, jax.Array, jax.Array]:
+    """Placements, low-resolution logits and scores of some objects, padded to a power of two."""
+    objects = [prompts[image][index] for image, index in rows]
+    placements = [embedded.placements[image] for image, _ in rows]
+    packed = pack(objects, placements, pretrained.model.mask_size)
+    padded = rows + rows[:1] * (len(packed.points) - len(rows))
+    image_of = np.array([image for image, _ in padded], np.int32)
+    where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
+    low_res, scores = decode(
+        pretrained.model,
+        embedded.decoder,
+        embedded.features,
+        image_of,
+        packed,
+        pretrained.input.mask_prompt,
+        multimask,
+        best,
+    )
+    return where, low_res, scores
 
 
 def _chunks(
@@ -266,65 +319,3 @@ def _chunks(
         chunk, alike = min(room, MAX_OBJECTS), list(group)
         for start in range(0, len(alike), chunk):
             yield alike[start : start + chunk], shape
-
-
-def _check_images(images: object) -> None:
-    """Refuses what is one image instead of several: its rows would be taken for images."""
-    several = isinstance(images, Sequence) and not isinstance(images, str | bytes)
-    if isinstance(images, np.ndarray):
-        several = images.ndim == 4
-    if not several:
-        found = f"an array of shape {images.shape}" if isinstance(images, np.ndarray) else ""
-        raise ValueError(f"images: expected a list of images, found {found or type(images)}")
-    if not len(images):  # pyrefly: ignore[bad-argument-type]
-        raise ValueError("images: expected at least one, found none")
-
-
-def _check_prompts(prompts: object, images: int) -> None:
-    """Refuses prompts that are not one list of `ObjectPrompt` for each image."""
-    expected = f"one list of objects for each of {images} images"
-    if not isinstance(prompts, list | tuple):
-        found = f"a {type(prompts).__name__}"
-        raise ValueError(f"prompts: expected {expected}, found {found}")
-    for number, objects in enumerate(prompts):
-        if not isinstance(objects, list | tuple):
-            found = f"{type(objects).__name__} at {number}"
-            raise ValueError(f"prompts: expected {expected}, found {found}")
-        for index, one in enumerate(objects):
-            if not isinstance(one, ObjectPrompt):
-                raise ValueError(
-                    f"prompts: image {number}, object {index}: expected an ObjectPrompt, as in "
-                    f"ObjectPrompt(box=[x0, y0, x1, y1]), found {reprlib.repr(one)}"
-                )
-    if len(prompts) != images:
-        raise ValueError(f"prompts: expected {expected}, found {len(prompts)}")
-
-
-def _check_fits(
-    prompts: Sequence[Sequence[ObjectPrompt]],
-    placements: Sequence[inputs.Placement],
-    mask_size: int,
-) -> None:
-    relative: list[str] = []
-    for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
-        for index, prompt in enumerate(objects):
-            where = f"image {image}, " if len(placements) > 1 else ""
-            with _naming(f"{where}object {index}" if where or len(objects) > 1 else ""):
-                prompt.check_fits(at.height, at.width, mask_size)
-            if prompt.looks_relative(at.height, at.width):
-                relative.append(f"{where}object {index}")
-    if relative:
-        _log.warning(
-            "%s: all coordinates lie between 0 and 1; they are taken as pixels%s",
-            relative[0],
-            f" (as of {len(relative) - 1} more)" if len(relative) > 1 else "",
-        )
-
-
-@contextlib.contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Says in errors which one of several things is meant."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}" if where else str(error)) from error

@@ -1,26 +1,30 @@
 """Images on disk in, masks and overlays on disk out."""
 
-import dataclasses
-import json
-import os
+import hashlib
+import itertools
+import re
 import sys
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Sequence
-from itertools import chain, cycle
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import jax
 import numpy as np
 from tqdm import tqdm
 
 import samjax
 from samjax import drawing
-from samjax.data import files
+from samjax.data import contents, files
+from samjax.inference.images import Image
 from samjax.inference.objects import ObjectPrompt
 from samjax.inference.predictor import Predictor
 from samjax.inference.prompt_files import Objects
+from samjax.inference.record import Entry, Record
+from samjax.pretrained import digest
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 OVERLAY_SIDE = 768  # Pixels: outlines and clicks look the same on small and large images.
 COLORS = (  # Of the first object, the second, ...
     drawing.PREDICTION,
@@ -30,80 +34,7 @@ COLORS = (  # Of the first object, the second, ...
     (255, 225, 80),
     (175, 140, 255),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """An image to predict on.
-
-    Attributes:
-        path: The file.
-        name: Its path from the folder that all the images lie in, with forward slashes.
-        stem: What its output files begin with: `name` without suffix, if that is unique.
-    """
-
-    path: Path
-    name: str
-    stem: str
-
-
-def find_images(paths: Sequence[str | Path], out: str | Path) -> list[Image]:
-    """Lists image files, those in folders and their subfolders included.
-
-    Args:
-        paths: Files and folders; a file need not exist, it fails when it is read.
-        out: Where results go; what lies there is no input.
-
-    Raises:
-        ValueError: A folder holds no image.
-    """
-    out = Path(os.path.abspath(out))
-    found: dict[Path, None] = {}  # In order, each once.
-    roots = []
-    for path in (Path(os.path.abspath(path)) for path in paths):
-        roots.append(path if path.is_dir() else path.parent)
-        inside = [path]
-        if path.is_dir():
-            candidates = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
-            inside = [p for p in candidates if p.is_file() and out not in p.parents]
-            if not inside:
-                raise ValueError(f"{path}: expected images ({' '.join(SUFFIXES)}), found none")
-        found.update(dict.fromkeys(inside))
-    root = _common(roots)
-    names = [path.relative_to(root) for path in found]
-    stems = Counter(name.with_suffix("") for name in names)
-    images = []
-    for path, name in zip(found, names, strict=True):
-        unique = stems[name.with_suffix("")] == 1
-        stem = name.with_suffix("") if unique else name.with_name(name.name.replace(".", "_"))
-        images.append(Image(path, name.as_posix(), stem.as_posix()))
-    return images
-
-
-def assign(prompts: dict[str, Objects], images: Sequence[Image]) -> dict[Image, Objects]:
-    """Finds the image that each entry of a prompts file is about.
-
-    An entry names an image by its path, by its path from the folder given, or by its file name
-    where that is unique. Entries about other images are left out.
-
-    Raises:
-        ValueError: An entry may mean several images, or two entries mean the same.
-    """
-    exact = {image.name: image for image in images} | {str(i.path): i for i in images}
-    by_file_name: dict[str, list[Image]] = {}
-    for image in images:
-        by_file_name.setdefault(image.path.name, []).append(image)
-    assigned: dict[Image, Objects] = {}
-    for key, objects in prompts.items():
-        image = exact.get(Path(key).as_posix()) or exact.get(os.path.abspath(key))
-        matches = [image] if image else by_file_name.get(key, [])
-        if len(matches) > 1:
-            found = " and ".join(match.name for match in matches)
-            raise ValueError(f"prompts: {key} may be {found}; write the folder as well")
-        if matches and matches[0] in assigned:
-            raise ValueError(f"prompts: {matches[0].name} is named in two ways")
-        assigned.update({match: objects for match in matches})
-    return assigned
+_LONGEST_NAME = 100  # Bytes of an object's name in a file's.
 
 
 def predict_files(
@@ -112,11 +43,15 @@ def predict_files(
     out: str | Path,
     multimask: bool = False,
     checkpoint: str = "",
+    overwrite: bool = False,
+    unmatched: Sequence[str] = (),
 ) -> dict[str, str]:
     """Segments images and writes masks, overlays and `predictions.json`.
 
     Of the masks predicted for an object, the one of highest predicted IoU is written. An image
-    that cannot be read, or that its prompts do not fit, is left out.
+    that cannot be read, or that its prompts do not fit, is left out. What the folder holds of an
+    earlier run, finished or not, with the same model and prompts is not done again, and stays in
+    the record.
 
     Args:
         predictor: The network.
@@ -124,55 +59,73 @@ def predict_files(
         out: Folder to write to.
         multimask: Predict three masks and write them all.
         checkpoint: Where the network came from, for the record.
+        overwrite: Replace what the folder holds of earlier runs.
+        unmatched: Entries of the prompts that were about no image, for the record.
 
     Returns:
         What went wrong, by image; empty if nothing did.
 
     Raises:
-        ValueError: Two results would have the same file name.
+        ValueError: Two results would have the same file name, or the folder holds results of
+            another model, of other prompts, or files of somebody else.
         OSError: A result cannot be written.
+        KeyboardInterrupt: The run was asked to stop; says how far it is.
     """
     out = Path(out)
     candidates = predictor.pretrained.model.num_multimask if multimask else 0
-    _check_distinct(jobs, candidates)
-    done: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    bar = tqdm(jobs.items(), unit="image", disable=None if len(jobs) > 1 else True)
-    for image, objects in bar:
-        try:
-            done[image.name] = _predict_one(predictor, image, objects, out, candidates)
-        except ValueError as error:
-            failed[image.name] = str(error).removeprefix(f"{image.path}: ")
-            tqdm.write(f"{image.name}: {failed[image.name]}", file=sys.stderr)
-    report = {
-        "samjax": samjax.__version__,
-        "checkpoint": checkpoint,
-        "images": done,
-        "failed": failed,
+    names = {image: _mask_names(image, objects, candidates) for image, objects in jobs.items()}
+    targets = {
+        image.name: [*itertools.chain(*names[image]), _overlay_name(image)] for image in jobs
     }
-    files.write_whole(out / "predictions.json", json.dumps(report, indent=1).encode() + b"\n")
+    _check_distinct(targets)
+    failed: dict[str, str] = {}
+    with Record(out, _run(predictor, multimask), overwrite) as record:
+        for image, objects in jobs.items():
+            record.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
+        if not overwrite:
+            record.check_targets(targets)
+        bar = tqdm(jobs.items(), unit="image", disable=None if len(jobs) > 1 else True)
+        try:
+            for image, objects in bar:
+                try:
+                    _predict_one(predictor, image, objects, names[image], out, record)
+                except (ValueError, MemoryError, cv2.error, jax.errors.JaxRuntimeError) as error:
+                    reason = str(error).removeprefix(f"{image.path}: ") or type(error).__name__
+                    record.failed[image.name] = failed[image.name] = reason
+                    tqdm.write(f"{image.name}: {reason}", file=sys.stderr)
+        except KeyboardInterrupt as stopped:
+            done = sum(image.name in record.images for image in jobs)
+            message = f"{done} of {len(jobs)} images are done; the same command goes on"
+            raise type(stopped)(message) from None
+        record.write(
+            {
+                "samjax": samjax.__version__,
+                "checkpoint": checkpoint,
+                "unmatched": list(unmatched),
+            }
+        )
     return failed
 
 
 def overlay(
-    image: np.ndarray, objects: Collection[ObjectPrompt], masks: Collection[np.ndarray]
+    image: np.ndarray, objects: Collection[ObjectPrompt], masks: Iterable[np.ndarray]
 ) -> np.ndarray:
     """Draws masks and prompts over an image.
 
     Args:
         image: (h, w, 3) uint8, RGB.
         objects: Prompts in the image's pixels.
-        masks: Mask of each object, (h, w) bool.
+        masks: Mask of each object, (h, w) bool; asked for one after the other.
 
     Returns:
         RGB picture of `OVERLAY_SIDE` pixels along its longer side, whatever the image's size.
     """
     picture = drawing.fit(image, OVERLAY_SIDE)
     scale = np.array(picture.shape[1::-1]) / image.shape[1::-1]
-    for mask, color in zip(masks, cycle(COLORS), strict=False):
+    for mask, color in zip(masks, itertools.cycle(COLORS), strict=False):
         picture = drawing.draw_mask(picture, mask, color, opacity=0.2)
         picture = drawing.draw_contour(picture, mask, color)
-    for prompt, color in zip(objects, cycle(COLORS), strict=False):
+    for prompt, color in zip(objects, itertools.cycle(COLORS), strict=False):
         if prompt.box is not None:
             picture = drawing.draw_box(picture, prompt.box * np.tile(scale, 2), color, thickness=1)
         if prompt.points is not None and prompt.labels is not None:
@@ -180,42 +133,82 @@ def overlay(
     return picture
 
 
-def _predict_one(
-    predictor: Predictor, image: Image, objects: Objects, out: Path, candidates: int
-) -> dict[str, Any]:
-    """Writes the masks and the overlay of one image; returns its entry of `predictions.json`."""
-    pixels, order = files.read_image(image.path)
-    predictor.set_image(pixels, order.upper())
-    asked = True if candidates else None
-    (result,) = predictor.predict_batch([list(objects.values())], asked)
-    chosen = result.masks[np.arange(len(objects)), result.best]
-    names = _mask_names(image, objects, candidates)
-    written = result.masks if candidates else chosen[:, None]
-    for name, mask in zip(chain(*names), np.concatenate(written), strict=True):
-        files.write_whole(out / name, drawing.encode_png(mask.astype(np.uint8) * 255))
-    picture = overlay(drawing.to_uint8_rgb(pixels, order), objects.values(), chosen)
-    files.write_whole(out / _overlay_name(image), drawing.encode_png(picture))
-    entries = zip(objects.items(), names, result.scores, result.best, strict=True)
+def file_names(objects: Iterable[str]) -> dict[str, str]:
+    """Parts of file names for objects' names, such as "left kidney", of any alphabet.
+
+    A name stays as it is where every system can keep it, apart from the others and from the
+    overlay; otherwise it gets a digest.
+    """
+    objects = list(objects)
+    plain = {name: _plain(name) for name in objects}
+    folded = Counter(part.casefold() for part in plain.values())
+    taken = {"overlay", *(name for name, count in folded.items() if count > 1)}
+    result = {}
+    for name, part in plain.items():
+        unchanged = part == name
+        if part.casefold() in taken or (not unchanged and _cut(part)):
+            part = f"{part}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+        result[name] = part
+    return result
+
+
+def _plain(name: str) -> str:
+    """Letters, digits, '.', '-' and '_' of a name, anything else as '_', not too long."""
+    part = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name))
+    return part.encode()[:_LONGEST_NAME].decode(errors="ignore")
+
+
+def _cut(part: str) -> bool:
+    return len(part.encode()) > _LONGEST_NAME - 4  # A letter has up to four bytes.
+
+
+def _run(predictor: Predictor, multimask: bool) -> dict[str, Any]:
+    """What makes results comparable."""
     return {
-        "size": list(predictor.original_size),
-        "overlay": _overlay_name(image),
-        "objects": [_record(*entry) for entry in entries],
+        "model": digest(predictor.pretrained),
+        "image_size": predictor.pretrained.model.image_size,
+        "adapters": predictor.adapters,
+        "multimask": multimask,
     }
 
 
-def _common(folders: Sequence[Path]) -> Path:
-    """The innermost folder that holds, or is, each of the folders."""
-    first = folders[0]
-    return next(p for p in (first, *first.parents) if all(f.is_relative_to(p) for f in folders))
+def _predict_one(
+    predictor: Predictor,
+    image: Image,
+    objects: Objects,
+    names: list[list[str]],
+    out: Path,
+    record: Record,
+) -> None:
+    """Writes the masks and the overlay of one image, a few objects at a time, and its entry."""
+    pixels, order = files.read_image(image.path)
+    content = contents.describe(pixels, order)
+    if record.is_done(image.name, content):
+        return
+    predictor.set_image(pixels, order.upper())
+    every = len(names[0]) > 1
+    found = predictor.predict_in_turn(list(objects.values()), every or None, every)
+    entries: list[Entry] = []
+
+    def written() -> Iterator[np.ndarray]:
+        for named, files_of, (masks, scores) in zip(objects.items(), names, found, strict=True):
+            for name, mask in zip(files_of, masks, strict=True):
+                files.write_whole(out / name, drawing.encode_png(mask.astype(np.uint8) * 255))
+            best = int(scores.argmax())
+            answer = {"masks": files_of, "scores": scores.tolist(), "best": best}
+            entries.append(_prompts(*named) | answer)
+            yield masks[best if every else 0]
+
+    record.begin(image.name, [*itertools.chain(*names), _overlay_name(image)])
+    picture = overlay(drawing.to_uint8_rgb(pixels, order), objects.values(), written())
+    files.write_whole(out / _overlay_name(image), drawing.encode_png(picture))
+    entry = {"size": list(predictor.original_size), "content": content}
+    record.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
 
 
-def _check_distinct(jobs: dict[Image, Objects], candidates: int) -> None:
-    names = [
-        name
-        for image, objects in jobs.items()
-        for name in [*chain(*_mask_names(image, objects, candidates)), _overlay_name(image)]
-    ]
-    twice = [name for name, count in Counter(names).items() if count > 1]
+def _check_distinct(targets: dict[str, list[str]]) -> None:
+    names = Counter(itertools.chain(*targets.values()))
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise ValueError(
             f"two results would be written to {twice[0]}: rename an object or an image"
@@ -225,22 +218,20 @@ def _check_distinct(jobs: dict[Image, Objects], candidates: int) -> None:
 def _mask_names(image: Image, objects: Objects, candidates: int) -> list[list[str]]:
     """File names of each object's masks; a mask has no number if there is just one."""
     numbers = [f"_{number}" for number in range(candidates)] or [""]
-    return [[f"{image.stem}_{name}{number}.png" for number in numbers] for name in objects]
+    parts = file_names(objects)
+    return [[f"{image.stem}_{parts[name]}{number}.png" for number in numbers] for name in objects]
 
 
 def _overlay_name(image: Image) -> str:
     return f"{image.stem}_overlay.png"
 
 
-def _record(
-    named: tuple[str, ObjectPrompt], masks: list[str], scores: np.ndarray, best: int
-) -> dict[str, Any]:
-    """What `predictions.json` says of an object."""
-    name, prompt = named
-    record: dict[str, Any] = {"object": name}
+def _prompts(name: str, prompt: ObjectPrompt) -> Entry:
+    """What the record says of an object's prompts."""
+    entry: Entry = {"object": name}
     if prompt.box is not None:
-        record["box"] = prompt.box.tolist()
+        entry["box"] = prompt.box.tolist()
     if prompt.points is not None and prompt.labels is not None:
         rows = zip(prompt.points.tolist(), prompt.labels.tolist(), strict=True)
-        record["points"] = [[*point, label] for point, label in rows]
-    return record | {"masks": masks, "scores": scores.tolist(), "best": int(best)}
+        entry["points"] = [[*point, label] for point, label in rows]
+    return entry

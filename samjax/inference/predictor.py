@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -172,13 +172,33 @@ class Predictor:
             best=best,
             return_logits=return_logits,
         )
-        if not self._told_of_points and any(
-            len(one.clicks) for objects in prompts for one in objects
-        ):
-            _log.warning(
-                "points: this model knows boxes alone (input.point_prompts): masks mean little"
-            )
-            self._told_of_points = True
+        self._tell_of_points(one for objects in prompts for one in objects)
+        return found
+
+    def predict_in_turn(
+        self,
+        prompts: Sequence[ObjectPrompt],
+        multimask_output: bool | None = None,
+        every: bool = False,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Segments many objects of one image, in memory that does not grow with their number.
+
+        Args:
+            prompts: The objects.
+            multimask_output: Three masks of an object, or one; None: as the network was trained.
+            every: Gives all masks of an object, not just the one with the highest score.
+
+        Returns:
+            An iterator over the objects' masks (C, H, W) and the scores of all of them.
+
+        Raises:
+            RuntimeError: No image is set.
+            ValueError: A prompt has the wrong shape or values.
+        """
+        found = batch.best_in_turn(
+            self.pretrained, self._images(), prompts, multimask=multimask_output, every=every
+        )
+        self._tell_of_points(prompts)
         return found
 
     def reset_image(self) -> None:
@@ -211,6 +231,15 @@ class Predictor:
         """Height and width of the image within the network's input, padding not counted."""
         placement = self._images().placements[0]
         return placement.inner_height, placement.inner_width
+
+    def _tell_of_points(self, prompts: Iterable[ObjectPrompt]) -> None:
+        """Says once that points mean little to a network that knows boxes alone."""
+        if not self._told_of_points and any(len(one.clicks) for one in prompts):
+            _log.warning(
+                "points: this model knows boxes alone (input.point_prompts): their masks mean "
+                "little"
+            )
+            self._told_of_points = True
 
     def _images(self) -> batch.EmbeddedImages:
         if self._embedded is None:

@@ -1,18 +1,23 @@
 """Prompts in files: which objects are meant in which image."""
 
 import csv
-import json
-import re
-from collections.abc import Callable, Mapping
+import difflib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from samjax.data.metadata import read_json
 from samjax.inference.objects import ObjectPrompt
+
+_log = logging.getLogger(__name__)
 
 Objects = dict[str, ObjectPrompt]  # Prompts of one image, by the object's name.
 
+KEYS = ("box", "points", "object")  # In JSON.
 NAMES = ("image", "object")
 BOX = ("x0", "y0", "x1", "y1")
 POINT = ("x", "y", "label")
@@ -26,7 +31,9 @@ def read_prompts(path: str | Path) -> dict[str, Objects]:
     the same image and object belong together.
 
     A `.json` is `{image: [{"box": [x0, y0, x1, y1], "points": [[x, y, label], ...]}, ...]}` with
-    a box, points or both; its objects are named by their number from 0.
+    a box, points or both; its objects are named by `object`, or by their number from 0.
+
+    Other columns and keys are left out, and named.
 
     Returns:
         Objects by image, as the file spells it, and by name.
@@ -49,25 +56,44 @@ def read_prompts(path: str | Path) -> dict[str, Objects]:
 
 
 def _read_json(path: Path) -> dict[str, Objects]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+    content = read_json(path, distinct=True)
+    if not all(isinstance(entries, list) for entries in content.values()):
         raise ValueError(f"{path}: expected {{image: [object, ...]}}")
-    return {
-        image: {
-            str(index): _json_object(entry, f"{path}: {image}, object {index}")
-            for index, entry in enumerate(entries)
-        }
-        for image, entries in content.items()
-        if entries
-    }
+    prompts: dict[str, Objects] = {}
+    unknown: Counter[str] = Counter()
+    for image, entries in content.items():
+        for index, entry in enumerate(entries):
+            where = f"{path}: {image}, object {index}"
+            if not isinstance(entry, dict) or not entry.keys() & {"box", "points"}:
+                raise ValueError(
+                    f"{where}: expected an object with box, points or both, found {entry!r}"
+                )
+            _check_spelling(entry.keys() - set(KEYS), where)
+            unknown.update(entry.keys() - set(KEYS))
+            name = str(entry.get("object", index)).strip() or str(index)
+            objects = prompts.setdefault(image, {})
+            if name in objects:
+                raise ValueError(f"{where}: expected another name, found a second {name!r}")
+            objects[name] = _json_object(entry, where)
+    _tell_unknown(unknown, path)
+    return prompts
 
 
-def _json_object(entry: Any, where: str) -> ObjectPrompt:
-    if not isinstance(entry, dict) or not entry or not entry.keys() <= {"box", "points"}:
-        raise ValueError(f"{where}: expected an object with box, points or both, found {entry!r}")
+def _check_spelling(names: Iterable[str], where: str) -> None:
+    """Refuses names that are nearly those of prompts: leaving them out would change the masks."""
+    for name in names:
+        meant = [known for known in KEYS if known.rstrip("s") in name.lower()]
+        meant = meant or difflib.get_close_matches(name.lower(), KEYS)
+        if meant:
+            raise ValueError(f"{where}: expected {', '.join(KEYS)}, found {name!r}")
+
+
+def _tell_unknown(unknown: Mapping[str, int], path: Path) -> None:
+    for name, count in unknown.items():
+        _log.warning("%s: left out: %r, which says nothing here (%d times)", path, name, count)
+
+
+def _json_object(entry: Mapping[str, Any], where: str) -> ObjectPrompt:
     points = entry.get("points")
     well_formed = isinstance(points, list) and all(
         isinstance(point, list) and len(point) == len(POINT) for point in points
@@ -82,7 +108,8 @@ def _read_csv(path: Path) -> dict[str, Objects]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, strict=True)
-            _check_header(rows.fieldnames or (), path)
+            unknown = _check_header(rows.fieldnames or (), path)
+            _tell_unknown(dict.fromkeys(unknown, 1), path)
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 _add_row(gathered, row, where)
@@ -95,15 +122,17 @@ def _read_csv(path: Path) -> dict[str, Objects]:
     return prompts
 
 
-def _check_header(header: Any, path: Path) -> None:
+def _check_header(header: Sequence[str], path: Path) -> list[str]:
+    """The columns that say nothing here."""
     columns = set(header)
     given = [group for group in (BOX, POINT) if columns & set(group)]
-    if not given or columns != set(NAMES).union(*given) or len(columns) != len(header):
+    if not given or not columns >= set(NAMES).union(*given) or len(columns) != len(header):
         expected = ",".join(NAMES + BOX + POINT)
         raise ValueError(
             f"{path}: expected the header {expected} (or without the box's or the point's "
             f"columns), found {','.join(header)}"
         )
+    return [name for name in header if name not in (*NAMES, *BOX, *POINT)]
 
 
 def _add_row(
@@ -112,10 +141,9 @@ def _add_row(
     if None in row or None in row.values():
         raise ValueError(f"{where}: expected as many values as the header has columns")
     image, name = (row[column].strip() for column in NAMES)
-    if not image or not re.fullmatch(r"[\w.-]+", name):
+    if not image or not name:
         raise ValueError(
-            f"{where}: expected an image and the name of an object, of letters, digits, '.', '-' "
-            f"and '_', found {image!r} and {name!r}"
+            f"{where}: expected an image and the name of an object, found {image!r} and {name!r}"
         )
     box, point = (_numbers(row, group, where) for group in (BOX, POINT))
     if box is None and point is None:

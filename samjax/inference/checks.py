@@ -1,0 +1,96 @@
+"""What a caller hands over, checked: images and prompts, each problem with its place."""
+
+import contextlib
+import logging
+import reprlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from samjax.data import inputs
+from samjax.inference.objects import ObjectPrompt
+
+_log = logging.getLogger(__name__)
+
+
+def check_images(images: object) -> None:
+    """Refuses what is one image instead of several: its rows would be taken for images."""
+    several = isinstance(images, Sequence) and not isinstance(images, str | bytes)
+    if isinstance(images, np.ndarray):
+        several = images.ndim == 4
+    if not several:
+        found = f"an array of shape {images.shape}" if isinstance(images, np.ndarray) else ""
+        raise ValueError(f"images: expected a list of images, found {found or type(images)}")
+    if not len(images):  # pyrefly: ignore[bad-argument-type]
+        raise ValueError("images: expected at least one, found none")
+
+
+def check_prompts(
+    prompts: Sequence[Sequence[ObjectPrompt]],
+    placements: Sequence[inputs.Placement],
+    mask_size: int,
+) -> None:
+    """Checks that prompts are one list of `ObjectPrompt` for each image, and fit it.
+
+    Coordinates that look as if they were meant from 0 to 1 are told.
+
+    Args:
+        prompts: What a caller gave.
+        placements: The images.
+        mask_size: Side of the network's low-resolution logits.
+
+    Raises:
+        ValueError: They are not; the message names image and object.
+    """
+    _check_lists(prompts, len(placements))
+    _check_fits(prompts, placements, mask_size)
+
+
+@contextlib.contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Says in errors which one of several things is meant."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}" if where else str(error)) from error
+
+
+def _check_lists(prompts: object, images: int) -> None:
+    """Refuses prompts that are not one list of `ObjectPrompt` for each image."""
+    expected = f"one list of objects for each of {images} images"
+    if not isinstance(prompts, list | tuple):
+        found = f"a {type(prompts).__name__}"
+        raise ValueError(f"prompts: expected {expected}, found {found}")
+    for number, objects in enumerate(prompts):
+        if not isinstance(objects, list | tuple):
+            found = f"{type(objects).__name__} at {number}"
+            raise ValueError(f"prompts: expected {expected}, found {found}")
+        for index, one in enumerate(objects):
+            if not isinstance(one, ObjectPrompt):
+                raise ValueError(
+                    f"prompts: image {number}, object {index}: expected an ObjectPrompt, as in "
+                    f"ObjectPrompt(box=[x0, y0, x1, y1]), found {reprlib.repr(one)}"
+                )
+    if len(prompts) != images:
+        raise ValueError(f"prompts: expected {expected}, found {len(prompts)}")
+
+
+def _check_fits(
+    prompts: Sequence[Sequence[ObjectPrompt]],
+    placements: Sequence[inputs.Placement],
+    mask_size: int,
+) -> None:
+    relative: list[str] = []
+    for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
+        for index, prompt in enumerate(objects):
+            where = f"image {image}, " if len(placements) > 1 else ""
+            with naming(f"{where}object {index}" if where or len(objects) > 1 else ""):
+                prompt.check_fits(at.height, at.width, mask_size)
+            if prompt.looks_relative(at.height, at.width):
+                relative.append(f"{where}object {index}")
+    if relative:
+        _log.warning(
+            "%s: all coordinates lie between 0 and 1; they are taken as pixels%s",
+            relative[0],
+            f" (as of {len(relative) - 1} more)" if len(relative) > 1 else "",
+        )
