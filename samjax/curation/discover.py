@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samjax.curation.case import Source
-from samjax.curation.finders import FINDERS
+from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.data.files import DataError
@@ -35,12 +35,10 @@ def discover(root: Path, options: Options) -> Found:
         offered = [path for path in files if options.dataset_of(path).format in ("", *formats)]
         taken = claim(root, offered, options, found)
         files = [path for path in files if path not in taken]
-    for source in found.unlabelled:
-        detail = f"{source.images[0]}: expected labels for this series or file, found none"
-        found.problems.append(Problem(source.images[0], "no_label", detail))
+    unpaired.tell_series(found)
     if not found.sources and not found.problems:
         raise DataError(f"{root}: expected images or volumes, found none among {len(files)} files")
-    return Found(_each_once(found), problems=found.problems)
+    return Found(_each_once(found), problems=found.problems, notes=found.notes)
 
 
 def _walk(root: Path) -> Iterator[str]:

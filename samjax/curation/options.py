@@ -29,6 +29,8 @@ class Dataset:
         format: One of `FORMATS`, where the files themselves do not tell.
         modality: Its token in file names, such as `ct` or `mr_t1`.
         anatomy: Part of the body.
+        files: Regular expression for the paths below the folder that this holds for; default: all.
+        skip: Regular expression for the paths that are neither image nor label.
         images: Pattern of the images below the folder, such as `images/*.png`.
         labels: Pattern of an image's labels, with `{stem}` for the image's name without suffix
             or `{id}` for what `match` finds in it.
@@ -52,6 +54,8 @@ class Dataset:
     format: str = ""
     modality: str = ""
     anatomy: str = ""
+    files: str = ""
+    skip: str = ""
     images: str = ""
     labels: str = ""
     match: str = ""
@@ -68,9 +72,9 @@ class Dataset:
             value = getattr(self, name)
             if value and value not in allowed:
                 raise ValueError(f"{name}: expected one of {allowed}, found {value!r}")
-        for name in ("match", "subject"):
+        for name, groups in (("files", 0), ("skip", 0), ("match", 1), ("subject", 1)):
             if pattern := getattr(self, name):
-                _check_pattern(name, pattern, groups=1)
+                _check_pattern(name, pattern, groups)
         for name in ("classes", "rename"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name}: expected a table, found {getattr(self, name)!r}")
@@ -151,10 +155,14 @@ class Options:
             )
 
     def dataset_of(self, path: str) -> Dataset:
-        """What is known of a file or folder, by its path relative to the source."""
+        """What is known of a file or folder, by its path relative to the source.
+
+        Of several tables for a folder the first that names its files holds, else the first.
+        """
         parts = Path(path).parts
-        holding = [d for d in self.datasets if _within(parts, Path(d.folder).parts)]
-        return max(holding, key=lambda d: len(Path(d.folder).parts), default=Dataset())
+        holding = [d for d in self.datasets if _holds(d, parts)]
+        depth = lambda d: (len(Path(d.folder).parts), bool(d.files))  # noqa: E731
+        return max(holding, key=depth, default=Dataset())
 
 
 def read_description(path: Path) -> tuple[Dataset, ...]:
@@ -193,8 +201,11 @@ def _dataset(path: Path, number: int, table: Mapping[str, Any]) -> Dataset:
         raise DataError(f"{where}: {error}") from error
 
 
-def _within(parts: Sequence[str], folder: Sequence[str]) -> bool:
-    return list(parts[: len(folder)]) == list(folder)
+def _holds(dataset: Dataset, parts: Sequence[str]) -> bool:
+    folder = Path(dataset.folder).parts
+    inside = tuple(parts[: len(folder)]) == folder
+    below = "/".join(parts[len(folder) :])
+    return inside and (not dataset.files or bool(re.search(dataset.files, below)))
 
 
 def _check_window(window: object) -> None:

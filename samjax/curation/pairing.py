@@ -3,18 +3,16 @@
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-_LABEL = (
-    r"(?:masks?|labels?|labelmaps?|segs?|segmentations?|gts?|ground_?truths?|annotations?|manuals?)"
-)
-_IMAGE = r"(?:images?|imgs?|scans?|volumes?|pictures?|photos?)"
-_SUBSETS = r"(?:tr|ts)?"
-LABEL_WORD = re.compile(rf"(?<![a-z]){_LABEL}{_SUBSETS}(?![a-z])", re.IGNORECASE)
-IMAGE_WORD = re.compile(rf"(?<![a-z]){_IMAGE}{_SUBSETS}(?![a-z])", re.IGNORECASE)
-_NUMBER = re.compile(r"[_-]\d{1,3}$")
-_SEPARATORS = " _-."
+from samjax.curation import naming, words
+
+_SEPARATED = re.compile(r"[ _.\-]+")
+_COUNT = re.compile(r"[ _-]\(?\d{1,3}\)?$")
+_CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's: the first is `_0000`.
+_VARIANT = re.compile(r"(?i)(?:copy|old|new|final|orig|raw|v\d*|aug\w*|flip\w*|rot\w*|slice|frame)")
+_Given = list[tuple[str, str, str]]  # Label, image, class.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,97 +30,255 @@ class Pair:
     labels: tuple[tuple[str, str], ...]
 
 
-def is_label(path: str) -> bool:
-    """Whether a name, or that of a folder above, says that a file holds labels."""
-    return any(LABEL_WORD.search(part) for part in _parts(path))
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """What belongs together, and what does not.
+
+    Attributes:
+        pairs: Images with their labels, in the order of the images.
+        alone: Images without labels.
+        lost: Labels without an image.
+        unclear: Images with labels in several folders, and labels with several images: what was
+            expected and found.
+    """
+
+    pairs: tuple[Pair, ...]
+    alone: tuple[str, ...]
+    lost: tuple[str, ...]
+    unclear: Mapping[str, str]
 
 
-def is_role(folder: str) -> bool:
-    """Whether a folder's name says nothing but that images or labels are in it."""
-    return bool(IMAGE_WORD.fullmatch(folder) or LABEL_WORD.fullmatch(folder))
+class _Images:
+    """Images, by what their labels may call them; `flat`: whatever their folders."""
+
+    def __init__(self, paths: Iterable[str], flat: bool = False) -> None:
+        self.paths = tuple(paths)
+        # From the strictest name to the loosest: as it is, without words, whatever the capitals.
+        self.by_name: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
+        self.by_stem: dict[str, list[str]] = defaultdict(list)  # Without a modality at the end.
+        self.in_folder: dict[str, list[str]] = defaultdict(list)
+        for path in self.paths:
+            folder = "" if flat else words.folder_key(path)
+            self.in_folder[folder].append(path)
+            name, plain = words.image_names(path)
+            for index, one in zip(self.by_name, _readings(folder, name, plain), strict=True):
+                index[one].append(path)
+            for stem in {_before_modality(name), _before_modality(plain)} - {None}:
+                self.by_stem[_joined(folder, str(stem)).lower()].append(path)
+
+    def called(self, folder: str, name: str, exact: bool = False) -> list[str]:
+        """The images of that name by the strictest reading that there are any of."""
+        readings = [*zip(self.by_name, _readings(folder, name, words.plain(name)), strict=True)]
+        found = (index[one] for index, one in readings[: 2 if exact else 4] if one in index)
+        return next(found, [])
+
+    def with_modality(self, folder: str, name: str) -> list[str]:
+        """The images of that name and a modality, or nnU-Net's channels from 0000 on."""
+        found = self.by_stem.get(_joined(folder, name).lower(), [])
+        channels: list[str] = []
+        while name and (one := self.called(folder, f"{name}_{len(channels):04d}")):
+            channels += one[:1]
+        return found or channels
 
 
-def key(path: str) -> str:
-    """A path without its suffix and without the words that say image or label."""
-    parts = []
-    for part in _parts(path):
-        word = LABEL_WORD.search(part)
-        if word:
-            # A second lesion is `..._mask_1`: the number counts masks, it names no image.
-            part = part[: word.start()] + _NUMBER.sub("", part[word.end() :])
-        part = IMAGE_WORD.sub("", part)
-        part = re.sub(r"([ _.-])[ _.-]+", r"\1", part).strip(_SEPARATORS)
-        if part:
-            parts.append(part)
-    return "/".join(parts)
+def pair(files: Iterable[str]) -> Pairs:
+    """Finds the labels of every image, among files of one kind.
 
-
-def pair(files: Iterable[str]) -> tuple[list[Pair], list[str], dict[str, list[str]]]:
-    """Finds the labels of every image of one dataset.
-
-    A label has its image's key, or that and then the name of its class.
+    A label has its image's name: in full before without words such as `image`, exactly before
+    with other capitals. Else its name is its image's and that of a class; or it is for several
+    images whose names are its own and a modality; or its folder tells. A number is never a class.
 
     Args:
-        files: Paths relative to the dataset's folder.
-
-    Returns:
-        Pairs in the order of the images, with no labels where none was found; labels that no
-        image was found for; and images with several folders of labels, which cannot be told
-        apart, with one label of each.
+        files: Paths relative to the source.
     """
-    images: dict[str, list[str]] = defaultdict(list)
-    labels = []
-    for path in files:
-        if is_label(path):
-            labels.append(path)
-        else:
-            images[key(path).lower()].append(path)
+    files = tuple(files)
+    is_label = words.labels_among(files)
+    images = _Images(path for path in files if path not in is_label)
+    labels = [path for path in files if path in is_label]
+    find = _Finder(labels)
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    unclear: dict[str, str] = {}
     lost = []
     for path in labels:
-        match = _match(key(path), images)
-        if match is None:
-            lost.append(path)
+        several, class_name = find(path, words.folder_key(path), images)
+        if len(several) > 1 and not _are_channels(several):
+            unclear[path] = f"expected one image of that name, found {', '.join(sorted(several))}"
+        elif several:
+            for image in several:
+                found[image].append((path, class_name))
         else:
-            found[match[0]].append((path, match[1]))
-    alone = [k for k in images if k not in found]
-    for path in list(lost):  # One image and one label in a folder belong together.
-        folder = PurePosixPath(path).parent
-        near = [k for k in alone if any(PurePosixPath(i).parent == folder for i in images[k])]
-        if len(near) == 1 and sum(PurePosixPath(p).parent == folder for p in lost) == 1:
-            found[near[0]].append((path, ""))
-            lost.remove(path)
-    pairs, unclear = [], {}
-    for name, paths in images.items():
-        of_image = sorted(found.get(name, []))
-        folders = {str(PurePosixPath(p).parent): p for p, cls in of_image if not cls}
-        for image in paths:
-            if len(folders) > 1:
-                unclear[image] = sorted(folders.values())
-            else:
-                pairs.append(Pair(image, key(image), tuple(of_image)))
-    return pairs, lost, unclear
+            lost.append(path)
+    given = _of_case_folder(lost, images, found)
+    given += _of_sibling_folder({*lost} - {one[0] for one in given}, images, found, find)
+    for path, image, class_name in given:
+        found[image].append((path, class_name))
+        lost.remove(path)
+    pairs = []
+    for image in images.paths:
+        of_image = sorted(found.get(image, []))
+        folders = {str(PurePosixPath(p).parent): p for p, name in of_image if not name}
+        if len(folders) > 1:
+            several = ", ".join(sorted(folders.values()))
+            unclear[image] = f"expected one folder of labels, found {several}"
+        elif of_image:
+            pairs.append(Pair(image, words.key(image), tuple(of_image)))
+    alone = tuple(i for i in images.paths if i not in found)
+    return Pairs(tuple(pairs), alone, tuple(lost), unclear)
 
 
-def without_suffix(path: str) -> str:
-    """A path without the suffix of its file; `.nii.gz` is one."""
-    pure = PurePosixPath(path)
-    name = pure.name
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
-    return str(pure.with_name(PurePosixPath(name).stem))
+class _Finder:
+    """Finds the images that a label's name says, among all labels of one data set."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.names: dict[str, set[str]] = defaultdict(set)
+        for path in labels:
+            name = _joined(words.folder_key(path), words.label_names(path)[0])
+            self.names[name.lower()].add(name)
+
+    def __call__(self, path: str, folder: str, images: _Images) -> tuple[list[str], str]:
+        """The images, and the class."""
+        names = words.label_names(path)
+        own = [_joined(words.folder_key(path), name).lower() for name in names]
+        exact = len(self.names[own[0]]) > 1  # Two labels that differ only in capitals.
+        matches = [images.called(folder, name, exact) for name in names]
+        if len(matches) > 1 and all(matches) and names[1] and own[1] in self.names:
+            return matches[1], ""  # `scan_mask_1` beside `scan_mask`: of the same image.
+        if any(matches):
+            return next(filter(None, matches)), ""
+        for name in names:
+            if several := images.with_modality(folder, name):
+                return several, ""
+            for end in _ends(name):
+                start = name[:end]
+                if several := images.called(folder, start) or images.with_modality(folder, start):
+                    class_name = class_of(name[end + 1 :])
+                    return (several, class_name) if class_name else ([], "")
+        folders = PurePosixPath(folder).parts
+        for number, inner in enumerate(folders):  # A folder for each class.
+            rest = "/".join((*folders[:number], *folders[number + 1 :]))
+            if class_of(inner) and (several := images.called(rest, names[0], exact)):
+                return several, class_of(inner)
+        return [], ""
 
 
-def _match(label: str, images: dict[str, list[str]]) -> tuple[str, str] | None:
-    """The image's key that a label's key begins with, and what follows: its class."""
-    lower = label.lower()
-    if lower in images:
-        return lower, ""
-    for end in range(len(lower) - 1, 0, -1):
-        if lower[end] in _SEPARATORS and lower[:end] in images:
-            return lower[:end], _NUMBER.sub("", label[end + 1 :]).strip(_SEPARATORS)
+def class_of(rest: str, counted: bool = True) -> str:
+    """The class that the end of a label's name says; nothing where it says none.
+
+    Neither numbers nor single letters name a class, nor do modalities and versions of an image.
+
+    Args:
+        rest: What follows the name of the image.
+        counted: Whether a number at its end counts objects of one class.
+    """
+    rest = (_COUNT.sub("", rest) if counted else rest).strip(words.SEPARATORS)
+    tokens = _SEPARATED.split(rest)
+    if not re.match(r"[^\W\d_]{2}", rest) or re.fullmatch(r"[0-9a-fA-F]{16,}", rest):
+        return ""
+    if all(naming.is_modality(t) or _VARIANT.fullmatch(t) or t.isdecimal() for t in tokens):
+        return ""
+    return rest
+
+
+def _of_case_folder(lost: Sequence[str], images: _Images, found: Mapping[str, object]) -> _Given:
+    """Labels in the folder of a case, which are not called as its image.
+
+    Such as `s0001/ct.nii.gz` with `s0001/segmentations/liver.nii.gz`, or `7f3a/images/7f3a.png`
+    with `7f3a/masks/0b12.png`, an object a file; or the only two of a folder.
+    """
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for path in lost:
+        by_folder[words.folder_key(path)].append(path)
+    given = []
+    for folder, members in by_folder.items():
+        if len(near := images.in_folder.get(folder, [])) != 1:
+            continue
+        image, names = near[0], [words.label_names(path)[0] for path in members]
+        if _is_case(folder, image):
+            counted = len({_COUNT.sub("", name) for name in names}) == 1
+            for path, name in zip(members, names, strict=True):
+                class_name = class_of(name, counted)
+                in_own_folder = words.is_role(PurePosixPath(path).parent.name)
+                if class_name or in_own_folder or not name:
+                    given.append((path, image, class_name))
+        elif (
+            len(members) == 1
+            and image not in found
+            and _fits(names[0], words.image_names(image)[0])
+        ):
+            given.append((members[0], image, ""))
+    return given
+
+
+def _is_case(folder: str, image: str) -> bool:
+    """Whether a folder is a case: its only image is called by its modality, or as the folder."""
+    name, plain = words.image_names(image)
+    own = PurePosixPath(folder).name.lower()
+    return not plain or naming.is_modality(plain) or name.lower() == own
+
+
+def _fits(label: str, image: str) -> bool:
+    """Whether a label's words are all in its image's name."""
+    tokens = {*filter(None, _SEPARATED.split(label.lower()))}
+    return tokens <= {*_SEPARATED.split(image.lower())}
+
+
+def _of_sibling_folder(
+    lost: Iterable[str], images: _Images, found: Mapping[str, object], find: _Finder
+) -> _Given:
+    """Labels of a folder whose names are those of the images of one other folder.
+
+    Such as `REFUGE-Test400/T0001.jpg` with `REFUGE-Test-GT/Disc_Cup_Masks/T0001.bmp`.
+    """
+    alone: dict[str, list[str]] = defaultdict(list)
+    for image in images.paths:
+        if image not in found:
+            alone[str(PurePosixPath(image).parent)].append(image)
+    folders = {folder: _Images(members, flat=True) for folder, members in alone.items()}
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(lost):
+        by_folder[str(PurePosixPath(path).parent)].append(path)
+    given = []
+    for members in by_folder.values():
+        fitting = []
+        own = words.subsets(members[0])
+        for others in folders.values():
+            theirs = words.subsets(others.paths[0])
+            if own and theirs and not own & theirs:
+                continue
+            matches = ((path, *find(path, "", others)) for path in members)
+            one = [(path, several[0], name) for path, several, name in matches if len(several) == 1]
+            if 2 * len(one) >= len(members):
+                fitting.append(one)
+        if len(fitting) == 1:
+            given += fitting[0]
+    return given
+
+
+def _are_channels(several: Sequence[str]) -> bool:
+    """Whether images of one label are told apart by a modality or the number of a channel."""
+    names = [words.image_names(image) for image in several]
+    numbered = all(_CHANNEL.search(name) for name, _ in names)
+    ends = all(any(_before_modality(one) is not None for one in both) for both in names)
+    return len(set(names)) == len(names) and (numbered or ends)
+
+
+def _before_modality(name: str) -> str | None:
+    """A name without the modality that it ends with; None if it does not."""
+    for end in (-1, *_ends(name)):
+        if naming.is_modality(name[end + 1 :]):
+            return name[: max(end, 0)]
     return None
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    return PurePosixPath(without_suffix(path)).parts
+def _ends(name: str) -> Iterable[int]:
+    """The places of the separators in a name, from its end."""
+    return (n for n in range(len(name) - 1, 0, -1) if name[n] in words.SEPARATORS)
+
+
+def _readings(folder: str, name: str, plain: str) -> tuple[str, str, str, str]:
+    exact, plain = _joined(folder, name), _joined(folder, plain)
+    return exact, plain, exact.lower(), plain.lower()
+
+
+def _joined(folder: str, name: str) -> str:
+    return "/".join(filter(None, (folder, name)))

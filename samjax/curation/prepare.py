@@ -26,6 +26,7 @@ class Summary:
         images: Images in each split.
         tally: What the rules kept and left out.
         problems: Files and cases that were left out, and why.
+        notes: Data sets that were recognised, and files that are no case.
     """
 
     cases: int
@@ -33,6 +34,7 @@ class Summary:
     images: Mapping[str, int]
     tally: Tally
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -52,6 +54,7 @@ class Summary:
                 f"left out, not named in a table of classes: {self.tally.unnamed:,} labels"
             )
         lines += [f"left out: {n:,} {what}" for what, n in sorted(self.tally.left_out.items())]
+        lines += self.notes
         if self.problems:
             lines.append(f"left out for a problem: {len(self.problems)}")
             lines += [f"  {problem.kind}: {problem.detail}" for problem in self.problems]
@@ -120,7 +123,7 @@ def prepare(
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
     made = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
-    return finish(target, sources, options, problems, made, bad)
+    return finish(target, sources, options, problems, made, bad, found.notes)
 
 
 def classes(one: Source, source: Path, options: Options) -> Outcome:
@@ -167,6 +170,7 @@ def finish(
     problems: list[Problem],
     made: int,
     bad: set[str],
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Writes the indexes over all cases, and removes what the source no longer has."""
     wanted = sorted(one.id for one in sources if one.id not in bad)
@@ -187,7 +191,7 @@ def finish(
         raise DataError("no mask is left.\n" + "\n".join(p.detail for p in problems))
     images = store.write_indexes(target, wanted, options)
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
-    summary = Summary(cases, made, images, total, ordered)
+    summary = Summary(cases, made, images, total, ordered, tuple(notes))
     store.write_report(target, dataclasses.asdict(summary))
     return summary
 

@@ -1,0 +1,85 @@
+"""Tells what has no partner: a few by name, many in one line, for testing as a note."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from samjax.curation import naming, pairing, unknown, words
+from samjax.curation.found import Found, Problem
+
+FEW = 3  # Named one by one.
+
+
+def tell(root: Path, pairs: pairing.Pairs, lost: Sequence[str], found: Found) -> None:
+    """Adds images without labels and labels without images to what was found.
+
+    Of a folder at the top in which nothing fits, it tells what is there and how to describe it.
+    """
+    read = {
+        naming.dataset_folder(path)
+        for one in pairs.pairs
+        for path in (one.image, *dict(one.labels))
+    }
+    read |= {naming.dataset_folder(path) for path in pairs.unclear}
+    read |= {naming.dataset_folder(path) for source in found.sources for path in source.images}
+    wanting = [path for path in pairs.alone if not words.is_for_testing(path)]
+    for top, unread in _by(naming.dataset_folder, (*wanting, *lost)).items():
+        if top not in read and len(unread) > FEW:
+            detail = unknown.answer(root, top, unread)
+            found.problems.append(Problem(top, "unclear", detail))
+            wanting = [path for path in wanting if naming.dataset_folder(path) != top]
+            lost = [path for path in lost if naming.dataset_folder(path) != top]
+    _add(found, "no_label", "labels of that name", wanting)
+    _add(found, "no_image", "an image of that name", lost)
+    testing = (path for path in pairs.alone if words.is_for_testing(path))
+    _note(found, "images without labels", testing)
+
+
+def tell_series(found: Found) -> None:
+    """Adds the DICOM series that stayed without labels."""
+    first = [source.images[0] for source in found.unlabelled]
+    wanting = [path for path in first if not words.is_for_testing(path)]
+    _add(found, "no_label", "labels for this series or file", wanting, naming.dataset_folder)
+    testing = (path for path in first if words.is_for_testing(path))
+    _note(found, "DICOM series without labels", testing)
+
+
+def tell_skipped(paths: Iterable[str], found: Found) -> None:
+    """Notes files that a layout or a description leaves out."""
+    _note(found, "files that are neither image nor label there", paths)
+
+
+def _add(
+    found: Found,
+    kind: str,
+    expected: str,
+    paths: Sequence[str],
+    by: Callable[[str], str] | None = None,
+) -> None:
+    for folder, members in _by(by or _folder, paths).items():
+        if len(members) <= FEW:
+            for path in members:
+                detail = f"{path}: expected {expected}, found none"
+                found.problems.append(Problem(path, kind, detail))
+        else:
+            detail = (
+                f"{folder}: expected {expected} for each of {len(members):,} files, found none: "
+                f"{', '.join(members[:FEW])}, ..."
+            )
+            found.problems.append(Problem(folder, kind, detail))
+
+
+def _note(found: Found, what: str, paths: Iterable[str]) -> None:
+    for folder, members in _by(naming.dataset_folder, paths).items():
+        found.notes.append(f"{folder}: {len(members):,} {what}, such as {members[0]}")
+
+
+def _by(name: Callable[[str], str], paths: Iterable[str]) -> Mapping[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        groups[name(path)].append(path)
+    return groups
+
+
+def _folder(path: str) -> str:
+    return str(PurePosixPath(path).parent)

@@ -1,0 +1,130 @@
+"""Words in names of files and folders that say what a file holds: images, labels, a subset."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+_LABEL = (
+    r"(?:masks?|labels?|lbls?|label_?maps?|segs?|segmentations?|gts?|ground(?:[ _-]?truths?)?|"
+    r"truths?|annotations?|annos?|annots?|manuals?)"
+)
+_IMAGE = (
+    r"(?:images?|imgs?|imaging|scans?|volumes?|vols?|pictures?|photos?|originals?|orig|inputs?|"
+    r"raw|data)"
+)
+_SUBSETS = r"(?:[Tt][rs]|[Vv]a)?"
+_START = r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))"  # Also of a word within camelCase.
+LABEL_WORD = re.compile(rf"{_START}(?i:{_LABEL}){_SUBSETS}(?![A-Za-z])")
+IMAGE_WORD = re.compile(rf"{_START}(?i:{_IMAGE}){_SUBSETS}(?![A-Za-z])")
+_SUBSET = re.compile(
+    r"(?i)(?:(?<![a-z])|(?<=images)|(?<=labels))"
+    r"(?:(?P<train>tr|train(?:ing)?)|(?P<val>va|val(?:id(?:ation)?)?)|(?P<test>ts|test(?:ing)?))"
+    r"(?:sets?|[ab])?(?![a-z])"
+)
+_UNLABELLED = re.compile(r"(?i)(?:unlabell?ed|no_?labels?)")
+_NUMBER = re.compile(r"[ _-]?\(?\d{1,3}\)?$")
+SEPARATORS = " _-."
+
+
+def without_suffix(path: str) -> str:
+    """A path without the suffix of its file; `.nii.gz` and `.seg.nrrd` are one."""
+    pure = PurePosixPath(path)
+    name = re.sub(r"(?i)(?<=.)(\.nii\.gz|\.seg\.nrrd|\.[^.]*)$", _kept_word, pure.name)
+    return str(pure.with_name(name))
+
+
+def _kept_word(suffix: re.Match[str]) -> str:
+    """Of `scan.seg.nrrd` the word stays: it says that these are labels."""
+    return ".seg" if suffix[0].lower() == ".seg.nrrd" else ""
+
+
+def parts(path: str) -> tuple[str, ...]:
+    """Folders and name of a file, without its suffix."""
+    return PurePosixPath(without_suffix(path)).parts
+
+
+def is_role(folder: str) -> bool:
+    """Whether a folder's name says nothing but that images or labels are in it."""
+    return bool(IMAGE_WORD.fullmatch(folder) or LABEL_WORD.fullmatch(folder))
+
+
+def labels_among(paths: Iterable[str]) -> set[str]:
+    """The files that hold labels, as their names or those of folders above say.
+
+    A folder in which some files are labels by what comes further down, and some are not, is the
+    title of a data set, such as `Kvasir-SEG/images` and `Kvasir-SEG/masks`: it says nothing.
+    """
+    found: set[str] = set()
+    below: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        *folders, name = parts(path)
+        if LABEL_WORD.search(name):
+            found.add(path)
+        for depth, folder in enumerate(folders, start=1):
+            if LABEL_WORD.search(folder):
+                below["/".join(folders[:depth])].append(path)
+    for folder in sorted(below, key=lambda f: -f.count("/")):
+        inner = below[folder]
+        is_title = 0 < sum(path in found for path in inner) < len(inner)
+        if not is_title or LABEL_WORD.fullmatch(PurePosixPath(folder).name):
+            found.update(inner)
+    return found
+
+
+def folder_key(path: str) -> str:
+    """The folders of a file without the words that say image or label."""
+    return "/".join(filter(None, map(_plain, parts(path)[:-1])))
+
+
+def image_names(path: str) -> tuple[str, str]:
+    """What an image is called: as it is, and without the words that say image."""
+    name = parts(path)[-1]
+    return name, _tidied(IMAGE_WORD.sub("", name))
+
+
+def label_names(path: str) -> tuple[str, ...]:
+    """What the image of a label may be called: its name without the words that say label.
+
+    The number after the word may be the image's (`mask_1` of `image_1`) or count masks
+    (`scan_mask_1` of `scan`): first with the number, then without.
+    """
+    name = parts(path)[-1]
+    words = [*LABEL_WORD.finditer(name)]
+    if not words:
+        return (name,)
+    rest = name[words[-1].end() :]
+    before = LABEL_WORD.sub("", name[: words[-1].end()])
+    counted = before if _NUMBER.fullmatch(rest) else before + rest
+    return tuple(dict.fromkeys(_tidied(one) for one in (before + rest, counted)))
+
+
+def plain(name: str) -> str:
+    """A name without the words that say image."""
+    return _tidied(IMAGE_WORD.sub("", name))
+
+
+def key(path: str) -> str:
+    """A path without its suffix and without the words that say image or label."""
+    name = plain(label_names(path)[-1])
+    return "/".join(filter(None, (folder_key(path), name)))
+
+
+def subsets(path: str) -> set[str]:
+    """Which of `train`, `val` and `test` the folders of a file say."""
+    found = (m for part in parts(path)[:-1] for m in _SUBSET.finditer(part))
+    return {str(match.lastgroup) for match in found}
+
+
+def is_for_testing(path: str) -> bool:
+    """Whether a folder says that its images may well have no labels."""
+    folders = "/".join(PurePosixPath(path).parts[:-1])
+    return bool(_UNLABELLED.search(folders) or subsets(path) & {"val", "test"})
+
+
+def _plain(part: str) -> str:
+    return _tidied(IMAGE_WORD.sub("", LABEL_WORD.sub("", part)))
+
+
+def _tidied(name: str) -> str:
+    return re.sub(r"([ _.-])[ _.-]+", r"\1", name).strip(SEPARATORS)
