@@ -7,13 +7,15 @@
 with `--prompts OUT/prompts.json`, the same model without its adapters with `--noadapters`.
 """
 
+import functools
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from samjax import conversion, process
+from samjax import conversion, interruption, process
 from samjax.data import index
+from samjax.data.journal import check_writable
 from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
@@ -36,24 +38,24 @@ flags.DEFINE_enum("on_bad", "skip", ["skip", "error"], "What to do about files o
 
 
 def main(argv: list[str]) -> int:
-    """Tests, prints the table, writes the report."""
+    """Tests, prints the table, writes the report.
+
+    Returns:
+        Exit code: 0, 1 if some files could not be used, 2 for a mistake in the call, 130 after
+        Ctrl-C, 143 after SIGTERM.
+    """
     logging.set_verbosity(logging.WARNING)
     process.prepare()
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"expected only flags, found {argv[1]!r}")
-        for name in ("checkpoint", "data", "out"):
-            if not FLAGS[name].value:
-                raise ValueError(f"--{name} is missing")
-        run()
-    except (OSError, ValueError) as error:
-        print(f"eval.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return interruption.exit_code("eval.py", functools.partial(run, argv))
 
 
-def run() -> None:
-    """Tests the model as the flags say."""
+def run(argv: list[str]) -> int:
+    """Tests the model as the flags say: first all that a mistake can be found in, then the rest."""
+    if len(argv) > 1:
+        raise ValueError(f"expected only flags, found {argv[1]!r}")
+    for name in ("checkpoint", "data", "out"):
+        if not FLAGS[name].value:
+            raise ValueError(f"--{name} is missing")
     config = EvalConfig(
         protocols=tuple(FLAGS.protocols),
         batch_size=FLAGS.batch_size,
@@ -63,14 +65,18 @@ def run() -> None:
         oracle=FLAGS.oracle,
         limit=FLAGS.limit,
     )
+    check_writable(FLAGS.out, "--out")
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
+    samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
-    samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
     what = (pretrained, FLAGS.data, samples, FLAGS.out, config, name)
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split}
-    table = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)
-    print(f"{table}\n\nDice at original resolution, see {FLAGS.out}")
+    tested = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)
+    print(f"{tested.table}\n\nDice at original resolution, see {FLAGS.out}")
+    for problem in tested.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return 1 if tested.problems else 0
 
 
 if __name__ == "__main__":

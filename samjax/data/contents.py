@@ -1,6 +1,7 @@
 """What an image or mask holds, in a few words: to tell it from another of the same name."""
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def describe(array: np.ndarray, order: str = "rgb") -> str:
     return f"{width} x {height}, {values.hexdigest()}"
 
 
-def of_many(descriptions: dict[str, str]) -> str:
-    """One digest of the descriptions of many files, by name."""
+def of_many(descriptions: Mapping[str, object]) -> str:
+    """One digest of the descriptions of many things, by name."""
     listed = "\n".join(f"{name}: {one}" for name, one in sorted(descriptions.items()))
     return hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()

@@ -3,6 +3,7 @@
 `eval.py`, validation during training and the demo all call `evaluate`.
 """
 
+import collections
 import dataclasses
 import functools
 import logging
@@ -23,8 +24,16 @@ from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
 from samjax.evaluation import batches, metrics, protocols
 from samjax.evaluation.batches import Batch, PromptedImage
-from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
-from samjax.evaluation.results import FILLED_BOX, EvalConfig, Evaluation, MaskResult, Score
+from samjax.evaluation.progress import Begun, Progress
+from samjax.evaluation.prompt_file import PromptSet
+from samjax.evaluation.results import (
+    FILLED_BOX,
+    EvalConfig,
+    Evaluation,
+    ImageResults,
+    MaskResult,
+    Score,
+)
 from samjax.inference import programs
 from samjax.inference.batch import encode
 from samjax.pretrained import Pretrained
@@ -57,6 +66,7 @@ def evaluate(
     config: EvalConfig,
     prompts: PromptSet | None = None,
     progress: bool = True,
+    kept: Progress | None = None,
 ) -> Evaluation:
     """Tests a model.
 
@@ -70,6 +80,7 @@ def evaluate(
         config: How to test.
         prompts: Prompts to replay; drawn from `config.seed` otherwise.
         progress: Whether to show a progress bar on a terminal.
+        kept: What an earlier start of the same test has done, to go on from and to add to.
 
     Raises:
         DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
@@ -80,35 +91,56 @@ def evaluate(
     pretrained = on_device(pretrained)
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
-    used: dict[str, MaskPrompt] = {}
-    skipped: dict[str, str] = {}
-    held: dict[str, str] = {}
-    results: list[MaskResult] = []
-    timings: list[tuple[int, dict[str, float]]] = []
+    kept = kept or Progress()
+    begun: collections.deque[Begun] = collections.deque()  # In order, as batches are filled.
+    left = [number for number in range(len(samples)) if number not in kept.images]
+    if samples and not left and not kept.timings:
+        left = [len(samples) - 1]  # All is done but the measurement of speed.
 
     def images(bar: tqdm) -> Iterator[PromptedImage]:
-        for image in load(pretrained, root, samples, config, prompts):
-            used.update({image.sample.masks[i]: prompt for i, prompt in image.prompts.items()})
-            skipped.update(image.skipped)
-            held.update(image.loaded.contents)
+        wanted = [samples[number] for number in left]
+        loaded = load(pretrained, root, wanted, config, prompts)
+        for number, image in zip(left, loaded, strict=True):
+            begun.append(Begun(number, image, []))
             bar.update()
             yield image
 
+    def finished() -> dict[int, ImageResults]:
+        found = {}
+        while begun and begun[0].is_done:
+            one = begun.popleft()
+            found[one.number] = one.outcome()
+        return found
+
     quiet = None if progress else True  # None: only on a terminal.
-    with tqdm(total=len(samples), desc="evaluating", unit="image", disable=quiet) as bar:
+    total, done = len(samples), len(samples) - len(left)
+    with tqdm(total=total, initial=done, desc="evaluating", unit="image", disable=quiet) as bar:
+        last: Batch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
             programs.keep_within_bounds()
             answers = answer(pretrained, batch, config)
-            timings.append((batch.image_count, answers.seconds))
-            results.extend(_score(pretrained, batch, answers, config, metadata))
+            by_image = {id(one.image): one for one in begun}
+            scores = _score(pretrained, batch, answers, config, metadata)
+            for (image, _), result in zip(batch.masks, scores, strict=True):
+                by_image[id(image)].results.append(result)
+            # The first batch may have compiled, and is not counted.
+            kept.add(finished(), [(batch.image_count, answers.seconds)] if last else [])
+            last = batch
+        kept.add(finished(), [])
+    if last is not None and not kept.timings:
+        kept.timings.append((last.image_count, answer(pretrained, last, config).seconds))
+    outcomes = [kept.images[number] for number in range(len(samples))]
+    results = [result for one in outcomes for result in one.results]
     if not results:
         raise DataError(f"{root}: none of the masks in {len(samples)} images can be tested")
-    if len(timings) == 1:  # The first batch may have compiled, and is not counted.
-        timings.append((batch.image_count, answer(pretrained, batch, config).seconds))
-    seed = prompts.seed if prompts else config.seed
-    prompt_set = PromptSet(seed, used, skipped, held)
+    prompt_set = PromptSet(
+        prompts.seed if prompts else config.seed,
+        {path: prompt for one in outcomes for path, prompt in one.prompts.items()},
+        {path: why for one in outcomes for path, why in one.skipped.items()},
+        {path: held for one in outcomes for path, held in one.contents.items()},
+    )
     size = pretrained.model.image_size
-    return Evaluation(config, size, results, prompt_set, _fps(timings[1:]), left_out)
+    return Evaluation(config, size, results, prompt_set, _fps(kept.timings), left_out)
 
 
 def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:

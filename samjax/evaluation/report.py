@@ -107,23 +107,20 @@ def write(
     out: str | os.PathLike[str],
     evaluation: Evaluation,
     name: str,
-    pictures: Mapping[str, np.ndarray],
     origin: Mapping[str, Any],
 ) -> None:
     """Writes a report: each file whole or not at all.
 
     `report.json` (see `summarise`, and how the test was made), `report.md` (tables), `masks.csv`
-    (one row per mask), `prompts.json` (to replay), and the pictures in `overlays/`.
+    (one row per mask) and `prompts.json` (to replay).
 
     Args:
         out: Folder, made if absent.
         evaluation: What to write.
         name: What to call the model.
-        pictures: RGB pictures by name, see `samjax.evaluation.pictures`.
         origin: Where it comes from, such as checkpoint and data; goes into `report.json`.
     """
     out = Path(out)
-    (out / "overlays").mkdir(parents=True, exist_ok=True)
     content = {
         **summarise(evaluation),
         "model": name,
@@ -138,8 +135,17 @@ def write(
     write_whole(out / "report.md", page(evaluation, name).encode())
     write_whole(out / "masks.csv", per_mask_csv(evaluation).encode())
     prompt_file.save(out / "prompts.json", evaluation.prompts)
-    for picture, image in pictures.items():
-        write_whole(out / "overlays" / f"{picture}.png", drawing.encode_png(image))
+
+
+def write_pictures(out: str | os.PathLike[str], pictures: Mapping[str, np.ndarray]) -> None:
+    """Writes the pictures of a report into its `overlays/`.
+
+    Args:
+        out: Folder of the report.
+        pictures: RGB pictures by name, see `samjax.evaluation.pictures`.
+    """
+    for name, picture in pictures.items():
+        write_whole(Path(out) / "overlays" / f"{name}.png", drawing.encode_png(picture))
 
 
 def page(evaluation: Evaluation, name: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 from samjax.data.metadata import Metadata
 from samjax.evaluation import protocols
-from samjax.evaluation.prompt_file import PromptSet
+from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 
 FILLED_BOX = "filled_box"  # The baseline: the box prompt itself taken as the mask.
 
@@ -85,6 +85,23 @@ class MaskResult:
     width: int
     area: int
     scores: dict[str, Score]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageResults:
+    """What came out of one image.
+
+    Attributes:
+        results: One per mask that could be tested.
+        prompts: What they were shown, by path.
+        skipped: Why other masks were not tested, by path.
+        contents: What image and masks hold (`samjax.data.contents`), by path.
+    """
+
+    results: tuple[MaskResult, ...]
+    prompts: dict[str, MaskPrompt]
+    skipped: dict[str, str]
+    contents: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,15 +3,32 @@
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from samjax import pretrained as pretrained_models
+from samjax.data import contents
 from samjax.data.index import Sample
+from samjax.data.journal import check_writable
 from samjax.evaluation import evaluator, pictures, report
 from samjax.evaluation.evaluator import EvalConfig
+from samjax.evaluation.progress import Progress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.pretrained import Pretrained
 
 _log = logging.getLogger(__name__)
+
+
+class Tested(NamedTuple):
+    """The outcome of a whole test.
+
+    Attributes:
+        table: Scores, in Markdown.
+        problems: What could not be used or done; each names its file.
+    """
+
+    table: str
+    problems: tuple[str, ...]
 
 
 def test_and_report(
@@ -24,7 +41,7 @@ def test_and_report(
     origin: dict[str, Any],
     replayed: PromptSet | None = None,
     on_bad: str = "skip",
-) -> str:
+) -> Tested:
     """Tests a model on images of a data folder and writes the report.
 
     Args:
@@ -38,21 +55,57 @@ def test_and_report(
         replayed: Prompts to replay; drawn from `config.seed` otherwise.
         on_bad: `skip` or `error`, for files that cannot be used.
 
+    What a test that was stopped has done is kept in `OUT/unfinished.jsonl`, and the same test goes
+    on from there. The report is written before the pictures: if they fail, that is a problem, too.
+
     Returns:
-        The table, in Markdown.
+        The table, and what could not be used or done.
 
     Raises:
-        DataError: There is nothing that can be tested, or a bad file where `on_bad` is `error`.
+        DataError: There is nothing that can be tested, a bad file where `on_bad` is `error`,
+            prompts that do not suit the data, or another test that was stopped in `out`.
+        KeyboardInterrupt: The test was asked to stop; says how far it is.
     """
+    check_writable(out, "out")
     if replayed and not replayed.contents:
         _log.warning(
             "the prompts to replay do not say what they were drawn for (an earlier version wrote "
             "them): whether images and masks are still the same is not checked"
         )
-    samples, bad, _ = evaluator.usable(pretrained, root, samples, config, on_bad, replayed)
-    for detail in bad.values():
-        _log.warning("skipped: %s", detail)
-    evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed)
-    shown = pictures.overlays(pretrained, root, evaluation)
-    report.write(out, evaluation, name, shown, {**origin, "bad": bad})
-    return report.table(evaluation, name)
+    samples, bad, held = evaluator.usable(pretrained, root, samples, config, on_bad, replayed)
+    run = _identity(pretrained, samples, held, config, replayed)
+    with Progress(out, run) as kept:
+        try:
+            evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed, kept=kept)
+        except KeyboardInterrupt as stopped:
+            done = f"{len(kept.images)} of {len(samples)} images are done"
+            raise type(stopped)(f"{done}; the same command goes on") from None
+        report.write(out, evaluation, name, {**origin, "bad": bad})
+        kept.remove()
+    problems = [*bad.values()]
+    try:
+        report.write_pictures(out, pictures.overlays(pretrained, root, evaluation))
+    except Exception as error:  # Whatever it is: the scores are what was asked for.
+        problems.append(
+            f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"
+        )
+    return Tested(report.table(evaluation, name), tuple(problems))
+
+
+def _identity(
+    pretrained: Pretrained,
+    samples: Sequence[Sample],
+    held: dict[str, str],
+    config: EvalConfig,
+    replayed: PromptSet | None,
+) -> dict[str, Any]:
+    """What decides a test's scores, in few words."""
+    settings = {name: one for name, one in vars(config).items() if name != "threads"}
+    shown = settings["seed"] if replayed is None else contents.of_many(vars(replayed))
+    listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
+    return {
+        "model": pretrained_models.digest(pretrained),
+        "data": contents.of_many(listed | held),
+        "prompts": shown,
+        **settings,
+    }

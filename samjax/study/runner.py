@@ -140,4 +140,7 @@ def _test(
     samples = index.of_datasets(samples, trial.datasets)
     config = EvalConfig(protocols=study.protocols, oracle=True, adapters=trial.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(trial.splits)}
-    print(testing.test_and_report(model, root, samples, out, config, title, origin))
+    tested = testing.test_and_report(model, root, samples, out, config, title, origin)
+    print(tested.table)
+    for problem in tested.problems:
+        _log.warning("left out: %s", problem)

@@ -90,7 +90,10 @@ def test(experiment: Experiment, trained: Trained) -> str:
     root, name = trained.data_root, trained.model.parent.name
     origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
-    return testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
+    tested = testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
+    for problem in tested.problems:
+        _log.warning("left out: %s", problem)
+    return tested.table
 
 
 class _Run:

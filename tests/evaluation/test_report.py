@@ -3,6 +3,7 @@ import dataclasses
 import importlib.util
 import io
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from samjax.evaluation import (
     MaskResult,
     PromptSet,
     Score,
+    evaluator,
     pictures,
     report,
 )
@@ -193,8 +195,93 @@ def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, mes
     assert run(**given) == 2
     error = capsys.readouterr().err
     assert message in error
-    assert error.startswith("eval.py: ")
+    assert error.startswith("eval.py: error: ") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_target_that_is_a_file_is_found_before_anything_is_read(run, indexed, tmp_path, capsys):
+    root, _ = indexed
+    (tmp_path / "out").write_text("")
+    assert run(checkpoint="nowhere", data=root, out=tmp_path / "out") == 2
+    assert "--out: expected a folder, found the file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def strip_and_text(indexed, tmp_path):
+    """Two images of the data folder, a strip with its mask, and a file that is no image."""
+    root, _ = indexed
+    folder = tmp_path / "data"
+    shutil.copytree(root, folder)
+    index = dict([*json.loads((root / "image2label_test.json").read_text()).items()][:2])
+    mask = np.zeros((12, 3000), np.uint8)
+    mask[:9, 900:1400] = 255
+    cv2.imwrite(str(folder / "images/strip.png"), mask // 2)
+    cv2.imwrite(str(folder / "masks/strip.png"), mask)
+    (folder / "images/text.png").write_text("no image")
+    index |= {"images/strip.png": ["masks/strip.png"], "images/text.png": ["masks/strip.png"]}
+    (folder / "image2label_test.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_what_is_of_no_use_is_named_at_the_end_and_a_strip_is_tested(
+    run, indexed, strip_and_text, tmp_path, capsys
+):
+    _, model = indexed
+    given = {"checkpoint": model, "data": strip_and_text, "batch_size": 4, "images_per_batch": 2}
+    assert run(out=tmp_path / "out", **given) == 1
+    printed = capsys.readouterr()
+    assert "left out: " in printed.err and "text.png: expected an image" in printed.err
+    written = json.loads((tmp_path / "out/report.json").read_text())
+    assert [*written["bad"]] == ["images/text.png"]
+    rows = list(csv.DictReader((tmp_path / "out/masks.csv").open()))
+    assert rows[-1]["mask"] == "masks/strip.png" and rows[-1]["width"] == "3000"
+
+
+def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monkeypatch):
+    root, model = indexed
+    monkeypatch.setattr(pictures, "overlays", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    assert run(out=tmp_path / "out", **given) == 1
+    printed = capsys.readouterr()
+    assert "| Filled box" in printed.out and "overlays: no pictures: MemoryError" in printed.err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        *("report.json", "report.md", "masks.csv", "prompts.json")
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
+    """The same report, bit for bit, but for the speed; nothing is tested twice."""
+    root, model = indexed
+    given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    given |= {"oracle": True}
+    assert run(out=tmp_path / "whole", **given) == 0
+    out, answer, answered = tmp_path / "out", evaluator.answer, []
+
+    def stopping(*arguments):
+        answered.append(len(arguments[1].masks))
+        if len(answered) == batch:
+            raise KeyboardInterrupt
+        return answer(*arguments)
+
+    monkeypatch.setattr(evaluator, "answer", stopping)
+    capsys.readouterr()
+    assert run(out=out, **given) == 130
+    error = capsys.readouterr().err
+    assert error.startswith("eval.py: stopped: ") and "of 6 images are done; the same" in error
+    assert {p.name for p in out.glob("*")} <= {"unfinished.jsonl"}
+    if batch > 1:
+        for change, field in [({"protocols": "bbox"}, "protocols"), ({"limit": 2}, "limit")]:
+            assert run(out=out, **(given | change)) == 2
+            error = capsys.readouterr().err
+            assert "unfinished.jsonl: expected results of the same run" in error
+            assert f"{field}: " in error and error.count("\n") == 1
+    before, images = len(answered), int(error.split(" of 6")[0][-1]) if batch == 1 else None
+    assert run(out=out, **given) == 0
+    assert not (out / "unfinished.jsonl").exists()
+    for name in ("masks.csv", "prompts.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert images in (None, 0) and len(answered) > before
 
 
 def test_case_picture_shows_truth_and_every_protocol(tiny, folder):

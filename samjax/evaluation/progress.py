@@ -1,0 +1,111 @@
+"""Results of a test that is under way, kept on disk so that it can go on."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from samjax.data.journal import Journal
+from samjax.data.metadata import Metadata
+from samjax.evaluation.batches import PromptedImage
+from samjax.evaluation.prompt_file import MaskPrompt
+from samjax.evaluation.results import ImageResults, MaskResult, Score
+
+NAME = "unfinished.jsonl"
+ADVICE = "Finish that test, delete the file, or take another --out"
+
+Timing = tuple[int, dict[str, float]]  # Images of a batch, and seconds of its parts.
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """An image of which not all masks may be scored yet.
+
+    Attributes:
+        number: Which of the test's images.
+        image: The image.
+        results: Of the masks that are scored.
+    """
+
+    number: int
+    image: PromptedImage
+    results: list[MaskResult]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every mask that can be tested is scored."""
+        return len(self.results) == len(self.image.prompts)
+
+    def outcome(self) -> ImageResults:
+        """What came out of it."""
+        image = self.image
+        used = {image.sample.masks[i]: prompt for i, prompt in image.prompts.items()}
+        return ImageResults(tuple(self.results), used, image.skipped, image.loaded.contents)
+
+
+class Progress:
+    """What a test has done so far.
+
+    Attributes:
+        images: Results of the images that are done, by their number.
+        timings: Of the batches that count.
+    """
+
+    def __init__(
+        self, out: str | os.PathLike[str] | None = None, run: dict[str, Any] | None = None
+    ) -> None:
+        """Reads what an earlier start has done.
+
+        Args:
+            out: Folder of the report; None keeps nothing.
+            run: What makes results the same: model, data, prompts, settings.
+
+        Raises:
+            DataError: The folder holds another test that was stopped.
+        """
+        self.images: dict[int, ImageResults] = {}
+        self.timings: list[Timing] = []
+        self._journal = None if out is None else Journal(Path(out) / NAME, run or {}, ADVICE)
+        for row in self._journal.rows if self._journal else ():
+            self.images |= {int(n): _image(one) for n, one in row["images"].items()}
+            self.timings += [(count, seconds) for count, seconds in row["timings"]]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._journal:
+            self._journal.__exit__(*error)
+
+    def add(self, images: dict[int, ImageResults], timings: list[Timing]) -> None:
+        """Takes in what is done; when this returns it outlives the process."""
+        self.images |= images
+        self.timings += timings
+        if self._journal and images:
+            found = {str(n): dataclasses.asdict(one) for n, one in images.items()}
+            self._journal.add({"images": found, "timings": timings})
+
+    def remove(self) -> None:
+        """Forgets all on disk: the report is written."""
+        if self._journal:
+            self._journal.remove()
+
+
+def _image(fields: dict[str, Any]) -> ImageResults:
+    results = tuple(
+        MaskResult(
+            **one
+            | {
+                "metadata": Metadata(**one["metadata"]),
+                "scores": {name: Score(**score) for name, score in one["scores"].items()},
+            }
+        )
+        for one in fields["results"]
+    )
+    prompts = {
+        path: MaskPrompt(
+            **one | {"box": tuple(one["box"]), "point": tuple(one["point"])},
+        )
+        for path, one in fields["prompts"].items()
+    }
+    return ImageResults(results, prompts, fields["skipped"], fields["contents"])
