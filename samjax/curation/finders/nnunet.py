@@ -1,33 +1,38 @@
-"""Finds nnU-Net's raw datasets."""
+"""Finds raw datasets of nnU-Net and of the Medical Segmentation Decathlon."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import naming, readers
+from samjax.curation import naming, readers, words
 from samjax.curation.case import Source
+from samjax.curation.finders import unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.data import metadata
 from samjax.data.files import DataError
 
+SUBSETS = ("Tr", "Va", "Ts")
+
 
 def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
-    """nnU-Net's raw datasets: `dataset.json`, `imagesTr/X_0000...`, `labelsTr/X...`."""
+    """Folders with `dataset.json`, `imagesTr` and `labelsTr`.
+
+    The images of a case are nnU-Net's, a file for each channel (`X_0000`, `X_0001`, or one picture
+    for its red, green and blue), or the Decathlon's, a file `X` for all of them.
+    """
     taken: set[str] = set()
     for path in files:
         folder = PurePosixPath(path).parent
         if PurePosixPath(path).name != "dataset.json" or not (root / folder / "imagesTr").is_dir():
             continue
-        taken.update(p for p in files if PurePosixPath(p).is_relative_to(folder))
+        inside = [p for p in files if PurePosixPath(p).is_relative_to(folder)]
+        taken.update(inside)
         known = options.dataset_of(str(folder))
         try:
             content = metadata.read_json(root / path)
             channels = content.get("channel_names") or content["modality"]
-            tokens = {
-                int(number): known.modality or naming.modality(str(channel))
-                for number, channel in channels.items()
-            }
+            tokens = {int(number): naming.modality(str(name)) for number, name in channels.items()}
             known = dataclasses.replace(known, classes=known.classes or _classes(content["labels"]))
         except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
             found.problems.append(
@@ -35,28 +40,73 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             )
             continue
         suffix = str(content.get("file_ending", ".nii.gz"))
-        repeated = len(set(tokens.values())) < len(tokens)
-        for label in [p for p in files if p.startswith(f"{folder / 'labelsTr'}/")]:
+        used: set[str] = set()
+        lost: list[str] = []
+        for label, subset in _labels(folder, inside):
             case = PurePosixPath(label).name.removesuffix(suffix)
-            for number, token in tokens.items():
-                image = (folder / "imagesTr" / f"{case}_{number:04d}{suffix}").as_posix()
-                if image not in taken:
-                    detail = f"{label}: expected the image {image}, found none"
+            if case == PurePosixPath(label).name:
+                case = words.parts(label)[-1]
+            stem = (folder / f"images{subset}" / case).as_posix()
+            images = _images(stem, suffix, tokens, {*inside})
+            if not images:
+                lost.append(label)
+            for number, (image, item) in images.items():
+                if not image:
+                    wanted = f"{stem}_{number:04d}{suffix}"
+                    detail = f"{label}: expected the image {wanted}, found none"
                     found.problems.append(Problem(label, "no_image", detail))
                     continue
+                used.add(image)
+                about = options.dataset_of(image)
+                given = {n: about.modality or tokens[n] for n in images}
+                repeated = len({*given.values()}) < len(given)
                 found.sources.append(
                     Source(
                         reader=readers.reader_of(image) or "pictures",
                         name=naming.safe(f"{case}_{number:04d}" if repeated else case),
                         subject=naming.subject(known, image, case),
                         dataset=naming.safe(known.name or content.get("name") or folder.name),
-                        modality=token,
+                        modality=given[number],
                         images=(image,),
                         labels=((label, ""),),
+                        item=item,
                         known=known,
                     )
                 )
+        alone = [p for p in inside if _subset(folder, p, "images") and p not in used]
+        unpaired.tell_alone([p for p in alone if readers.reader_of(p)], lost, found)
     return taken
+
+
+def _labels(folder: PurePosixPath, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The labels, and which subset each is in."""
+    for path in files:
+        subset = _subset(folder, path, "labels")
+        if subset and readers.reader_of(path):
+            yield path, subset
+
+
+def _subset(folder: PurePosixPath, path: str, role: str) -> str:
+    here = (one for one in SUBSETS if PurePosixPath(path).parent == folder / f"{role}{one}")
+    return next(here, "")
+
+
+def _images(
+    stem: str, suffix: str, tokens: Mapping[int, str], files: set[str]
+) -> dict[int, tuple[str, str]]:
+    """The image of every channel and which of its channels is meant, or "" where it is missing."""
+    of_channel = {number: f"{stem}_{number:04d}{suffix}" for number in tokens}
+    there = {number: path for number, path in of_channel.items() if path in files}
+    first = min(tokens, default=0)
+    is_colour = readers.reader_of(suffix) == "pictures" and len(tokens) == 3
+    if is_colour and set(there) == {first}:
+        return {first: (there[first], "")}  # One picture: its red, green and blue.
+    if there:
+        return {number: (there.get(number, ""), "") for number in tokens}
+    whole = next((p for p in (stem + suffix, stem + ".nii.gz", stem + ".nii") if p in files), "")
+    if not whole:
+        return {}
+    return {number: (whole, str(number) if len(tokens) > 1 else "") for number in tokens}
 
 
 def _classes(labels: dict[str, object]) -> dict[str, int | str]:

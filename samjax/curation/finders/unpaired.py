@@ -29,10 +29,15 @@ def tell(root: Path, pairs: pairing.Pairs, lost: Sequence[str], found: Found) ->
             found.problems.append(Problem(top, "unclear", detail))
             wanting = [path for path in wanting if naming.dataset_folder(path) != top]
             lost = [path for path in lost if naming.dataset_folder(path) != top]
+    tell_alone([*wanting, *filter(words.is_for_testing, pairs.alone)], lost, found)
+
+
+def tell_alone(images: Sequence[str], labels: Sequence[str], found: Found) -> None:
+    """Adds images without labels, those for testing as a note, and labels without images."""
+    wanting = [path for path in images if not words.is_for_testing(path)]
     _add(found, "no_label", "labels of that name", wanting)
-    _add(found, "no_image", "an image of that name", lost)
-    testing = (path for path in pairs.alone if words.is_for_testing(path))
-    _note(found, "images without labels", testing)
+    _add(found, "no_image", "an image of that name", labels)
+    _note(found, "images without labels", filter(words.is_for_testing, images))
 
 
 def tell_series(found: Found) -> None:

@@ -18,7 +18,7 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 def read(root: Path, source: Source, options: Options) -> Case:
     """Reads a volume and its label volumes, on the same voxels."""
-    return on_voxels_of(load(root / source.images[0]), root, source, options)
+    return on_voxels_of(load(root / source.images[0], source.item), root, source, options)
 
 
 def on_voxels_of(image: Volume, root: Path, source: Source, options: Options) -> Case:
@@ -45,13 +45,23 @@ def on_voxels_of(image: Volume, root: Path, source: Source, options: Options) ->
     return Case(turned.values, True, tuple(maps), turned.spacing, skewed=turned.skewed)
 
 
-def load(path: Path) -> Volume:
+def load(path: Path, channel: str = "") -> Volume:
     """Reads one volume, (x, y, z) or with three channels, in its own intensities.
+
+    Args:
+        path: The file.
+        channel: Number of the volume to take of a series of volumes.
 
     Raises:
         CaseError: It is cut off, no volume, or one with more dimensions.
     """
-    return _checked(path, _stored(path)[0])
+    stored = _stored(path)[0]
+    if channel:
+        if stored.values.ndim != 4 or int(channel) >= stored.values.shape[3]:
+            found = stored.values.shape
+            raise CaseError(f"{path}: expected 4 dimensions with channel {channel}, found {found}")
+        stored = Volume(np.asarray(stored.values[..., int(channel)]), stored.affine)
+    return _checked(path, stored)
 
 
 def _checked(path: Path, volume: Volume) -> Volume:
