@@ -97,9 +97,7 @@ def test_what_is_neither_image_nor_label_is_told_and_no_failure(tmp_path, image)
     data.FrameOfReferenceUID = "1.2.3.1"
     data.save_as(dose)
     base("8.8", "SR").save_as(tmp_path / "report", enforce_file_format=True)
-    summary = prepare.prepare(
-        tmp_path, tmp_path.parent / f"{tmp_path.name}_target", Options(axes="z")
-    )
+    summary = prepared(tmp_path)
     assert summary.is_clean
     (problem,) = summary.problems
     assert problem.detail == (
@@ -133,9 +131,7 @@ def test_a_bad_number_ends_no_run(tmp_path, image, name, value, reason):
     write_structures(tmp_path / "good.dcm", [square(4, 3, 9)])
     (tmp_path / "images").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "images/p1_001.png")
-    summary = prepare.prepare(
-        tmp_path, tmp_path.parent / f"{tmp_path.name}_target", Options(axes="z")
-    )
+    summary = prepared(tmp_path)
     assert not summary.is_clean
     assert summary.cases >= 1
     text = str(summary)
