@@ -207,3 +207,14 @@ def test_compressed_colours_are_converted_once(tmp_path, colours, syntax, space)
     data.save_as(path)
     found = pixels.pixels(str(path), file.read(path))
     np.testing.assert_allclose(found.astype(int), colours, atol=2)
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_gdcm.dcm", "JPGExtended.dcm"])
+def test_a_broken_jpeg_ends_no_process(tmp_path, name):
+    """Its table of codes has a number that there is not; GDCM by itself would abort."""
+    content = (SHIPPED / "test_files" / name).read_bytes()
+    at = content.index(b"\xff\xc4") + 4
+    path = tmp_path / name
+    path.write_bytes(content[:at] + b"\x0f" + content[at + 1 :])
+    with pytest.raises(CaseError, match=rf"{name}: pixels cannot be decoded"):
+        pixels.pixels(str(path), file.read(path))

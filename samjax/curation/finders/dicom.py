@@ -10,7 +10,7 @@ from tqdm import tqdm
 from samjax.curation import class_table, naming, readers
 from samjax.curation.case import CaseError, Source
 from samjax.curation.found import Found, Problem
-from samjax.curation.options import Options
+from samjax.curation.options import Dataset, Options
 from samjax.curation.readers.dicom import header as dicom
 from samjax.curation.readers.dicom import references
 
@@ -25,11 +25,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     """DICOM series with the RTSTRUCT and SEG files that refer to them."""
     headers: dict[str, dicom.Header] = {}
     taken: set[str] = set()
-    candidates = [
-        path
-        for path in files
-        if options.dataset_of(path).format == "dicom" or _may_be_dicom(root, path)
-    ]
+    candidates = [path for path in files if _is_dicom(root, path, options.dataset_of(path))]
     for path in tqdm(candidates, desc="DICOM headers", unit="file", disable=None):
         taken.add(path)
         try:
@@ -76,11 +72,16 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     return taken
 
 
-def _may_be_dicom(root: Path, path: str) -> bool:
-    """Whether a file is DICOM, by its content unless its name says that it is something else."""
-    lower = path.lower()
-    other = readers.reader_of(path) or lower.endswith(_OTHERS)
-    return not other and dicom.is_dicom(root / path)
+def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
+    """Whether a file is DICOM: by its content, unless its name says that it is something else.
+
+    In a folder of DICOM, as a description says, the content alone counts, and is to be DICOM.
+    """
+    described = known.format == "dicom"
+    other = readers.reader_of(path) or path.lower().endswith(_OTHERS)
+    if other and not described:
+        return False
+    return dicom.is_dicom(root / path) or (described and not other)
 
 
 def _labels(

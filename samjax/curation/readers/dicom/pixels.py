@@ -1,15 +1,22 @@
 """Pixels of a DICOM file: decoded, in one colour space, in physical units."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samjax.curation import extra
 from samjax.curation.case import CaseError
+from samjax.curation.readers.dicom import file
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 RGB, PALETTE = "RGB", "PALETTE COLOR"
 COLOURS = ("Red", "Green", "Blue")
+# Of pydicom's decoders, in this order; for RLE its own alone. A broken file ends the process in
+# GDCM's, and panics in pylibjpeg-rle's.
+OWN, PLUGINS = "pydicom", ("pylibjpeg", "pyjpegls", "pillow")
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # A picture of any kind.
 
 
 def pixels(path: str, data: Any) -> np.ndarray:
@@ -77,32 +84,56 @@ def _decode(path: str, data: Any) -> tuple[np.ndarray, str, int]:
 
     The decoders turn YCbCr into RGB where they can: what they say afterwards is what counts.
     """
-    pydicom = extra.require("pydicom")
     try:
-        syntax = data.file_meta.TransferSyntaxUID
-        if syntax == pydicom.uid.JPEGExtended12Bit and int(data.BitsStored) > 8:
-            values, about = _by_gdcm(data), {}
-        else:
-            values, about = pydicom.pixels.get_decoder(syntax).as_array(data)
+        values, about = _values(data)
     except Exception as error:  # Every decoder has its own.
         reason = " ".join(str(error).split())
         raise CaseError(f"{path}: pixels cannot be decoded: {reason}") from error
     if values.dtype.byteorder == ">":
         values = values.astype(values.dtype.newbyteorder("="))
     stored = about.get("photometric_interpretation") or data.PhotometricInterpretation
-    return values, str(stored), int(about.get("bits_stored") or data.BitsStored)
+    bits = about.get("bits_stored") or data.get("BitsStored") or 8 * values.dtype.itemsize
+    return values, str(stored), int(bits)
 
 
-def _by_gdcm(data: Any) -> np.ndarray:
-    """JPEG of 12 bits, which pydicom leaves to a library under the GPL."""
-    reader = extra.require("gdcm").ImageReader()
-    reader.SetFileName(str(data.filename))
-    if not reader.Read():
-        raise ValueError("GDCM cannot read it")
-    buffer = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    frames = int(data.get("NumberOfFrames") or 1)
-    shape = (frames, data.Rows, data.Columns) if frames > 1 else (data.Rows, data.Columns)
-    return np.frombuffer(buffer, f"<u{int(data.BitsAllocated) // 8}").reshape(shape)
+def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Decodes by the first library that can; raises what the first one raised."""
+    decoder = extra.require("pydicom.pixels").get_decoder(data.file_meta.TransferSyntaxUID)
+    if decoder.is_native:
+        return decoder.as_array(data)
+    first = None
+    for plugin in (OWN,) if OWN in decoder.available_plugins else PLUGINS:
+        if plugin in decoder.available_plugins:
+            try:
+                return decoder.as_array(data, decoding_plugin=plugin)
+            except Exception as error:  # Not all that a plugin promises.
+                first = first or error
+    if data.file_meta.TransferSyntaxUID in extra.require("pydicom.uid").JPEGTransferSyntaxes:
+        return _by_sitk(data)
+    raise first or ValueError(f"no library for {data.file_meta.TransferSyntaxUID.name}")
+
+
+def _by_sitk(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Lossless JPEG, and JPEG of 12 bits: of a file that has pixels and nothing else.
+
+    SimpleITK would also apply slopes and turn dark and bright around.
+    """
+    pydicom, sitk = extra.require("pydicom"), extra.require("SimpleITK")
+    alone = pydicom.Dataset()
+    alone.update({element.tag: element for element in data.group_dataset(0x0028)})
+    for name in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"):
+        alone.pop(name, None)
+    alone["PixelData"], alone.file_meta = data["PixelData"], data.file_meta
+    alone.SOPClassUID, alone.SOPInstanceUID = CAPTURE, "1.2.3"
+    colour = int(data.SamplesPerPixel) == 3
+    if not colour:
+        alone.PhotometricInterpretation = "MONOCHROME2"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "alone.dcm"
+        alone.save_as(path, enforce_file_format=True)
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    values = values if file.frame_count(data) > 1 else values[0]
+    return values, {"photometric_interpretation": RGB} if colour else {}
 
 
 def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samjax.curation import class_table
-from samjax.curation.case import UNNAMED, CaseError, LabelMap
+from samjax.curation.case import LABEL, UNNAMED, CaseError, LabelMap
 from samjax.curation.labels import layered
 from samjax.curation.readers import geometry
 from samjax.curation.readers.dicom import file, pixels, references
@@ -40,8 +40,7 @@ def of_image(
     Raises:
         CaseError: It cannot be read, or one of its frames is not on a slice of the image.
     """
-    segments = {int(one.SegmentNumber): str(one.SegmentLabel) for one in data.SegmentSequence}
-    segments.pop(0, None)  # Of a label map, the background.
+    segments = _names(path, data)
     names = class_table.chosen(segments, classes)
     left_out[UNNAMED] += len(segments) - len(names)
     frames = pixels.decoded(path, data)
@@ -72,6 +71,20 @@ def of_image(
             if segment in shown and mask.any():
                 shown[segment].append((mask, number))
     return layered((names[segment], _stacked(of, shape)) for segment, of in shown.items() if of)
+
+
+def _names(path: str, data: Any) -> dict[int, str]:
+    """What every segment is called; 0 is the background of a label map."""
+    names = {}
+    try:
+        for one in data.SegmentSequence:
+            coded = one.get("SegmentedPropertyTypeCodeSequence") or [{}]
+            name = one.get("SegmentLabel") or coded[0].get("CodeMeaning")
+            names[int(one.SegmentNumber)] = str(name or LABEL.format(int(one.SegmentNumber)))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CaseError(f"{path}: expected segments with their numbers, found {error}") from error
+    names.pop(0, None)
+    return names
 
 
 def _stacked(slices: Iterable[tuple[np.ndarray, int]], shape: Sequence[int]) -> np.ndarray:

@@ -89,9 +89,14 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
         if label.lower().endswith(volumes.NIFTI + volumes.ITK):
             maps.append(to_label_map(volumes.load(root / label).values, source.known, name))
         else:
+            content = file.read(root / label)
+            if references.kind_of(content) == references.STRUCTURES:
+                raise CaseError(
+                    f"{label}: expected an image that says where in the patient it is, found {path}"
+                )
             numbers = {(str(data.SOPInstanceUID), frame + 1): frame for frame in range(shape[2])}
             maps += segments.of_image(
-                label, file.read(root / label), shape, numbers, None, source.known.classes,
+                label, content, shape, numbers, None, source.known.classes,
                 label in source.parts, left_out,
             )  # fmt: skip
     if is_film:

@@ -116,6 +116,16 @@ def slices(path: str, data: Any) -> list[Slice]:
     Raises:
         CaseError: They do not say where they are.
     """
+    try:
+        return _slices(path, data)
+    except CaseError:
+        raise
+    except Exception as error:  # Values that cannot be read at all.
+        reason = str(error) or type(error).__name__
+        raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
+
+
+def _slices(path: str, data: Any) -> list[Slice]:
     if "PerFrameFunctionalGroupsSequence" not in data:
         return [_slice(path, data, data, 1, functools.partial(pixels.pixels, path, data))]
     frames = []
