@@ -13,9 +13,8 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from samjax import conversion, interruption, process
+from samjax import conversion, interruption, lock, process
 from samjax.data import index
-from samjax.data.journal import check_writable
 from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
@@ -65,7 +64,12 @@ def run(argv: list[str]) -> int:
         oracle=FLAGS.oracle,
         limit=FLAGS.limit,
     )
-    check_writable(FLAGS.out, "--out")
+    with lock.exclusive(FLAGS.out):  # Also shows at once whether it can be written to.
+        return test(config)
+
+
+def test(config: EvalConfig) -> int:
+    """Tests the model, when nothing is wrong with the flags themselves."""
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
     pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import jax
 
 import samjax
-from samjax import conversion, interruption, models, process
+from samjax import conversion, interruption, lock, models, process
 from samjax.conversion import cli as conversion_cli
 from samjax.curation import cli as curation_cli
-from samjax.data.journal import check_writable
 from samjax.inference import files, images, prompt_files
 from samjax.inference.predictor import Predictor
 
@@ -80,7 +79,11 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    check_writable(arguments.out, "--out")
+    with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
+        return _predict_into(arguments)
+
+
+def _predict_into(arguments: argparse.Namespace) -> int:
     found = images.find_images(arguments.images, arguments.out)
     jobs, unmatched = _jobs(arguments, found)
     predictor = Predictor.from_pretrained(

@@ -29,7 +29,16 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
 ROOMS["evaluation"] = set(ROOMS) - {"curation", "losses", "process"}
 ROOMS["training"] = set(ROOMS) - {"curation", "inference", "process"}
 ROOMS["study"] = set(ROOMS) - {"curation"}
-ROOMS["cli"] = {"conversion", "curation", "data", "inference", "interruption", "models", "process"}
+ROOMS["cli"] = {
+    "conversion",
+    "curation",
+    "data",
+    "inference",
+    "interruption",
+    "lock",
+    "models",
+    "process",
+}
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
 FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},

@@ -1,6 +1,7 @@
 """What a long run has done so far, line by line on disk, so that the same command goes on from it.
 
-The first line says what the run is; every further one is added, whole, once something is done.
+The first line says what the run is; every further one is added, whole, once something is done. One
+process at a time may write to it, which is for the caller to see to (`samjax.lock`).
 """
 
 import json
@@ -10,11 +11,6 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from samjax.data.files import DataError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs at once are not noticed.
-    fcntl = None
 
 Row = dict[str, Any]
 
@@ -67,7 +63,6 @@ class Journal:
         """Adds a line; when this returns it outlives the process.
 
         Raises:
-            DataError: Another process is at the same run.
             OSError: The file cannot be written.
         """
         file = self._file or self._open()
@@ -84,18 +79,6 @@ class Journal:
     def _open(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("ab")
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            busy = file.tell() < self._length  # The other has come to its end meanwhile.
-        except OSError:
-            busy = True
-        if busy:
-            file.close()
-            raise DataError(
-                f"{self._path}: expected no other run at work here, found one; wait for it, or "
-                "take another folder"
-            )
         file.truncate(self._length)
         if not self._length:
             file.write(_line(self._first))
@@ -125,24 +108,6 @@ def check_same(then: Row, now: Row, where: str, advice: str) -> None:
         raise DataError(
             f"{where}: expected results of the same run, found another ({found}). {advice}"
         )
-
-
-def check_writable(folder: str | os.PathLike[str], name: str) -> None:
-    """Checks that a folder can be made or written to, without making it.
-
-    Args:
-        folder: The folder.
-        name: What the caller calls it, for the error.
-
-    Raises:
-        DataError: There is a file in its place or above it, or it may not be written to.
-    """
-    folder = Path(os.path.abspath(folder))
-    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if not there.is_dir():
-        raise DataError(f"{name}: expected a folder, found the file {there}; take another folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{name}: expected a folder that can be written to, found {there}")
 
 
 def _line(row: Row) -> bytes:

@@ -19,6 +19,7 @@ from samjax.types import FOREGROUND
 
 FORMAT = 1
 _DIGITS = 6  # Of a coordinate in the file, after the point.
+_SLACK = 0.01  # Pixels by which rounding may carry a corner out of the image.
 _SNAP = 0.01  # Input pixels: a coordinate this close to a whole pixel is that pixel.
 
 
@@ -39,7 +40,7 @@ class MaskPrompt:
     click_seed: int
 
     def check_fits(self, path: str, height: int, width: int) -> None:
-        """Checks that the point lies in an image, and that the box overlaps it.
+        """Checks that point and box lie in an image, as those do that were drawn from its mask.
 
         Args:
             path: The mask's path, for the error.
@@ -53,6 +54,10 @@ class MaskPrompt:
         try:
             prompt = ObjectPrompt(points, labels, np.array(self.box))
             prompt.check_fits(height, width, mask_size=0)
+            corners = np.reshape(self.box, (2, 2))
+            if (corners < -_SLACK).any() or (corners > np.array([width, height]) + _SLACK).any():
+                size = f"an image of width {width} and height {height}"
+                raise ValueError(f"box: {[*self.box]} reaches out of {size}")
         except ValueError as error:
             raise DataError(f"{path}: the prompts to replay do not fit: {error}") from error
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from samjax import pretrained as pretrained_models
 from samjax.data import contents
 from samjax.data.index import Sample
-from samjax.data.journal import check_writable
 from samjax.evaluation import evaluator, pictures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import Progress
@@ -66,13 +65,20 @@ def test_and_report(
             prompts that do not suit the data, or another test that was stopped in `out`.
         KeyboardInterrupt: The test was asked to stop; says how far it is.
     """
-    check_writable(out, "out")
     if replayed and not replayed.contents:
         _log.warning(
             "the prompts to replay do not say what they were drawn for (an earlier version wrote "
             "them): whether images and masks are still the same is not checked"
         )
     samples, bad, held = evaluator.usable(pretrained, root, samples, config, on_bad, replayed)
+    tested = {mask for sample in samples for mask in sample.masks}
+    if unused := [mask for mask in (replayed.prompts if replayed else ()) if mask not in tested]:
+        _log.warning(
+            "left out: %d of %d prompts to replay, for masks not tested here, the first %s",
+            len(unused),
+            len(replayed.prompts) if replayed else 0,
+            unused[0],
+        )
     run = _identity(pretrained, samples, held, config, replayed)
     with Progress(out, run) as kept:
         try:

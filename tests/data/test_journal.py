@@ -3,7 +3,7 @@
 import pytest
 
 from samjax.data.files import DataError
-from samjax.data.journal import Journal, check_writable
+from samjax.data.journal import Journal
 
 RUN = {"model": "a", "protocols": ("bbox", "1pt")}
 
@@ -62,14 +62,6 @@ def test_another_run_is_refused_with_what_differs(path):
     assert opened(path).rows == [{"n": 0}]
 
 
-def test_two_runs_at_once(path):
-    with opened(path) as one, opened(path) as other:
-        one.add({"n": 0})
-        with pytest.raises(DataError, match="no other run at work here"):
-            other.add({"n": 1})
-    assert opened(path).rows == [{"n": 0}]
-
-
 def test_what_is_no_journal_is_named(path):
     path.parent.mkdir()
     for content in (b"{\n", b"[]\n"):
@@ -83,12 +75,3 @@ def test_done_is_done(path):
         journal.add({"n": 0})
         journal.remove()
     assert not path.exists()
-
-
-def test_a_target_is_checked_without_being_made(tmp_path):
-    check_writable(tmp_path / "a" / "b", "--out")
-    assert not (tmp_path / "a").exists()
-    (tmp_path / "file").write_text("")
-    for below in ("file", "file/a", "file/a/b"):
-        with pytest.raises(DataError, match=r"--out: expected a folder, found the file .*file;"):
-            check_writable(tmp_path / below, "--out")

@@ -297,6 +297,10 @@ def test_prompts_of_other_files_are_an_error(tiny, with_bad_files, path, array):
     ("change", "message"),
     [
         ({"box": (500.0, 500.0, 600.0, 600.0)}, r"good\.png: .* do not fit: box: .* width 200"),
+        (
+            {"box": (100.0, 90.0, 201.0, 150.0)},
+            r"good\.png: .* box: .* reaches out of .* width 200",
+        ),
         ({"point": (900.0, 9.0)}, r"good\.png: .* do not fit: points: .*\(900, 9\)"),
     ],
 )

@@ -203,7 +203,7 @@ def test_a_target_that_is_a_file_is_found_before_anything_is_read(run, indexed, 
     root, _ = indexed
     (tmp_path / "out").write_text("")
     assert run(checkpoint="nowhere", data=root, out=tmp_path / "out") == 2
-    assert "--out: expected a folder, found the file" in capsys.readouterr().err
+    assert "out: expected a folder, found that " in capsys.readouterr().err
 
 
 @pytest.fixture
