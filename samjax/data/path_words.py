@@ -1,0 +1,170 @@
+"""Words of file and folder names: which of them may name a patient, and which say something else."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+# What a word says; only the first three may name somebody.
+ID, NUMBER, WORD, SLICE, SESSION, NOISE = "id", "number", "word", "slice", "session", "noise"
+
+_NOISE = frozenset(
+    # What a file is: image or label, subset, format.
+    "image images img imgs imagestr imagests volume volumes vol picture pictures photo photos "
+    "imaging scans mask masks label labels labelmap labelmaps labelstr labelsts seg segs "
+    "segmentation segmentations gt gts ground truth groundtruth annotation annotations manual "
+    "manuals 1st 2nd rs rt rtss rtstruct original originals orig data dataset datasets raw png "
+    "jpg jpeg tif tiff bmp gif nifti nii dicom dcm mha nrrd files slices frames patches crops all "
+    "processed preprocessed resized input inputs target targets train training trainval test "
+    "testa testb testing val valid validation dev eval derivatives anat func perf fmap "
+    # How it was made: modality, sequence, view, side, contrast.
+    "ct cbct mr mri t1 t2 t1w t2w t1c t1ce t1n t1gd t2f t2star pd pdw flair adc dwi dti swi asl "
+    "bold cine dce pet us ultrasound xray cxr oct cta mra angio dermoscopy endoscopy colonoscopy "
+    "fundus histopathology microscopy axial coronal sagittal transversal ax cor sag ap lateral "
+    "left right l r lt cc mlo sa la 2ch 3ch 4ch ed es half sequence pre post contrast plain native "
+    "venous arterial portal delayed rest stress anon "
+    # What it shows: these are classes.
+    "benign malignant normal abnormal positive negative healthy control controls disease covid "
+    "tumor tumour tumors lesion lesions polyp polyps cancer glaucoma".split()
+)
+# With a number these are parts of a collection, and nobody.
+_GROUPS = frozenset(
+    "fold folds part parts subset split set batch site center centre hospital clinic ward cohort "
+    "scanner vendor group task dataset grade class version release challenge phase level".split()
+)
+_SLICES = frozenset("slice slc sl frame fr page tile patch crop z idx index inst".split())
+_SESSIONS = frozenset(
+    "ses session visit scan study series run acq rec echo tp timepoint time day week month year "
+    "baseline followup fu date".split()
+)
+_MODALITY = re.compile(r"(?:ct|mri?|pet|us)[-_ ]?\d", re.IGNORECASE)
+_DATE = (
+    r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?!\d)"
+    r"|(?<!\d)\d{1,2}[-_.]\d{1,2}[-_.](?:19|20)\d\d(?!\d)"
+)
+_UID = r"\d+(?:\.\d+){4,}"
+_TOKEN = re.compile(
+    rf"(?P<date>(?<!\d)(?:{_DATE}))|(?P<uid>{_UID})|(?P<word>[^\s_\-.()\[\]+,;]+)"
+)
+_HASH = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
+_YEAR = re.compile(r"[A-Za-z]{3,}(?:20)?[12]\d")
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+    """One word of a name.
+
+    Attributes:
+        text: As it is written.
+        kind: `ID` (letters and digits), `NUMBER`, `WORD`, `SLICE` (number of a slice or frame),
+            `SESSION` (of a date, visit, study or series) or `NOISE`.
+        start: Where it begins in the name.
+    """
+
+    text: str
+    kind: str
+    start: int
+
+    @property
+    def names(self) -> bool:
+        """Whether it may name somebody."""
+        return self.kind in (ID, NUMBER, WORD)
+
+    @property
+    def has_digit(self) -> bool:
+        """Whether it names and counts."""
+        return self.kind in (ID, NUMBER)
+
+    @property
+    def is_year(self) -> bool:
+        """Whether it looks like the name of a collection with its year, such as `kits19`."""
+        return bool(_YEAR.fullmatch(self.text))
+
+
+def tokens(name: str) -> tuple[Token, ...]:
+    """Splits the name of a folder, or of a file without its suffix, into its words."""
+    found: list[Token] = []
+    for match in _TOKEN.finditer(name):
+        text, start = match[0], match.start()
+        if match["date"]:
+            kind = SESSION
+        elif match["uid"]:
+            # The last number of an instance counts slices; of a series it is long.
+            head, _, last = text.rpartition(".")
+            text, kind = (head if len(last) < 6 else text), ID
+        else:
+            text, kind = _side_removed(text), ""
+            kind = _kind(text)
+        before = found[-1] if found else None
+        if kind == NUMBER and before is not None and not before.text[-1].isdigit():
+            word = before.text.lower()
+            if word in _SLICES or word in _SESSIONS or word in _GROUPS:
+                kind = SLICE if word in _SLICES else SESSION if word in _SESSIONS else NOISE
+                found[-1] = dataclasses.replace(before, kind=kind)
+        found.append(Token(text, kind, start))
+    return tuple(found)
+
+
+def text(name: str, of: Sequence[Token]) -> str:
+    """What some words of a name are together: as written, but for dates and slices between."""
+    if not of:
+        return ""
+    first, last = of[0], of[-1]
+    between = [token for token in tokens(name) if first.start <= token.start <= last.start]
+    if any(token.kind in (SLICE, SESSION) for token in between):
+        return "_".join(token.text for token in of)
+    return name[first.start : last.start + len(last.text)]
+
+
+def of_folder(name: str) -> str:
+    """What a folder's name says besides modality, subset, date and so on; empty if nothing."""
+    if is_machine_made(name):
+        return name
+    return "" if _MODALITY.fullmatch(name) else text(name, [t for t in tokens(name) if t.names])
+
+
+def is_study(name: str) -> bool:
+    """Whether a folder is named after a date, visit, study or series, and nobody."""
+    kinds = {token.kind for token in tokens(name)}
+    return SESSION in kinds and ID not in kinds
+
+
+def without_visit(name: str) -> str:
+    """A name without the last of its numbers, if it has another: a patient's without the visit."""
+    found = tokens(name)
+    counting = [token for token in found if token.has_digit and not token.is_year]
+    if len(counting) < 2 or found[-1] is not counting[-1]:
+        return name
+    return name[: found[-1].start].rstrip(" _-.")
+
+
+def is_machine_made(name: str) -> bool:
+    """Whether a name is a hash or a UID: it is given to one thing only."""
+    return bool(_HASH.fullmatch(name) or re.fullmatch(_UID, name))
+
+
+def _kind(word: str) -> str:
+    lower = word.lower()
+    if lower in _NOISE:
+        return NOISE
+    if lower.isdecimal():
+        return NUMBER
+    if not any(letter.isdigit() for letter in lower):
+        return SESSION if lower in _SESSIONS and lower != "scan" else WORD
+    attached = re.fullmatch(r"(\D+?)\d+", lower)
+    if attached:
+        stem = attached[1]
+        if stem in _SLICES:
+            return SLICE
+        if stem in _SESSIONS:
+            return SESSION
+        if stem in _GROUPS:
+            return NOISE
+        if stem in _NOISE:
+            return NUMBER
+    return ID
+
+
+def _side_removed(word: str) -> str:
+    """`01L` and `01R` are the two eyes of one person."""
+    sided = re.fullmatch(r"(.*\d)[LR]", word)
+    return sided[1] if sided else word
