@@ -23,13 +23,15 @@ class Source:
     Attributes:
         reader: Which reader reads it, one of `samjax.curation.readers.READERS`.
         name: Name of the case within its dataset and modality; unique.
-        subject: The patient or animal: what must not be on both sides of a split.
+        subject: The patient or animal: what must not be on both sides of a split. A finder says
+            what the files themselves tell, if anything; see `samjax.curation.subjects`.
         dataset: Name of the dataset.
         modality: Token of the modality, such as `mr_t1`.
         images: Files of the image, relative to the source folder.
         labels: Files of its labels, and of each what it shows; empty where the file tells.
         item: Which image within the files, where they hold several.
         known: What the description says about its folder.
+        study: What its files say that they share with those of the same examination.
         parts: Of label files that label other images, too, which of their regions are this one's.
     """
 
@@ -42,6 +44,7 @@ class Source:
     labels: tuple[tuple[str, str], ...] = ()
     item: str = ""
     known: Dataset = dataclasses.field(default_factory=Dataset)
+    study: str = ""
     parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property

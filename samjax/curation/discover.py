@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from samjax.curation import subjects
 from samjax.curation.case import Source
 from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
@@ -38,7 +39,8 @@ def discover(root: Path, options: Options) -> Found:
     unpaired.tell_series(found)
     if not found.sources and not found.problems:
         raise DataError(f"{root}: expected images or volumes, found none among {len(files)} files")
-    return Found(_each_once(found), problems=found.problems, notes=found.notes)
+    assigned = subjects.assign(root, _each_once(found), options)
+    return Found(assigned.sources, [], found.problems, found.notes, assigned.told)
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -30,9 +30,11 @@ class Found:
         unlabelled: DICOM series without labels in DICOM; they may have some in other files.
         problems: What is no case, and why.
         notes: What else is worth knowing: data sets that were recognised, files without labels.
+        subjects: What was taken for a subject, in lines for the user.
     """
 
     sources: list[Source] = dataclasses.field(default_factory=list)
     unlabelled: list[Source] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    subjects: list[str] = dataclasses.field(default_factory=list)

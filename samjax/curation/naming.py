@@ -1,10 +1,11 @@
 """Names of cases, subjects, datasets and modalities, from paths and descriptions."""
 
+import hashlib
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 from samjax.curation import words
-from samjax.curation.options import Dataset
 from samjax.data import metadata
 
 _TOKENS = {
@@ -18,12 +19,6 @@ _TOKENS = {
     "histopathology": "histopathology_00", "microscopy": "microscopy_00",
 }  # fmt: skip
 UNKNOWN = "unknown_00"
-
-
-def subject(known: Dataset, image: str, otherwise: str) -> str:
-    """The subject of an image: what the description finds in its path, or else `otherwise`."""
-    found = re.search(known.subject, image) if known.subject else None
-    return safe(found[1] if found else otherwise) or "unknown"
 
 
 def modality(path: str, first: str = "") -> str:
@@ -54,5 +49,25 @@ def title(root: Path, folder: str) -> str:
 
 
 def safe(name: str) -> str:
-    """A name that is good for a file, and does not look like a separator of ours."""
-    return re.sub(r"[^A-Za-z0-9.]+", "_", str(name)).strip("_.")
+    """A name that is good for a file, and does not look like a separator of ours.
+
+    Letters other than English ones lose their accents, or are left out; a short hash of the whole
+    then keeps the names apart.
+    """
+    name = unicodedata.normalize("NFC", str(name))
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9.]+", "_", plain).strip("_.")
+    if any(letter.isalnum() and not letter.isascii() for letter in name):
+        return "_".join(filter(None, (kept, short_hash(name))))
+    return kept
+
+
+def label(name: str) -> str:
+    """A name for tables, in any alphabet, without anything but letters, numbers and dots."""
+    kept = re.sub(r"[^\w.]+", "_", unicodedata.normalize("NFC", str(name))).strip("_.")
+    return kept or short_hash(name)
+
+
+def short_hash(name: str) -> str:
+    """Eight characters that tell names apart."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]

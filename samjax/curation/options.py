@@ -129,6 +129,8 @@ class Options:
         test_fraction: Share of the subjects, or images, that are for testing.
         split_by: `subject` (no subject is on both sides) or `image` (the paper).
         seed: Of the split.
+        subject_pattern: Regular expression whose first group in an image's path is the subject,
+            where a folder's description has none of its own.
     """
 
     datasets: tuple[Dataset, ...] = ()
@@ -138,8 +140,11 @@ class Options:
     test_fraction: float = 0.2
     split_by: str = "subject"
     seed: int = 0
+    subject_pattern: str = ""
 
     def __post_init__(self) -> None:
+        if self.subject_pattern:
+            _check_pattern("subject_pattern", self.subject_pattern, groups=1)
         if not self.axes or set(self.axes) - set(rules.AXES):
             raise ValueError(f"axes: expected some of {rules.AXES!r}, found {self.axes!r}")
         for name, allowed in (("orientation", ORIENTATION), ("split_by", SPLIT_BY)):

@@ -1,4 +1,4 @@
-"""Words of file and folder names: which of them may name a patient, and which say something else."""
+"""Words of file and folder names: which may name a patient, and which say something else."""
 
 import dataclasses
 import re
@@ -7,44 +7,50 @@ from collections.abc import Sequence
 # What a word says; only the first three may name somebody.
 ID, NUMBER, WORD, SLICE, SESSION, NOISE = "id", "number", "word", "slice", "session", "noise"
 
-_NOISE = frozenset(
-    # What a file is: image or label, subset, format.
-    "image images img imgs imagestr imagests volume volumes vol picture pictures photo photos "
-    "imaging scans mask masks label labels labelmap labelmaps labelstr labelsts seg segs "
-    "segmentation segmentations gt gts ground truth groundtruth annotation annotations manual "
-    "manuals 1st 2nd rs rt rtss rtstruct original originals orig data dataset datasets raw png "
-    "jpg jpeg tif tiff bmp gif nifti nii dicom dcm mha nrrd files slices frames patches crops all "
-    "processed preprocessed resized input inputs target targets train training trainval test "
-    "testa testb testing val valid validation dev eval derivatives anat func perf fmap "
-    # How it was made: modality, sequence, view, side, contrast.
-    "ct cbct mr mri t1 t2 t1w t2w t1c t1ce t1n t1gd t2f t2star pd pdw flair adc dwi dti swi asl "
-    "bold cine dce pet us ultrasound xray cxr oct cta mra angio dermoscopy endoscopy colonoscopy "
-    "fundus histopathology microscopy axial coronal sagittal transversal ax cor sag ap lateral "
-    "left right l r lt cc mlo sa la 2ch 3ch 4ch ed es half sequence pre post contrast plain native "
-    "venous arterial portal delayed rest stress anon "
-    # What it shows: these are classes.
-    "benign malignant normal abnormal positive negative healthy control controls disease covid "
-    "tumor tumour tumors lesion lesions polyp polyps cancer glaucoma".split()
-)
+# What a file is: image or label, subset, format.
+_FILES = """
+    image images img imgs imagestr imagests volume volumes vol picture pictures photo photos imaging
+    scans mask masks label labels labelmap labelmaps labelstr labelsts seg segs segmentation
+    segmentations gt gts ground truth groundtruth annotation annotations manual manuals 1st 2nd rs
+    rt rtss rtstruct original originals orig data dataset datasets raw png jpg jpeg tif tiff bmp gif
+    nifti nii dicom dcm mha nrrd files slices frames patches crops all processed preprocessed
+    resized input inputs target targets train training trainval test testa testb testing val valid
+    validation dev eval derivatives anat func perf fmap
+"""
+# How it was made: modality, sequence, view, side, contrast.
+_MAKING = """
+    ct cbct mr mri t1 t2 t1w t2w t1c t1ce t1n t1gd t2f t2star pd pdw flair adc dwi dti swi asl bold
+    cine dce pet us ultrasound xray cxr oct cta mra angio dermoscopy endoscopy colonoscopy fundus
+    histopathology microscopy axial coronal sagittal transversal ax cor sag ap lateral left right l
+    r lt cc mlo sa la 2ch 3ch 4ch ed es half sequence pre post contrast plain native venous arterial
+    portal delayed rest stress anon
+"""
+# What it shows.
+_CLASSES = """
+    benign malignant normal abnormal positive negative healthy control controls disease covid tumor
+    tumour tumors lesion lesions polyp polyps cancer glaucoma
+"""
+_NOISE = frozenset((_FILES + _MAKING + _CLASSES).split())
 # With a number these are parts of a collection, and nobody.
-_GROUPS = frozenset(
-    "fold folds part parts subset split set batch site center centre hospital clinic ward cohort "
-    "scanner vendor group task dataset grade class version release challenge phase level".split()
-)
-_SLICES = frozenset("slice slc sl frame fr page tile patch crop z idx index inst".split())
-_SESSIONS = frozenset(
-    "ses session visit scan study series run acq rec echo tp timepoint time day week month year "
-    "baseline followup fu date".split()
-)
+_COLLECTIONS = """
+    fold folds part parts subset split set batch site center centre hospital clinic ward cohort
+    scanner vendor group task dataset grade class version release challenge phase level
+"""
+_GROUPS = frozenset(_COLLECTIONS.split())
+_SLICES = frozenset(("slice", "slc", "sl", "frame", "fr", "page", "tile", "patch", "crop", "z",
+                     "idx", "index", "inst"))  # fmt: skip
+_VISITS = """
+    ses session visit scan study series run acq rec echo tp timepoint time day week month year
+    baseline followup fu date
+"""
+_SESSIONS = frozenset(_VISITS.split())
 _MODALITY = re.compile(r"(?:ct|mri?|pet|us)[-_ ]?\d", re.IGNORECASE)
 _DATE = (
     r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?<!\d)\d{1,2}[-_.]\d{1,2}[-_.](?:19|20)\d\d(?!\d)"
 )
 _UID = r"\d+(?:\.\d+){4,}"
-_TOKEN = re.compile(
-    rf"(?P<date>(?<!\d)(?:{_DATE}))|(?P<uid>{_UID})|(?P<word>[^\s_\-.()\[\]+,;]+)"
-)
+_TOKEN = re.compile(rf"(?P<date>(?<!\d)(?:{_DATE}))|(?P<uid>{_UID})|(?P<word>[^\s_\-.()\[\]+,;]+)")
 _HASH = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
 _YEAR = re.compile(r"[A-Za-z]{3,}(?:20)?[12]\d")
 
@@ -77,7 +83,7 @@ class Token:
     @property
     def is_year(self) -> bool:
         """Whether it looks like the name of a collection with its year, such as `kits19`."""
-        return bool(_YEAR.fullmatch(self.text))
+        return is_year(self.text)
 
 
 def tokens(name: str) -> tuple[Token, ...]:
@@ -135,6 +141,11 @@ def without_visit(name: str) -> str:
     if len(counting) < 2 or found[-1] is not counting[-1]:
         return name
     return name[: found[-1].start].rstrip(" _-.")
+
+
+def is_year(name: str) -> bool:
+    """Whether a name is that of a collection and its year, such as `kits19`."""
+    return bool(_YEAR.fullmatch(name))
 
 
 def is_machine_made(name: str) -> bool:

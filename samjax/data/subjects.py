@@ -2,7 +2,7 @@
 
 | layout | example | subject |
 |---|---|---|
-| a word that names a patient | `images/patient3/000.png`, `case_00001/imaging.nii.gz` | `patient3` |
+| a word for patients | `images/patient3/000.png`, `case_00001/imaging.nii.gz` | `patient3` |
 | BIDS | `sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz` | `sub-01` |
 | a folder for each patient | `STS_008/CT/17.png`, `LIDC-0001/2001-03-04/1-01.dcm` | `STS_008` |
 | volumes side by side | `imagesTr/hippocampus_001_0000.nii.gz` | `hippocampus_001` |
@@ -161,32 +161,40 @@ def _without_visits(names: set[str]) -> dict[str, str]:
 
 def _patients(inside: Mapping[str, Sequence[_View]], level: int) -> set[str]:
     """Those of some neighbouring folders that hold one patient each."""
-    shapes = Counter(re.sub(r"\d+", "#", name).lower() for name in inside)
+    shapes = Counter(map(_shape, inside))
     leftovers = {name: _leftovers(name, views, level) for name, views in inside.items()}
-    found = set()
-    for name, views in inside.items():
-        has_digit = any(letter.isdigit() for letter in name)
-        is_year = all(token.is_year for token in path_words.tokens(name))
+    alike = {name: _alike(name, leftovers) for name in inside}
+
+    def is_patient(name: str, views: Sequence[_View]) -> bool:
         left = leftovers[name]
+        counts = any(letter.isdigit() for letter in name) and not path_words.is_year(name)
         if path_words.is_machine_made(name):
-            found.add(name)
-        elif has_digit and not is_year and shapes[re.sub(r"\d+", "#", name).lower()] > 1:
-            found.add(name)
-        elif has_digit and not is_year and _holds_studies(views, level):
-            found.add(name)
-        elif left is None:  # Names inside tell patients apart, or folders do.
-            continue
-        elif _SHORT.fullmatch(name) or left == {""}:
-            found.add(name)
-        elif has_digit and not is_year and all(view.stem.startswith(name) for view in views):
-            found.add(name)
-        else:
-            alike = [n for n, other in leftovers.items() if n != name and other and other & left]
-            has_roles = any(len(PurePosixPath(view.path).parts) > view.folders[level][0] + 2
-                            for view in views)  # fmt: skip
-            if len(alike) >= (2 if has_roles else 1):
-                found.add(name)
-    return found
+            return True
+        if counts and (shapes[_shape(name)] > 1 or _holds_studies(views, level)):
+            return True
+        if left is None:  # Names inside tell patients apart, or folders do.
+            return False
+        if _SHORT.fullmatch(name) or left == {""}:
+            return True
+        if counts and all(view.stem.startswith(name) for view in views):
+            return True
+        # As in every other one. Two that hold `images` and `masks` may well be two data sets.
+        last = views[0].folders[level][0] + 2
+        holds_roles = any(len(PurePosixPath(view.path).parts) > last for view in views)
+        return alike[name] >= (2 if holds_roles else 1)
+
+    return {name for name, views in inside.items() if is_patient(name, views)}
+
+
+def _shape(name: str) -> str:
+    """What neighbours that are numbered have in common."""
+    return re.sub(r"\d+", "#", name).lower()
+
+
+def _alike(name: str, leftovers: Mapping[str, set[str] | None]) -> int:
+    """How many neighbours of a folder hold a file of the same name."""
+    own = leftovers[name] or set()
+    return sum(bool(other and other & own) for n, other in leftovers.items() if n != name)
 
 
 def _holds_studies(views: Sequence[_View], level: int) -> bool:
@@ -252,7 +260,7 @@ def _counts_on(view: _View, first: Token) -> bool:
 
 
 def _session(view: _View) -> tuple[int | None, str] | None:
-    """The session that an image is of, where nothing else tells: a folder, or a part of its name."""
+    """The session that an image is of, where nothing else tells: a folder's, or in its name."""
     words = [word for word in view.words if word.kind == SESSION]
     if view.session is not None:
         return view.session

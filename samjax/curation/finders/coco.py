@@ -8,7 +8,6 @@ from samjax.curation.case import CaseError, Source
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.curation.readers import coco
-from samjax.data import metadata
 
 
 def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
@@ -32,7 +31,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                 Source(
                     reader="coco",
                     name=naming.safe(stem),
-                    subject=naming.subject(known, image, metadata.of_image(image).case),
+                    subject="",
                     dataset=naming.safe(known.name or naming.title(root, folder)),
                     modality=known.modality or naming.modality(image),
                     images=(image,),

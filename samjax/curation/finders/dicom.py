@@ -13,6 +13,7 @@ from samjax.curation.found import Found, Problem
 from samjax.curation.options import Dataset, Options
 from samjax.curation.readers.dicom import header as dicom
 from samjax.curation.readers.dicom import references
+from samjax.curation.subjects import dataset_folders
 
 # Of these a glance at the name is enough.
 _OTHERS = (
@@ -40,6 +41,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     labels, parts = _labels(headers, series, found)
     subjects = {uid: _subject(headers[images[0]], images[0]) for uid, images in series.items()}
     names = {uid: _name(subjects[uid], headers[i[0]], i[0]) for uid, i in series.items()}
+    folders = dataset_folders((images[0] for images in series.values()), options)
     repeated = {name for name, count in Counter(names.values()).items() if count > 1}
     for uid, images in series.items():
         header, known = headers[images[0]], options.dataset_of(images[0])
@@ -51,7 +53,6 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             found.problems.append(Problem(images[0], "unreadable", str(error)))
             continue
         token = dicom.MODALITIES.get(header.kind, "")
-        folder = str(PurePosixPath(images[0]).parent)
         name = names[uid]
         if name in repeated:  # Of several that are called the same, each has its own number.
             name += "_" + hashlib.sha256(uid.encode()).hexdigest()[:8]
@@ -60,8 +61,9 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             Source(
                 reader="dicom",
                 name=name,
-                subject=naming.subject(known, images[0], subjects[uid]),
-                dataset=naming.safe(known.name or naming.title(root, folder)),
+                subject=header.patient,
+                study=header.study,
+                dataset=naming.safe(known.name or naming.title(root, folders[images[0]])),
                 modality=known.modality or naming.modality(images[0], token),
                 images=tuple(images),
                 labels=tuple((path, "") for path in labels[uid]),

@@ -64,7 +64,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                     Source(
                         reader=readers.reader_of(image) or "pictures",
                         name=naming.safe(f"{case}_{number:04d}" if repeated else case),
-                        subject=naming.subject(known, image, case),
+                        subject="",
                         dataset=naming.safe(known.name or content.get("name") or folder.name),
                         modality=given[number],
                         images=(image,),

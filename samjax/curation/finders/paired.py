@@ -5,12 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import class_table, naming, pairing, readers, words
+from samjax.curation import class_table, naming, pairing, readers, subjects, words
 from samjax.curation.case import CaseError, Source
 from samjax.curation.finders import by_series, unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Dataset, Options
-from samjax.data import metadata
 
 # An image and its labels may be in different formats of one kind.
 KINDS = {"nifti": "volumes", "itk": "volumes", "pictures": "pictures"}
@@ -33,15 +32,15 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         for where, detail in pairs.unclear.items():
             detail = f"{where}: {detail}; say in a description which it is"
             found.problems.append(Problem(where, "unclear", detail))
+        folders = subjects.dataset_folders((one.image for one in pairs.pairs), options)
         for one in pairs.pairs:
-            _add(root, one, options.dataset_of(one.image), found)
+            _add(root, one, options.dataset_of(one.image), folders[one.image], found)
         lost = by_series.give(pairs.lost, options, found)
         unpaired.tell(root, pairs, lost, found)
     return set()
 
 
-def _add(root: Path, one: pairing.Pair, known: Dataset, found: Found) -> None:
-    folder = known.folder if known.folder != "." else naming.dataset_folder(one.image)
+def _add(root: Path, one: pairing.Pair, known: Dataset, folder: str, found: Found) -> None:
     inner = PurePosixPath(one.key)
     if inner.is_relative_to(folder):
         inner = inner.relative_to(folder)
@@ -56,7 +55,7 @@ def _add(root: Path, one: pairing.Pair, known: Dataset, found: Found) -> None:
         Source(
             reader=reader,
             name=naming.safe(key) or naming.safe(words.image_names(one.image)[0]),
-            subject=naming.subject(known, one.image, _case_of(key, one.image, reader)),
+            subject="",
             dataset=naming.safe(known.name or naming.title(root, folder)),
             modality=known.modality or naming.modality(one.image),
             images=(one.image,),
@@ -92,12 +91,6 @@ def _by_pattern(root: Path, files: Sequence[str], known: Dataset) -> pairing.Pai
         else:
             alone.append(image)
     return pairing.Pairs(tuple(pairs), tuple(alone), (), {})
-
-
-def _case_of(key: str, image: str, reader: str) -> str:
-    """The subject of a pair: a volume's own folder, or what its name begins with."""
-    parts = PurePosixPath(key).parts or (PurePosixPath(image).stem,)
-    return metadata.of_image(parts[-1]).case if reader == "pictures" else parts[0]
 
 
 def _escaped(text: str) -> str:
