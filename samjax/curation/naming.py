@@ -64,8 +64,11 @@ def safe(name: str) -> str:
 
 def label(name: str) -> str:
     """A name for tables, in any alphabet, without anything but letters, numbers and dots."""
-    kept = re.sub(r"[^\w.]+", "_", unicodedata.normalize("NFC", str(name))).strip("_.")
-    return kept or short_hash(name)
+    kept = (
+        letter if unicodedata.category(letter)[0] in "LMN" or letter == "." else "_"
+        for letter in unicodedata.normalize("NFC", str(name))
+    )
+    return re.sub("_+", "_", "".join(kept)).strip("_.") or short_hash(name)
 
 
 def short_hash(name: str) -> str:
