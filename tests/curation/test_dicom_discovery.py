@@ -85,6 +85,20 @@ def test_what_is_no_dicom_is_not_taken_for_it(tmp_path, content):
     assert not header.is_dicom(path)
 
 
+def test_copies_of_files_are_left_out_and_named(tmp_path, image):
+    files = write_series(tmp_path / "ct", image)
+    write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
+    for path in (files[3], tmp_path / "rs.dcm"):
+        path.with_name(f"{path.stem}_copy.dcm").write_bytes(path.read_bytes())
+    summary = prepared(tmp_path)
+    assert summary.tally.masks == 1
+    assert {p.detail for p in summary.problems} == {
+        f"ct/{files[3].stem}_copy.dcm: expected every DICOM file once, "
+        f"found ct/{files[3].name} that is the same",
+        "rs_copy.dcm: expected every DICOM file once, found rs.dcm that is the same",
+    }
+
+
 def test_what_is_neither_image_nor_label_is_told_and_no_failure(tmp_path, image):
     """Plans, doses, reports, an index of files; the dose has the frame of reference of the CT."""
     write_series(tmp_path / "ct", image)

@@ -1,5 +1,6 @@
 """Finds DICOM series, and the RTSTRUCT and SEG files that refer to them."""
 
+import filecmp
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             headers[path] = dicom.header(root / path)
         except CaseError as error:
             found.problems.append(Problem(path, "unreadable", str(error)))
+    headers = _without_copies(root, headers, found)
     series: dict[str, list[str]] = defaultdict(list)
     for path, header in headers.items():
         if header.is_image:
@@ -84,6 +86,22 @@ def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
     if other and not described:
         return False
     return dicom.is_dicom(root / path) or (described and not other)
+
+
+def _without_copies(
+    root: Path, headers: Mapping[str, dicom.Header], found: Found
+) -> dict[str, dicom.Header]:
+    """Leaves out files that are there already under another name."""
+    first: dict[str, str] = {}
+    kept = {}
+    for path, header in headers.items():
+        other = first.setdefault(header.uid or path, path)
+        if other != path and filecmp.cmp(root / path, root / other, shallow=False):
+            detail = f"{path}: expected every DICOM file once, found {other} that is the same"
+            found.problems.append(Problem(path, "duplicate", detail))
+        else:
+            kept[path] = header
+    return kept
 
 
 def _labels(
