@@ -84,6 +84,9 @@ def predict_files(
             record.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
         if not overwrite:
             record.check_targets(targets)
+        before = sum(image.name in record.images for image in jobs)
+        if before:
+            print(f"{before} of {len(jobs)} images are done already", file=sys.stderr)
         bar = tqdm(jobs.items(), unit="image", disable=None if len(jobs) > 1 else True)
         try:
             for image, objects in bar:
