@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from samjax.data import recorded
+from samjax.data import container, recorded
 
 ORDER = "bgr"  # The channel order in which OpenCV decodes.
 MAX_PIXELS = 2**27  # Of an image: prepared for a network, a colour image of these takes 2 GB.
@@ -23,16 +23,16 @@ class LayoutError(DataError):
 
 
 def read_image(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
-    """Reads an 8-bit image.
+    """Reads an 8-bit image, upright as every viewer shows it.
 
     Args:
-        path: A PNG, JPEG, TIFF, BMP or other file that OpenCV decodes.
+        path: A PNG, JPEG, TIFF, BMP or other file of one picture that OpenCV decodes.
 
     Returns:
         The image, (h, w) or (h, w, 3) uint8 (an alpha channel is dropped), and its channel order.
 
     Raises:
-        LayoutError: The image does not have 8 bits per channel.
+        LayoutError: The image does not have 8 bits per channel, or the file has several pages.
         DataError: The file is missing or cannot be decoded.
     """
     return _without_alpha(_eight_bits(decode(path), path)), ORDER
@@ -48,7 +48,8 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
         The mask, (h, w) uint8, 0 or 1.
 
     Raises:
-        LayoutError: The file is no binary mask: 16 bits, colours, or a map of several labels.
+        LayoutError: The file is no binary mask: 16 bits, colours, transparency, several pages or a
+            map of several labels.
         DataError: The file is missing or cannot be decoded.
     """
     return binarise(decode(path), path)
@@ -72,11 +73,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def decode(path: str | os.PathLike[str]) -> np.ndarray:
-    """Decodes an image file as it is stored, whatever its depth and channels.
+    """Decodes an image file, whatever its depth and channels, upright by its orientation tag.
 
     Raises:
-        LayoutError: The image has more than `MAX_PIXELS`; found from its header, before any of it
-            is expanded.
+        LayoutError: The image has more than `MAX_PIXELS`, found from its header before any of it
+            is expanded; or the file holds several pages or frames.
         DataError: The file is missing or cannot be decoded.
     """
     data = read_bytes(path)
@@ -91,7 +92,15 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
         raise DataError(
             f"{path}: expected an image, found {len(data)} bytes that OpenCV can't read"
         )
-    return image
+    try:
+        pages, orientation = container.page_count(data), container.orientation_of(data)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if pages > 1:
+        raise LayoutError(
+            f"{path}: expected one picture, found {pages} pages; write each as a file of its own"
+        )
+    return image if orientation == 1 else container.upright(image, orientation)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -109,7 +118,15 @@ def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         LayoutError: It is no binary mask.
     """
-    mask = _without_alpha(_eight_bits(mask, path))
+    mask = _eight_bits(mask, path)
+    if mask.ndim == 3 and mask.shape[2] == 4:
+        clear = mask[..., 3] < 128
+        if clear.any() and not clear.all() and not np.ptp(mask[~clear, :3], axis=0).any():
+            raise LayoutError(
+                f"{path}: expected a mask of 0 and 255, found it in the alpha channel; "
+                "write the alpha channel as a file of its own"
+            )
+    mask = _without_alpha(mask)
     if mask.ndim == 3:
         if (mask != mask[..., :1]).any():
             raise LayoutError(

@@ -4,6 +4,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageOps
 
 from samjax.data.files import DataError, LayoutError, read_image, read_mask
 
@@ -83,3 +84,43 @@ def test_images_and_masks_of_another_layout_are_refused(tmp_path, blob):
     labels = write(tmp_path / "labels.png", blob // 255 * 3)
     with pytest.raises(LayoutError, match=r"labels\.png: .* found values up to 3"):
         read_mask(labels)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright_as_every_viewer_shows_them(tmp_path, suffix, orientation):
+    stored = np.kron(np.arange(12).reshape(3, 4) * 20, np.ones((8, 8))).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(stored).convert("RGB").save(path, exif=exif, quality=95)
+    with Image.open(path) as file:
+        file.load()
+        expected = np.asarray(ImageOps.exif_transpose(file))  # Once it is loaded, a TIFF is so.
+    image, _ = read_image(path)
+    np.testing.assert_allclose(image[..., ::-1].astype(int), expected, atol=2)
+    if suffix != "webp":  # Where it is not lossless.
+        mask = Image.fromarray(np.where(stored > 100, 255, 0).astype(np.uint8))
+        mask.save(path, exif=exif)
+        np.testing.assert_array_equal(read_mask(path), image[..., 0] > 100)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
+def test_several_pages_are_refused_and_reduced_copies_are_none(tmp_path, blob, suffix):
+    path = tmp_path / f"stack.{suffix}"
+    pages = [Image.fromarray(np.roll(blob, shift, 0)) for shift in (0, 5, 9)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    for read in (read_image, read_mask):
+        with pytest.raises(LayoutError, match=rf"stack\.{suffix}: expected one picture, found 3"):
+            read(path)
+    if suffix == "tif":
+        small = pages[0].resize((10, 10))
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        pages[0].save(path, save_all=True, append_images=[small])
+        assert read_image(path)[0].shape == blob.shape
+
+
+def test_a_mask_in_the_alpha_channel_is_named(tmp_path, blob):
+    path = write(tmp_path / "clear.png", np.dstack([np.full_like(blob, 255)] * 3 + [blob]))
+    with pytest.raises(LayoutError, match=r"clear\.png: .* found it in the alpha channel"):
+        read_mask(path)
