@@ -62,4 +62,4 @@ def _reported(one: Any, function: Callable[..., Outcome], fixed: tuple) -> str:
 def _read(line: str) -> Outcome:
     content = json.loads(line)
     problem = Problem(**content["problem"]) if content["problem"] else None
-    return Outcome(content["case"], tuple(content["classes"]), problem)
+    return Outcome(content["case"], tuple(content["classes"]), problem, tuple(content["evidence"]))

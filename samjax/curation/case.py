@@ -17,6 +17,34 @@ class CaseError(DataError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Coding:
+    """What the pixels of labels mean: decided once for all label files of a data set.
+
+    Codes are numbers, palette numbers or 0xrrggbb, see `samjax.curation.label_pixels`.
+
+    Attributes:
+        kind: `binary` (cut at `half`), `classes` or `instances`.
+        reading: What of a pixel is its code: `numbers`, `colours`, `indices` of a palette, or
+            `alpha`.
+        background: Codes that show nothing.
+        ignore: Codes that are left out.
+        levels: Codes of the labels and of the background where edges are smeared, so that other
+            codes belong to one of them; empty where every code counts.
+        half: Above it a binary mask is foreground.
+        lacking: Codes that no table of classes names, and that no picture has beside one that it
+            does: a picture of nothing else is a mistake.
+    """
+
+    kind: str
+    reading: str = "numbers"
+    background: tuple[int, ...] = (0,)
+    ignore: tuple[int, ...] = ()
+    levels: tuple[int, ...] = ()
+    half: int = 0
+    lacking: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """A case on disk: an image or a volume, and what labels it. Small, and can be pickled.
 
@@ -32,6 +60,7 @@ class Source:
         item: Which image within the files, where they hold several.
         known: What the description says about its folder.
         study: What its files say that they share with those of the same examination.
+        coding: What the pixels of its labels mean; None where the format says it.
         parts: Of label files that label other images, too, which of their regions are this one's.
     """
 
@@ -45,6 +74,7 @@ class Source:
     item: str = ""
     known: Dataset = dataclasses.field(default_factory=Dataset)
     study: str = ""
+    coding: Coding | None = None
     parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property

@@ -3,21 +3,23 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from samjax.curation.case import CaseError
-from samjax.curation.options import Dataset
+from samjax.curation.options import Dataset, several
 
 NAME = "labels.json"
+_BACKGROUND = re.compile(r"(?i)_*(back_?ground|bg|none|nothing|empty|clear)_*")
+_IGNORE = re.compile(r"(?i)_*(ignored?|ignore_?label|void|unlabell?ed|don'?t_?care)_*")
 
 
 def with_table(image: Path, known: Dataset) -> Dataset:
     """Adds the classes of a `labels.json` in the image's folder or the one above.
 
     It maps names to labels or labels to names; a label is a number, `#rrggbb` or three numbers of
-    red, green and blue. Number 0 and black are the background.
+    red, green and blue. See `with_classes` for the background and for what is ignored.
 
     Raises:
         CaseError: It is something else.
@@ -31,15 +33,36 @@ def with_table(image: Path, known: Dataset) -> Dataset:
         content = json.loads(table.read_text(encoding="utf-8"))
         swapped = any(_label(label) is None for label in content.values())
         pairs = ((label, name) if swapped else (name, label) for name, label in content.items())
-        labels = {str(name): _label(label) for name, label in pairs}
-        classes = {n: v for n, v in labels.items() if v is not None and v not in (0, "#000000")}
-        if None in labels.values():
+        labels = [(str(name), _label(label)) for name, label in pairs]
+        if any(label is None for _, label in labels):
             raise ValueError(content)
-        return dataclasses.replace(known, classes=classes)
+        return with_classes(known, [(n, (v,)) for n, v in labels if v is not None])
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CaseError(
             f"{table}: expected class names and their labels, found: {error}"
         ) from error
+
+
+def with_classes(known: Dataset, labels: Sequence[tuple[str, tuple[int | str, ...]]]) -> Dataset:
+    """Adds named labels: what is called `background` or `ignore` is none of the classes.
+
+    Number 0 and black are the background, unless another label is called so.
+    """
+    background = [v for name, values in labels if _BACKGROUND.fullmatch(name) for v in values]
+    ignored = [v for name, values in labels if _IGNORE.fullmatch(name) for v in values]
+    nothing = {*background} or {0, "#000000"}
+    classes = {}
+    for name, values in labels:
+        kept = tuple(v for v in values if v not in nothing and v not in ignored)
+        if kept:
+            classes[name] = kept[0] if len(kept) == 1 else kept
+    elsewhere = {*background} - {0, "#000000"}
+    return dataclasses.replace(
+        known,
+        classes=classes,
+        background=known.background or (tuple(background) if elsewhere else ()),
+        ignore=known.ignore or tuple(ignored),
+    )
 
 
 def _label(value: Any) -> int | str | None:
@@ -66,5 +89,5 @@ def chosen(names: Mapping[int, str], classes: Mapping[str, Any]) -> dict[int, st
     if not classes:
         return dict(names)
     taken = {number: name for number, name in names.items() if name in classes}
-    by_number = {number: name for name, number in classes.items() if isinstance(number, int)}
+    by_number = {n: name for name, value in classes.items() for n in several(value)}
     return taken or {number: by_number[number] for number in names if number in by_number}

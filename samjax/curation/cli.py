@@ -106,7 +106,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         if arguments.beam is not None:
             scratch = arguments.target / store.RECORDS
             each = beam.with_pipeline(shlex.split(arguments.beam), scratch)
-        summary = prepare.prepare(arguments.source, arguments.target, chosen, each)
+        summary = prepare.prepare(arguments.source, arguments.target, chosen, each, print)
     except interruption.Interrupted as stopped:
         print(stopped)
         return 143

@@ -1,26 +1,34 @@
-"""From what a label file holds to a map of labels: colours, grey edges, instances, floats."""
+"""From what a label file holds to maps of labels, by what its pixels mean."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-import cv2
 import numpy as np
 
-from samjax.curation.case import CaseError, LabelMap
-from samjax.curation.options import Dataset
+from samjax.curation import label_kinds, label_levels
+from samjax.curation.case import LABEL, CaseError, Coding, LabelMap
+from samjax.curation.label_background import code_of
+from samjax.curation.label_pixels import (
+    CLEAR,
+    LabelPixels,
+    as_pixels,
+    is_clear,
+    look,
+    packed,
+    present,
+    whole_numbers,
+)
+from samjax.curation.options import Dataset, several
 
-# A colour that covers less than this share of an image is the edge between two others.
-SMALLEST_COLOUR = 0.0005
-COLOURS = 32  # More than that are no class colours.
-ROUNDING = 8  # How far a mixture of two colours is from the line between them, of 255.
-# Of a mask with grey edges, at least this share is black or white.
-PURE = 0.75
-# From so many labels without names on, each in one piece, they are instances.
-MANY = 20
 OBJECT = "object"
 MOST = 255  # Labels in one map of 8 bits.
 
 
-def to_label_map(stored: np.ndarray, known: Dataset, class_name: str = "") -> LabelMap:
+def to_label_maps(
+    stored: np.ndarray | LabelPixels,
+    known: Dataset,
+    class_name: str = "",
+    coding: Coding | None = None,
+) -> list[LabelMap]:
     """Understands a label image or volume.
 
     Where a table of classes is given, labels that it does not name are left out, and counted.
@@ -29,32 +37,140 @@ def to_label_map(stored: np.ndarray, known: Dataset, class_name: str = "") -> La
         stored: As decoded: (h, w), (h, w, 3 or 4) RGB, or a volume (x, y, z).
         known: What is known of it: its classes, and what its values are.
         class_name: The only class, where the file's name says so.
+        coding: What the labels of its data set mean; decided by this file alone where it is None.
+
+    Returns:
+        One map, or several where classes of a table overlap.
 
     Raises:
         CaseError: It cannot be labels; the message says why.
     """
+    pixels = as_pixels(stored)
+    coding = coding or label_kinds.decide([look(pixels)], known)[0]
     name = class_name or known.class_name
-    colours = {c: n for n, c in known.classes.items() if isinstance(c, str)}
-    named = {v: n for n, v in known.classes.items() if not isinstance(v, str)}
-    if stored.ndim == 3 and stored.shape[2] in (3, 4) and stored.dtype == np.uint8:
-        stored = stored[..., :3]
-        if colours or (stored != stored[..., :1]).any():
-            return _of_colours(stored, colours)
-        stored = stored[..., 0]
-    values = _whole_numbers(stored)
     if not name and len(known.classes) == 1:
         name = next(iter(known.classes))
-    if known.kind == "binary" or (not known.kind and not named and _is_binary(values)):
-        return LabelMap(_halved(values), {1: name or OBJECT})
-    labels = np.unique(values)
-    labels = labels[labels > 0]
-    if known.kind == "instances" or (not known.kind and not named and _are_instances(values)):
-        return LabelMap(values, dict.fromkeys(labels.tolist(), name or OBJECT))
-    if not named:
-        return LabelMap(values, {int(labels[0]): name} if name and len(labels) == 1 else {})
-    missing = [label for label in labels.tolist() if label not in named]
-    kept = np.where(np.isin(values, missing), 0, values) if missing else values
-    return LabelMap(kept, named, unnamed=len(missing))
+    if coding.reading == "alpha":
+        if not pixels.is_colour or pixels.values.shape[-1] < 4:
+            raise CaseError("expected a mask in the alpha channel, found none")
+        mask = pixels.values[..., 3] >= 128
+        return [LabelMap(mask.astype(np.uint8), {1: name or OBJECT})]
+    codes = _codes(pixels, coding)
+    if coding.kind == "binary":
+        return [LabelMap(_foreground(codes, coding), {1: name or OBJECT})]
+    found = [int(code) for code in present(codes)[0]]
+    objects = [code for code in found if code not in {*coding.background, *coding.ignore}]
+    if coding.kind == "instances":
+        numbers = {code: number for number, code in enumerate(objects, start=1)}
+        values = _numbered(codes, numbers)
+        return [LabelMap(values, dict.fromkeys(numbers.values(), name or OBJECT))]
+    return _classes(codes, objects, known, name, coding)
+
+
+def _codes(pixels: LabelPixels, coding: Coding) -> np.ndarray:
+    """The code of every pixel."""
+    values = pixels.values
+    if coding.reading == "indices":
+        if pixels.indices is not None:
+            return pixels.indices
+        raise CaseError("expected a palette of colours, found none")
+    if coding.reading == "numbers":
+        if pixels.is_colour:
+            raise CaseError("expected labels of grey values, found colours")
+        values = whole_numbers(values)
+        return _smeared(values[..., None], coding) if coding.levels else values
+    if not pixels.is_colour:
+        grey = np.minimum(whole_numbers(values), 255).astype(np.uint8)
+        values = np.stack([grey] * 3, axis=-1)
+    if not coding.levels:
+        return packed(values)
+    codes = _smeared(values[..., :3], coding)
+    if values.shape[-1] == 4:
+        codes[is_clear(values)] = CLEAR
+    return codes
+
+
+def _smeared(image: np.ndarray, coding: Coding) -> np.ndarray:
+    """The level of every pixel of an image, or of a volume slice by slice."""
+    levels = np.array(coding.levels)
+    if image.ndim == 3:
+        return levels[label_levels.assign(image, coding.levels)]
+    planes = [label_levels.assign(image[:, :, z], coding.levels) for z in range(image.shape[2])]
+    return levels[np.stack(planes, axis=2)]
+
+
+def _foreground(codes: np.ndarray, coding: Coding) -> np.ndarray:
+    if coding.half < 0:
+        return (~np.isin(codes, (*coding.background, *coding.ignore))).astype(np.uint8)
+    mask = codes > coding.half
+    if coding.ignore:
+        mask &= ~np.isin(codes, coding.ignore)
+    return mask.astype(np.uint8)
+
+
+def _classes(
+    codes: np.ndarray, objects: list[int], known: Dataset, name: str, coding: Coding
+) -> list[LabelMap]:
+    table = label_kinds.table_of(known)
+    if not table:
+        numbers = _own_numbers(objects, coding)
+        pattern = "colour_{0:06x}" if coding.reading == "colours" else LABEL
+        names = {number: pattern.format(code) for code, number in numbers.items()}
+        if name and len(names) == 1:
+            names = dict.fromkeys(names, name)
+        return [LabelMap(_numbered(codes, numbers), names)]
+    unnamed = [code for code in objects if code not in table]
+    if unnamed and set(unnamed) <= {*coding.lacking} and len(unnamed) == len(objects):
+        raise CaseError(label_kinds.mismatch(table, unnamed, coding.reading))
+    maps = []
+    for classes in _apart(known):
+        numbers, names = {}, {}
+        as_stored = coding.reading != "colours" and not any(
+            0 in codes for codes in classes.values()
+        )
+        for count, (label, of_class) in enumerate(classes.items(), start=1):
+            number = of_class[0] if as_stored else count
+            names[number] = label
+            numbers |= dict.fromkeys(of_class, number)
+        maps.append(LabelMap(_numbered(codes, numbers), names, unnamed=0 if maps else len(unnamed)))
+    return maps
+
+
+def _apart(known: Dataset) -> list[dict[str, tuple[int, ...]]]:
+    """The codes of classes, in as many parts as it takes for no code to be twice in one."""
+    parts: list[dict[str, tuple[int, ...]]] = []
+    for name, value in known.classes.items():
+        codes = tuple(map(code_of, several(value)))
+        free = (p for p in parts if not {*codes} & {code for other in p.values() for code in other})
+        part = next(free, None)
+        if part is None:
+            part = {}
+            parts.append(part)
+        part[name] = codes
+    return parts
+
+
+def _own_numbers(objects: Sequence[int], coding: Coding) -> dict[int, int]:
+    """The label of every code: itself, unless it is a colour, or 0 and no background."""
+    if coding.reading == "colours":
+        return {code: number for number, code in enumerate(objects, start=1)}
+    return {code: code or max(objects) + 1 for code in objects}
+
+
+def _numbered(codes: np.ndarray, numbers: Mapping[int, int]) -> np.ndarray:
+    """The labels of pixels, 0 for codes that have none."""
+    kind = np.min_scalar_type(max(numbers.values(), default=0))
+    if not numbers:
+        return np.zeros(codes.shape, kind)
+    keys = np.array(sorted(numbers))
+    labels = np.array([numbers[int(key)] for key in keys], kind)
+    if codes.dtype in (np.uint8, np.uint16):
+        table = np.zeros(np.iinfo(codes.dtype).max + 1, kind)
+        fits = keys[(keys >= 0) & (keys < len(table))]
+        table[fits] = labels[np.isin(keys, fits)]
+        return table[codes]
+    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    return np.where(keys[place] == codes, labels[place], kind.type(0))
 
 
 def layered(masks: Iterable[tuple[str, np.ndarray]]) -> list[LabelMap]:
@@ -74,89 +190,3 @@ def layered(masks: Iterable[tuple[str, np.ndarray]]) -> list[LabelMap]:
         names[len(names) + 1] = name
         values[mask] = len(names)
     return [LabelMap(values, names) for values, names in layers]
-
-
-def _of_colours(image: np.ndarray, table: Mapping[str, str]) -> LabelMap:
-    """Gives every pixel the nearest colour: black is background; edges are often antialiased."""
-    if table:
-        names = [*table.values()]
-        palette = [tuple(bytes.fromhex(colour[1:])) for colour in table]
-    else:
-        palette = _palette(image)
-        names = ["colour_" + bytes(colour).hex() for colour in palette]
-        if len(palette) > COLOURS:
-            raise CaseError(
-                f"expected labels of a few colours, found more than {COLOURS}; if it is a label "
-                "image, give its colours under `classes`"
-            )
-    anchors = np.array([(0, 0, 0), *palette], np.int32)
-    colours, inverse = np.unique(image.reshape(-1, 3), axis=0, return_inverse=True)
-    distance = ((colours[:, None].astype(np.int32) - anchors) ** 2).sum(-1)
-    nearest = distance.argmin(1).astype(np.uint8)
-    values = nearest[inverse.reshape(image.shape[:2])]
-    return LabelMap(values, dict(enumerate(names, start=1)))
-
-
-def _palette(image: np.ndarray) -> list[tuple[int, ...]]:
-    """The colours that stand for classes, the most frequent first: no mixtures of two others."""
-    found, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
-    frequent = counts >= SMALLEST_COLOUR * counts.sum()
-    order = np.argsort(-counts[frequent], kind="stable")
-    anchors = [np.zeros(3)]
-    for colour in found[frequent][order].astype(float):
-        if len(anchors) > COLOURS + 1:
-            break
-        if not any(_is_between(colour, a, b) for a in anchors for b in anchors):
-            anchors.append(colour)
-    return [tuple(colour.astype(int).tolist()) for colour in anchors[1:]]
-
-
-def _is_between(colour: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
-    along = other - one
-    length = float(along @ along)
-    share = float((colour - one) @ along) / length if length else 0.0
-    nearest = one + min(max(share, 0.0), 1.0) * along
-    return float(np.abs(colour - nearest).max()) <= ROUNDING
-
-
-def _whole_numbers(stored: np.ndarray) -> np.ndarray:
-    if stored.dtype == bool:
-        return stored.astype(np.uint8)
-    if stored.dtype.kind == "f":
-        rounded = np.rint(stored)
-        if not np.array_equal(rounded, stored):
-            wrong = stored[(rounded != stored) | ~np.isfinite(stored)].ravel()[0]
-            raise CaseError(f"expected whole numbers as labels, found {wrong:g}")
-        stored = rounded.astype(np.int64)
-    if stored.dtype.kind not in "iu":
-        raise CaseError(f"expected whole numbers as labels, found {stored.dtype}")
-    if stored.min() < 0:
-        raise CaseError(f"expected labels from 0 on, found {stored.min()}")
-    return stored
-
-
-def _is_binary(values: np.ndarray) -> bool:
-    """Whether values are one mask: 0 and 1, 0 and 255, or that with grey edges."""
-    highest = values.max()
-    if highest <= 1 or values.dtype != np.uint8:
-        return bool(highest <= 1 or set(np.unique(values).tolist()) <= {0, 255})
-    counts = np.bincount(values.ravel(), minlength=256)
-    # JPEG makes black and white a little grey.
-    pure = counts[:16].sum() + counts[240:].sum()
-    few = np.count_nonzero(counts) <= 2
-    return bool(highest >= 240 and ((few and counts[255] > 0) or pure >= PURE * values.size))
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    return (values > (127 if values.max() > 1 else 0)).astype(np.uint8)
-
-
-def _are_instances(values: np.ndarray) -> bool:
-    labels = np.unique(values)
-    labels = labels[labels > 0]
-    if len(labels) < MANY:
-        return False
-    plane = values if values.ndim == 2 else values[:, :, values.shape[2] // 2]
-    there = np.unique(plane[plane > 0])
-    pieces = [cv2.connectedComponents((plane == one).astype(np.uint8))[0] - 1 for one in there]
-    return pieces.count(1) >= 0.9 * len(there)

@@ -12,7 +12,8 @@ from samjax.data import metadata
 from samjax.data.files import DataError
 
 FORMATS = ("pictures", "nifti", "itk", "dicom", "nnunet", "coco", "sam_med2d")
-LABELS = ("classes", "instances", "binary")
+LABELS = ("classes", "instances", "binary", "alpha")
+Label = int | str  # A value, or a colour `#rrggbb`.
 ORIENTATION = ("anatomical", "stored")
 SPLIT_BY = ("subject", "image")
 BY_ORGAN = "organ"  # The window that is one for each class.
@@ -36,9 +37,13 @@ class Dataset:
             or `{id}` for what `match` finds in it.
         match: Regular expression whose first group in the image's path is `{id}`.
         subject: Regular expression whose first group in the image's path is the subject.
-        kind: What the values of a label map are: `classes`, `instances` (each value an object of
-            the one class) or `binary`; default: what the values look like.
-        classes: Value, or colour `#rrggbb`, of every class; one alone names a binary mask.
+        kind: What the pixels of labels are: `classes`, `instances` (each value an object of the
+            one class), `binary` or `alpha` (a mask in the alpha channel); default: what they look
+            like.
+        classes: Value, or colour `#rrggbb`, of every class, or several that are the class
+            together; one alone names a binary mask.
+        background: Value or colour of the background, or several; `none`: every value is a class.
+        ignore: Values or colours that are left out.
         class_name: Name of the only class.
         rename: Class that a label becomes whose name is all matched by a regular expression; the
             first that matches counts, and an empty class leaves the label out.
@@ -61,7 +66,9 @@ class Dataset:
     match: str = ""
     subject: str = ""
     kind: str = ""
-    classes: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+    classes: Mapping[str, Label | Sequence[Label]] = dataclasses.field(default_factory=dict)
+    background: tuple[Label, ...] = ()
+    ignore: tuple[Label, ...] = ()
     class_name: str = ""
     rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     window: tuple[float, float] | str | Mapping[str, str] | None = None
@@ -83,13 +90,15 @@ class Dataset:
             if not isinstance(value, str):
                 raise ValueError(f"rename.{pattern}: expected text, found {value!r}")
         _check_window(self.window)
+        for name in ("background", "ignore"):
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            object.__setattr__(self, name, values)
+            for one in values if values != ("none",) else ():
+                _check_label(name, one, 0)
         for name, value in self.classes.items():
-            colour = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value)
-            if not colour and (isinstance(value, str) or value < 1):
-                raise ValueError(
-                    f"classes.{name}: expected a value from 1 or a colour like #ff0000, "
-                    f"found {value!r}"
-                )
+            for one in several(value):  # 0 is the background unless another value is.
+                _check_label(f"classes.{name}", one, 0 if self.background else 1)
 
     def class_of(self, label: str) -> str:
         """The class of a label by its name; nothing if it is left out."""
@@ -211,6 +220,20 @@ def _holds(dataset: Dataset, parts: Sequence[str]) -> bool:
     inside = tuple(parts[: len(folder)]) == folder
     below = "/".join(parts[len(folder) :])
     return inside and (not dataset.files or bool(re.search(dataset.files, below)))
+
+
+def several(value: Label | Sequence[Label]) -> tuple[Label, ...]:
+    """The values of a class: one or several."""
+    return (value,) if isinstance(value, int | str) else tuple(value)
+
+
+def _check_label(name: str, value: object, first: int) -> None:
+    colour = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value)
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= first
+    if not colour and not number:
+        raise ValueError(
+            f"{name}: expected a value from {first} or a colour like #ff0000, found {value!r}"
+        )
 
 
 def _check_window(window: object) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.curation import curate, local, store
+from samjax.curation import curate, local, store, survey
 from samjax.curation.case import Source
 from samjax.curation.curate import Tally
 from samjax.curation.discover import discover
 from samjax.curation.found import Problem
+from samjax.curation.label_pixels import Evidence
 from samjax.curation.options import Options
 from samjax.data.files import DataError, write_whole
 
@@ -27,6 +28,7 @@ class Summary:
         tally: What the rules kept and left out.
         problems: Files and cases that were left out, and why.
         notes: Data sets that were recognised, and files that are no case.
+        labels: What the labels of every data set were taken for.
     """
 
     cases: int
@@ -35,6 +37,7 @@ class Summary:
     tally: Tally
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -69,11 +72,13 @@ class Outcome:
         case: Its name.
         classes: The classes that it may have, where that was asked.
         problem: What kept it out; None if nothing did.
+        evidence: What is to be seen of some label files, as JSON, where that was asked.
     """
 
     case: str
     classes: tuple[str, ...] = ()
     problem: Problem | None = None
+    evidence: tuple[Any, ...] = ()
 
 
 # Runs a function on every piece of work, with the same further arguments, in any order:
@@ -82,7 +87,11 @@ Each = Callable[[str, Callable[..., Outcome], Sequence[Any], tuple], Iterable[Ou
 
 
 def prepare(
-    source: Path, target: Path, options: Options = PAPER, each: Each = local.each
+    source: Path,
+    target: Path,
+    options: Options = PAPER,
+    each: Each = local.each,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Curates a folder, whatever mixture of formats it holds, by the paper's rules (section 3.1).
 
@@ -96,6 +105,7 @@ def prepare(
         options: The rules' numbers, and what is known of the source's folders.
         each: Where cases are worked on: on this machine, see `samjax.curation.local`, or by Beam,
             see `samjax.curation.beam`.
+        tell: Is told what was understood of the source before anything is written.
 
     Raises:
         DataError: There is nothing to curate, or the target cannot be written.
@@ -105,9 +115,13 @@ def prepare(
     _check_target(source, target)
     found = discover(source, options)
     problems = list(found.problems)
+    surveyed = _survey(found.sources, source, each)
+    problems += surveyed.problems
+    for line in surveyed.said:
+        tell(line)
     state: dict[str, str] = {}
     sources: list[Source] = []
-    for one in found.sources:
+    for one in surveyed.sources:
         try:
             state[one.id] = store.fingerprint(source, one, options)
             sources.append(one)
@@ -123,7 +137,14 @@ def prepare(
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
     made = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
-    return finish(target, sources, options, problems, made, bad, found.notes)
+    return finish(target, sources, options, problems, made, bad, found.notes, surveyed.said)
+
+
+def labels(paths: Sequence[str], source: Path) -> Outcome:
+    """Looks at label files; see `samjax.curation.survey`."""
+    found = survey.evidence(source, paths)
+    seen = tuple(None if one is None else dataclasses.asdict(one) for one in found)
+    return Outcome(paths[0], evidence=seen)
 
 
 def classes(one: Source, source: Path, options: Options) -> Outcome:
@@ -171,6 +192,7 @@ def finish(
     made: int,
     bad: set[str],
     notes: Sequence[str] = (),
+    said: tuple[str, ...] = (),
 ) -> Summary:
     """Writes the indexes over all cases, and removes what the source no longer has."""
     wanted = sorted(one.id for one in sources if one.id not in bad)
@@ -191,9 +213,18 @@ def finish(
         raise DataError("no mask is left.\n" + "\n".join(p.detail for p in problems))
     images = store.write_indexes(target, wanted, options)
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
-    summary = Summary(cases, made, images, total, ordered, tuple(notes))
+    summary = Summary(cases, made, images, total, ordered, tuple(notes), said)
     store.write_report(target, dataclasses.asdict(summary))
     return summary
+
+
+def _survey(sources: Sequence[Source], source: Path, each: Each) -> survey.Survey:
+    def look(work: list[tuple[str, ...]]) -> Iterable[list[Evidence | None]]:
+        seen = {one.case: one.evidence for one in each("labels", labels, work, (source,))}
+        for paths in work:  # Beam returns them in any order.
+            yield [None if one is None else Evidence(**one) for one in seen[paths[0]]]
+
+    return survey.survey(sources, look)
 
 
 def _classes_of(one: Source, source: Path, options: Options) -> set[str]:

@@ -6,10 +6,15 @@ from hypothesis import strategies as st
 
 from samjax.curation import labels
 from samjax.curation.case import CaseError
-from samjax.curation.labels import OBJECT, to_label_map
+from samjax.curation.labels import OBJECT, to_label_maps
 from samjax.curation.options import Dataset
 
 COLOURS = Dataset(classes={"core": "#ff0000", "oedema": "#00ff00"})
+
+
+def to_label_map(stored, known):
+    (found,) = to_label_maps(stored, known)
+    return found
 
 
 def colour_map():

@@ -1,10 +1,10 @@
 """Finds raw datasets of nnU-Net and of the Medical Segmentation Decathlon."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from samjax.curation import naming, readers, words
+from samjax.curation import class_table, naming, readers, words
 from samjax.curation.case import Source
 from samjax.curation.finders import unpaired
 from samjax.curation.found import Found, Problem
@@ -33,7 +33,8 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             content = metadata.read_json(root / path)
             channels = content.get("channel_names") or content["modality"]
             tokens = {int(number): naming.modality(str(name)) for number, name in channels.items()}
-            known = dataclasses.replace(known, classes=known.classes or _classes(content["labels"]))
+            if not known.classes:
+                known = class_table.with_classes(known, _named(content["labels"]))
         except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
             found.problems.append(
                 Problem(path, "unreadable", f"{path}: expected nnU-Net's fields, found {error!r}")
@@ -109,8 +110,10 @@ def _images(
     return {number: (whole, str(number) if len(tokens) > 1 else "") for number in tokens}
 
 
-def _classes(labels: dict[str, object]) -> dict[str, int | str]:
-    """nnU-Net's labels: name -> value; regions (lists of values) are left to their parts."""
+def _named(labels: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
+    """nnU-Net's labels: name -> value, or the values of a region."""
     if all(str(name).isdecimal() for name in labels):  # Version 1: value -> name.
-        return {str(name): int(value) for value, name in labels.items() if int(value) > 0}
-    return {name: v for name, v in labels.items() if isinstance(v, int) and v > 0}
+        return [(str(name), (int(value),)) for value, name in labels.items()]
+    return [
+        (n, tuple(map(int, v)) if isinstance(v, list) else (int(v),)) for n, v in labels.items()
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from samjax.curation.case import Case, CaseError, Source
 from samjax.curation.extra import MissingLibrary
+from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.options import Options
 from samjax.curation.readers import coco, indexed, pictures, volumes
 from samjax.curation.readers.dicom import series
@@ -38,6 +39,23 @@ def read(root: Path, source: Source, options: Options) -> Case:
     except Exception as error:  # Whatever a library trips over in one file: the others go on.
         name = type(error).__name__
         raise CaseError(f"{root / source.images[0]}: cannot be read: {name}: {error}") from error
+
+
+def stored_labels(path: Path) -> LabelPixels | None:
+    """Reads a file of labels as they are stored; None of one that names its labels itself.
+
+    Raises:
+        CaseError: It cannot be read.
+        MissingLibrary: The library for its format is not installed.
+    """
+    try:
+        if reader_of(path.name) == "pictures":
+            return pictures.stored_labels(path)
+        return volumes.stored_labels(path)
+    except (CaseError, MissingLibrary):
+        raise
+    except Exception as error:  # As above.
+        raise CaseError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
 
 
 def reader_of(path: str) -> str:

@@ -39,8 +39,9 @@ def read(root: Path, source: Source, options: Options) -> Case:
     """Reads a picture with a label map for every annotation: they may overlap."""
     del options
     path = source.labels[0][0]
-    image = pictures.load(root / source.images[0])
-    image = image[..., :3] if image.ndim == 3 else image
+    image, is_volume = pictures.load(root / source.images[0])
+    if is_volume:
+        raise CaseError(f"{source.images[0]}: expected one picture, found several pages")
     annotations, categories = _tables(root / path)
     maps = []
     for annotation in annotations.get(source.item, ()):

@@ -1,99 +1,160 @@
 """Pictures: PNG, JPEG, TIFF (several pages are a volume), GIF, BMP, by Pillow."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from samjax.curation import rules
 from samjax.curation.case import Case, CaseError, LabelMap, Source
-from samjax.curation.labels import to_label_map
-from samjax.curation.options import Dataset, Options
+from samjax.curation.label_pixels import LabelPixels, as_pixels, packed
+from samjax.curation.labels import to_label_maps
+from samjax.curation.options import Options
+from samjax.data import container
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp")
+_ORIENTATION = ExifTags.Base.Orientation
 
 
 def read(root: Path, source: Source, options: Options) -> Case:
-    """Reads a picture and its label pictures; several of one class are taken together."""
+    """Reads a picture and its label pictures; several of one class are taken together.
+
+    A picture is upright by its orientation tag, or lies as its labels do where only that fits.
+    """
     del options
-    image = load(root / source.images[0])
-    image = image[..., :3] if image.shape[-1] == 4 and image.dtype == np.uint8 else image
-    colour = image.shape[-1] == 3 and image.dtype == np.uint8
-    is_volume = image.ndim == (4 if colour else 3)
-    extent = image.shape[: 3 if is_volume else 2]
-    return Case(grey_if_it_is(image), is_volume, labels(root, source, extent))
+    path = root / source.images[0]
+    image, is_volume = load(path)
+    dimensions = 3 if is_volume else 2
+    extent, turned = image.shape[:dimensions], image.shape[1::-1]
+    maps = labels(root, source, extent, () if is_volume else turned)
+    left_out = {}
+    if maps and maps[0].values.shape != extent:
+        image, _ = load(path, is_upright=False)
+        if image.shape[:2] != turned:
+            raise _misfit(source.labels[0][0], extent, turned)
+        left_out = {"orientation tags of pictures that their labels do not follow": 1}
+    return Case(grey_if_it_is(image, is_volume), is_volume, maps, left_out=left_out)
 
 
-def labels(root: Path, source: Source, extent: tuple[int, ...]) -> tuple[LabelMap, ...]:
+def labels(
+    root: Path, source: Source, extent: tuple[int, ...], turned: tuple[int, ...] = ()
+) -> tuple[LabelMap, ...]:
     """Reads the label pictures of an image; binary ones of one class are taken together.
+
+    Args:
+        root: The source folder.
+        source: The case.
+        extent: Of the image.
+        turned: What may be the extent of all labels, too.
 
     Raises:
         CaseError: One has another extent than the image, or is no label.
     """
+    expected = extent
     maps: dict[str, list[LabelMap]] = {}
     for path, name in source.labels:
-        found = _label(root / path, path, source.known, name)
-        if found.values.shape != extent:
-            raise CaseError(
-                f"{path}: expected labels of the image's shape {extent}, found {found.values.shape}"
-            )
-        maps.setdefault(name, []).append(found)
+        try:
+            found = to_label_maps(stored_labels(root / path), source.known, name, source.coding)
+        except CaseError as error:
+            raise error if path in str(error) else CaseError(f"{path}: {error}") from None
+        shape = found[0].values.shape
+        expected = turned if shape == turned and not maps else expected
+        if shape != expected:
+            raise _misfit(path, extent, shape)
+        maps.setdefault(name, []).extend(found)
     return tuple(label for same in maps.values() for label in _together(same))
 
 
-def load(path: Path) -> np.ndarray:
-    """Decodes a picture: (h, w) or (h, w, 3 or 4) RGB; of several pages a volume (x, y, z).
+def _misfit(path: str, extent: tuple[int, ...], shape: tuple[int, ...]) -> CaseError:
+    return CaseError(f"{path}: expected labels of the image's shape {extent}, found {shape}")
 
-    A palette of greys or of colours is looked up; 16 bits stay 16.
+
+def load(path: Path, is_upright: bool = True) -> tuple[np.ndarray, bool]:
+    """Decodes a picture: (h, w) or (h, w, 3) RGB; of several pages a volume (x, y, z).
+
+    A palette of greys or of colours is looked up; 16 bits stay 16; transparency is left away.
+
+    Args:
+        path: The file.
+        is_upright: Whether its orientation tag is followed.
+
+    Returns:
+        The picture or the volume, and whether it is one.
 
     Raises:
         CaseError: It cannot be decoded.
     """
-    return _decode(path, palette_is_label=False)
+    pages = _pages(path, lambda page: np.asarray(_plain(page)), is_upright)
+    return _stacked(pages), len(pages) > 1
 
 
-def _label(path: Path, name: str, known: Dataset, class_name: str) -> LabelMap:
-    by_colour = any(isinstance(value, str) for value in known.classes.values())
-    try:
-        stored = _decode(path, palette_is_label=not by_colour)
-        return to_label_map(stored, known, class_name)
-    except CaseError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise CaseError(f"{name}: {error}") from None
+def stored_labels(path: Path) -> LabelPixels:
+    """Decodes labels, with their transparency and the numbers of their palette.
+
+    Raises:
+        CaseError: It cannot be decoded.
+    """
+    pages = _pages(path, _with_alpha)
+    values = _stacked(pages)
+    is_colour = values.ndim == (4 if len(pages) > 1 else 3)
+    indices = _stacked(_pages(path, np.asarray))
+    if not is_colour or indices.ndim == values.ndim:
+        return LabelPixels(values, is_colour)
+    pairs = np.unique(packed(values).astype(np.int64) << 16 | indices)
+    if len(np.unique(pairs >> 16)) < len(pairs):  # No palette worth the name: the numbers count.
+        return LabelPixels(indices)
+    return LabelPixels(values, True, indices)
 
 
-def _decode(path: Path, palette_is_label: bool) -> np.ndarray:
+def _pages(
+    path: Path, decode: Callable[[Image.Image], np.ndarray], is_upright: bool = True
+) -> list[np.ndarray]:
     try:
         with Image.open(path) as file:
-            pages = [_page(page, palette_is_label) for page in ImageSequence.Iterator(file)]
+            pages = []
+            for page in ImageSequence.Iterator(file):
+                if not container.is_page(page):
+                    continue
+                # That of a TIFF is followed by its decoder.
+                tag = 1 if file.format == "TIFF" else page.getexif().get(_ORIENTATION, 1)
+                pages.append(container.upright(decode(page), tag if is_upright else 1))
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file") from None
     except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as error:
         raise CaseError(f"{path}: cannot be decoded: {error}") from error
-    if len({page.shape for page in pages}) > 1:
-        found = sorted({page.shape for page in pages})
+    if len({page.shape[:2] for page in pages}) > 1:
+        found = sorted({page.shape[:2] for page in pages})
         raise CaseError(f"{path}: expected pages of one size, found {found}")
+    return pages
+
+
+def _stacked(pages: list[np.ndarray]) -> np.ndarray:
+    """The only page, or all as a volume (x, y, z) or (x, y, z, channels)."""
+    if len({page.shape for page in pages}) > 1:  # Some have colours, others are grey.
+        pages = [page if page.ndim == 3 else np.stack([page] * 3, axis=-1) for page in pages]
     if len(pages) == 1:
         return pages[0]
-    return (
-        np.stack(pages).swapaxes(0, 2)
-        if pages[0].ndim == 2
-        else np.stack([page.swapaxes(0, 1) for page in pages], axis=2)
-    )
+    return np.stack([page.swapaxes(0, 1) for page in pages], axis=2)
 
 
-def _page(page: Image.Image, palette_is_label: bool) -> np.ndarray:
-    if page.mode == "P" and palette_is_label:
-        values = np.asarray(page)
-        return (
-            values if values.max() <= 127 or _is_colourful(page) else np.asarray(page.convert("L"))
-        )
-    if page.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
-        page = page.convert("RGB")
-    elif page.mode == "LA":
-        page = page.convert("L")
-    return np.asarray(page)
+def _plain(page: Image.Image) -> Image.Image:
+    """A page in grey or RGB."""
+    if page.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBA", "RGBX", "RGBa"):
+        return page.convert("RGB")
+    return page.convert("L") if page.mode in ("LA", "La") else page
+
+
+def _with_alpha(page: Image.Image) -> np.ndarray:
+    """A page in grey, RGB or, where it is transparent in part, RGBA."""
+    if page.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in page.info:
+        clear = np.asarray(page.convert("RGBA"))
+        if np.ptp(clear[..., 3]):
+            return clear
+    if page.mode == "P" and not _is_colourful(page):
+        return np.asarray(page.convert("L"))
+    plain = np.asarray(_plain(page))
+    return plain if page.mode == "P" else as_pixels(plain).values
 
 
 def _is_colourful(page: Image.Image) -> bool:
@@ -101,9 +162,9 @@ def _is_colourful(page: Image.Image) -> bool:
     return bool((palette != palette[:, :1]).any())
 
 
-def grey_if_it_is(image: np.ndarray) -> np.ndarray:
+def grey_if_it_is(image: np.ndarray, is_volume: bool = False) -> np.ndarray:
     """Drops two channels of three that are equal: grey stored as colour."""
-    colour = rules.is_8_bit(image) and image.shape[-1] == 3 and image.ndim > 2
+    colour = rules.is_8_bit(image) and image.ndim == (4 if is_volume else 3)
     grey = colour and (image == image[..., :1]).all()
     return np.ascontiguousarray(image[..., 0]) if grey else image
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from samjax.curation import extra
 from samjax.curation.case import Case, CaseError, Source
-from samjax.curation.labels import to_label_map
+from samjax.curation.label_pixels import LabelPixels
+from samjax.curation.labels import to_label_maps
 from samjax.curation.options import Options
 from samjax.curation.readers import geometry, segment_names
 from samjax.curation.readers.geometry import Volume
@@ -35,11 +36,10 @@ def on_voxels_of(image: Volume, root: Path, source: Source, options: Options) ->
             for label, names in _load_labels(root / path):
                 placed = turn(geometry.embedded(label, image) if names else label)
                 geometry.check_aligned(turned, placed)
-                maps.append(
-                    segment_names.label_map(placed.values, names, source.known)
-                    if names
-                    else to_label_map(placed.values, source.known, name)
-                )
+                if names:
+                    maps.append(segment_names.label_map(placed.values, names, source.known))
+                else:
+                    maps += to_label_maps(_pixels(placed), source.known, name, source.coding)
         except CaseError as error:
             raise error if path in str(error) else CaseError(f"{path}: {error}") from None
     return Case(turned.values, True, tuple(maps), turned.spacing, skewed=turned.skewed)
@@ -64,6 +64,20 @@ def load(path: Path, channel: str = "") -> Volume:
     return _checked(path, stored)
 
 
+def stored_labels(path: Path) -> LabelPixels | None:
+    """The labels of a volume as they are stored; None where the file names them itself.
+
+    Raises:
+        CaseError: It cannot be read.
+    """
+    ((label, names), *others) = _load_labels(path)
+    return None if names or others else _pixels(label)
+
+
+def _pixels(label: Volume) -> LabelPixels:
+    return LabelPixels(label.values, label.values.ndim == 4)
+
+
 def _checked(path: Path, volume: Volume) -> Volume:
     values = volume.values
     while values.ndim > 3 and values.shape[-1] == 1:
@@ -86,8 +100,6 @@ def _load_labels(path: Path) -> list[tuple[Volume, dict[int, str]]]:
         layers = segment_names.of_slicer(stored.values, texts)
         return [(Volume(values, stored.affine), names) for values, names in layers]
     label = _checked(path, stored)
-    if label.values.ndim != 3:
-        raise CaseError(f"{path}: expected one label a voxel, found {label.values.shape}")
     return [(label, segment_names.of_table(texts.values()))]
 
 
@@ -102,6 +114,7 @@ def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
         image = nibabel.load(path)
         scaled = image.dataobj.slope not in (1.0, None) or image.dataobj.inter not in (0.0, None)
         values = image.get_fdata(dtype=np.float32) if scaled else np.asanyarray(image.dataobj)
+        values = _channels(path, values)
     except (
         OSError,
         EOFError,
@@ -114,6 +127,16 @@ def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
     to_lps = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's world is to the right, front and head.
     texts = {str(n): _text(one.get_content()) for n, one in enumerate(image.header.extensions)}
     return Volume(values, to_lps @ image.affine), texts
+
+
+def _channels(path: Path, values: np.ndarray) -> np.ndarray:
+    """Voxels of red, green and blue as three channels; others are what they are."""
+    if values.dtype.names:
+        colours = [values[name] for name in values.dtype.names if name in "RGB"]
+        return np.stack(colours, axis=-1)
+    if values.dtype.kind == "c":
+        raise CaseError(f"{path}: expected real numbers, found complex ones")
+    return values
 
 
 def _text(content: object) -> str:

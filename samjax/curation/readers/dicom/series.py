@@ -10,7 +10,7 @@ import numpy as np
 
 from samjax.curation import rules
 from samjax.curation.case import UNNAMED, Case, CaseError, LabelMap, Source
-from samjax.curation.labels import to_label_map
+from samjax.curation.labels import to_label_maps
 from samjax.curation.options import Options
 from samjax.curation.readers import geometry, pictures, volumes
 from samjax.curation.readers.dicom import file, pixels, references, segments, structures
@@ -76,7 +76,7 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
     shown, is_film = pixels.pixels(path, data), file.frame_count(data) > 1
     if is_film:  # (x, y, frame), as if it were a volume.
         shown = np.moveaxis(shown, 0, 2).swapaxes(0, 1)
-    image = pictures.grey_if_it_is(shown)
+    image = pictures.grey_if_it_is(shown, is_film)
     spacing = file.spacing(data)
     if source.labels[0][0].lower().endswith(pictures.SUFFIXES):
         extent = image.shape[: 3 if is_film else 2]
@@ -87,7 +87,9 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
     maps = []
     for label, name in source.labels:
         if label.lower().endswith(volumes.NIFTI + volumes.ITK):
-            maps.append(to_label_map(volumes.load(root / label).values, source.known, name))
+            maps += to_label_maps(
+                volumes.load(root / label).values, source.known, name, source.coding
+            )
         else:
             content = file.read(root / label)
             if references.kind_of(content) == references.STRUCTURES:

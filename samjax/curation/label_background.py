@@ -1,0 +1,120 @@
+"""What is background of a data set's labels: black, or what is along the border of its pictures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from samjax.curation.case import CaseError
+from samjax.curation.label_pixels import CLEAR
+from samjax.curation.options import Dataset, Label
+
+BORDER = 0.9  # Share of the border that shows what is background.
+
+
+class Unclear(CaseError):
+    """Labels that can be read in two ways; the message shows both, and what decides."""
+
+
+@dataclasses.dataclass
+class Seen:
+    """What is seen of one code: pixels, those in even areas, between others and at the border."""
+
+    pixels: int = 0
+    even: int = 0
+    between: int = 0
+    border: int = 0
+
+    @property
+    def is_solid(self) -> bool:
+        """Whether it has areas or lines of its own, and is not only the edge of others."""
+        return self.even >= 0.02 * self.pixels or self.between < 0.5 * self.pixels
+
+    def add(self, other: "Seen") -> None:
+        """Adds what is seen elsewhere."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+Picture = Mapping[int, Seen]  # What is seen in one file, by code.
+
+
+def total(pictures: Sequence[Picture]) -> dict[int, Seen]:
+    """What is seen in all pictures, in the order of the codes."""
+    sums: dict[int, Seen] = {}
+    for picture in pictures:
+        for code, one in picture.items():
+            sums.setdefault(code, Seen()).add(one)
+    return dict(sorted(sums.items()))
+
+
+def code_of(label: Label) -> int:
+    """The code of a value or of a colour `#rrggbb`."""
+    return int(label[1:], 16) if isinstance(label, str) else label
+
+
+def value_of(code: int, reading: str) -> str:
+    """A code as a description says it."""
+    if code == CLEAR:
+        return "transparent"
+    return f'"#{code:06x}"' if reading == "colours" else str(code)
+
+
+def background(
+    pictures: Sequence[Picture], known: Dataset, reading: str, is_usual: bool
+) -> tuple[int, ...]:
+    """Codes of the background.
+
+    Args:
+        pictures: What is seen.
+        known: What is known: this counts.
+        reading: Of the codes.
+        is_usual: Whether 0, where it occurs, is background as everywhere.
+
+    Raises:
+        Unclear: It may be one or another.
+    """
+    if known.background:
+        return () if known.background == ("none",) else tuple(map(code_of, known.background))
+    sums = total(pictures)
+    if CLEAR in sums:
+        return (CLEAR,)
+    edge = sum(one.border for one in sums.values())
+    if len(sums) < 2 or not edge:
+        return (0,)
+    widest = max(sums, key=lambda code: sums[code].border)
+    share = sums[widest].border / edge
+    if 0 in sums and (is_usual or sums[0].border >= (1 - BORDER) * edge or share < BORDER):
+        first = 0
+    elif 0 in sums and len(sums) == 2:
+        raise inverted(widest, reading)
+    elif 0 in sums or share >= 0.5:
+        first = widest
+    elif known.kind:
+        return ()
+    else:
+        found = ", ".join(value_of(code, reading) for code in sums)
+        raise Unclear(
+            f"labels {found}: expected 0, black or most of the border as background, found no "
+            f"such value: either {value_of(widest, reading)} is the background, or every value is "
+            f'a class; say `background = {value_of(widest, reading)}` or `background = "none"`'
+        )
+    if is_usual:
+        return (first,)
+    return (first, *(code for code in sums if _is_another(code, first, pictures)))
+
+
+def inverted(code: int, reading: str) -> Unclear:
+    """The problem of a mask that has nothing but its object along the border."""
+    full, none = value_of(code, reading), value_of(0, reading)
+    return Unclear(
+        f"labels {none} and {full}: all of the border is {full}: either it is the background, or "
+        f"the object fills all pictures; say `background = {full}` or `background = {none}`"
+    )
+
+
+def _is_another(code: int, first: int, pictures: Sequence[Picture]) -> bool:
+    """Whether a code is the background of pictures that have none of the first."""
+    those = [one for one in pictures if code in one]
+    if code == first or any(first in one for one in those):
+        return False
+    edge = sum(seen.border for one in those for seen in one.values())
+    return sum(one[code].border for one in those) >= BORDER * edge > 0

@@ -1,0 +1,350 @@
+"""Decides what the pixels of a data set's labels mean, once for all of its files."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from samjax.curation import label_background, label_instances, label_levels
+from samjax.curation.case import CaseError, Coding
+from samjax.curation.label_background import Picture, Seen, Unclear, code_of, total, value_of
+from samjax.curation.label_pixels import CLEAR, Evidence
+from samjax.curation.options import Dataset, several
+
+SMALL = 32  # Up to here numbers are labels, and no greys.
+APART = 64  # From here on a number is no small one.
+THIN = 0.005  # Share of the pixels that a label has that is nowhere wide, among smeared ones.
+PURE = 0.75  # Of a mask with grey edges, at least this share is black or white.
+WHITE = 240  # From here on a grey is white in JPEG.
+
+
+def decide(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, str]:
+    """Decides what the labels of a data set are.
+
+    Args:
+        evidence: Of its files.
+        known: What is known of them: this counts.
+
+    Returns:
+        The decision, and the same in words.
+
+    Raises:
+        Unclear: They can be read in two ways.
+        CaseError: They are no labels, or not those that the table of classes names.
+    """
+    reading = _reading(evidence, known)
+    if reading == "alpha":
+        return Coding("binary", reading, ()), "one object, from the alpha channel"
+    if reading == "numbers":
+        return _of_numbers(evidence, known)
+    return _of_colours(evidence, known, reading)
+
+
+def table_of(known: Dataset) -> dict[int, list[str]]:
+    """The classes of every code that a table names."""
+    table: dict[int, list[str]] = {}
+    for name, value in known.classes.items():
+        for one in several(value):
+            table.setdefault(code_of(one), []).append(name)
+    return table
+
+
+def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
+    if known.kind == "alpha" or _is_in_alpha(evidence):
+        return "alpha"
+    values = [one for value in known.classes.values() for one in several(value)]
+    said = [one for one in (*values, *known.ignore, *known.background) if one != "none"]
+    if any(isinstance(one, str) for one in said):
+        return "colours"
+    coloured = [one for one in evidence if one.is_colour]
+    if not coloured:
+        return "numbers"
+    colours: dict[int, set[int]] = {}
+    for one in coloured:
+        for code, index in one.indices:
+            colours.setdefault(index, set()).add(code)
+    agree = all(len(codes) == 1 for codes in colours.values())
+    if all(one.indices for one in coloured) and (agree or said):
+        return "indices"
+    if said:
+        numbers = ", ".join(map(str, said))
+        raise CaseError(f"expected the values {numbers} of the table of classes, found colours")
+    return "colours"
+
+
+def _is_in_alpha(evidence: Sequence[Evidence]) -> bool:
+    """Whether what is not transparent has one colour, or is a photograph."""
+    clear = [one for one in evidence if one.has_alpha]
+    if any(not one.is_exact for one in clear):
+        return not any(one.levels for one in clear)
+    return bool(clear) and len({row[0] for one in clear for row in one.codes} - {CLEAR}) == 1
+
+
+def _pictures(evidence: Sequence[Evidence], reading: str) -> list[dict[int, Seen]]:
+    """What is seen of every code, picture by picture."""
+    pictures = []
+    for one in evidence:
+        rows = one.codes if one.is_exact else [[c, n, n, 0, b] for c, n, b in one.levels]
+        if reading == "colours" and not one.is_colour:  # Grey among colours.
+            rows = [[min(row[0], 255) * 0x010101, *row[1:]] for row in rows]
+        pictures.append({row[0]: Seen(*row[1:]) for row in rows})
+    return pictures
+
+
+def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, str]:
+    if not all(one.is_exact for one in evidence):
+        raise CaseError("expected labels, found more values than a label map has")
+    pictures = _pictures(evidence, "numbers")
+    ignore = tuple(map(code_of, known.ignore))
+    sums = total(pictures)
+    values = [code for code in sums if code not in ignore]
+    table = table_of(known)
+    full = max((one.depth for one in evidence), default=0)
+    objects = [value for value in values if value]
+    if known.kind == "binary":
+        return _binary(values, known, ignore)
+    if known.kind == "instances":
+        background = label_background.background(pictures, known, "numbers", True)
+        said = "instances, every value of a picture is an object"
+        return Coding("instances", "numbers", background, ignore), _said(said, ignore)
+    if values and values[-1] > SMALL and _has_grey_edges(sums, values):
+        return _of_greys(evidence, known, pictures, sums, ignore)
+    if not table and not known.background and not known.kind:
+        if not objects or (len(objects) == 1 and objects[0] in (1, 255, full)):
+            if objects and 0 in sums and not sums[0].border:
+                raise label_background.inverted(objects[0], "numbers")
+            return Coding("binary", ignore=ignore), _said("one object", ignore)
+        if objects == [1, 255] and not any({1, 255} <= one.keys() for one in pictures):
+            said = "one object, of value 1 in some files and 255 in others"
+            return Coding("binary", ignore=ignore), said
+        if said := label_instances.found(evidence, pictures, ignore):
+            return Coding("instances", ignore=ignore), _said(said, ignore)
+    ignore += _void(sums, objects, full, known, table)
+    left = [value for value in values if value not in ignore]
+    is_small = bool(table) or max(left, default=0) <= SMALL + 2 * len(left)
+    background = label_background.background(
+        [{c: s for c, s in one.items() if c not in ignore} for one in pictures],
+        known, "numbers", is_small,
+    )  # fmt: skip
+    lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
+    coding = Coding("classes", "numbers", background, ignore, lacking=lacking)
+    return coding, _said(_classes(coding, left, table), ignore, coding, left)
+
+
+def _binary(values: Sequence[int], known: Dataset, ignore: tuple[int, ...]) -> tuple[Coding, str]:
+    if known.background and known.background != ("none",):
+        background = tuple(map(code_of, known.background))
+        coding = Coding("binary", "numbers", background, ignore, half=-1)
+        return coding, _said("one object", ignore, coding, values)
+    half = _half(values)
+    return Coding("binary", ignore=ignore, half=half), _said(f"one object, above {half}", ignore)
+
+
+def _half(values: Sequence[int]) -> int:
+    highest = max(values, default=0)
+    return 0 if highest <= 1 else 127 if WHITE <= highest <= 255 else highest // 2
+
+
+def _has_grey_edges(sums: Picture, values: Sequence[int]) -> bool:
+    """Whether the greys between the darkest and the brightest are mostly edges of others."""
+    inner = values[1:-1]
+    edges = [value for value in inner if not sums[value].is_solid]
+    enough = len(edges) >= 3 or len(edges) == len(inner)
+    return bool(edges) and enough and len(edges) >= 0.25 * len(inner)
+
+
+def _of_greys(
+    evidence: Sequence[Evidence],
+    known: Dataset,
+    pictures: Sequence[Picture],
+    sums: Picture,
+    ignore: tuple[int, ...],
+) -> tuple[Coding, str]:
+    """Greys between others are edges."""
+    values, table = [*sums], table_of(known)
+    if values[-1] > 255:
+        levels = [v for v in values if sums[v].is_solid or v in (values[0], values[-1])]
+    else:
+        even = label_levels.merged([(c, n) for one in evidence for c, n, _ in one.levels], False)
+        total_pixels = sum(one.pixels for one in sums.values())
+        lines = [  # Labels that are nowhere wide.
+            v for v, one in sums.items() if one.is_solid and one.pixels >= THIN * total_pixels
+        ]
+        levels = label_levels.merged([*((v, 2) for v in even), *((v, 1) for v in lines)], False)
+    found = f"greys from {values[0]} to {values[-1]}"
+    if len(levels) <= 2:
+        half = _half(levels if len(levels) == 2 else values)
+        pixels = sum(one.pixels for one in sums.values())
+        pure = sum(one.pixels for v, one in sums.items() if v < 16 or v >= WHITE)
+        if len(levels) < 2 and (values[-1] < WHITE or pure < PURE * pixels):
+            raise Unclear(
+                f'{found}: either a mask with soft edges, say `kind = "binary"`, or values that '
+                "are no labels"
+            )
+        if table and not any(value > half for value in table):
+            raise CaseError(
+                f"expected {_named(table)} of the table of classes, found {found}; if they are a "
+                'mask with grey edges, say `kind = "binary"`'
+            )
+        coding = Coding("binary", ignore=ignore, half=half)
+        return coding, _said(f"one object with grey edges, cut at half: above {half}", ignore)
+    pictures = _on_levels(pictures, levels, False)
+    background = label_background.background(pictures, known, "numbers", False)
+    if table:
+        levels = label_levels.matched(levels, table, False)
+        pictures = _on_levels(pictures, levels, False)
+    lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
+    coding = Coding("classes", "numbers", background, ignore, tuple(levels), lacking=lacking)
+    said = _classes(coding, levels, table) + ", with grey edges"
+    return coding, _said(said, ignore, coding, levels)
+
+
+def _on_levels(
+    pictures: Sequence[Picture], levels: Sequence[int], is_colour: bool
+) -> list[dict[int, Seen]]:
+    """What is seen of the levels, each with the codes that are nearest to it."""
+    found = []
+    for picture in pictures:
+        of_levels: dict[int, Seen] = {}
+        near = label_levels.nearest([*picture], levels, is_colour)
+        for code, level in zip(picture, near, strict=True):
+            of_levels.setdefault(level, Seen()).add(picture[code])
+        found.append(of_levels)
+    return found
+
+
+def _void(
+    sums: Picture, objects: Sequence[int], full: int, known: Dataset, table: Collection[int]
+) -> tuple[int, ...]:
+    """The largest number beside small labels: what is not labelled."""
+    void = [v for v in objects if v in (255, full) and v not in table]
+    others = [value for value in objects if value not in void]
+    if not void or not others or known.background:
+        return ()
+    if max(others) >= APART and max(others) > SMALL + 2 * len(others):
+        return ()
+    edge = sum(one.border for one in sums.values())
+    if 0 in sums and sums[void[0]].border > 0.5 * edge and sums[0].border < 0.05 * edge:
+        raise Unclear(
+            f"labels 0, {', '.join(map(str, others))} and {void[0]}, which most of the border is: "
+            f"either 0 is the background and {void[0]} is left out, or {void[0]} is the "
+            f"background and 0 a class; say `background = 0` or `background = {void[0]}`"
+        )
+    if max(others) > SMALL + 2 * len(others):
+        raise Unclear(
+            f"labels {', '.join(map(str, others))} and {void[0]}: either {void[0]} is left out, or "
+            f"it is a class; say `ignore = {void[0]}` or `background = 0`"
+        )
+    return tuple(void)
+
+
+def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> tuple[Coding, str]:
+    if known.kind == "binary":
+        raise CaseError("expected a mask of black and white, found colours; name them in `classes`")
+    pictures, table = _pictures(evidence, "colours"), table_of(known)
+    sums = total(pictures)
+    codes = [code for code in sums if code != CLEAR]
+    is_exact = all(one.is_exact for one in evidence)
+    if is_exact:
+        levels = label_levels.without_mixtures({code: sums[code].is_solid for code in codes})
+    else:
+        levels = label_levels.merged([(code, sums[code].pixels) for code in codes], True)
+        levels = [*dict.fromkeys(map(label_levels.rounded, levels))]
+    if not levels or (len(levels) > label_levels.MOST and known.kind != "instances"):
+        raise CaseError(
+            "expected labels of a few colours, found "
+            f"{f'more than {label_levels.MOST}' if levels else 'none that covers an area'}; if it "
+            'is a label image, give its colours under `classes`, or say `kind = "instances"`'
+        )
+    if table and reading == "colours":
+        levels = label_levels.matched(levels, table, True)
+        if not is_exact:
+            levels = [*dict.fromkeys([*levels, *table])]
+    is_smeared = not is_exact or levels != codes
+    if is_smeared:
+        pictures = _on_levels(pictures, levels, True)
+    in_colours = known if reading == "colours" else dataclasses.replace(known, background=())
+    background = label_background.background(pictures, in_colours, "colours", False)
+    ignore = tuple(map(code_of, known.ignore))
+    if reading == "indices":
+        numbers = {code: index for one in evidence for code, index in one.indices}
+        pictures = [{numbers.get(c, c): s for c, s in one.items()} for one in pictures]
+        background = tuple(numbers.get(code, code) for code in background)
+        if known.background:
+            background = label_background.background(pictures, known, reading, False)
+        objects = [code for one in pictures for code in one if code not in background]
+        if 255 in objects and len({*objects}) > 1 and 255 not in table:
+            ignore += (255,)
+        is_smeared = False
+    lacking = _lacking(table, pictures, {*background, *ignore}, reading)
+    found = [code for code in total(pictures) if code not in ignore]
+    kind = "instances" if known.kind == "instances" else "classes"
+    smeared = tuple(levels) if is_smeared else ()
+    coding = Coding(kind, reading, background, ignore, smeared, lacking=lacking)
+    said = "instances, every colour of a picture is an object"
+    if kind == "classes":
+        said = _classes(coding, found, table) + (", with smeared edges" if is_smeared else "")
+    return coding, _said(said, ignore, coding, found)
+
+
+def _lacking(
+    table: Mapping[int, Sequence[str]],
+    pictures: Sequence[Picture],
+    nothing: Collection[int],
+    reading: str,
+) -> tuple[int, ...]:
+    """Codes that a table does not name, in pictures that have none that it names.
+
+    Raises:
+        CaseError: The table names none of all that there is.
+    """
+    if not table:
+        return ()
+    there = {code for one in pictures for code in one} - {*nothing}
+    if there and not there & table.keys():
+        raise CaseError(mismatch(table, there, reading))
+    beside = {code for one in pictures if one.keys() & table.keys() for code in one}
+    return tuple(sorted(there - beside - table.keys()))
+
+
+def mismatch(table: Mapping[int, Sequence[str]], found: Collection[int], reading: str) -> str:
+    """The problem of labels that a table of classes does not name."""
+    values = ", ".join(value_of(code, reading) for code in sorted(found)[:8])
+    return f"expected {_named(table)} of the table of classes, found {values}"
+
+
+def _named(table: Mapping[int, Sequence[str]]) -> str:
+    return ", ".join(
+        f"{code if code < 65536 else f'#{code:06x}'} ({' and '.join(names)})"
+        for code, names in table.items()
+    )
+
+
+def _classes(coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[str]]) -> str:
+    """The classes of a label map in words."""
+    objects = [code for code in found if code not in coding.background]
+    kind = {"colours": "colour table", "indices": "palette"}.get(coding.reading, "label map")
+    named = [
+        f"{value_of(code, coding.reading)} ({' and '.join(table[code])})" if code in table
+        else value_of(code, coding.reading)
+        for code in objects if code in table or not table
+    ]  # fmt: skip
+    shown = ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")
+    others = [value_of(code, coding.reading) for code in objects if table and code not in table]
+    without = f"; {', '.join(others)} left out, not in the table" if others else ""
+    return f"{kind} with {'class' if len(named) == 1 else 'classes'} {shown}{without}"
+
+
+def _said(
+    what: str,
+    ignore: Sequence[int],
+    coding: Coding | None = None,
+    found: Collection[int] = (),
+) -> str:
+    """A decision in words, with what is left out and what is background, if it is not 0."""
+    parts = [what]
+    if coding and coding.background != (0,) and found:
+        nothing = [value_of(code, coding.reading) for code in coding.background]
+        parts.append(f"background {', '.join(nothing) or 'none'}")
+    if ignore:
+        reading = coding.reading if coding else "numbers"
+        parts.append(f"{', '.join(value_of(code, reading) for code in ignore)} left out")
+    return "; ".join(parts)

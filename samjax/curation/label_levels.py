@@ -1,0 +1,130 @@
+"""Labels whose edges are smeared, by JPEG or antialiasing: the greys or colours that they had."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from samjax.curation.label_pixels import CLEAR, unpacked
+
+MOST = 256  # Colours of a picture: more are no classes.
+APART = 20  # What two smeared levels differ by at least, of 255.
+NEAR = 40  # What a smeared colour differs by at most from that of a table.
+ROUNDING = 8  # How far a mixture of two colours is from the line between them, of 255.
+REACH = 3.0  # Pixels: how much farther than the nearest label a smeared pixel's own may be.
+
+
+def points(codes: Iterable[int], is_colour: bool = True) -> np.ndarray:
+    """Codes as points of one or three numbers, (n, 1 or 3)."""
+    rows = [unpacked(code) if is_colour else (code,) for code in codes]
+    return np.array(rows, np.int64).reshape(len(rows), 3 if is_colour else 1)
+
+
+def merged(levels: Iterable[tuple[int, int]], is_colour: bool) -> list[int]:
+    """Levels of many pictures, (code, pixels), as one list: the most frequent of those alike."""
+    counts: dict[int, int] = {}
+    for code, count in levels:
+        counts[code] = counts.get(code, 0) + count
+    kept: list[int] = []
+    for code in sorted(counts, key=lambda c: -counts[c]):
+        away = np.abs(points(kept, is_colour) - points([code], is_colour)).max(-1, initial=0)
+        if (away >= APART).all():
+            kept.append(code)
+    return sorted(kept)
+
+
+def without_mixtures(codes: Mapping[int, bool]) -> list[int]:
+    """Colours that stand for labels, of those that are solid and those that are not.
+
+    What is not solid and lies between two solid ones, or at one, is the edge between them.
+    """
+    solid = points([code for code, is_solid in codes.items() if is_solid]).astype(float)
+    kept = []
+    for code, is_solid in codes.items():
+        colour = points([code])[0].astype(float)
+        is_near = bool((np.abs(solid - colour).max(-1, initial=0) <= ROUNDING).any())
+        if is_solid or not (is_near or _is_mixture(colour, solid)):
+            kept.append(code)
+    return kept
+
+
+def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> list[int]:
+    """The level nearest to each code; `CLEAR` stays itself."""
+    solid = [level for level in levels if level != CLEAR]
+    if not solid:
+        return list(codes)
+    anchors = points(solid, is_colour)
+    found = []
+    for code in codes:
+        away = ((anchors - points([code], is_colour)) ** 2).sum(-1)
+        found.append(code if code == CLEAR else solid[int(away.argmin())])
+    return found
+
+
+def matched(levels: Sequence[int], table: Iterable[int], is_colour: bool) -> list[int]:
+    """Levels as a table has them, where one of its own is near."""
+    named = list(table)
+    anchors = points(named, is_colour)
+    found = []
+    for level in levels:
+        away = np.abs(anchors - points([level], is_colour)).max(-1)
+        found.append(named[int(away.argmin())] if away.min() <= NEAR else level)
+    return [*dict.fromkeys(found)]
+
+
+def rounded(code: int) -> int:
+    """A colour that was smeared, as it was: 254 was 255, 1 was 0."""
+    channels = [
+        next((whole for whole in (0, 64, 128, 192, 255) if abs(v - whole) <= 4), v)
+        for v in unpacked(code)
+    ]
+    return channels[0] << 16 | channels[1] << 8 | channels[2]
+
+
+def assign(image: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+    """Gives every pixel a level: its own, or at a smeared edge the more alike of those beside it.
+
+    Args:
+        image: (h, w, 1 or 3) whole numbers.
+        levels: Their codes.
+
+    Returns:
+        Numbers of levels, (h, w) uint8.
+    """
+    anchors = points(levels, image.shape[-1] == 3)
+    away = np.stack([((image - a) ** 2).sum(-1) for a in anchors.astype(np.float32)])
+    near = away.argmin(0).astype(np.uint8)
+    # A mixture may well have the very colour of a third label: that counts in its own areas only.
+    own = away.min(0) <= image.shape[-1] * APART**2 / 4
+    square = np.ones((3, 3), np.uint8)
+    sure = np.zeros_like(own)
+    for number, anchor in enumerate(anchors.astype(float)):
+        mask = own & (near == number)
+        others = np.delete(anchors, number, 0).astype(float)
+        if _is_mixture(anchor, others):
+            core = cv2.erode(mask.astype(np.uint8), square, borderType=cv2.BORDER_REPLICATE)
+            mask &= cv2.dilate(core, square) > 0
+        sure |= mask
+    if not sure.any() or sure.all():
+        return near
+    distance = np.full(away.shape, np.inf, np.float32)
+    for number in range(len(anchors)):
+        mask = sure & (near == number)
+        if mask.any():
+            distance[number] = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    beside = distance <= distance.min(0) + REACH
+    best = np.where(beside, away, np.inf).argmin(0).astype(np.uint8)
+    return np.where(sure, near, best)
+
+
+def _is_mixture(colour: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a colour lies between two others."""
+    if len(others) < 2:
+        return False
+    first, second = (others[i] for i in np.triu_indices(len(others), 1))
+    along = second - first
+    length = np.maximum((along**2).sum(-1), 1e-9)
+    share = ((colour - first) * along).sum(-1) / length
+    off = np.abs(colour - (first + share[:, None] * along)).max(-1)
+    margin = ROUNDING / np.sqrt(length)
+    return bool(((share > margin) & (share < 1 - margin) & (off <= ROUNDING)).any())
