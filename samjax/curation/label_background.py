@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from samjax.curation.case import CaseError
 from samjax.curation.label_pixels import CLEAR
+from samjax.curation.label_words import value_of
 from samjax.curation.options import Dataset, Label
 
 BORDER = 0.9  # Share of the border that shows what is background.
@@ -49,13 +50,6 @@ def total(pictures: Sequence[Picture]) -> dict[int, Seen]:
 def code_of(label: Label) -> int:
     """The code of a value or of a colour `#rrggbb`."""
     return int(label[1:], 16) if isinstance(label, str) else label
-
-
-def value_of(code: int, reading: str) -> str:
-    """A code as a description says it."""
-    if code == CLEAR:
-        return "transparent"
-    return f'"#{code:06x}"' if reading == "colours" else str(code)
 
 
 def background(

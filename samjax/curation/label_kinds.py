@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from samjax.curation import label_background, label_instances, label_levels
+from samjax.curation import label_words as words
 from samjax.curation.case import CaseError, Coding
-from samjax.curation.label_background import Picture, Seen, Unclear, code_of, total, value_of
+from samjax.curation.label_background import Picture, Seen, Unclear, code_of, total
 from samjax.curation.label_pixels import CLEAR, Evidence
 from samjax.curation.options import Dataset, several
 
@@ -104,19 +105,19 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
     if known.kind == "instances":
         background = label_background.background(pictures, known, "numbers", True)
         said = "instances, every value of a picture is an object"
-        return Coding("instances", "numbers", background, ignore), _said(said, ignore)
+        return Coding("instances", "numbers", background, ignore), words.said(said, ignore)
     if values and values[-1] > SMALL and _has_grey_edges(sums, values):
         return _of_greys(evidence, known, pictures, sums, ignore)
     if not table and not known.background and not known.kind:
         if not objects or (len(objects) == 1 and objects[0] in (1, 255, full)):
             if objects and 0 in sums and not sums[0].border:
                 raise label_background.inverted(objects[0], "numbers")
-            return Coding("binary", ignore=ignore), _said("one object", ignore)
+            return Coding("binary", ignore=ignore), words.said("one object", ignore)
         if objects == [1, 255] and not any({1, 255} <= one.keys() for one in pictures):
             said = "one object, of value 1 in some files and 255 in others"
             return Coding("binary", ignore=ignore), said
         if said := label_instances.found(evidence, pictures, ignore):
-            return Coding("instances", ignore=ignore), _said(said, ignore)
+            return Coding("instances", ignore=ignore), words.said(said, ignore)
     ignore += _void(sums, objects, full, known, table)
     left = [value for value in values if value not in ignore]
     is_small = bool(table) or max(left, default=0) <= SMALL + 2 * len(left)
@@ -126,16 +127,18 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
     )  # fmt: skip
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, lacking=lacking)
-    return coding, _said(_classes(coding, left, table), ignore, coding, left)
+    return coding, words.said(words.classes(coding, left, table), ignore, coding, left)
 
 
 def _binary(values: Sequence[int], known: Dataset, ignore: tuple[int, ...]) -> tuple[Coding, str]:
     if known.background and known.background != ("none",):
         background = tuple(map(code_of, known.background))
         coding = Coding("binary", "numbers", background, ignore, half=-1)
-        return coding, _said("one object", ignore, coding, values)
+        return coding, words.said("one object", ignore, coding, values)
     half = _half(values)
-    return Coding("binary", ignore=ignore, half=half), _said(f"one object, above {half}", ignore)
+    return Coding("binary", ignore=ignore, half=half), words.said(
+        f"one object, above {half}", ignore
+    )
 
 
 def _half(values: Sequence[int]) -> int:
@@ -181,11 +184,11 @@ def _of_greys(
             )
         if table and not any(value > half for value in table):
             raise CaseError(
-                f"expected {_named(table)} of the table of classes, found {found}; if they are a "
-                'mask with grey edges, say `kind = "binary"`'
+                f"expected {words.named(table, 'numbers')} of the table of classes, found {found}; "
+                'if they are a mask with grey edges, say `kind = "binary"`'
             )
         coding = Coding("binary", ignore=ignore, half=half)
-        return coding, _said(f"one object with grey edges, cut at half: above {half}", ignore)
+        return coding, words.said(f"one object with grey edges, cut at half: above {half}", ignore)
     pictures = _on_levels(pictures, levels, False)
     background = label_background.background(pictures, known, "numbers", False)
     if table:
@@ -193,8 +196,8 @@ def _of_greys(
         pictures = _on_levels(pictures, levels, False)
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, tuple(levels), lacking=lacking)
-    said = _classes(coding, levels, table) + ", with grey edges"
-    return coding, _said(said, ignore, coding, levels)
+    said = words.classes(coding, levels, table) + ", with grey edges"
+    return coding, words.said(said, ignore, coding, levels)
 
 
 def _on_levels(
@@ -281,8 +284,8 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
     coding = Coding(kind, reading, background, ignore, smeared, lacking=lacking)
     said = "instances, every colour of a picture is an object"
     if kind == "classes":
-        said = _classes(coding, found, table) + (", with smeared edges" if is_smeared else "")
-    return coding, _said(said, ignore, coding, found)
+        said = words.classes(coding, found, table) + (", with smeared edges" if is_smeared else "")
+    return coding, words.said(said, ignore, coding, found)
 
 
 def _lacking(
@@ -300,51 +303,6 @@ def _lacking(
         return ()
     there = {code for one in pictures for code in one} - {*nothing}
     if there and not there & table.keys():
-        raise CaseError(mismatch(table, there, reading))
+        raise CaseError(words.mismatch(table, there, reading))
     beside = {code for one in pictures if one.keys() & table.keys() for code in one}
     return tuple(sorted(there - beside - table.keys()))
-
-
-def mismatch(table: Mapping[int, Sequence[str]], found: Collection[int], reading: str) -> str:
-    """The problem of labels that a table of classes does not name."""
-    values = ", ".join(value_of(code, reading) for code in sorted(found)[:8])
-    return f"expected {_named(table)} of the table of classes, found {values}"
-
-
-def _named(table: Mapping[int, Sequence[str]]) -> str:
-    return ", ".join(
-        f"{code if code < 65536 else f'#{code:06x}'} ({' and '.join(names)})"
-        for code, names in table.items()
-    )
-
-
-def _classes(coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[str]]) -> str:
-    """The classes of a label map in words."""
-    objects = [code for code in found if code not in coding.background]
-    kind = {"colours": "colour table", "indices": "palette"}.get(coding.reading, "label map")
-    named = [
-        f"{value_of(code, coding.reading)} ({' and '.join(table[code])})" if code in table
-        else value_of(code, coding.reading)
-        for code in objects if code in table or not table
-    ]  # fmt: skip
-    shown = ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")
-    others = [value_of(code, coding.reading) for code in objects if table and code not in table]
-    without = f"; {', '.join(others)} left out, not in the table" if others else ""
-    return f"{kind} with {'class' if len(named) == 1 else 'classes'} {shown}{without}"
-
-
-def _said(
-    what: str,
-    ignore: Sequence[int],
-    coding: Coding | None = None,
-    found: Collection[int] = (),
-) -> str:
-    """A decision in words, with what is left out and what is background, if it is not 0."""
-    parts = [what]
-    if coding and coding.background != (0,) and found:
-        nothing = [value_of(code, coding.reading) for code in coding.background]
-        parts.append(f"background {', '.join(nothing) or 'none'}")
-    if ignore:
-        reading = coding.reading if coding else "numbers"
-        parts.append(f"{', '.join(value_of(code, reading) for code in ignore)} left out")
-    return "; ".join(parts)

@@ -1,0 +1,57 @@
+"""Labels, and decisions on them, in words."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from samjax.curation.case import Coding
+from samjax.curation.label_pixels import CLEAR
+
+
+def value_of(code: int, reading: str) -> str:
+    """A code as a description says it."""
+    if code == CLEAR:
+        return "transparent"
+    return f'"#{code:06x}"' if reading == "colours" else str(code)
+
+
+def mismatch(table: Mapping[int, Sequence[str]], found: Collection[int], reading: str) -> str:
+    """The problem of labels that a table of classes does not name."""
+    values = ", ".join(value_of(code, reading) for code in sorted(found)[:8])
+    return f"expected {named(table, reading)} of the table of classes, found {values}"
+
+
+def named(table: Mapping[int, Sequence[str]], reading: str) -> str:
+    """The values of a table of classes with their names."""
+    entries = (f"{value_of(code, reading)} ({' and '.join(n)})" for code, n in table.items())
+    return ", ".join(entries)
+
+
+def classes(coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[str]]) -> str:
+    """The classes of a label map in words."""
+    objects = [code for code in found if code not in coding.background]
+    kind = {"colours": "colour table", "indices": "palette"}.get(coding.reading, "label map")
+    shown = [
+        f"{value_of(code, coding.reading)} ({' and '.join(table[code])})" if code in table
+        else value_of(code, coding.reading)
+        for code in objects if code in table or not table
+    ]  # fmt: skip
+    listed = ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
+    others = [value_of(code, coding.reading) for code in objects if table and code not in table]
+    without = f"; {', '.join(others)} left out, not in the table" if others else ""
+    return f"{kind} with {'class' if len(shown) == 1 else 'classes'} {listed}{without}"
+
+
+def said(
+    what: str,
+    ignore: Sequence[int],
+    coding: Coding | None = None,
+    found: Collection[int] = (),
+) -> str:
+    """A decision in words, with what is left out and what is background, if it is not 0."""
+    parts = [what]
+    if coding and coding.background != (0,) and found:
+        nothing = [value_of(code, coding.reading) for code in coding.background]
+        parts.append(f"background {', '.join(nothing) or 'none'}")
+    if ignore:
+        reading = coding.reading if coding else "numbers"
+        parts.append(f"{', '.join(value_of(code, reading) for code in ignore)} left out")
+    return "; ".join(parts)
