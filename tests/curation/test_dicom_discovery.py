@@ -1,6 +1,7 @@
 """DICOM files are found by their content, and one bad file ends nothing."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -83,6 +84,29 @@ def test_what_is_no_dicom_is_not_taken_for_it(tmp_path, content):
     path = tmp_path / "1.2.3"
     path.write_bytes(content)
     assert not header.is_dicom(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (
+            "P{patient}/{kind}",
+            {"P0": 2, "P1": 2, "P2": 2},
+        ),  # Studies in a patient's folder are one.
+        ("scans", {f"{kind}.{n}.2": 1 for kind in (3, 4) for n in range(3)}),
+    ],
+)
+def test_without_an_id_the_patient_is_the_folder_or_the_study(tmp_path, image, place, expected):
+    """Each has a CT and an MR, in studies of their own."""
+    for patient in range(3):
+        for kind, folder in ((3, "CT"), (4, "MR")):
+            uid = f"{kind}.{patient}"
+            at = tmp_path / place.format(patient=patient, kind=folder)
+            for number, path in enumerate(write_series(at, image, uid, PatientID="")):
+                path.rename(at / f"{uid}-{number:02}.dcm")
+            write_structures(at / f"rs-{uid}.dcm", [square(4, 3, 9)], uid)
+    sources = discover.discover(tmp_path, STORED).sources
+    assert Counter(source.subject for source in sources) == expected
 
 
 def test_copies_of_files_are_left_out_and_named(tmp_path, image):
