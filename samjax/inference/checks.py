@@ -80,7 +80,7 @@ def _check_fits(
     placements: Sequence[inputs.Placement],
     mask_size: int,
 ) -> None:
-    relative: list[str] = []
+    relative, empty = [], []
     for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
         for index, prompt in enumerate(objects):
             where = f"image {image}, " if len(placements) > 1 else ""
@@ -88,9 +88,14 @@ def _check_fits(
                 prompt.check_fits(at.height, at.width, mask_size)
             if prompt.looks_relative(at.height, at.width):
                 relative.append(f"{where}object {index}")
-    if relative:
-        _log.warning(
-            "%s: all coordinates lie between 0 and 1; they are taken as pixels%s",
-            relative[0],
-            f" (as of {len(relative) - 1} more)" if len(relative) > 1 else "",
-        )
+            if prompt.asks_nothing:
+                empty.append(f"{where}object {index}")
+    _tell(relative, "all coordinates lie between 0 and 1; they are taken as pixels")
+    _tell(empty, "only points of label -1 (not a point): its mask is of no object in particular")
+
+
+def _tell(objects: list[str], what: str) -> None:
+    """Warns of the first of some objects, and counts the others."""
+    if objects:
+        more = f" (as of {len(objects) - 1} more)" if len(objects) > 1 else ""
+        _log.warning("%s: %s%s", objects[0], what, more)

@@ -55,11 +55,6 @@ class ObjectPrompt:
                 )
             object.__setattr__(self, "points", points)
             object.__setattr__(self, "labels", labels.astype(np.int32))
-            if self.box is None and self.mask is None and (labels == types.NOT_A_POINT).all():
-                raise ValueError(
-                    "labels: expected 1 or 0 for at least one point, or a box or a mask, found "
-                    "only -1 (not a point)"
-                )
         if self.box is not None:
             box = _numbers(self.box, "box", (4,))
             if not (box[0] < box[2] and box[1] < box[3]):
@@ -76,6 +71,11 @@ class ObjectPrompt:
         if self.points is None or self.labels is None:
             return np.zeros((0, 2), np.float32)
         return self.points[self.labels != types.NOT_A_POINT]
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether all there is are points that are none: SAM answers, but no object is meant."""
+        return self.box is None and self.mask is None and not len(self.clicks)
 
     def looks_relative(self, height: int, width: int) -> bool:
         """Whether all coordinates lie from 0 to 1, on an image where that is hardly a pixel."""
@@ -163,7 +163,10 @@ def as_numbers(value: object, name: str, expected: str) -> np.ndarray:
         ValueError: It holds something else than numbers, or rows of different lengths.
     """
     try:
-        return np.asarray(value, np.float32)
+        array = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise TypeError
+        return np.asarray(array, np.float32)
     except (TypeError, ValueError):
         found = reprlib.repr(value)
         raise ValueError(f"{name}: expected numbers of shape {expected}, found {found}") from None

@@ -183,6 +183,13 @@ def test_coordinates_from_0_to_1_are_told(pretrained, photo, caplog):
     assert not caplog.text
 
 
+def test_an_object_of_no_point_at_all_is_told(pretrained, photo, caplog):
+    nothing = ObjectPrompt(points=[[0, 0]], labels=[-1])
+    (result,) = segment(pretrained, [photo(80, 70)], [[ObjectPrompt(**CLICK), nothing]])
+    assert "object 1: only points of label -1 (not a point)" in caplog.text
+    assert result.masks.shape == (2, 3, 80, 70)
+
+
 def test_what_is_not_a_point_is_what_sam_makes_of_it(pretrained, photo):
     """SAM's padding point takes part in attention, wherever it is; ours does not."""
     image, click = photo(80, 70), ObjectPrompt(**CLICK)
