@@ -124,6 +124,14 @@ def test_a_region_of_no_series_is_named_and_the_others_go_on(study):
     assert summary.cases == 1
 
 
+def test_a_region_whose_images_are_gone_goes_to_what_its_file_lists(study):
+    """As after a series was made anew; also beside a region of another series."""
+    root, _ = study
+    regions = [("GTV", CT + ".1", [(4, "0.0.4"), (5, "0.0.5")]), ("edema", MR + ".1", [(7, "")])]
+    write_regions(root / "rs.dcm", (CT, MR), regions)
+    assert labels(root) == ({"ct": {"GTV": [4, 5]}, "mr": {"edema": [7]}}, [])
+
+
 def part(images=(), listed=(), frame=""):
     return Part(1, "GTV", frozenset(images), frozenset(listed), frame)
 

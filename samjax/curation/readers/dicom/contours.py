@@ -139,7 +139,8 @@ def polygon(corners: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.ui
     upwards = (start[:, 1] <= end[:, 1])[:, None]
     start, end = np.where(upwards, start, end), np.where(upwards, end, start)
     inside = np.zeros(shape, np.uint8)
-    for row in range(shape[1]):
+    low, high = np.ceil(corners[:, 1].min()), np.floor(corners[:, 1].max())
+    for row in range(max(0, int(low)), min(shape[1], int(high) + 1)):
         crosses = (start[:, 1] <= row) != (end[:, 1] <= row)
         if crosses.any():
             a, b = start[crosses], end[crosses]

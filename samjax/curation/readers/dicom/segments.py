@@ -52,9 +52,11 @@ def of_image(
     groups = data.get("PerFrameFunctionalGroupsSequence") or [{}] * len(frames)
     if len(groups) != len(frames):
         raise CaseError(f"{path}: expected the place of {len(frames)} frames, found {len(groups)}")
-    for frame, group in zip(frames, groups, strict=True):
-        sources = references.sources_of(group, shared)
-        if is_shared and sources and not images.intersection(uid for uid, _ in sources):
+    derived = [references.sources_of(group, shared) for group in groups]
+    here = [not images.isdisjoint(uid for uid, _ in sources) for sources in derived]
+    is_shared &= any(here)
+    for frame, group, sources, is_here in zip(frames, groups, derived, here, strict=True):
+        if is_shared and sources and not is_here:
             left_out["segments' frames on images of another series"] += 1
             continue
         number = _number(group, shared, sources, numbers, stack)

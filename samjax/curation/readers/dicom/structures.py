@@ -58,9 +58,9 @@ def _masks(
             left_out[UNNAMED] += 1
             continue
         outlines = []
-        for contour in region.ContourSequence:
-            drawn_on = references.images_of(contour)
-            if regions and drawn_on and not images.intersection(drawn_on):
+        here = [not images.isdisjoint(references.images_of(c)) for c in region.ContourSequence]
+        for contour, is_here in zip(region.ContourSequence, here, strict=True):
+            if regions and any(here) and not is_here and references.images_of(contour):
                 left_out["contours on images of another series"] += 1
                 continue
             corners = _corners(f"{path}: {names[number]}", contour)
