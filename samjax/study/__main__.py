@@ -12,10 +12,11 @@ import dataclasses
 import logging
 import runpy
 import sys
+import types
 from pathlib import Path
 
-from samjax import interruption, process
-from samjax.study import cost, page, runner
+from samjax import interruption, lock, process
+from samjax.study import cost, runner
 from samjax.study.plan import Study, jobs
 
 
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
         for line in cost.of_study(study, wanted, workdir):  # Counting takes seconds a line.
             print(line, flush=True)
         return
+    runner.check(study, wanted)
+    page = _page()
     if first > 1 and not runner.general_is_made(study, workdir):
         raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")
     general = runner.make_general(study, workdir)
@@ -64,8 +67,25 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
         if not arguments.page:
             return
     target = arguments.page or workdir / "results.md"
-    drawn = page.write(study, workdir, target)
+    with lock.exclusive(workdir):  # Of two shards, the last ones may end at once.
+        drawn = page.write(study, workdir, target)
     print(f"{target}: {', '.join(drawn)}")
+
+
+def _page() -> types.ModuleType:
+    """The module that writes the page, asked for before anything is trained.
+
+    Raises:
+        ValueError: The library that draws its figures is not installed.
+    """
+    try:
+        from samjax.study import page
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the page of results needs {error.name}, which is not installed: "
+            "pip install 'samjax[study]'"
+        ) from error
+    return page
 
 
 def _study(arguments: argparse.Namespace) -> Study:

@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from samjax import conversion, pretrained
+import jax
+
+from samjax import conversion, lock, pretrained
 from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.evaluation import testing
@@ -25,12 +28,30 @@ _log = logging.getLogger(__name__)
 
 def make_general(study: Study, workdir: Path) -> str:
     """The checkpoint of the general model, made first if need be, and tested on its own data."""
-    checkpoint = study.general or _train_in_turn(study.stages, "", workdir / "general")
-    out = general_report(workdir)
-    if study.general_data and not (out / "report.json").exists():
-        model = conversion.load_any(checkpoint)
-        _test(study, model, checkpoint, study.general_data, Trial(), out, "general model")
+    if general_is_made(study, workdir):
+        return study.general or str(workdir / "general" / study.stages[-1].name / "last")
+    with lock.exclusive(workdir / "general"):
+        checkpoint = study.general or _train_in_turn(study.stages, "", workdir / "general")
+        out = general_report(workdir)
+        if study.general_data and not (out / "report.json").exists():
+            model = conversion.load_any(checkpoint)
+            _test(study, model, checkpoint, study.general_data, Trial(), out, "general model")
     return checkpoint
+
+
+def check(study: Study, wanted: Iterable[Job]) -> None:
+    """Checks, before anything is trained, the settings of what is to be.
+
+    Raises:
+        ValueError: Settings contradict each other; the message names model and stage.
+    """
+    stages = [("general", stage) for stage in (() if study.general else study.stages)]
+    stages += [(job.name, stage) for job in wanted for stage in job.method.stages]
+    for name, stage in stages:
+        try:
+            stage.experiment.check_validation()
+        except ValueError as error:
+            raise ValueError(f"{name}, {stage.name}: {error}") from error
 
 
 def general_is_made(study: Study, workdir: Path) -> bool:
@@ -58,14 +79,17 @@ def run(study: Study, job: Job, general: str, workdir: Path) -> None:
     Raises:
         Interrupted: The training was asked to stop; it is saved.
         DataError: The data cannot be used.
-        ValueError: A setting cannot work.
+        ValueError: A setting cannot work, or another process makes this model.
     """
-    missing = job.missing(workdir)
-    if not missing:
-        return
+    if job.missing(workdir):
+        with lock.exclusive(job.folder(workdir)):
+            _make(study, job, general, workdir)
+
+
+def _make(study: Study, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
     checkpoint = _train_in_turn(stages_of(study, job), start, job.folder(workdir))
-    for name in missing:
+    for name in job.missing(workdir):
         trial = job.method.trials[name]
         model = conversion.load_any(checkpoint, trial.image_size)
         if trial.resize is not None:
@@ -118,8 +142,9 @@ def _train_in_turn(stages: Iterable[Stage], start: str, folder: Path) -> str:
 
 def _train(experiment: Experiment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with _timed(folder):
-        loop.train(experiment, folder)
+    run = dataclasses.replace(experiment.run, report=False)  # The study makes its own.
+    with _timed(folder), _programs_dropped():
+        loop.train(dataclasses.replace(experiment, run=run), folder)
 
 
 @contextlib.contextmanager
@@ -131,6 +156,19 @@ def _timed(folder: Path) -> Iterator[None]:
     finally:
         total = before + time.perf_counter() - start
         write_whole(folder / SECONDS, json.dumps({"training": total}).encode())
+
+
+@contextlib.contextmanager
+def _programs_dropped() -> Iterator[None]:
+    """Drops all compiled programs of the process at the end: the next model has others.
+
+    Every one stays mapped, and a study of many models would come to more than Linux allows.
+    """
+    try:
+        yield
+    finally:
+        jax.clear_caches()
+        gc.collect()
 
 
 def _test(

@@ -1,17 +1,21 @@
 """A whole study on phantoms: trained, tested, drawn, stopped and gone on with."""
 
+import dataclasses
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import cv2
 import pytest
 import tiny_study
 
+from samjax import lock, study
 from samjax.data.phantoms import PhantomConfig, write_phantoms
 from samjax.study import page, plan, runner
 from samjax.study.__main__ import main
+from samjax.training.experiment import ValidationConfig
 
 HEAVY = pytest.mark.heavy
 CONFIG = str(Path(__file__).with_name("tiny_study.py"))
@@ -180,6 +184,38 @@ def test_shards_do_all_and_each_once(tmp_path, monkeypatch):
     once = {("general", 0), *((name, s) for name in ("tuned", "scratch") for s in (0, 1))}
     assert len(done) == len(once)
     assert set(done) == once
+
+
+def test_a_model_that_another_process_makes_is_left_alone(tmp_path):
+    one = plan.Study(data="", general="x", methods={"a": plan.Method("A")})
+    job = plan.jobs(one)[0]
+    in_use = pytest.raises(ValueError, match=r"a/seed_0 is in use by process")
+    with lock.exclusive(job.folder(tmp_path)), in_use:
+        runner.run(one, job, "x", tmp_path)
+
+
+def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    tiny = tiny_study.get_study()
+    every = dataclasses.replace(tiny.stages[0].experiment, validation=ValidationConfig(every=5))
+    stages = (plan.Stage("only", every),)
+    shown = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
+    changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **shown)
+    monkeypatch.setattr("samjax.study.__main__._study", lambda _: changed)
+    assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
+    assert "a, only: validation.every: expected 0 where" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_page_that_could_not_be_drawn_is_told_before_anything_is_trained(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for name in ("page", "figures"):
+        monkeypatch.delitem(sys.modules, f"samjax.study.{name}")
+        monkeypatch.delattr(study, name)
+    assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
+    assert "the page of results needs matplotlib.figure" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_is_not_trained_has_one_seed():
