@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from absl import app, flags
-from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from samjax import interruption, process
@@ -47,7 +46,6 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"expected only flags, found {argv[1]!r}")
     process.prepare()
-    absl_logging.set_verbosity(absl_logging.WARNING)
     samjax_log = logging.getLogger("samjax")
     samjax_log.setLevel(logging.INFO)
     samjax_log.addHandler(logging.StreamHandler())

@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.adapter_init = "reference"
     config.input.update(resize="pad_or_stretch", interpolation="nearest", channel_order="bgr")
     config.data.update(balance="none", mask_sampling="replacement", validation_fraction=0.0)
+    config.validation.every = 0
     config.data.augment.update(flip=0.0, rotate_degrees=0.0, intensity=0.0)
     config.session.update(points="new", box_jitter="shift")
     config.loss.update(reduction="batch", selection="predicted_iou", iou_supervision="selected")

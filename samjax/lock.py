@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -11,6 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
+
+try:
+    import fcntl
+except ImportError:  # Windows: what the file says decides.
+    fcntl = None
 
 NAME = "in_use.lock"
 # A file system that knows no locks, or whose lock service does not run.
@@ -71,6 +75,8 @@ def _open_locked(path: Path) -> TextIO:
         except OSError as error:
             raise OSError(f"{path.parent}: cannot be written to: {error.strerror}") from error
         try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = _holder(file)

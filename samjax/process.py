@@ -6,6 +6,7 @@
 import ctypes
 import gc
 import hashlib
+import logging
 import os
 import platform
 import sys
@@ -42,6 +43,7 @@ def prepare() -> None:
     keep_memory()
     keep_compiled()
     collect_rarely()
+    tell_errors_once()
 
 
 def keep_memory() -> None:
@@ -77,6 +79,15 @@ def collect_rarely() -> None:
     was a third of its time.
     """
     gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
+
+
+def tell_errors_once() -> None:
+    """Silences the tracebacks of Orbax's threads, which reach the program as an exception, too.
+
+    Where a disk is full there is one for every array, after the one line that says so.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _huge_pages_on_request() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from samjax import models
 from samjax.study import Method
-from samjax.training import experiment, loop
+from samjax.training import experiment, resume
 
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full"]
@@ -21,6 +21,7 @@ def recipe(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_one_that_can_work(name):
     assert isinstance(recipe(name), experiment.Experiment)
+    recipe(name).check_validation()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_study_compares_what_its_titles_say(name):
 def flat(value):
     """Fields of a configuration, or of a method's last stage, by dotted name."""
     whole = value.stages[-1].experiment if isinstance(value, Method) else value
-    return loop._flat(dataclasses.asdict(whole))
+    return resume.flat(dataclasses.asdict(whole))
 
 
 def test_the_default_is_what_is_right():

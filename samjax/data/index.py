@@ -63,6 +63,9 @@ def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
         DataError: No index, or one that cannot be understood.
     """
     root = Path(root)
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing of that name"
+        raise DataError(f"{root}: expected a data folder, found {found}")
     by_image = root / f"image2label_{split}.json"
     by_mask = root / f"label2image_{split}.json"
     if by_image.exists():

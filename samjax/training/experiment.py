@@ -63,6 +63,12 @@ class ValidationConfig:
     patience: int = 0
     test: EvalConfig = dataclasses.field(default_factory=lambda: EvalConfig(limit=200))
 
+    def __post_init__(self) -> None:
+        for name in ("every", "patience"):
+            if getattr(self, name) < 0:
+                found = getattr(self, name)
+                raise ValueError(f"validation.{name}: expected 0 or more, found {found}")
+
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
@@ -79,6 +85,9 @@ class LogConfig:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"log.every: expected 1 or more, found {self.every}")
+        if self.picture_every < 0:
+            found = self.picture_every
+            raise ValueError(f"log.picture_every: expected 0 or more, found {found}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +128,25 @@ class Experiment:
             raise ValueError(
                 "trainable.encoder: `adapters` expects model.adapters=True, found False "
                 "(`frozen` trains prompt encoder and decoder alone)"
+            )
+
+    def check_validation(self) -> None:
+        """Checks that what validation is asked for can happen.
+
+        Raises:
+            ValueError: There would be no validation, or none that `validation.patience` could see.
+        """
+        every, fraction = self.validation.every, self.data.validation_fraction
+        if every and not fraction:
+            raise ValueError(
+                f"validation.every: expected 0 where data.validation_fraction = {fraction} holds "
+                f"no images out, found {every}; data.validation_fraction=0.05 holds some out, "
+                "validation.every=0 trains without validation"
+            )
+        if self.validation.patience and not every:
+            raise ValueError(
+                "validation.patience: expected 0 where validation.every = 0 never validates, found "
+                f"{self.validation.patience}"
             )
 
     def length(self, images: int) -> tuple[int, int]:

@@ -4,34 +4,25 @@ Order matters: a checkpoint after step n holds the state, the place in the data 
 validation so far as they are after n batches, so that a run goes on bit for bit.
 """
 
+import contextlib
 import dataclasses
-import json
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from samjax import interruption, pretrained
-from samjax.data import index
-from samjax.data.files import write_whole
+from samjax import interruption, lock, pretrained
+from samjax.data import identity, index
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
-from samjax.training import groups, sharding, start, step, validation
+from samjax.training import groups, resume, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.experiment import Experiment
 from samjax.training.writer import Writer
-
-# What may differ when a run goes on: it changes nothing of what is learned.
-# (The place in the data is saved by process, so the number of processes may not.)
-_MAY_CHANGE = (
-    *("checkpoint", "log", "test", "data.threads", "data.prefetch"),
-    *("mesh.model", "mesh.rules", "mesh.coordinator", "mesh.process_index"),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -56,31 +47,33 @@ class Trained:
 def train(experiment: Experiment, workdir: str | Path) -> Trained:
     """Trains, or goes on with the run that `workdir` holds.
 
-    Writes `config.json`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`, and the
-    model directories `best/` (with validation) and `last/`.
+    Writes `config.json`, `data.csv`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`,
+    and the model directories `best/` (with validation) and `last/`. Nothing is left of a start
+    that fails.
 
     Args:
         experiment: What to do.
         workdir: Where the run lives; the same command with the same folder resumes it.
 
     Raises:
-        ValueError: A setting cannot work, or differs from those that the run began with.
+        ValueError: A setting cannot work, or settings or data differ from those that the run began
+            with; another process has the workdir; the checkpoint to go on from is damaged.
         DataError: The data cannot be used.
+        OSError: The workdir cannot be written to.
         Interrupted: The run was asked to stop; it is saved.
         Diverged: The loss is no longer a finite number; names the last good checkpoint.
     """
     workdir = Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    experiment.check_validation()
     sharding.start_processes(experiment.mesh)
-    _same_settings(experiment, workdir)
-    data = start.prepare_data(experiment, workdir)
-    run = _Run(experiment, workdir, data, start.prepare_model(experiment))
-    try:
-        run.go()
-    finally:
-        run.close()
+    with resume.locked(workdir):
+        with resume.nothing_left_of_an_error(workdir):
+            run = _start(experiment, workdir)
+        with contextlib.ExitStack() as stack:
+            run.close_with(stack)
+            run.go()
     model = workdir / ("best" if run.progress.best_step else "last")
-    return Trained(run.done, run.progress, model, data.root)
+    return Trained(run.done, run.progress, model, run.data.root)
 
 
 def test(experiment: Experiment, trained: Trained) -> str:
@@ -90,21 +83,44 @@ def test(experiment: Experiment, trained: Trained) -> str:
     root, name = trained.data_root, trained.model.parent.name
     origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
-    tested = testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
+    with lock.exclusive(out):
+        tested = testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
     for problem in tested.problems:
         _log.warning("left out: %s", problem)
     return tested.table
+
+
+def _start(experiment: Experiment, workdir: Path) -> "_Run":
+    """Checks and prepares all that a run needs; writes down what it is once nothing is wrong."""
+    checkpoints = Checkpoints(workdir, experiment.checkpoint)
+    checkpoints.check()
+    resume.check_settings(experiment, workdir, checkpoints)
+    data = start.prepare_data(experiment, workdir)
+    resume.check_data(data.table, workdir, checkpoints)
+    start.check_length(experiment, data)
+    start.tell_of_leak(experiment, data)
+    begin = start.prepare_model(experiment)
+    run = _Run(experiment, workdir, data, begin, checkpoints)
+    if jax.process_index() == 0:
+        resume.begin(experiment, data.table, workdir)
+    return run
 
 
 class _Run:
     """The moving parts of a run."""
 
     def __init__(
-        self, experiment: Experiment, workdir: Path, data: start.Data, begin: Pretrained
+        self,
+        experiment: Experiment,
+        workdir: Path,
+        data: start.Data,
+        begin: Pretrained,
+        checkpoints: Checkpoints,
     ) -> None:
         """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
         config = experiment.data
         self.experiment, self.workdir, self.data = experiment, workdir, data
+        self.data_summary = identity.summary(data.table)
         self.total, per_epoch = experiment.length(len(data.train))
         used = begin.input
         self.recipe = experiment.recipe(
@@ -124,11 +140,12 @@ class _Run:
             jax.process_index(),
             jax.process_count(),
         )
-        self.checkpoints = Checkpoints(workdir, experiment.checkpoint)
+        self.checkpoints = checkpoints
         self.progress = Progress()
         state = step.init_state(self.recipe, begin.params, jax.random.key(experiment.run.seed))
         shardings = sharding.state_shardings(state, self.mesh, experiment.mesh.rules)
         self.state = sharding.place_state(state, shardings)
+        self.checkpoints.check_space(self.state)
         if self.checkpoints.latest is not None:
             self.state, self.progress = self.checkpoints.restore(self.state, self.batches)
         self.done = int(self.state.step)
@@ -159,16 +176,17 @@ class _Run:
                 self.done += 1
                 bar.update()
                 self._when_due(bar, sharding.agree(stop()))
+                self.checkpoints.write_digests()
         self._take_in(bar)
         self._save()
         self._export("last")
 
-    def close(self) -> None:
-        """Writes out what is pending, also after an error."""
-        self.batches.close()
-        self.checkpoints.close()
+    def close_with(self, stack: contextlib.ExitStack) -> None:
+        """Leaves it to the stack to write out what is pending, each part whatever the others do."""
         if self.writer:
-            self.writer.close()
+            stack.callback(self.writer.close)
+        stack.callback(self.checkpoints.close)
+        stack.callback(self.batches.close)
 
     def _when_due(self, bar: tqdm, stop: bool) -> None:
         """Validates, draws, saves; in this order, so that a checkpoint knows of the validation."""
@@ -269,38 +287,5 @@ class _Run:
             pretrained.save(self.workdir / name, model)
 
     def _save(self) -> None:
-        fields = dataclasses.asdict(self.experiment)
-        self.checkpoints.save(self.state, self.batches, self.progress, fields)
-
-
-def _same_settings(experiment: Experiment, workdir: Path) -> None:
-    """Saves the settings with a new run; compares them with those of one to go on with."""
-    path = workdir / "config.json"
-    usual, now = (json.loads(json.dumps(dataclasses.asdict(e))) for e in (Experiment(), experiment))
-    if not path.exists():
-        if jax.process_index() == 0:
-            write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
-        return
-    # A field that is younger than the run was what it is by default.
-    was, now = _flat(usual) | _flat(json.loads(path.read_text())), _flat(now)
-    names = sorted(was.keys() | now.keys())
-    changed = [
-        f"{name}: {was.get(name)!r} then, {now.get(name)!r} now"
-        for name in names
-        if was.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
-    ]
-    if changed:
-        raise ValueError(
-            f"{workdir} holds a run with other settings ({'; '.join(changed)}): "
-            "take another --workdir, or the settings of that run"
-        )
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+        about = {"config": dataclasses.asdict(self.experiment), "data": self.data_summary}
+        self.checkpoints.save(self.state, self.batches, self.progress, about)

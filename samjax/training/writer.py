@@ -23,8 +23,11 @@ class Writer:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Logs numbers of one step."""
         row = {"step": step, **values}
-        with self._jsonl.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self._jsonl.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:  # Where a disk is full, the error names no file.
+            raise OSError(f"{self._jsonl}: cannot be written: {error.strerror}") from error
         for name, value in values.items():
             self._tensorboard.add_scalar(name, value, step)
 

@@ -109,7 +109,7 @@ def test_last_and_best_are_models(finished, experiment):
     workdir, trained = finished
     last, best = pretrained.load(workdir / "last"), pretrained.load(workdir / "best")
     assert last.model == best.model == experiment.model
-    assert last.input == best.input == experiment.input
+    assert last.input == best.input == dataclasses.replace(experiment.input, point_prompts=True)
     assert identical(last.params, best.params) == (trained.progress.best_step == 4)
 
 

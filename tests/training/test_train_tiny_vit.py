@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import conversion, pretrained
 from samjax.conversion import convert
-from samjax.training import groups, loop, start, step
+from samjax.training import groups, resume, start, step
 from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
@@ -111,13 +112,13 @@ def test_fields_of_the_network_can_be_set_one_by_one():
 
 
 def test_a_run_older_than_a_field_began_with_its_default(tmp_path):
-    path = tmp_path / "config.json"
+    path, checkpoints = tmp_path / "config.json", types.SimpleNamespace(latest=1)
     experiment = Experiment(model=toy.MODEL)
-    loop._same_settings(experiment, tmp_path)
+    resume.begin(experiment, b"", tmp_path)
     fields = json.loads(path.read_text())
     del fields["model"]["encoder"], fields["model"]["tiny_vit"], fields["input"]["normalise"]
     path.write_text(json.dumps(fields))
-    loop._same_settings(experiment, tmp_path)
+    resume.check_settings(experiment, tmp_path, checkpoints)
     other = dataclasses.replace(experiment, model=MODEL)
     with pytest.raises(ValueError, match=r"model\.encoder: 'vit' then, 'tiny_vit' now"):
-        loop._same_settings(other, tmp_path)
+        resume.check_settings(other, tmp_path, checkpoints)

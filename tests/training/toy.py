@@ -97,6 +97,7 @@ def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
         "data.masks_per_image": 2,
         "data.validation_fraction": 0.0,
         "data.threads": 1,
+        "validation.every": 0,
         "session.iterations": 2,
         "session.point_counts": (1,),
         "session.mask_only": False,
