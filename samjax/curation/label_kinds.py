@@ -12,7 +12,7 @@ from samjax.curation.options import Dataset, several
 
 SMALL = 32  # Up to here numbers are labels, and no greys.
 APART = 64  # From here on a number is no small one.
-THIN = 0.005  # Share of the pixels that a label has that is nowhere wide, among smeared ones.
+THIN = 0.02  # Share of the pixels that a label has that is nowhere wide, among smeared ones.
 PURE = 0.75  # Of a mask with grey edges, at least this share is black or white.
 WHITE = 240  # From here on a grey is white in JPEG.
 
@@ -74,9 +74,11 @@ def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
 def _is_in_alpha(evidence: Sequence[Evidence]) -> bool:
     """Whether what is not transparent has one colour, or is a photograph."""
     clear = [one for one in evidence if one.has_alpha]
-    if any(not one.is_exact for one in clear):
-        return not any(one.levels for one in clear)
-    return bool(clear) and len({row[0] for one in clear for row in one.codes} - {CLEAR}) == 1
+    colours = {row[0] for one in clear for row in one.codes} - {CLEAR}
+    if all(one.is_exact for one in clear) and len(colours) <= APART:
+        return len(colours) == 1
+    even = sum(count for one in clear for _, count, _ in one.levels)
+    return even < 0.5 * sum(one.total for one in clear)
 
 
 def _pictures(evidence: Sequence[Evidence], reading: str) -> list[dict[int, Seen]]:
@@ -118,7 +120,7 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
             return Coding("binary", ignore=ignore), said
         if said := label_instances.found(evidence, pictures, ignore):
             return Coding("instances", ignore=ignore), words.said(said, ignore)
-    ignore += _void(sums, objects, full, known, table)
+    ignore += _void(pictures, objects, full, known, table)
     left = [value for value in values if value not in ignore]
     is_small = bool(table) or max(left, default=0) <= SMALL + 2 * len(left)
     background = label_background.background(
@@ -166,12 +168,7 @@ def _of_greys(
     if values[-1] > 255:
         levels = [v for v in values if sums[v].is_solid or v in (values[0], values[-1])]
     else:
-        even = label_levels.merged([(c, n) for one in evidence for c, n, _ in one.levels], False)
-        total_pixels = sum(one.pixels for one in sums.values())
-        lines = [  # Labels that are nowhere wide.
-            v for v, one in sums.items() if one.is_solid and one.pixels >= THIN * total_pixels
-        ]
-        levels = label_levels.merged([*((v, 2) for v in even), *((v, 1) for v in lines)], False)
+        levels = _even_or_thin(evidence, sums, False)
     found = f"greys from {values[0]} to {values[-1]}"
     if len(levels) <= 2:
         half = _half(levels if len(levels) == 2 else values)
@@ -192,12 +189,31 @@ def _of_greys(
     pictures = _on_levels(pictures, levels, False)
     background = label_background.background(pictures, known, "numbers", False)
     if table:
-        levels = label_levels.matched(levels, table, False)
+        levels = label_levels.matched(levels, table, False, label_levels.ROUNDING)
         pictures = _on_levels(pictures, levels, False)
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, tuple(levels), lacking=lacking)
     said = words.classes(coding, levels, table) + ", with grey edges"
     return coding, words.said(said, ignore, coding, levels)
+
+
+def _even_or_thin(evidence: Sequence[Evidence], sums: Picture, is_colour: bool) -> list[int]:
+    """The levels of even areas, and of labels that are nowhere wide, if they are like no other."""
+    even = label_levels.merged(
+        [(code, count) for one in evidence for code, count, _ in one.levels], is_colour
+    )
+    pixels = sum(one.pixels for one in sums.values())
+    thin = [
+        code
+        for code, one in sums.items()
+        if code != CLEAR and one.is_solid and one.pixels >= THIN * pixels
+    ]
+    if is_colour:
+        thin = label_levels.without_mixtures(
+            {**dict.fromkeys(thin, False), **dict.fromkeys(even, True)}
+        )
+    # The even ones first: what is thin is left out where it is like one of them.
+    return label_levels.merged([*((c, 2) for c in even), *((c, 1) for c in thin)], is_colour)
 
 
 def _on_levels(
@@ -215,7 +231,11 @@ def _on_levels(
 
 
 def _void(
-    sums: Picture, objects: Sequence[int], full: int, known: Dataset, table: Collection[int]
+    pictures: Sequence[Picture],
+    objects: Sequence[int],
+    full: int,
+    known: Dataset,
+    table: Collection[int],
 ) -> tuple[int, ...]:
     """The largest number beside small labels: what is not labelled."""
     void = [v for v in objects if v in (255, full) and v not in table]
@@ -224,6 +244,14 @@ def _void(
         return ()
     if max(others) >= APART and max(others) > SMALL + 2 * len(others):
         return ()
+    if not any({*void} & one.keys() and {*others} & one.keys() for one in pictures):
+        if table:
+            return ()  # A mistake in these files.
+        raise Unclear(
+            f"labels {', '.join(map(str, others))}, and {void[0]} in files without them: either "
+            f"{void[0]} is left out, or it is a class; say `ignore = {void[0]}` or `background = 0`"
+        )
+    sums = total(pictures)
     edge = sum(one.border for one in sums.values())
     if 0 in sums and sums[void[0]].border > 0.5 * edge and sums[0].border < 0.05 * edge:
         raise Unclear(
@@ -246,22 +274,24 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
     sums = total(pictures)
     codes = [code for code in sums if code != CLEAR]
     is_exact = all(one.is_exact for one in evidence)
-    if is_exact:
-        levels = label_levels.without_mixtures({code: sums[code].is_solid for code in codes})
+    if is_exact and all(sums[code].is_solid for code in codes):
+        levels = codes
     else:
-        levels = label_levels.merged([(code, sums[code].pixels) for code in codes], True)
-        levels = [*dict.fromkeys(map(label_levels.rounded, levels))]
+        levels = _even_or_thin(evidence, sums, True)
     if not levels or (len(levels) > label_levels.MOST and known.kind != "instances"):
         raise CaseError(
             "expected labels of a few colours, found "
             f"{f'more than {label_levels.MOST}' if levels else 'none that covers an area'}; if it "
             'is a label image, give its colours under `classes`, or say `kind = "instances"`'
         )
+    is_smeared = levels != codes
     if table and reading == "colours":
-        levels = label_levels.matched(levels, table, True)
-        if not is_exact:
-            levels = [*dict.fromkeys([*levels, *table])]
-    is_smeared = not is_exact or levels != codes
+        near = label_levels.NEAR if is_smeared else label_levels.ROUNDING
+        levels = label_levels.matched(levels, table, True, near)
+        levels = [*dict.fromkeys([*levels, *table])] if is_smeared else levels
+    elif is_smeared:
+        levels = [*dict.fromkeys(map(label_levels.rounded, levels))]
+    is_smeared = is_smeared or levels != codes
     if is_smeared:
         pictures = _on_levels(pictures, levels, True)
     in_colours = known if reading == "colours" else dataclasses.replace(known, background=())

@@ -9,7 +9,7 @@ from samjax.curation.label_pixels import CLEAR, unpacked
 
 MOST = 256  # Colours of a picture: more are no classes.
 APART = 20  # What two smeared levels differ by at least, of 255.
-NEAR = 40  # What a smeared colour differs by at most from that of a table.
+NEAR = 40  # What a smeared level differs by at most from that of a table.
 ROUNDING = 8  # How far a mixture of two colours is from the line between them, of 255.
 REACH = 3.0  # Pixels: how much farther than the nearest label a smeared pixel's own may be.
 
@@ -61,19 +61,27 @@ def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> lis
     return found
 
 
-def matched(levels: Sequence[int], table: Iterable[int], is_colour: bool) -> list[int]:
-    """Levels as a table has them, where one of its own is near."""
-    named = list(table)
-    anchors = points(named, is_colour)
-    found = []
-    for level in levels:
-        away = np.abs(anchors - points([level], is_colour)).max(-1)
-        found.append(named[int(away.argmin())] if away.min() <= NEAR else level)
-    return [*dict.fromkeys(found)]
+def matched(levels: Sequence[int], table: Iterable[int], is_colour: bool, near: int) -> list[int]:
+    """Levels as a table has them, where it has none that is the same and one that is near."""
+    found = {level: level for level in levels}
+    left = [code for code in table if code not in found]
+    # Black is no class that is a little darker here.
+    free = [level for level in levels if level and level not in {*table}]
+    away = {
+        (int(np.abs(points([code], is_colour) - points([level], is_colour)).max()), code, level)
+        for code in left
+        for level in free
+    }
+    for distance, code, level in sorted(away):
+        if distance <= near and code in left and level in free:
+            found[level] = code
+            left.remove(code)
+            free.remove(level)
+    return [*found.values()]
 
 
 def rounded(code: int) -> int:
-    """A colour that was smeared, as it was: 254 was 255, 1 was 0."""
+    """A colour of JPEG as it was: 254 was 255, 1 was 0."""
     channels = [
         next((whole for whole in (0, 64, 128, 192, 255) if abs(v - whole) <= 4), v)
         for v in unpacked(code)

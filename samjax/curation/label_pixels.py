@@ -45,7 +45,7 @@ class Evidence:
         is_colour: Whether it has colours.
         has_alpha: Whether some pixels are transparent and others are not.
         depth: Largest number that a pixel could hold, of whole numbers.
-        total: Pixels.
+        total: Pixels that are not transparent.
         codes: Of each code [code, pixels, even, between, at the border]: those in an even 3 x 3,
             and those that are between a darker and a brighter neighbour. Of too many colours
             there are none.
@@ -159,7 +159,7 @@ def look(pixels: LabelPixels) -> Evidence:
         low, high = _extremes(plane)
         if is_exact:
             _count(table, coded, low, high, plane)
-        for code, count, at_border in _levels(plane, low, high):
+        for code, count, at_border in _levels(plane, coded, low, high):
             one = levels.setdefault(code, [code, 0, 0])
             one[1:] = one[1] + count, one[2] + at_border
     middle = codes if codes.ndim == 2 else codes[:, :, codes.shape[2] // 2]
@@ -168,7 +168,7 @@ def look(pixels: LabelPixels) -> Evidence:
         is_colour=pixels.is_colour,
         has_alpha=has_alpha,
         depth=depth,
-        total=int(codes.size),
+        total=int(np.count_nonzero(codes != CLEAR)),
         codes=[*table.values()] if is_exact else [],
         levels=[*levels.values()],
         indices=_numbered(codes, pixels.indices),
@@ -217,11 +217,13 @@ def _border(codes: np.ndarray) -> np.ndarray:
     return np.concatenate([codes[0], codes[-1], codes[1:-1, 0], codes[1:-1, -1]])
 
 
-def _levels(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[tuple[int, int, int]]:
+def _levels(
+    plane: np.ndarray, coded: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> list[tuple[int, int, int]]:
     """Codes of the areas that are even but for noise, the largest first: no ramps."""
     if plane.dtype != np.uint8:
         return []
-    even = (high - low <= EVEN).all(-1)
+    even = (high - low <= EVEN).all(-1) & (coded != CLEAR)
     colour = plane.shape[-1] == 3
     codes = packed(plane) if colour else plane[..., 0]
     found, counts = present(codes[even])
