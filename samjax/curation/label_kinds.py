@@ -284,7 +284,7 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
             f"{f'more than {label_levels.MOST}' if levels else 'none that covers an area'}; if it "
             'is a label image, give its colours under `classes`, or say `kind = "instances"`'
         )
-    is_smeared = levels != codes
+    is_smeared = not is_exact or levels != codes
     if table and reading == "colours":
         near = label_levels.NEAR if is_smeared else label_levels.ROUNDING
         levels = label_levels.matched(levels, table, True, near)
