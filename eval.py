@@ -33,6 +33,7 @@ flags.DEFINE_string("prompts", None, "Prompts to replay, a prompts.json of an ea
 flags.DEFINE_integer("limit", None, "Test only so many images, spread evenly.")
 flags.DEFINE_integer("batch_size", 16, "Masks answered at a time.")
 flags.DEFINE_integer("images_per_batch", 8, "Images encoded at a time.")
+flags.DEFINE_bool("overwrite", False, "Replace the report of another test in OUT.")
 flags.DEFINE_enum("on_bad", "skip", ["skip", "error"], "What to do about files of no use.")
 
 
@@ -76,7 +77,7 @@ def test(config: EvalConfig) -> int:
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
     what = (pretrained, FLAGS.data, samples, FLAGS.out, config, name)
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split}
-    tested = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad)
+    tested = testing.test_and_report(*what, origin, replayed, FLAGS.on_bad, FLAGS.overwrite)
     print(f"{tested.table}\n\nDice at original resolution, see {FLAGS.out}")
     for problem in tested.problems:
         print(f"left out: {problem}", file=sys.stderr)

@@ -17,6 +17,7 @@ from samjax.data.files import write_whole
 from samjax.evaluation import metrics, prompt_file, protocols
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 
+NAME = "report.json"
 SLICES: dict[str, Callable[[MaskResult], str]] = {
     "by_modality": lambda result: result.metadata.modality,
     "by_anatomy": lambda result: result.metadata.anatomy,
@@ -131,7 +132,7 @@ def write(
         "skipped": evaluation.prompts.skipped,
         "left_out": list(evaluation.left_out),
     }
-    write_whole(out / "report.json", (json.dumps(content, indent=2) + "\n").encode())
+    write_whole(out / NAME, (json.dumps(content, indent=2) + "\n").encode())
     write_whole(out / "report.md", page(evaluation, name).encode())
     write_whole(out / "masks.csv", per_mask_csv(evaluation).encode())
     prompt_file.save(out / "prompts.json", evaluation.prompts)

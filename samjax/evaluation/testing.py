@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from samjax import pretrained as pretrained_models
-from samjax.data import contents
+from samjax.data import contents, journal
 from samjax.data.index import Sample
+from samjax.data.metadata import read_json
 from samjax.evaluation import evaluator, pictures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import Progress
@@ -40,6 +41,7 @@ def test_and_report(
     origin: dict[str, Any],
     replayed: PromptSet | None = None,
     on_bad: str = "skip",
+    overwrite: bool = True,
 ) -> Tested:
     """Tests a model on images of a data folder and writes the report.
 
@@ -53,6 +55,7 @@ def test_and_report(
         origin: Where model and data came from, kept in the report.
         replayed: Prompts to replay; drawn from `config.seed` otherwise.
         on_bad: `skip` or `error`, for files that cannot be used.
+        overwrite: Replace the report of another test in `out`; False refuses.
 
     What a test that was stopped has done is kept in `OUT/unfinished.jsonl`, and the same test goes
     on from there. The report is written before the pictures: if they fail, that is a problem, too.
@@ -62,7 +65,8 @@ def test_and_report(
 
     Raises:
         DataError: There is nothing that can be tested, a bad file where `on_bad` is `error`,
-            prompts that do not suit the data, or another test that was stopped in `out`.
+            prompts that do not suit the data, another test that was stopped in `out`, or the report
+            of another, not to be replaced.
         KeyboardInterrupt: The test was asked to stop; says how far it is.
     """
     if replayed and not replayed.contents:
@@ -80,13 +84,17 @@ def test_and_report(
             unused[0],
         )
     run = _identity(pretrained, samples, held, config, replayed)
+    there = Path(out) / report.NAME
+    if there.exists() and not overwrite:
+        advice = "Take another --out, or --overwrite to replace it"
+        journal.check_same(read_json(there).get("run", {}), run, str(there), advice)
     with Progress(out, run) as kept:
         try:
             evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed, kept=kept)
         except KeyboardInterrupt as stopped:
             done = f"{len(kept.images)} of {len(samples)} images are done"
             raise type(stopped)(f"{done}; the same command goes on") from None
-        report.write(out, evaluation, name, {**origin, "bad": bad})
+        report.write(out, evaluation, name, {**origin, "bad": bad, "run": run})
         kept.remove()
     problems = [*bad.values()]
     try:
@@ -107,7 +115,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What decides a test's scores, in few words."""
     settings = {name: one for name, one in vars(config).items() if name != "threads"}
-    shown = settings["seed"] if replayed is None else contents.of_many(vars(replayed))
+    shown = "drawn" if replayed is None else contents.of_many(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {
         "model": pretrained_models.digest(pretrained),

@@ -281,6 +281,12 @@ def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeyp
     assert not (out / "unfinished.jsonl").exists()
     for name in ("masks.csv", "prompts.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    if batch == 1:  # The report of another test is not lost.
+        other = given | {"protocols": "bbox", "limit": 1}
+        assert run(out=out, **other) == 2
+        assert "report.json: expected results of the same run" in capsys.readouterr().err
+        assert run(out=out, overwrite=True, **other) == 0
+        assert json.loads((out / "report.json").read_text())["count"]["images"] == 1
     assert images in (None, 0) and len(answered) > before
 
 
