@@ -15,7 +15,7 @@ RGB, PALETTE = "RGB", "PALETTE COLOR"
 COLOURS = ("Red", "Green", "Blue")
 # Of pydicom's decoders, in this order; for RLE its own alone. A broken file ends the process in
 # GDCM's, and panics in pylibjpeg-rle's.
-OWN, PLUGINS = "pydicom", ("pylibjpeg", "pyjpegls", "pillow")
+OWN, PLUGINS = "pydicom", ("pylibjpeg", "pillow")
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # A picture of any kind.
 
 
@@ -108,13 +108,14 @@ def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
                 return decoder.as_array(data, decoding_plugin=plugin)
             except Exception as error:  # Not all that a plugin promises.
                 first = first or error
-    if data.file_meta.TransferSyntaxUID in extra.require("pydicom.uid").JPEGTransferSyntaxes:
+    uid = extra.require("pydicom.uid")
+    if data.file_meta.TransferSyntaxUID in uid.JPEGTransferSyntaxes + uid.JPEGLSTransferSyntaxes:
         return _by_sitk(data)
     raise first or ValueError(f"no library for {data.file_meta.TransferSyntaxUID.name}")
 
 
 def _by_sitk(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """Lossless JPEG, and JPEG of 12 bits: of a file that has pixels and nothing else.
+    """JPEG-LS, lossless JPEG and JPEG of 12 bits: of a file that has pixels and nothing else.
 
     SimpleITK would also apply slopes and turn dark and bright around.
     """
