@@ -1,50 +1,62 @@
-"""Digests of the files of a folder, kept in it: to tell one that is whole from one that is not."""
+"""Digests of a folder's files, in a file of their own that `sha256sum -c` reads as well."""
 
-import functools
 import hashlib
-import json
-import os
+from concurrent import futures
 from pathlib import Path
 
-from samjax.data.files import write_whole
-
-NAME = "digests.json"
+NAME = "SHA256SUMS"
 
 
-def write(folder: str | os.PathLike[str]) -> None:
-    """Writes `FOLDER/digests.json`: size and BLAKE2 digest of every other file in the folder."""
-    folder = Path(folder)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
-    found = {path.relative_to(folder).as_posix(): _describe(path) for path in files}
-    write_whole(folder / NAME, (json.dumps(found, indent=1) + "\n").encode())
+def write(folder: Path) -> None:
+    """Writes the digests of all files in a folder, however deep, to its `SHA256SUMS`."""
+    found = _digests(folder, _files(folder))
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(found.items())]
+    (folder / NAME).write_text("".join(lines))
 
 
-def exist(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder has digests; what earlier versions wrote has none."""
-    return (Path(folder) / NAME).is_file()
+def check(folder: Path, under: str = "") -> int:
+    """Holds files against their digests, a gigabyte in about a second.
 
+    Args:
+        folder: One that `write` has seen.
+        under: Start of the names of those to check; all by default.
 
-def check(folder: str | os.PathLike[str]) -> None:
-    """Compares the files of a folder with their digests; files without one are left alone.
+    Returns:
+        How many files there are digests of; 0 without a `SHA256SUMS`.
 
     Raises:
-        ValueError: A file is missing or differs; the message names it, what was expected and
-            found.
+        ValueError: A file is missing or was changed; the message names it.
     """
-    folder = Path(folder)
-    try:
-        expected = dict(json.loads((folder / NAME).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{folder / NAME}: expected digests as JSON, found {error}") from error
-    for name, described in expected.items():
-        path = folder / name
-        if not path.is_file():
-            raise ValueError(f"{path}: expected a file ({described}), found none")
-        if (found := _describe(path)) != described:
-            raise ValueError(f"{path}: expected {described}, found {found}; the file is damaged")
+    path = folder / NAME
+    if not path.is_file():
+        return 0
+    lines = [line.split("  ", 1) for line in path.read_text(errors="replace").splitlines()]
+    if not lines or any(len(line) != 2 for line in lines):
+        raise ValueError(f"{path}: expected lines of a digest and a name, found others")
+    expected = {name: digest for digest, name in lines if name.startswith(under)}
+    missing = [name for name in expected if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{folder / missing[0]}: missing ({NAME} lists it)")
+    found = _digests(folder, list(expected))
+    changed = [name for name, digest in expected.items() if found[name] != digest]
+    if changed:
+        raise ValueError(
+            f"{folder / changed[0]}: expected the bytes that were written, found others: damaged, "
+            f"or changed since (if the change is meant, take its line out of {NAME})"
+        )
+    return len(expected)
 
 
-def _describe(path: Path) -> str:
+def _files(folder: Path) -> list[str]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return [path.relative_to(folder).as_posix() for path in paths if path != folder / NAME]
+
+
+def _digests(folder: Path, names: list[str]) -> dict[str, str]:
+    with futures.ThreadPoolExecutor() as pool:  # Hashing lets other threads run.
+        return dict(zip(names, pool.map(lambda name: _digest(folder / name), names), strict=True))
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        content = hashlib.file_digest(file, functools.partial(hashlib.blake2b, digest_size=16))
-        return f"{file.tell()} bytes, {content.hexdigest()}"
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -196,11 +196,9 @@ class Checkpoints:
 
     def _check(self, step: int) -> None:
         folder = self.folder / str(step)
-        if not digests.exist(folder):
+        if not digests.check(folder):
             _log.warning("%s has no digests: whether it is whole is not checked", folder)
-            return
-        digests.check(folder)
-        if step not in self._manager.all_steps():
+        elif step not in self._manager.all_steps():
             raise ValueError(f"{folder}: expected a finished checkpoint, found one without its end")
 
     def _newest_whole(self, read: Callable[[int], Any]) -> Any:
