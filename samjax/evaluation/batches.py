@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from samjax.data.inputs import InputConfig
 from samjax.data.pipeline import EvaluationImage, load_for_evaluation
 from samjax.evaluation import prompt_file
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
+
+MAX_WAITING = 2**29  # Bytes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +63,28 @@ class Batch:
 def load_ahead(
     samples: Iterable[Sample], load: Callable[[Sample], PromptedImage], threads: int
 ) -> Iterator[PromptedImage]:
-    """Loads images in threads, a few ahead of what is asked for, in the order given."""
+    """Loads images in threads, a few ahead of what is asked for, in the order given.
+
+    Of large images fewer: those that wait hold no more than `MAX_WAITING`, or are one a thread.
+    """
     with ThreadPoolExecutor(threads) as pool:
         waiting: collections.deque = collections.deque()
         try:
             for sample in samples:
                 waiting.append(pool.submit(load, sample))
-                if len(waiting) > 4 * threads:
+                while len(waiting) > 4 * threads or _held(waiting) > MAX_WAITING:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _held(waiting: Iterable[Future[PromptedImage]]) -> int:
+    """Bytes of the masks that are loaded and not asked for yet."""
+    done = (one for one in waiting if one.done() and not one.exception())
+    return sum(one.result().loaded.original_masks.nbytes for one in done)
 
 
 def load(

@@ -1,5 +1,7 @@
 import dataclasses
 import functools
+import types as python_types
+from concurrent.futures import Future
 
 import cv2
 import jax
@@ -13,7 +15,15 @@ from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.pipeline import load_for_evaluation
-from samjax.evaluation import EvalConfig, evaluate, evaluator, prompt_file, protocols, report
+from samjax.evaluation import (
+    EvalConfig,
+    batches,
+    evaluate,
+    evaluator,
+    prompt_file,
+    protocols,
+    report,
+)
 from samjax.inference.batch import encode
 from samjax.prompts import keys as prompt_keys
 
@@ -341,6 +351,42 @@ def test_unknown_protocols_are_refused(names):
 def test_sizes_below_one_are_refused(field):
     with pytest.raises(ValueError, match=f"eval.{field}: expected at least 1, found 0"):
         EvalConfig(**{field: 0})
+
+
+@pytest.mark.parametrize("budget", [0, 5, 10**6])
+def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(monkeypatch, budget):
+    """With one thread and a budget of nothing, at most the image in hand is ahead."""
+    monkeypatch.setattr(batches, "MAX_WAITING", budget)
+    loaded, yielded = [], []
+
+    def load(number):
+        loaded.append(number)
+        masks = python_types.SimpleNamespace(original_masks=np.zeros(3, np.uint8))
+        return python_types.SimpleNamespace(loaded=masks, number=number)
+
+    class Pool:
+        """Loads when asked to, so that what waits is known."""
+
+        def __init__(self, _):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, function, number):
+            future = Future()
+            future.set_result(function(number))
+            return future
+
+    monkeypatch.setattr(batches, "ThreadPoolExecutor", Pool)
+    for image in batches.load_ahead(range(40), load, threads=2):
+        yielded.append(image.number)
+        assert 3 * (len(loaded) - len(yielded)) <= budget
+        assert len(loaded) - len(yielded) <= 8
+    assert yielded == list(range(40))
 
 
 def test_titles_are_the_papers():
