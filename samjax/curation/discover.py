@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from samjax.curation import subjects
+from samjax.curation import layouts, subjects
 from samjax.curation.case import Source
 from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
@@ -32,6 +32,7 @@ def discover(root: Path, options: Options) -> Found:
             raise DataError(f"{root / dataset.folder}: described, but no such folder")
     files = sorted(_walk(root))
     found = Found()
+    options, found.notes = layouts.described(root, files, options)
     for claim, formats in FINDERS:
         offered = [path for path in files if options.dataset_of(path).format in ("", *formats)]
         taken = claim(root, offered, options, found)

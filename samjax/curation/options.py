@@ -1,6 +1,7 @@
 """What a curation is asked to do: the paper's rules, and what is known of the folders."""
 
 import dataclasses
+import functools
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -175,8 +176,7 @@ class Options:
         """
         parts = Path(path).parts
         holding = [d for d in self.datasets if _holds(d, parts)]
-        depth = lambda d: (len(Path(d.folder).parts), bool(d.files))  # noqa: E731
-        return max(holding, key=depth, default=Dataset())
+        return max(holding, key=lambda d: (len(_parts(d.folder)), bool(d.files)), default=Dataset())
 
 
 def read_description(path: Path) -> tuple[Dataset, ...]:
@@ -215,8 +215,13 @@ def _dataset(path: Path, number: int, table: Mapping[str, Any]) -> Dataset:
         raise DataError(f"{where}: {error}") from error
 
 
+@functools.cache
+def _parts(folder: str) -> tuple[str, ...]:
+    return Path(folder).parts
+
+
 def _holds(dataset: Dataset, parts: Sequence[str]) -> bool:
-    folder = Path(dataset.folder).parts
+    folder = _parts(dataset.folder)
     inside = tuple(parts[: len(folder)]) == folder
     below = "/".join(parts[len(folder) :])
     return inside and (not dataset.files or bool(re.search(dataset.files, below)))

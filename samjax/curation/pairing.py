@@ -233,25 +233,27 @@ def _of_sibling_folder(
     for image in images.paths:
         if image not in found:
             alone[str(PurePosixPath(image).parent)].append(image)
-    folders = {folder: _Images(members, flat=True) for folder, members in alone.items()}
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in sorted(lost):
         by_folder[str(PurePosixPath(path).parent)].append(path)
     given = []
-    for members in by_folder.values():
-        fitting = []
-        own = words.subsets(members[0])
-        for others in folders.values():
-            theirs = words.subsets(others.paths[0])
-            if own and theirs and not own & theirs:
-                continue
-            matches = ((path, *find(path, "", others)) for path in members)
-            one = [(path, several[0], name) for path, several, name in matches if len(several) == 1]
-            if 2 * len(one) >= len(members):
-                fitting.append(one)
-        if len(fitting) == 1:
+    for folder, members in by_folder.items():
+        near = [other for other in alone if words.may_be_siblings(folder, other)]
+        # Images may be in several folders, if their names tell them apart; else in one of them.
+        choices = [[image for other in near for image in alone[other]]]
+        choices += [alone[other] for other in near] if len(near) > 1 else []
+        fitting = [one for images in choices if (one := _fitting(members, images, find))]
+        if len(fitting) == 1 or (fitting and len(fitting[0]) == len(members)):
             given += fitting[0]
     return given
+
+
+def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Given:
+    """The images of labels by their names alone; none if most labels have none, or several."""
+    flat = _Images(images, flat=True)
+    matches = ((path, *find(path, "", flat)) for path in labels)
+    found = [(path, several[0], name) for path, several, name in matches if len(several) == 1]
+    return found if 2 * len(found) >= len(labels) else []
 
 
 def _are_channels(several: Sequence[str]) -> bool:

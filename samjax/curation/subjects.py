@@ -82,9 +82,9 @@ def dataset_folders(paths: Iterable[str], options: Options) -> dict[str, str]:
     """
     folders = {}
     for path, one in _by_path(paths, options).items():
-        known = options.dataset_of(path).folder
+        known = options.dataset_of(path)
         at_top = "." if one.depth == 0 else naming.dataset_folder(path)
-        folders[path] = known if known != "." else at_top
+        folders[path] = known.folder if known.folder != "." or known.files else at_top
     return folders
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _LABEL = (
-    r"(?:masks?|labels?|lbls?|label_?maps?|segs?|segmentations?|gts?|ground(?:[ _-]?truths?)?|"
-    r"truths?|annotations?|annos?|annots?|manuals?)"
+    r"(?:masks?|labels?|lbls?|label_?maps?|segs?|segms?|segmentations?|gts?|"
+    r"ground(?:[ _-]?truths?)?|truths?|annotations?|annos?|annots?|manuals?)"
 )
 _IMAGE = (
     r"(?:images?|imgs?|imaging|scans?|volumes?|vols?|pictures?|photos?|originals?|orig|inputs?|"
@@ -114,6 +114,27 @@ def subsets(path: str) -> set[str]:
     """Which of `train`, `val` and `test` the folders of a file say."""
     found = (m for part in parts(path)[:-1] for m in _SUBSET.finditer(part))
     return {str(match.lastgroup) for match in found}
+
+
+def may_be_siblings(one: str, other: str) -> bool:
+    """Whether two folders may be the images and the labels of one data set.
+
+    Neither may say another subset, and where they part, their names share a word, or one of them
+    says no more than that images, or labels, are in it.
+    """
+    if (mine := subsets(f"{one}/x")) and (theirs := subsets(f"{other}/x")) and not mine & theirs:
+        return False
+    for here, there in zip(PurePosixPath(one).parts, PurePosixPath(other).parts, strict=False):
+        if here != there:
+            left, right = (_said(part) for part in (here, there))
+            return not left or not right or bool(left & right)
+    return True
+
+
+def _said(part: str) -> set[str]:
+    """The words of a folder's name that say neither images nor labels nor a subset."""
+    rest = _SUBSET.sub("", IMAGE_WORD.sub("", LABEL_WORD.sub("", part)))
+    return {*filter(None, re.split(r"[\W_]+", rest.lower()))}
 
 
 def is_for_testing(path: str) -> bool:

@@ -8,20 +8,18 @@ from pathlib import PurePosixPath
 from samjax.curation import pairing, readers, words
 from samjax.curation.case import Source
 from samjax.curation.found import Found
-from samjax.curation.options import Options
 
 
-def give(labels: Sequence[str], options: Options, found: Found) -> list[str]:
+def give(labels: Sequence[str], found: Found) -> list[str]:
     """Moves series that have labels among these to the sources; returns the other labels.
 
     A series is called as its folder, or as its only file. Label pictures in a folder beside that
     of a series, as many as it has files, are a slice each: by their names, or else in their order.
     """
-    del options
     left = list(labels)
     for source, members in _slices(left, found.unlabelled):
         _label(source, members, found)
-        left = [path for path in left if path not in {*members}]
+        left = [path for path in left if path not in dict(members)]
     called: dict[str, list[Source]] = defaultdict(list)
     for source in found.unlabelled:
         first = PurePosixPath(source.images[0])

@@ -35,7 +35,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         folders = subjects.dataset_folders((one.image for one in pairs.pairs), options)
         for one in pairs.pairs:
             _add(root, one, options.dataset_of(one.image), folders[one.image], found)
-        lost = by_series.give(pairs.lost, options, found)
+        lost = by_series.give(pairs.lost, found)
         unpaired.tell(root, pairs, lost, found)
     return set()
 

@@ -1,5 +1,6 @@
 """Tells what has no partner: a few by name, many in one line, for testing as a note."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,10 @@ def tell(root: Path, pairs: pairing.Pairs, lost: Sequence[str], found: Found) ->
     read |= {naming.dataset_folder(path) for path in pairs.unclear}
     read |= {naming.dataset_folder(path) for source in found.sources for path in source.images}
     wanting = [path for path in pairs.alone if not words.is_for_testing(path)]
-    for top, unread in _by(naming.dataset_folder, (*wanting, *lost)).items():
+    tops: dict[str, list[str]] = defaultdict(list)
+    for path in (*wanting, *lost):
+        tops[naming.dataset_folder(path)].append(path)
+    for top, unread in tops.items():
         if top not in read and len(unread) > FEW:
             detail = unknown.answer(root, top, unread)
             found.problems.append(Problem(top, "unclear", detail))
@@ -71,7 +75,7 @@ def _add(
                 f"{folder}: expected {expected} for each of {len(members):,} files, found none: "
                 f"{', '.join(members[:FEW])}, ..."
             )
-            found.problems.append(Problem(folder, kind, detail))
+            found.problems.append(Problem(members[0], kind, detail))
 
 
 def _note(found: Found, what: str, paths: Iterable[str]) -> None:
@@ -80,9 +84,12 @@ def _note(found: Found, what: str, paths: Iterable[str]) -> None:
 
 
 def _by(name: Callable[[str], str], paths: Iterable[str]) -> Mapping[str, list[str]]:
+    """Groups paths by their folders; numbered ones, such as those of cases, are one if many."""
+    paths = list(paths)
+    many = len({name(path) for path in paths}) > FEW
     groups: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        groups[name(path)].append(path)
+        groups[re.sub(r"\d+", "#", name(path)) if many else name(path)].append(path)
     return groups
 
 

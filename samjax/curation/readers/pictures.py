@@ -52,7 +52,7 @@ def labels(
         CaseError: One has another extent than the image, or is no label.
     """
     expected = extent
-    maps: dict[str, list[LabelMap]] = {}
+    maps: dict[tuple[str, ...], list[LabelMap]] = {}
     for path, name in source.labels:
         try:
             found = to_label_maps(stored_labels(root / path), source.known, name, source.coding)
@@ -62,7 +62,10 @@ def labels(
         expected = turned if shape == turned and not maps else expected
         if shape != expected:
             raise _misfit(path, extent, shape)
-        maps.setdefault(name, []).extend(found)
+        for label in found:
+            maps.setdefault((name, *label.names.values()), []).append(label)
+    if source.known.kind == "instances":  # Each file has its own, which may touch.
+        return tuple(label for same in maps.values() for label in same)
     return tuple(label for same in maps.values() for label in _together(same))
 
 

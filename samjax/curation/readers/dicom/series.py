@@ -13,7 +13,14 @@ from samjax.curation.case import UNNAMED, Case, CaseError, LabelMap, Source
 from samjax.curation.labels import to_label_maps
 from samjax.curation.options import Options
 from samjax.curation.readers import geometry, pictures, volumes
-from samjax.curation.readers.dicom import file, pixels, references, segments, structures
+from samjax.curation.readers.dicom import (
+    file,
+    pixels,
+    references,
+    segments,
+    slice_pictures,
+    structures,
+)
 from samjax.curation.readers.dicom import stack as stacks
 from samjax.curation.readers.geometry import Volume
 
@@ -34,7 +41,7 @@ def _read(root: Path, source: Source, options: Options) -> Case:
         return _without_place(root, source, *files[0])
     stack = stacks.stack(slices)
     volume = stack.volume()
-    if case := _labelled(root, source, volume, options):
+    if case := _labelled(root, source, stack, volume, options):
         return case
     numbers = {(one.uid, one.frame): number for number, one in enumerate(stack.slices)}
     left_out: Counter[str] = Counter()
@@ -118,8 +125,20 @@ def _picture(
     return Case(rules.cut(values, axis, 0), False, flat, spacing, left_out=left_out)
 
 
-def _labelled(root: Path, source: Source, volume: Volume, options: Options) -> Case | None:
-    """The case of a series whose labels are volumes in other formats; None if they are DICOM."""
-    if not source.labels[0][0].lower().endswith(volumes.NIFTI + volumes.ITK):
+def _labelled(
+    root: Path, source: Source, stack: stacks.Stack, volume: Volume, options: Options
+) -> Case | None:
+    """The case of a series whose labels are in other formats; None if they are DICOM."""
+    first = source.labels[0][0].lower()
+    if first.endswith(pictures.SUFFIXES):
+        turn = geometry.anatomical if options.orientation == "anatomical" else lambda one: one
+        stored = slice_pictures.stacked(root, source, stack)
+        maps = tuple(
+            dataclasses.replace(one, values=turn(Volume(one.values, volume.affine)).values)
+            for one in to_label_maps(stored, source.known, coding=source.coding)
+        )
+        turned = turn(volume)
+        return Case(turned.values, True, maps, turned.spacing, skewed=turned.skewed)
+    if not first.endswith(volumes.NIFTI + volumes.ITK):
         return None
     return volumes.on_voxels_of(volume, root, source, options)
