@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from samjax import drawing
+from samjax.curation import left_out
 from samjax.data import check, index, metadata, suspicion
 from samjax.data.check import Problem
 from samjax.data.files import read_mask, write_whole
 from samjax.data.index import Sample
 
-COPY = "copy"
+COPY, REPEATED = "copy", "repeated"
 _NAMED = 5  # Files of a kind that a report names.
 
 
@@ -85,6 +86,10 @@ def audit(
     look = functools.partial(_look, Path(root), index.load_metadata(root, samples))
     checked = check.each(root, samples, size, resize, threads, look)
     bad, suspicious, copies = [], [], []
+    for split in of_split:
+        for path, count in index.repeated(root, split).items():
+            detail = f"{Path(root) / path}: listed {count} times in the split {split}, used once"
+            suspicious.append(Problem(path, REPEATED, detail))
     seen: dict[str, tuple[str, str]] = {}
     for split, sample, (found, looked) in zip(sides, samples, checked, strict=True):
         digest, suspicions = looked or ("", [])
@@ -107,17 +112,21 @@ def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
     """Mends what is safe to mend; images are never touched, and no file is deleted.
 
     What cannot be used, and training images that the test has, too, leave the index files (which
-    are kept as `<name>.before`). Masks with grey edges are written anew, as 0 and 255.
+    are kept as `<name>.before`), for later runs of `prepare`, too. Masks with grey edges are
+    written anew, as 0 and 255.
 
     Returns:
         What was done, in words.
     """
     done = []
-    leave = {problem.path for problem in (*found.bad, *found.copies)}
+    leave = {problem.path: problem.detail for problem in (*found.bad, *found.copies)}
     if leave:
         files = index.remove(root, leave)
+        left_out.add(Path(root), leave)
         names = ", ".join(path.name for path in files)
-        done.append(f"left out of {names or 'no index'}: {len(leave)} files")
+        done.append(
+            f"left out of {names or 'no index'}: {len(leave)} files, listed in {left_out.NAME}"
+        )
     grey = [p.path for p in found.suspicious if p.kind == "not_binary" and p.path.endswith(".png")]
     for path in grey:
         mask = read_mask(Path(root) / path)

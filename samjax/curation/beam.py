@@ -38,7 +38,9 @@ def _each(
     function: Callable[..., Outcome],
     work: Sequence[Any],
     fixed: tuple,
+    lost: Callable[[Any, str], Outcome] | None = None,
 ) -> Iterator[Outcome]:
+    del lost  # A worker that dies is the runner's business: it tries again, or ends the pipeline.
     beam = extra.require("apache_beam", "beam")
     options = beam.options.pipeline_options.PipelineOptions(arguments)
     scratch.mkdir(parents=True, exist_ok=True)

@@ -120,6 +120,7 @@ class Case:
         is_film: Whether z of the volume is time, so that only its frames are images.
         skewed: Axes across which slices would be no rectangles, and are left out.
         left_out: What the reader left out, in words, such as `contours off all slices`: how often.
+        bad: Parts that cannot be used, while the rest can: each named as a problem is.
     """
 
     image: np.ndarray
@@ -129,6 +130,7 @@ class Case:
     is_film: bool = False
     skewed: str = ""
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    bad: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         extent = self.image.shape[: 3 if self.is_volume else 2]

@@ -67,6 +67,7 @@ class Tally:
         unnamed: Labels left out that the table of classes does not name.
         masks: Masks kept.
         left_out: What else was left out, in words: how often.
+        bad: Parts that could not be used, each named as a problem is.
     """
 
     slices: int = 0
@@ -75,13 +76,14 @@ class Tally:
     unnamed: int = 0
     masks: int = 0
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+    bad: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
         """Adds what became of other slices and objects."""
         for field in dataclasses.fields(self):
             if field.name != "left_out":
-                count = getattr(self, field.name) + getattr(other, field.name)
-                setattr(self, field.name, count)
+                both = getattr(self, field.name) + getattr(other, field.name)
+                setattr(self, field.name, both)
         for what, count in other.left_out.items():
             self.left_out[what] = self.left_out.get(what, 0) + count
 
@@ -130,7 +132,7 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     """
     known = source.known
     unnamed = sum(label.unnamed for label in case.labels)
-    tally.add(Tally(unnamed=unnamed, left_out=dict(case.left_out)))
+    tally.add(Tally(unnamed=unnamed, left_out=dict(case.left_out), bad=list(case.bad)))
     colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
     is_volume = case.is_volume and not case.is_film
     if colours or (not is_volume and rules.is_8_bit(case.image)):

@@ -1,10 +1,8 @@
 """Finds the cases in a folder, whatever mixture of formats it holds."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from samjax.curation import layouts, subjects
+from samjax.curation import layouts, subjects, walk
 from samjax.curation.case import Source
 from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
@@ -30,9 +28,10 @@ def discover(root: Path, options: Options) -> Found:
     for dataset in options.datasets:
         if not (root / dataset.folder).is_dir():
             raise DataError(f"{root / dataset.folder}: described, but no such folder")
-    files = sorted(_walk(root))
     found = Found()
-    options, found.notes = layouts.described(root, files, options)
+    files = walk.files(root, found)
+    options, notes = layouts.described(root, files, options)
+    found.notes += notes
     for claim, formats in FINDERS:
         offered = [path for path in files if options.dataset_of(path).format in ("", *formats)]
         taken = claim(root, offered, options, found)
@@ -42,14 +41,6 @@ def discover(root: Path, options: Options) -> Found:
         raise DataError(f"{root}: expected images or volumes, found none among {len(files)} files")
     assigned = subjects.assign(root, _each_once(found), options)
     return Found(assigned.sources, [], found.problems, found.notes, assigned.told)
-
-
-def _walk(root: Path) -> Iterator[str]:
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in names:
-            if not name.startswith("."):
-                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _each_once(found: Found) -> list[Source]:

@@ -11,8 +11,9 @@ class Problem:
 
     Attributes:
         where: The file or the case.
-        kind: `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, or `no_mask` for
-            a case without an object that the rules keep, or `no_picture` for files that hold none.
+        kind: `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, `bad_part` of a
+            case that is used without it, or `no_mask` for a case without an object that the rules
+            keep, or `no_picture` for files that hold none.
         detail: What was expected and found.
     """
 

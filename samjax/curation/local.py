@@ -5,12 +5,14 @@ import contextlib
 import functools
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tqdm import tqdm
 
 from samjax import interruption
+from samjax.data.files import DataError
 
 
 def each(
@@ -18,31 +20,38 @@ def each(
     function: Callable[..., Any],
     work: Sequence[Any],
     fixed: tuple,
+    lost: Callable[[Any, str], Any] | None = None,
     processes: int = 0,
 ) -> Iterator[Any]:
     """Runs a function on every piece of work, a bar meanwhile; yields the results in order.
+
+    A process that dies, such as of too little memory, takes nothing with it but the piece that it
+    died of.
 
     Args:
         title: What is done, for the bar.
         function: A function of a module, so that processes find it.
         work: Its first argument, for every call.
         fixed: Its further arguments, the same for all.
+        lost: Gives the result of a piece at which the process died, from it and the reason; by
+            default that is an error.
         processes: Processes that work at once; 0 for as many as there are cores.
 
     Raises:
         Interrupted: The run was asked to stop; pieces in hand are done first.
+        DataError: A process died, and there is no `lost`.
     """
     call = functools.partial(_call, function, fixed)
-    with _pool(processes, len(work)) as pool, interruption.stop_requests() as stop:
-        futures = [pool.submit(call, one) for one in work] if pool else []
-        results = (f.result() for f in futures) if pool else map(call, work)
+    count = min(processes or multiprocessing.cpu_count(), len(work))
+    with interruption.stop_requests() as stop:
+        many = count > 1
+        results = _in_processes(call, work, lost or _fatal, count) if many else _here(call, work)
         bar = tqdm(results, total=len(work), desc=title, unit="case", disable=None)
-        for number, result in enumerate(bar, start=1):
-            yield result
-            if stop() and number < len(work):
-                if pool:
-                    pool.shutdown(cancel_futures=True)
-                raise interruption.Interrupted(number, len(work))
+        with contextlib.closing(results):
+            for number, result in enumerate(bar, start=1):
+                yield result
+                if stop() and number < len(work):
+                    raise interruption.Interrupted(number, len(work))
 
 
 def with_processes(count: int) -> Callable[..., Iterator[Any]]:
@@ -54,12 +63,42 @@ def _call(function: Callable[..., Any], fixed: tuple, one: Any) -> Any:
     return function(one, *fixed)
 
 
-def _pool(
-    processes: int, work: int
-) -> contextlib.AbstractContextManager[concurrent.futures.Executor | None]:
-    count = min(processes or multiprocessing.cpu_count(), work)
-    if count < 2:
-        return contextlib.nullcontext()
+def _here(call: Callable[[Any], Any], work: Sequence[Any]) -> Generator[Any, None, None]:
+    for one in work:
+        yield call(one)
+
+
+def _fatal(one: Any, reason: str) -> Any:
+    raise DataError(f"{one}: {reason}")
+
+
+def _in_processes(
+    call: Callable[[Any], Any], work: Sequence[Any], lost: Callable[[Any, str], Any], count: int
+) -> Generator[Any, None, None]:
+    done = 0
+    while done < len(work):
+        with _pool(count) as pool:
+            try:
+                futures = [pool.submit(call, one) for one in work[done:]]
+                for future in futures:
+                    yield future.result()
+                    done += 1
+                return
+            except BrokenProcessPool:
+                pass
+            finally:
+                pool.shutdown(cancel_futures=True)
+        # One of those in hand: alone, it is found, and it harms no other.
+        for one in work[done : done + count]:
+            with _pool(1) as pool:
+                try:
+                    yield pool.submit(call, one).result()
+                except BrokenProcessPool:
+                    yield lost(one, "the process that read it died, perhaps of too little memory")
+            done += 1
+
+
+def _pool(count: int) -> concurrent.futures.ProcessPoolExecutor:
     # Not forked: this process may have threads. A stop is this process's business.
     context = multiprocessing.get_context("spawn")
     ignore = (signal.SIGINT, signal.SIG_IGN)

@@ -53,6 +53,7 @@ class Dataset:
             the whole range). Names are for CT; other modalities keep their whole range. An image
             that shows classes of several windows becomes several images.
         percentiles: Of intensities, two numbers.
+        rescale: Whether annotations made on a picture of another size (COCO) are scaled to it.
     """
 
     folder: str = "."
@@ -74,6 +75,7 @@ class Dataset:
     rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     window: tuple[float, float] | str | Mapping[str, str] | None = None
     percentiles: tuple[float, float] | None = None
+    rescale: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("format", FORMATS), ("kind", LABELS)):
@@ -209,6 +211,8 @@ def _dataset(path: Path, number: int, table: Mapping[str, Any]) -> Dataset:
         value = fields.get(field.name, "")
         if field.type is str and not isinstance(value, str):
             raise DataError(f"{where}: {field.name}: expected text, found {value!r}")
+        if field.type is bool and not isinstance(fields.get(field.name, False), bool):
+            raise DataError(f"{where}: {field.name}: expected true or false, found {value!r}")
     try:
         return Dataset(**fields)
     except (TypeError, ValueError) as error:

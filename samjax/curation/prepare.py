@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.curation import curate, local, store, survey
+from samjax.curation import curate, left_out, local, store, survey
 from samjax.curation.case import Source
 from samjax.curation.curate import Tally
 from samjax.curation.discover import discover
+from samjax.curation.extra import MissingLibrary
 from samjax.curation.found import Problem
 from samjax.curation.label_pixels import Evidence
 from samjax.curation.options import Options
@@ -82,8 +83,8 @@ class Outcome:
 
 
 # Runs a function on every piece of work, with the same further arguments, in any order:
-# (title, function, work, further arguments).
-Each = Callable[[str, Callable[..., Outcome], Sequence[Any], tuple], Iterable[Outcome]]
+# (title, function, work, further arguments, and what a piece comes to at which the process died).
+Each = Callable[..., Iterable[Outcome]]
 
 
 def prepare(
@@ -128,12 +129,12 @@ def prepare(
         except DataError as error:
             problems.append(Problem(one.images[0], "bad", str(error)))
     fresh = [one for one in sources if not _is_done(target, one, state[one.id])]
-    named = [*each("classes", classes, fresh, (source, options))]
+    named = [*each("classes", classes, fresh, (source, options), lost)]
     numbers = store.number_classes(target, [name for one in named for name in one.classes])
     store.write_classes(target, numbers)
     usable = {one.case for one in named if one.problem is None}
     work = [(one, state[one.id]) for one in fresh if one.id in usable]
-    curated = [*each("curating", case, work, (source, target, options, numbers))]
+    curated = [*each("curating", case, work, (source, target, options, numbers), _lost_work)]
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
     made = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
@@ -153,8 +154,8 @@ def classes(one: Source, source: Path, options: Options) -> Outcome:
     if "" in names:
         try:
             names = names - {""} | _classes_of(one, source, options)
-        except DataError as error:
-            return Outcome(one.id, problem=Problem(one.id, "bad", str(error)))
+        except Exception as error:
+            return _bad(one, error)
     named = {one.known.class_of(name) for name in names} - {""}
     return Outcome(one.id, tuple(sorted(named)))
 
@@ -169,19 +170,51 @@ def case(
     """Curates a case and writes its files and then its record."""
     one, state = work
     store.remove(target, one.id)
-    tally, rows = Tally(), []
+    tally, rows, sizes = Tally(), [], {}
+    slices = curate.curate(source, one, options, numbers, tally)
     try:
-        for files, of_slice in curate.curate(source, one, options, numbers, tally):
+        while True:
+            try:
+                files, of_slice = next(slices)
+            except StopIteration:
+                break
+            except Exception as error:
+                store.remove_files(target, sizes)
+                return _bad(one, error)
             for path, content in files.items():
+                sizes[path] = len(content)
                 write_whole(target / path, content)
             rows.extend(of_slice)
-    except DataError as error:
-        for row in rows:
-            (target / row.image).unlink(missing_ok=True)
-            (target / row.mask).unlink(missing_ok=True)
-        return Outcome(one.id, problem=Problem(one.id, "bad", str(error)))
-    store.write_record(target, store.Record(one.id, state, tuple(rows), tally))
+        store.write_record(target, store.Record(one.id, state, tuple(rows), tally, sizes))
+    except BaseException:  # The target cannot be written, or the run ends here.
+        store.remove_files(target, sizes)
+        raise
     return Outcome(one.id)
+
+
+def lost(one: Source, reason: str) -> Outcome:
+    """What is told of a case at which a process died."""
+    detail = f"{one.images[0]}: expected to be read, found that {reason}"
+    return Outcome(one.id, problem=Problem(one.id, "bad", detail))
+
+
+def _unseen(paths: Sequence[str], reason: str) -> Outcome:
+    del reason  # The cases will be found to be the cause once more, and named.
+    return Outcome(paths[0], evidence=(None,) * len(paths))
+
+
+def _lost_work(work: tuple[Source, str], reason: str) -> Outcome:
+    return lost(work[0], reason)
+
+
+def _bad(one: Source, error: Exception) -> Outcome:
+    """What is told of a case that cannot be used, whatever a library tripped over in it."""
+    if isinstance(error, MissingLibrary):
+        raise error
+    detail = str(error)
+    if not isinstance(error, DataError):
+        detail = f"{one.images[0]}: cannot be used: {type(error).__name__}: {error}"
+    return Outcome(one.id, problem=Problem(one.id, "bad", detail))
 
 
 def finish(
@@ -204,6 +237,7 @@ def finish(
         tally = record.tally if record else Tally()
         cases += tally.masks > 0
         total.add(tally)
+        problems += [Problem(name, "bad_part", detail) for detail in tally.bad]
         if record and not tally.masks:
             detail = (
                 f"{name}: expected an object that the rules keep, found {tally.small} small ones"
@@ -211,7 +245,11 @@ def finish(
             problems.append(Problem(name, "no_mask", detail))
     if not total.masks:
         raise DataError("no mask is left.\n" + "\n".join(p.detail for p in problems))
-    images = store.write_indexes(target, wanted, options)
+    taken_out = left_out.read(target)
+    if taken_out:
+        what = f"files that a check took out, as {left_out.NAME} says"
+        total.add(Tally(left_out={what: len(taken_out)}))
+    images = store.write_indexes(target, wanted, options, taken_out)
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
     summary = Summary(cases, made, images, total, ordered, tuple(notes), said)
     store.write_report(target, dataclasses.asdict(summary))
@@ -220,7 +258,7 @@ def finish(
 
 def _survey(sources: Sequence[Source], source: Path, each: Each) -> survey.Survey:
     def look(work: list[tuple[str, ...]]) -> Iterable[list[Evidence | None]]:
-        seen = {one.case: one.evidence for one in each("labels", labels, work, (source,))}
+        seen = {one.case: one.evidence for one in each("labels", labels, work, (source,), _unseen)}
         for paths in work:  # Beam returns them in any order.
             yield [None if one is None else Evidence(**one) for one in seen[paths[0]]]
 
@@ -235,7 +273,7 @@ def _classes_of(one: Source, source: Path, options: Options) -> set[str]:
 
 def _is_done(target: Path, one: Source, state: str) -> bool:
     record = store.read_record(target, one.id)
-    return record is not None and record.fingerprint == state
+    return record is not None and record.fingerprint == state and store.is_whole(target, record)
 
 
 def _check_target(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from samjax.curation import extra
 from samjax.data import index, metadata
-from samjax.data.files import read_image, read_mask
+from samjax.data.files import read_image, read_mask, whole
 
 _MOST = 31  # Classes that a figure has room for; the paper shows as many organs.
 
@@ -99,11 +99,12 @@ def draw(found: dict[str, Any], path: Path) -> None:
         ("D", "by_dataset", "dataset"), ("C", "by_class", "class"),
     ):  # fmt: skip
         _bars(axes[name], found[kind], title)
-    sides = np.array(found["sides"])
+    sides = np.array(found["sides"]).reshape(-1, 2)
     axes["S"].plot(sides[:, 1], sides[:, 0], ".", alpha=0.3)
     axes["S"].set(xlabel="longer side (pixels)", ylabel="shorter side", title="image sizes")
     shares = 100 * np.array(found["area_share"])
-    bins = np.geomspace(max(shares.min(), 1e-3), max(shares.max(), 1.0), 40)
+    # Wider than what is there, which may be a single area, or none.
+    bins = np.geomspace(max(min([*shares, 1.0]), 1e-3) / 1.1, max([*shares, 1.0]) * 1.1, 40)
     axes["R"].hist(shares, bins)
     axes["R"].set(xscale="log", xlabel="share of the image (%)", title="area of masks")
     for modality, histogram in found["intensities"].items():
@@ -112,8 +113,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
     axes["I"].legend(fontsize=6)
     for axis in axes.values():
         axis.title.set_fontsize(9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
 
 
 def _bars(axis: Any, parts: dict[str, dict[str, int]], title: str) -> None:

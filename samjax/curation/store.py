@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,14 @@ class Record:
         fingerprint: Of its files, of the options and of the classes' numbers.
         rows: Its masks.
         tally: What was left out.
+        sizes: Bytes of each of its files, by path relative to the target.
     """
 
     case: str
     fingerprint: str
     rows: tuple[Row, ...]
     tally: Tally
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def fingerprint(root: Path, source: Source, options: Options) -> str:
@@ -72,7 +74,10 @@ def read_record(target: Path, case: str) -> Record | None:
     try:
         content = json.loads(_record(target, case).read_text(encoding="utf-8"))
         rows = tuple(Row(**row) for row in content["rows"])
-        return Record(content["case"], content["fingerprint"], rows, Tally(**content["tally"]))
+        tally = Tally(**content["tally"])
+        return Record(
+            content["case"], content["fingerprint"], rows, tally, content.get("sizes", {})
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -87,9 +92,27 @@ def remove(target: Path, case: str) -> None:
     """Removes a case, its record first."""
     record = read_record(target, case)
     _record(target, case).unlink(missing_ok=True)
-    for row in record.rows if record else ():
-        (target / row.image).unlink(missing_ok=True)
-        (target / row.mask).unlink(missing_ok=True)
+    if record:
+        remove_files(target, [path for row in record.rows for path in (row.image, row.mask)])
+
+
+def remove_files(target: Path, paths: Iterable[str]) -> None:
+    """Removes files of the target, as far as they are there."""
+    for path in paths:
+        (target / path).unlink(missing_ok=True)
+
+
+def is_whole(target: Path, record: Record) -> bool:
+    """Whether all files of a case are there, and as long as they were written."""
+    for row in record.rows:
+        for path in (row.image, row.mask):
+            try:
+                size = (target / path).stat().st_size
+            except OSError:
+                return False
+            if size != record.sizes.get(path, size) or not size:
+                return False
+    return True
 
 
 def cases(target: Path) -> list[str]:
@@ -119,7 +142,9 @@ def write_classes(target: Path, numbers: Mapping[str, int]) -> None:
     write_whole(target / CLASSES, json.dumps(ordered, indent=1).encode())
 
 
-def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[str, int]:
+def write_indexes(
+    target: Path, names: Sequence[str], options: Options, taken_out: Container[str] = ()
+) -> dict[str, int]:
     """Splits the images and writes both JSON indexes and the manifest.
 
     Records are read one after the other: of all cases together only the subjects' names are held.
@@ -128,13 +153,14 @@ def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[
         target: The target.
         names: Cases with a record, in order.
         options: How to split.
+        taken_out: Images and masks that are in no index.
 
     Returns:
         Number of images in each split.
     """
     whole: dict[str, index.Sample] = {}
     for name in names:
-        for row in _rows(target, name):
+        for row in _rows(target, name, taken_out):
             part = _part(row, options)
             whole.setdefault(part, index.Sample("", (), row.dataset, row.subject, part))
     test: Sequence[index.Sample] = ()
@@ -154,7 +180,7 @@ def write_indexes(target: Path, names: Sequence[str], options: Options) -> dict[
             )
         )
         for name in names:
-            for image, group in itertools.groupby(_rows(target, name), _image):
+            for image, group in itertools.groupby(_rows(target, name, taken_out), _image):
                 rows = [*group]
                 masks = [row.mask for row in rows]
                 split = "test" if _part(rows[0], options) in held else "train"
@@ -191,9 +217,10 @@ def _image(row: Row) -> str:
     return row.image
 
 
-def _rows(target: Path, name: str) -> tuple[Row, ...]:
+def _rows(target: Path, name: str, taken_out: Container[str]) -> list[Row]:
     record = read_record(target, name)
-    return record.rows if record else ()
+    rows = record.rows if record else ()
+    return [row for row in rows if row.image not in taken_out and row.mask not in taken_out]
 
 
 def _part(row: Row, options: Options) -> str:

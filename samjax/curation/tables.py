@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from samjax.curation import extra
+from samjax.data.files import whole
 
 ROWS = 10_000  # A group of rows in Parquet.
 
@@ -53,11 +54,10 @@ def parquet_table(path: Path) -> Iterator[Add]:
     except extra.MissingLibrary:  # The CSV says the same.
         yield lambda row: None
         return
-    partial = path.with_name(path.name + ".partial")
     rows: list[dict[str, Any]] = []
     writer: Any = None
 
-    def flush() -> None:
+    def flush(partial: Path) -> None:
         nonlocal writer
         table = pyarrow.Table.from_pylist(rows)
         if writer is None:
@@ -65,22 +65,21 @@ def parquet_table(path: Path) -> Iterator[Add]:
         writer.write_table(table)
         rows.clear()
 
-    def add(row: dict[str, Any]) -> None:
-        rows.append(row)
-        if len(rows) == ROWS:
-            flush()
+    with whole(path) as partial:
 
-    yield add
-    if rows:
-        flush()
-    if writer is not None:
-        writer.close()
-        partial.replace(path)
+        def add(row: dict[str, Any]) -> None:
+            rows.append(row)
+            if len(rows) == ROWS:
+                flush(partial)
+
+        yield add
+        if rows:
+            flush(partial)
+        if writer is not None:
+            writer.close()
 
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[IO[str]]:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         yield file
-    partial.replace(path)

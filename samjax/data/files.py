@@ -1,7 +1,9 @@
 """Reading images and masks from files, and saying which file is wrong when one is."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -103,13 +105,32 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
     return image if orientation == 1 else container.upright(image, orientation)
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file whole or not at all, and the folders above it."""
+@contextlib.contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a place to write a file to, which becomes the file only once all is written.
+
+    Raises:
+        OSError: It cannot be written; the error names the file, and nothing of it stays.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        if partial.exists():
+            partial.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # Such as a full disk.
+        raise
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file whole or not at all, and the folders above it; see `whole`."""
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

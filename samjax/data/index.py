@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,22 +67,29 @@ def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing of that name"
         raise DataError(f"{root}: expected a data folder, found {found}")
-    by_image = root / f"image2label_{split}.json"
-    by_mask = root / f"label2image_{split}.json"
-    if by_image.exists():
-        samples = _samples(root, by_image, metadata.read_json(by_image))
-    elif by_mask.exists():
-        samples = _samples(root, by_mask, _grouped(by_mask))
-    elif (root / FOLDER).exists() and not _index_files(root):
+    source = _source(root, split)
+    if source.name == FOLDER:
         samples = _split_folder(root, split)
     else:
-        found = ", ".join(_index_files(root)) or "none of them"
-        raise DataError(
-            f"{root}: expected {by_image.name}, {by_mask.name} or only {FOLDER}, found {found}"
-        )
+        samples = _samples(root, source, _listed(source))
     if not samples:
         raise DataError(f"{root}: the split {split!r} has no images")
     return samples
+
+
+def repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
+    """Images and masks that an index lists more than once, and how often; they count once.
+
+    Raises:
+        DataError: No index, or one that cannot be understood.
+    """
+    root = Path(root)
+    source = _source(root, split)
+    listed = _listed(source)
+    base = _base(root, listed)
+    images = Counter(_resolve(root, base, image, source) for image in listed)
+    masks = Counter(_resolve(root, base, m, source) for of in listed.values() for m in of)
+    return {path: count for path, count in (images | masks).items() if count > 1}
 
 
 def splits(root: str | os.PathLike[str]) -> list[str]:
@@ -184,7 +192,7 @@ def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
         path = root / name
         content = metadata.read_json(path)
         by_mask = name.startswith("label2image")
-        base = _base(root, _grouped(path) if by_mask else content)
+        base = _base(root, _listed(path))
 
         def is_good(file: str, base: Path = base, path: Path = path) -> bool:
             return _resolve(root, base, file, path) not in bad
@@ -218,7 +226,7 @@ def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
 
 def _split_folder(root: Path, split: str) -> list[Sample]:
     """One split of a SA-Med2D-20M folder, which holds no split of its own."""
-    samples = _samples(root, root / FOLDER, metadata.read_json(root / FOLDER))
+    samples = _samples(root, root / FOLDER, _listed(root / FOLDER))
     side = {row["mask"]: row["split"] for row in metadata.read_table(root) if row.get("split")}
     if side:
         chosen = {mask for mask, name in side.items() if name == split}
@@ -249,21 +257,44 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
             columns = (row.get(name, "") for name in ("dataset", "case", "subject"))
             dataset, case, subject = map(sys.intern, columns)
             known[row["image"]] = dataset, subject or case, subject
-    samples = []
+    samples: dict[str, Sample] = {}
     for image, masks in index.items():
         path = _resolve(root, base, image, source)
+        paths = [_resolve(root, base, mask, source) for mask in masks]
+        if path in samples:  # One image, spelt in two ways.
+            paths = [*samples[path].masks, *paths]
         named = metadata.of_image(path)
         dataset, case, patient = known.get(path, ("", "", ""))
-        samples.append(
-            Sample(
-                image=path,
-                masks=tuple(_resolve(root, base, mask, source) for mask in masks),
-                dataset=sys.intern(dataset or named.dataset),
-                case=sys.intern(case or named.case),
-                patient=patient,
-            )
+        samples[path] = Sample(
+            image=path,
+            masks=tuple(dict.fromkeys(paths)),  # Listed twice, it would count twice.
+            dataset=sys.intern(dataset or named.dataset),
+            case=sys.intern(case or named.case),
+            patient=patient,
         )
-    return samples
+    return [*samples.values()]
+
+
+def _source(root: Path, split: str) -> Path:
+    """The file that lists a split: an index of its own, or that of the whole folder."""
+    by_image = root / f"image2label_{split}.json"
+    by_mask = root / f"label2image_{split}.json"
+    own = next((path for path in (by_image, by_mask) if path.exists()), None)
+    if own is not None:
+        return own
+    if (root / FOLDER).exists() and not _index_files(root):
+        return root / FOLDER
+    found = ", ".join(_index_files(root)) or "none of them"
+    raise DataError(
+        f"{root}: expected {by_image.name}, {by_mask.name} or only {FOLDER}, found {found}"
+    )
+
+
+def _listed(source: Path) -> dict[str, Any]:
+    """What an index lists: {image: [masks]}."""
+    if source.name.startswith("label2image"):
+        return _grouped(source)
+    return metadata.read_json(source, distinct=True)
 
 
 def _index_files(root: Path) -> list[str]:
@@ -275,7 +306,7 @@ def _index_files(root: Path) -> list[str]:
 def _grouped(source: Path) -> dict[str, list[str]]:
     """Turns an index {mask: image} into {image: [masks]}."""
     index: dict[str, list[str]] = {}
-    for mask, image in metadata.read_json(source).items():
+    for mask, image in metadata.read_json(source, distinct=True).items():
         if not isinstance(image, str):
             raise DataError(f"{source}: {mask}: expected the path of an image, found {image!r}")
         index.setdefault(image, []).append(mask)

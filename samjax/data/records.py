@@ -43,6 +43,7 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
 
     Raises:
         DataError: A split has no index, or a file cannot be used; nothing is written then.
+        OSError: The folder cannot be written; nothing of it stays.
     """
     from tensorflow_datasets import core
 
@@ -50,29 +51,48 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
     target = out / NAME / VERSION
     if target.exists():
         raise DataError(f"{target}: expected no records yet, found some")
-    builder = _builder_class()(Path(root), samples, data_dir=str(out), file_format="array_record")
+    partial = out / f"{NAME}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed.
+    options = {"data_dir": str(partial), "file_format": "array_record"}
     config = core.download.DownloadConfig(compute_stats=core.download.ComputeStatsMode.SKIP)
-    with contextlib.redirect_stdout(io.StringIO()):  # It says that it is downloading.
-        builder.download_and_prepare(download_config=config)
-    shutil.rmtree(out / "downloads", ignore_errors=True)
-    for split, of_split in samples.items():
-        index.write(target / f"image2label_{split}.json", of_split)
-    for table in _TABLES:
-        if (Path(root) / table).exists():
-            shutil.copyfile(Path(root) / table, target / table)
-    _write_lookup(target, samples)  # Last: it makes the folder one of records.
+    try:
+        partial.mkdir(parents=True)
+        builder = _builder_class()(Path(root), samples, **options)
+        with contextlib.redirect_stdout(io.StringIO()):  # It says that it is downloading.
+            builder.download_and_prepare(download_config=config)
+        made = partial / NAME / VERSION
+        for split, of_split in samples.items():
+            index.write(made / f"image2label_{split}.json", of_split)
+        for table in _TABLES:
+            if (Path(root) / table).exists():
+                shutil.copyfile(Path(root) / table, made / table)
+        _write_lookup(made, samples)  # Last: it makes the folder one of records.
+        target.parent.mkdir(exist_ok=True)
+        made.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def _encoded_image(path: Path) -> bytes:
-    pixels, _ = read_image(path)  # In OpenCV's own order, in which it encodes and decodes.
-    _, data = cv2.imencode(".ppm" if pixels.ndim == 3 else ".pgm", pixels)
-    return data.tobytes()
+def _encoded(root: Path, sample: index.Sample) -> tuple[bytes, list[bytes]]:
+    """An image and its masks.
 
-
-def _encoded_mask(path: Path) -> bytes:
-    _, data = cv2.imencode(".pbm", read_mask(path) * np.uint8(255))  # One bit a pixel.
-    return data.tobytes()
+    Raises:
+        DataError: A file cannot be read, or a mask has another shape than its image.
+    """
+    pixels, _ = read_image(root / sample.image)  # As OpenCV itself encodes and decodes.
+    _, image = cv2.imencode(".ppm" if pixels.ndim == 3 else ".pgm", pixels)
+    masks = []
+    for path in sample.masks:
+        mask = read_mask(root / path)
+        if mask.shape != pixels.shape[:2]:
+            raise DataError(
+                f"{root / path}: expected a mask of the image's shape {pixels.shape[:2]}, "
+                f"found {mask.shape}"
+            )
+        _, data = cv2.imencode(".pbm", mask * np.uint8(255))  # One bit a pixel.
+        masks.append(data.tobytes())
+    return image.tobytes(), masks
 
 
 def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
@@ -145,14 +165,8 @@ def _builder_class() -> type:
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             bar = tqdm(self._samples[split], desc=split, unit="image", disable=None)
             for number, sample in enumerate(bar):
-                yield (
-                    number,
-                    {
-                        "image": _encoded_image(self._root / sample.image),
-                        "image_name": sample.image,
-                        "masks": [_encoded_mask(self._root / mask) for mask in sample.masks],
-                        "mask_names": [*sample.masks],
-                    },
-                )
+                image, masks = _encoded(self._root, sample)
+                names = {"image_name": sample.image, "mask_names": [*sample.masks]}
+                yield number, {"image": image, "masks": masks, **names}
 
     return Scans

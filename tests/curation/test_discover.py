@@ -175,18 +175,6 @@ def test_a_link_may_not_lead_out(write_pictures, tmp_path):
     assert "expected file names within" in find(root).problems[0].detail
 
 
-@pytest.mark.parametrize(
-    "segmentation", [[], [[1, 2]], {"size": [3, 4], "counts": [12]}, "nonsense", None]
-)
-def test_a_bad_annotation_is_named(write_pictures, segmentation):
-    root = write_pictures({"a.png": GREY})
-    annotation = {"id": 7, "image_id": 1, "category_id": 5, "segmentation": segmentation}
-    coco(root, [{"id": 1, "file_name": "a.png"}], [annotation])
-    (source,) = find(root).sources
-    with pytest.raises(CaseError, match="annotation 7: expected polygons or run lengths"):
-        readers.read(root, source, Options())
-
-
 def test_our_own_layout_is_taken_as_it_is(tmp_path):
     write_phantoms(tmp_path / "phantoms", PhantomConfig(4, 2, 64))
     found = find(tmp_path)

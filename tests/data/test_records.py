@@ -101,3 +101,31 @@ def test_tensorflow_is_never_imported(phantom_root, recorded):
         "assert 'tensorflow_datasets' in sys.modules and 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("moment", ["_encoded", "_write_lookup"])
+def test_records_are_whole_or_not_there(phantom_root, tmp_path, monkeypatch, stopped, moment):
+    """And the same command then makes them, whatever a killed one has left."""
+
+    def stop(*_):
+        raise stopped
+
+    monkeypatch.setattr(records, moment, stop)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        records.write(phantom_root, tmp_path, ("test",))
+    assert not [*tmp_path.rglob("*")] or [p.name for p in tmp_path.iterdir()] == [records.NAME]
+    monkeypatch.undo()
+    (tmp_path / f"{records.NAME}.partial/left").mkdir(parents=True)
+    made = records.write(phantom_root, tmp_path, ("test",))
+    assert (made / LOOKUP).exists()
+    assert [path.name for path in tmp_path.iterdir()] == [records.NAME]
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30), np.uint8))
+    cv2.imwrite(str(tmp_path / "m.png"), np.full((20, 29), 255, np.uint8))
+    (tmp_path / "image2label_train.json").write_text('{"a.png": ["m.png"]}')
+    with pytest.raises(DataError, match=r"m.png: expected a mask of .* \(20, 30\), found \(20, 29"):
+        records.write(tmp_path, tmp_path / "records", ("train",))
+    assert not [*(tmp_path / "records").rglob("*")]

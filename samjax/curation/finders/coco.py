@@ -18,10 +18,11 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
             if not coco.is_coco(root / path):
                 continue
             taken.add(path)
-            entries = list(coco.entries(root, path))
+            entries, wrong = coco.entries(root, path)
         except CaseError as error:
             found.problems.append(Problem(path, "unreadable", str(error)))
             continue
+        found.problems += [Problem(path, "unreadable", detail) for detail in wrong]
         folder = str(PurePosixPath(path).parent)
         known = options.dataset_of(path)
         for item, image in entries:

@@ -29,7 +29,7 @@ def picture(root: Path, where: str, name: str) -> str:
     Raises:
         CaseError: It leads out of the source, or is in none of these places.
     """
-    base = (root / where).parent
+    base, name = (root / where).parent, name.replace("\\", "/")
     stem = Path(where).stem
     guesses = [
         base,

@@ -1,0 +1,195 @@
+"""Whatever is wrong with one file, or becomes of a process: it is named, and the rest goes on."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+
+from samjax.cli import main
+from samjax.curation import curate, left_out, local, prepare, stats
+from samjax.curation.found import Found
+from samjax.curation.walk import files
+from samjax.data import index
+
+ONE = local.with_processes(1)
+
+
+def test_odd_entries_of_a_folder_are_named(tmp_path):
+    root = tmp_path / "root"
+    (root / "inner").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for path in ("root/inner/a.png", "elsewhere/b.png", "root/.hidden"):
+        (tmp_path / path).write_bytes(b"x")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "inner/nothing").symlink_to(tmp_path / "gone")
+    (root / "inner/circle").symlink_to(root)
+    os.mkfifo(root / "pipe")
+    found = Found()
+    assert files(root, found) == ["inner/a.png", "linked/b.png"]
+    assert {problem.where: problem.detail.split("found ")[1] for problem in found.problems} == {
+        "inner/nothing": "a link to nothing",
+        "inner/circle": "a link to one that it lies in",
+        "pipe": "a device, pipe or socket",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    (tmp_path / "a.png").touch(mode=0)
+    found = Found()
+    assert files(tmp_path, found) == []
+    assert {problem.where for problem in found.problems} == {"closed", "a.png"}
+    (tmp_path / "closed").chmod(0o700)
+
+
+def volumes(root, image):
+    """A volume with labels that cannot be used, and one that can."""
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[6:18, 6:18, 6:18] = 1
+    good = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
+    root.mkdir()
+    for name, pixels in (("a", image), ("b", good)):
+        nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), root / f"{name}_image.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), root / f"{name}_mask.nii.gz")
+    return root
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_volume_without_a_number_is_named(tmp_path, value, capsys):
+    source = volumes(tmp_path / "source", np.full((24, 24, 24), value, np.float32))
+    assert main(["data", "prepare", str(source), str(tmp_path / "out"), "--processes", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "1 cases with masks" in told
+    assert "a_image.nii.gz: cannot be used: ValueError: expected intensities" in told
+
+
+def broken(one, reason):
+    if one == 3:
+        os._exit(9) if reason == "dies" else None
+    return one
+
+
+def lost(one, reason):
+    return f"{one} lost"
+
+
+def test_a_process_that_dies_takes_only_its_own_piece_with_it():
+    found = [*local.each("test", broken, [*range(8)], ("dies",), lost, processes=2)]
+    assert found == [0, 1, 2, "3 lost", 4, 5, 6, 7]
+
+
+def test_too_little_memory_for_a_case_ends_only_that(scans, tmp_path, monkeypatch):
+    def read(root, one, *rest):
+        if "case3" in one.id:
+            raise MemoryError
+        yield from real(root, one, *rest)
+
+    real = curate.curate
+    monkeypatch.setattr(curate, "curate", read)
+    summary = prepare.prepare(scans, tmp_path / "target", each=ONE)
+    assert summary.cases == 7
+    (problem,) = summary.problems
+    assert problem.where.endswith("case3_0001")
+    assert "MemoryError" in problem.detail
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "cut"])
+def test_what_is_damaged_in_the_target_is_made_again(scans, tmp_path, damage):
+    target = tmp_path / "target"
+    prepare.prepare(scans, target, each=ONE)
+    path = target / index.load_index(target, "train")[0].image
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "deleted":
+        path.write_bytes(b"" if damage == "emptied" else content[:50])
+    assert prepare.prepare(scans, target, each=ONE).done == 1
+    assert path.read_bytes() == content
+    assert prepare.prepare(scans, target, each=ONE).done == 0
+
+
+def test_what_a_check_took_out_stays_out(scans, tmp_path, capsys):
+    target = tmp_path / "target"
+    prepare.prepare(scans, target, each=ONE)
+    bad = index.load_index(target, "train")[0].masks[0]
+    (target / bad).write_bytes(b"")
+    assert main(["data", "check", str(target), "--fix"]) == 0
+    summary = prepare.prepare(scans, target, each=ONE)
+    assert summary.done == 1
+    masks = [m for s in ("train", "test") for one in index.load_index(target, s) for m in one.masks]
+    assert len(masks) == 15
+    assert bad not in masks
+    assert f"1 files that a check took out, as {left_out.NAME} says" in str(summary)
+    (target / left_out.NAME).unlink()
+    prepare.prepare(scans, target, each=ONE)
+    assert bad in [m for one in index.load_index(target, "train") for m in one.masks]
+
+
+def full(path, *_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "report.json"])
+def test_a_full_disk_is_one_line_that_names_the_file(scans, tmp_path, monkeypatch, capsys, name):
+    """And nothing half written stays."""
+    target, real = tmp_path / "target", Path.open
+
+    def opened(self, mode="r", *arguments, **options):
+        if "w" in mode and self.name == f"{name}.partial":
+            full(self)
+        return real(self, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    arguments = ["data", "prepare", str(scans), str(target), "--processes", "1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("samjax: error: [Errno 28] No space left on device")
+    assert str(target / name) in error
+    assert not [*target.rglob("*.partial")]
+    monkeypatch.undo()
+    assert main(arguments) == 0
+
+
+def test_a_mask_that_is_listed_three_times_counts_once(scans, tmp_path, capsys):
+    target = tmp_path / "target"
+    prepare.prepare(scans, target, each=ONE)
+    samples = index.load_index(target, "train")
+    content = {one.image: list(one.masks) for one in samples}
+    content[samples[0].image] += [samples[0].masks[0], f"./{samples[0].masks[0]}"]
+    content[f"images/../{samples[1].image}"] = [samples[1].masks[0]]
+    path = target / "image2label_train.json"
+    path.write_text(json.dumps(content))
+    assert index.load_index(target, "train") == samples
+    assert stats.stats(target, ["train"])["masks"] == {"train": 12}
+    assert main(["data", "check", str(target)]) == 0
+    told = capsys.readouterr().out
+    assert "worth a look: 3 repeated" in told
+    assert f"{target / samples[0].masks[0]}: listed 3 times in the split train, used once" in told
+    path.write_text(f'{{"{samples[0].image}": [], "{samples[0].image}": []}}')
+    assert main(["data", "check", str(target)]) == 2
+    assert f"found {samples[0].image!r} twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_there_is_a_picture_of_a_single_area(write_pictures, tmp_path, count):
+    square = np.zeros((40, 40), np.uint8)
+    square[10:20, 10:20] = 255
+    source = write_pictures(
+        {f"{kind}/case{i}.png": square for kind in ("images", "masks") for i in range(count)}
+    )
+    target = tmp_path / "target"
+    prepare.prepare(source, target, each=ONE)
+    assert main(["data", "stats", str(target)]) == 0
+    assert cv2.imread(str(target / "stats/stats.png")) is not None
+
+
+def test_there_is_a_picture_without_a_mask(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30), np.uint8))
+    (tmp_path / "image2label_train.json").write_text('{"a.png": []}')
+    assert main(["data", "stats", str(tmp_path)]) == 0
+    assert (tmp_path / "stats/stats.png").stat().st_size
