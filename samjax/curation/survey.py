@@ -11,6 +11,7 @@ import numpy as np
 
 from samjax.curation import label_kinds, readers
 from samjax.curation.case import CaseError, Source
+from samjax.curation.extra import MissingLibrary
 from samjax.curation.found import Problem
 from samjax.curation.label_pixels import Evidence, look
 
@@ -91,7 +92,9 @@ def evidence(root: Path, paths: Iterable[str]) -> list[Evidence | None]:
         try:
             pixels = readers.stored_labels(root / path)
             found.append(None if pixels is None else look(pixels))
-        except CaseError:
+        except MissingLibrary:
+            raise
+        except Exception:  # Whatever a library trips over: reading the case will name it.
             found.append(None)
     return found
 
