@@ -1,8 +1,10 @@
 """Finds the cases in a folder, whatever mixture of formats it holds."""
 
+import dataclasses
+from collections import defaultdict
 from pathlib import Path
 
-from samjax.curation import layouts, subjects, walk
+from samjax.curation import layouts, naming, subjects, walk
 from samjax.curation.case import Source
 from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
@@ -44,7 +46,10 @@ def discover(root: Path, options: Options) -> Found:
 
 
 def _each_once(found: Found) -> list[Source]:
-    """Orders the sources, and leaves out those whose name another one has already."""
+    """Orders the sources, and leaves out those whose name another one has already.
+
+    Names that differ only in capitals would be one file on some file systems: they get a hash.
+    """
     kept: dict[str, Source] = {}
     for source in sorted(found.sources, key=lambda s: (s.id, s.images)):
         first = kept.setdefault(source.id, source)
@@ -54,4 +59,13 @@ def _each_once(found: Found) -> list[Source]:
                 f"{first.images[0]}, too; name the datasets or subjects apart"
             )
             found.problems.append(Problem(source.images[0], "duplicate", detail))
+    alike: dict[str, list[Source]] = defaultdict(list)
+    for source in kept.values():
+        alike[source.id.lower()].append(source)
+    for several in (members for members in alike.values() if len(members) > 1):
+        images = ", ".join(source.images[0] for source in several)
+        found.notes.append(f"names that differ only in capitals, kept apart by a hash: {images}")
+        for source in several:
+            name = f"{source.name}_{naming.short_hash(source.images[0])}"
+            kept[source.id] = dataclasses.replace(source, name=name)
     return list(kept.values())

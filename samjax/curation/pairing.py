@@ -1,6 +1,7 @@
 """Which label belongs to which image, by the names of files and folders."""
 
 import dataclasses
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -238,14 +239,26 @@ def _of_sibling_folder(
         by_folder[str(PurePosixPath(path).parent)].append(path)
     given = []
     for folder, members in by_folder.items():
-        near = [other for other in alone if words.may_be_siblings(folder, other)]
-        # Images may be in several folders, if their names tell them apart; else in one of them.
-        choices = [[image for other in near for image in alone[other]]]
-        choices += [alone[other] for other in near] if len(near) > 1 else []
-        fitting = [one for images in choices if (one := _fitting(members, images, find))]
-        if len(fitting) == 1 or (fitting and len(fitting[0]) == len(members)):
-            given += fitting[0]
+        near: dict[int, list[str]] = defaultdict(list)
+        for other in alone:
+            if words.may_be_siblings(folder, other):
+                near[_shared_folders(folder, other)].append(other)
+        for _, others in sorted(near.items(), reverse=True):  # The nearest that fit.
+            # Images may be in several folders, if their names tell them apart; else in one.
+            choices = [[image for other in others for image in alone[other]]]
+            choices += [alone[other] for other in others] if len(others) > 1 else []
+            fitting = [one for paths in choices if (one := _fitting(members, paths, find))]
+            if len(fitting) == 1 or (fitting and len(fitting[0]) == len(members)):
+                given += fitting[0]
+            if fitting:
+                break
     return given
+
+
+def _shared_folders(one: str, other: str) -> int:
+    """How many folders two paths have in common from the top."""
+    parts = zip(PurePosixPath(one).parts, PurePosixPath(other).parts, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Given:

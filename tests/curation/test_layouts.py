@@ -139,3 +139,16 @@ def test_a_report_holds_what_was_noted(tmp_path):
     prepared(source, tmp_path / "out")
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert any("read as BTCV" in note for note in report["notes"])
+
+
+def test_names_that_differ_only_in_capitals_are_no_one_file(tmp_path):
+    files = {"A.png": None, "a.png": None, "A_mask.png": [255], "a_mask.png": [0, 255]}
+    source = miniatures.write(tmp_path / "src", files)
+    summary = prepared(source, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert len({row["image"].lower() for row in rows}) == len(rows) == 2
+    assert {row["source_image"]: row["source_labels"] for row in rows} == {
+        "A.png": "A_mask.png",
+        "a.png": "a_mask.png",
+    }
+    assert "names that differ only in capitals" in str(summary)

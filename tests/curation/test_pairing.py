@@ -124,6 +124,22 @@ LAYOUTS = {
             "ISIC_Test_Data/I_2.jpg": [("ISIC_Test_Part1_GroundTruth/I_2_segmentation.png", "")],
         },
     ),
+    "of several folders the nearest": (
+        [
+            "2017/ISIC_2017_Data/I_1.jpg",
+            "2017/ISIC_2017_GroundTruth/I_1_segmentation.png",
+            "2018/ISIC_2018_Input/I_1.jpg",
+            "2018/ISIC_2018_GroundTruth_v3/I_1_segmentation.png",
+        ],
+        {
+            "2017/ISIC_2017_Data/I_1.jpg": [
+                ("2017/ISIC_2017_GroundTruth/I_1_segmentation.png", "")
+            ],
+            "2018/ISIC_2018_Input/I_1.jpg": [
+                ("2018/ISIC_2018_GroundTruth_v3/I_1_segmentation.png", "")
+            ],
+        },
+    ),
     "a title that holds a word": (
         ["X_with_GT/images/a.png", "X_with_GT/masks/a.png"],
         {"X_with_GT/images/a.png": [("X_with_GT/masks/a.png", "")]},
