@@ -4,7 +4,9 @@
 
 `--checkpoint` is a model directory, or a PyTorch or Hugging Face file. `--out` gets `report.json`,
 `report.md`, `masks.csv`, `prompts.json` and pictures; another model is shown the very same prompts
-with `--prompts OUT/prompts.json`, the same model without its adapters with `--noadapters`.
+with `--prompts OUT/prompts.json`, the same model without its adapters with `--noadapters`. Where a
+file leaves open how its images are prepared, a warning says what was assumed; `--family` or single
+settings change it.
 """
 
 import functools
@@ -14,7 +16,8 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from samjax import conversion, interruption, lock, process
-from samjax.data import index
+from samjax.conversion import families
+from samjax.data import index, inputs
 from samjax.evaluation import EvalConfig, prompt_file, testing
 
 FLAGS = flags.FLAGS
@@ -27,6 +30,14 @@ flags.DEFINE_string("name", None, "What the tables call the model; default: its 
 flags.DEFINE_list("protocols", ["bbox", "1pt", "3pt", "5pt"], "bbox, or Npt for N points.")
 flags.DEFINE_bool("adapters", True, "Whether the adapters take part, if the network has any.")
 flags.DEFINE_bool("oracle", False, "Also score the best of the three answered masks.")
+flags.DEFINE_enum("family", None, list(families.FAMILIES), "Prepare images as this family's.")
+SETTINGS = (*inputs.CHOICES, "box_margin", "multimask", "point_prompts")
+for setting, choices in inputs.CHOICES.items():
+    flags.DEFINE_enum(setting, None, choices, "If other than the checkpoint tells or its kind has.")
+flags.DEFINE_float("box_margin", None, "Pixels that boxes are drawn wider, if other.")
+flags.DEFINE_bool("multimask", None, "Whether three candidate masks answer, if other.")
+flags.DEFINE_bool("point_prompts", None, "Whether the network knows points, if other.")
+flags.DEFINE_bool("allow_non_finite", False, "Take weights that are NaN or infinite.")
 flags.DEFINE_integer("image_size", None, "Side of the input to resize the network to.")
 flags.DEFINE_integer("seed", 0, "Seed of the prompts.")
 flags.DEFINE_string("prompts", None, "Prompts to replay, a prompts.json of an earlier test.")
@@ -73,7 +84,14 @@ def test(config: EvalConfig) -> int:
     """Tests the model, when nothing is wrong with the flags themselves."""
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
-    pretrained = conversion.load_any(FLAGS.checkpoint, FLAGS.image_size)
+    single = {name: FLAGS[name].value for name in SETTINGS}
+    pretrained = conversion.load_any(
+        FLAGS.checkpoint,
+        FLAGS.image_size,
+        family=FLAGS.family,
+        input_overrides={name: value for name, value in single.items() if value is not None},
+        allow_non_finite=FLAGS.allow_non_finite,
+    )
     name = FLAGS.name or Path(FLAGS.checkpoint).resolve().stem
     what = (pretrained, FLAGS.data, samples, FLAGS.out, config, name)
     origin = {"checkpoint": FLAGS.checkpoint, "data": FLAGS.data, "split": FLAGS.split}

@@ -5,12 +5,14 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 import samjax
-from samjax import conversion, interruption, lock, models, process
+from samjax import conversion, interruption, lock, models, pretrained, process
 from samjax.conversion import cli as conversion_cli
+from samjax.conversion import flags as input_flags
 from samjax.curation import cli as curation_cli
 from samjax.inference import files, images, prompt_files
 from samjax.inference.predictor import Predictor
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     description = "Shows versions, devices and, if given, what a model is."
     info = commands.add_parser("info", help=description, description=description)
     info.add_argument("checkpoint", nargs="?", help="model directory, .pth or .safetensors")
+    input_flags.add(info)
     info.set_defaults(run=_info)
     return parser
 
@@ -76,6 +79,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     predict.add_argument(
         "--overwrite", action="store_true", help="replace what DIR holds of other models or prompts"
     )
+    input_flags.add(predict, multimask=False)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -87,7 +91,10 @@ def _predict_into(arguments: argparse.Namespace) -> int:
     found = images.find_images(arguments.images, arguments.out)
     jobs, unmatched = _jobs(arguments, found)
     predictor = Predictor.from_pretrained(
-        arguments.checkpoint, arguments.image_size, adapters=not arguments.no_adapters
+        arguments.checkpoint,
+        arguments.image_size,
+        adapters=not arguments.no_adapters,
+        **_loading(arguments),
     )
     failed = files.predict_files(
         predictor,
@@ -148,10 +155,21 @@ def _info(arguments: argparse.Namespace) -> int:
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
     print("devices: " + ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
     if arguments.checkpoint:
-        loaded = conversion.load_any(arguments.checkpoint)
+        loaded = conversion.load_any(arguments.checkpoint, **_loading(arguments))
         print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.input}\n")
         print(models.parameter_overview(loaded.params))
+        if pretrained.is_model_dir(arguments.checkpoint):
+            print(f"\n{pretrained.verify(arguments.checkpoint)}")
     return 0
+
+
+def _loading(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say about loading a model."""
+    return {
+        "family": arguments.family,
+        "input_overrides": input_flags.overrides(arguments),
+        "allow_non_finite": arguments.allow_non_finite,
+    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import typing
 from pathlib import Path
@@ -10,13 +11,21 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
+from samjax import array_files, digests, models
 from samjax.data import inputs
+from samjax.models import agreement, finite
 from samjax.models import config as model_config
 from samjax.types import Params
 
 FORMAT = 2  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
+# Fields that came after the format: where they are missing, they are what they are by default.
+_YOUNGER = {
+    *("encoder", "tiny_vit", "adapter_kind"),
+    *("normalise", "coordinates", "multimask", "box_margin", "point_prompts"),
+}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,52 +46,78 @@ class Pretrained:
 def save(path: str | Path, pretrained: Pretrained) -> None:
     """Writes a model directory, replacing one of the same name only once the new one is whole.
 
+    Digests of all its files lie in it (`samjax.digests`); `load` checks them.
+
     Raises:
         FileExistsError: `path` exists and is not a model directory.
+        OSError: It cannot be written; nothing is left of it.
     """
     path = Path(path).absolute()
     if path.exists() and not is_model_dir(path):
         raise FileExistsError(f"{path} exists and is not a samjax model directory; not overwritten")
-    partial = path.with_name(path.name + ".partial")
+    partial, old = (path.with_name(path.name + end) for end in (".partial", ".old"))
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with _checkpointer() as checkpointer:
-        checkpointer.save(partial / "params", pretrained.params)
-    fields = {
-        "format": FORMAT,
-        "model": dataclasses.asdict(pretrained.model),
-        "input": dataclasses.asdict(pretrained.input),
-    }
-    (partial / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
-    if path.exists():
-        shutil.rmtree(path)
-    partial.rename(path)
+    try:
+        partial.mkdir(parents=True)
+        array_files.write(partial / "params", pretrained.params)
+        content = {"format": FORMAT, **settings(pretrained)}
+        (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+        digests.write(partial)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        partial.rename(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"model not written: {reason}", str(path)) from error
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
-def load(path: str | Path) -> Pretrained:
+def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
     """Reads a model directory written by `save`; parameters come as NumPy float32 arrays.
+
+    Args:
+        path: The directory.
+        allow_non_finite: Take weights that are NaN or infinite.
 
     Raises:
         FileNotFoundError: `path` is not a model directory.
-        ValueError: Its `config.json` is not one that this version understands.
+        ValueError: A file of it is missing or damaged, its `config.json` is not one that this
+            version understands or does not belong to the arrays, or weights are not finite.
     """
     path = Path(path).absolute()
     if not is_model_dir(path):
+        absent = " and ".join(n for n in ("config.json", "params") if not (path / n).exists())
         raise FileNotFoundError(
-            f"{path}: expected a samjax model directory (with config.json and params/)"
+            f"{path}: expected a samjax model directory (with config.json and params/), "
+            f"found no {absent or 'such ones'}"
         )
+    config_path = path / "config.json"
     try:
-        fields = json.loads((path / "config.json").read_text())
-        if fields["format"] != FORMAT:
-            raise ValueError(f"format: expected {FORMAT}, found {fields['format']!r}")
-        model = from_fields(model_config.SamConfig, fields["model"])
-        input_config = from_fields(inputs.InputConfig, fields["input"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path / 'config.json'}: {error}") from error
-    with _checkpointer() as checkpointer:
-        metadata = checkpointer.metadata(path / "params").item_metadata
-        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), metadata.tree)
-        params = checkpointer.restore(path / "params", target)
+        content = json.loads(config_path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"expected fields, found a {type(content).__name__}")
+        if content.get("format") != FORMAT:
+            raise ValueError(f"format: expected {FORMAT}, found {content.get('format')!r}")
+        model, input_config = read_settings(content)
+    except ValueError as error:
+        raise ValueError(f"{config_path}: {error}") from error
+    if not digests.check(path, "params/"):
+        _log.warning("%s: no digests, written by an older samjax: damage would not be seen", path)
+
+    arrays = array_files.declared(path / "params")
+    try:
+        agreement.check(model, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
+    except ValueError as error:
+        raise ValueError(f"{config_path}: {error}") from error
+    digests.check(path, "config.json")
+    params = array_files.read(path / "params", arrays)
+    if not allow_non_finite:
+        finite.check(str(path), models.named_leaves(params))
     return Pretrained(model, input_config, params)
 
 
@@ -94,6 +129,52 @@ def digest(pretrained: Pretrained) -> str:
         found.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
         found.update(np.ascontiguousarray(leaf).data)
     return found.hexdigest()
+
+
+def verify(path: str | Path) -> str:
+    """Holds every file of a model directory against its digest; returns a line for the user.
+
+    Raises:
+        ValueError: A file is missing or was changed; the message names it.
+    """
+    count = digests.check(Path(path))
+    if not count:
+        return f"{path}: no digests, written by an older samjax; saved again it gets them"
+    return f"{path}: {count} files, all as they were written (SHA-256)"
+
+
+def settings(pretrained: Pretrained) -> dict[str, Any]:
+    """What the arrays cannot tell, as JSON can hold it; `read_settings` reads it back."""
+    return {
+        "model": dataclasses.asdict(pretrained.model),
+        "input": dataclasses.asdict(pretrained.input),
+    }
+
+
+def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.InputConfig]:
+    """Reads what `settings` made.
+
+    Raises:
+        ValueError: A field is unknown, missing or has a value that cannot work.
+    """
+    sections = {"model": model_config.SamConfig, "input": inputs.InputConfig}
+    found = []
+    for name, cls in sections.items():
+        section = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(section, dict):
+            raise ValueError(f"{name}: expected fields, found {section!r}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for field in [*section.keys() - known, *known - section.keys() - _YOUNGER]:
+            where = "a field of this name, found none" if field in known else "no such field"
+            raise ValueError(f"{name}.{field}: expected {where}")
+        tiny = section.get("tiny_vit", {})
+        if not isinstance(tiny, dict):
+            raise ValueError(f"{name}.tiny_vit: expected fields, found {tiny!r}")
+        try:
+            found.append(from_fields(cls, section))
+        except TypeError as error:
+            raise ValueError(f"{name}: {error}") from error
+    return found[0], found[1]
 
 
 def is_model_dir(path: str | Path) -> bool:
@@ -116,12 +197,3 @@ def from_fields(cls: type, fields: dict[str, Any]) -> Any:
             content = tuple(content)
         values[name] = content
     return cls(**values)
-
-
-def _checkpointer() -> ocp.StandardCheckpointer:
-    """One that waits for no other process: whoever calls it reads or writes on its own."""
-    own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
-    )
-    return ocp.StandardCheckpointer(multiprocessing_options=options)

@@ -11,18 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {  # A room or module of samjax: what it may import of the others.
     "types": set(),
-    "data": set(),
+    "fields": set(),
+    "data": {"fields"},
     "masks": set(),
     "process": set(),
     "lock": set(),
-    "digests": {"data"},
+    "digests": set(),
     "drawing": {"data"},
     "interruption": set(),
     "curation": {"data", "drawing", "interruption"},
-    "models": {"types"},
+    "models": {"fields", "types"},
     "prompts": {"types"},
     "losses": {"masks"},
-    "pretrained": {"data", "digests", "models", "types"},
+    "array_files": {"types"},
+    "pretrained": {"array_files", "data", "digests", "models", "types"},
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }
@@ -37,6 +39,7 @@ ROOMS["cli"] = {
     "interruption",
     "lock",
     "models",
+    "pretrained",
     "process",
 }
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}

@@ -21,6 +21,10 @@ _TINY_STAGE = "image_encoder.layers"
 _LAYER = "mask_decoder.transformer.layers"
 
 
+class MissingError(ValueError):
+    """A tensor that every SAM has is not there."""
+
+
 def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
     """Reads the architecture from SAM's tensors.
 
@@ -29,7 +33,8 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
         decoder_heads: Attention heads in the decoder, which leave no trace in the tensors.
 
     Raises:
-        ValueError: A tensor that tells the architecture is missing or has an impossible shape.
+        MissingError: A tensor that tells the architecture is missing.
+        ValueError: One has an impossible shape.
     """
     encoder = _tiny_vit(tensors) if _TINY_STEM in tensors else _vit(tensors)
     return SamConfig(
@@ -154,13 +159,13 @@ def _count(tensors: Tensors, prefix: str) -> int:
         if (found := re.match(rf"{re.escape(prefix)}\.(\d+)\.", name))
     }
     if not numbers:
-        raise ValueError(f"not a SAM checkpoint: no tensor {prefix}.0.*")
+        raise MissingError(f"not a SAM checkpoint: no tensor {prefix}.0.*")
     return max(numbers) + 1
 
 
 def _shape(tensors: Tensors, name: str, ndim: int) -> tuple[int, ...]:
     if name not in tensors:
-        raise ValueError(f"not a SAM checkpoint: no tensor {name}")
+        raise MissingError(f"not a SAM checkpoint: no tensor {name}")
     shape = tensors[name].shape
     if len(shape) != ndim:
         raise ValueError(f"{name}: expected {ndim} axes, found shape {shape}")

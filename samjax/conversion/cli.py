@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from samjax import models, pretrained
-from samjax.conversion import convert, loading
-from samjax.data import inputs
+from samjax.conversion import convert, flags, loading
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,18 +56,14 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
-    unusual = "if other than checkpoints of this kind have"
-    for field, values in inputs.CHOICES.items():
-        bring.add_argument("--" + field.replace("_", "-"), choices=values, help=unusual)
-    for field in ("mean", "std"):
-        bring.add_argument(f"--{field}", nargs=3, type=float, metavar="X", help=unusual)
-    bring.add_argument("--box-margin", type=float, metavar="PIXELS", help=unusual)
-    for field in ("multimask", "point-prompts"):
-        bring.add_argument(f"--{field}", action=argparse.BooleanOptionalAction, help=unusual)
+    flags.add(bring)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
     give.set_defaults(convert=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
     give.add_argument("target", type=Path, help=".pth file to write")
+    give.add_argument(
+        "--allow-non-finite", action="store_true", help="take weights that are NaN or infinite"
+    )
     for command in (bring, give):
         command.add_argument("--overwrite", action="store_true", help="replace an existing target")
 
@@ -79,19 +74,15 @@ def _from_torch(arguments: argparse.Namespace) -> None:
         advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
     given = {name: value for name, value in vars(arguments).items() if value is not None}
-    options = {name: given[name] for name in _names(convert.Options) & given.keys()}
-    overrides = {name: given[name] for name in _names(inputs.InputConfig) & given.keys()}
-    model, report = convert.from_torch(arguments.source, convert.Options(**options), overrides)
+    names = {field.name for field in dataclasses.fields(convert.Options)}
+    options = convert.Options(**{name: given[name] for name in names & given.keys()})
+    model, report = convert.from_torch(arguments.source, options, flags.overrides(arguments))
     pretrained.save(target, model)
     print(report.table())
-    expected = ", ".join(f"{name} {value}" for name, value in vars(model.input).items())
-    count = models.count_parameters(model.params)
-    print(f"input: {model.model.image_size} pixels, {expected}")
-    print(f"{target}: {count:,} parameters written")
-
-
-def _names(config: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(config)}
+    print(_input(model))
+    print(f"{target}: {models.count_parameters(model.params):,} parameters written")
+    if report.is_guess:
+        print(f"warning: {arguments.source}: {report.notes[-1]}", file=sys.stderr)
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:
@@ -99,6 +90,18 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     if target.is_dir() or (target.exists() and not arguments.overwrite):
         raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
     target.parent.mkdir(parents=True, exist_ok=True)
-    model = loading.load_any(arguments.source)
+    model = loading.load_any(arguments.source, allow_non_finite=arguments.allow_non_finite)
     convert.to_torch(target, model)
+    print(_input(model))
+    print(
+        "these settings travel in the file and samjax takes them from there; PyTorch has no place "
+        "for them: prepare images so there, and write the file anew only with to-torch"
+    )
+    if model.model.adapter_kind == "light" and model.model.adapters:
+        print("its adapters are light ones, which the published SAM-Med2D code does not have")
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
+
+
+def _input(model: pretrained.Pretrained) -> str:
+    expected = ", ".join(f"{name} {value}" for name, value in vars(model.input).items())
+    return f"input: {model.model.image_size} pixels, {expected}"

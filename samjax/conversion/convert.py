@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
@@ -12,26 +13,25 @@ import numpy as np
 from flax import traverse_util
 
 from samjax import models
-from samjax.conversion import architecture, naming, resizing, sources, torch_writer
+from samjax import pretrained as model_dirs
+from samjax.conversion import (
+    architecture,
+    families,
+    naming,
+    resizing,
+    sources,
+    torch_writer,
+    wrappers,
+)
+from samjax.conversion.families import LITE_MEDSAM_INPUT as LITE_MEDSAM_INPUT
+from samjax.conversion.families import SAM_INPUT as SAM_INPUT
+from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
 from samjax.conversion.report import Entry, Report, SurpriseError
-from samjax.data.inputs import InputConfig
+from samjax.models import finite
 from samjax.models.config import SamConfig
 from samjax.pretrained import Pretrained
 from samjax.types import Params
 
-# What the published weights saw in training.
-SAM_INPUT = InputConfig("longest_side", "antialias", "rgb", "logits")  # MobileSAM as well.
-SAM_MED2D_INPUT = InputConfig("pad_or_stretch", "nearest", "bgr", "sigmoid")
-LITE_MEDSAM_INPUT = InputConfig(
-    "longest_side",
-    "area",
-    "rgb",
-    "logits",
-    normalise="min_max",
-    coordinates="uniform",
-    multimask=False,
-    box_margin=3.0,
-)
 _CLASSES = 1000  # Of the classifier in MobileSAM's file.
 
 
@@ -49,6 +49,9 @@ class Options:
         allow_surprises: Go on where keys are unexpected (left out), missing or of a wrong shape
             (initialised).
         seed: Seed of what is initialised.
+        family: Whose way of preparing images to take, one of `families.FAMILIES`; None takes what
+            travels with the file, or what its tensors speak for.
+        allow_non_finite: Take weights that are NaN or infinite.
     """
 
     image_size: int | None = None
@@ -58,6 +61,8 @@ class Options:
     decoder_heads: int | None = None
     allow_surprises: bool = False
     seed: int = 0
+    family: str | None = None
+    allow_non_finite: bool = False
 
 
 def from_torch(
@@ -67,12 +72,13 @@ def from_torch(
 ) -> tuple[Pretrained, Report]:
     """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
 
-    What the network expects of its images follows from the checkpoint: SAM-Med2D's layout or
-    adapters mean SAM-Med2D's preprocessing and sigmoid mask prompts, all else SAM's. With a
-    TinyViT it is MobileSAM's or LiteMedSAM's; adapters mean sigmoid mask prompts there, too.
+    What the network expects of its images is what travels with the file: samjax's own settings, or
+    Hugging Face's configuration. Without these, it is what the published family of such tensors
+    expects; where they could be another family's, the report says that this is a guess.
 
     Args:
-        path: A `.pth`, `.pt` or `.safetensors` file, or a directory with `model.safetensors`.
+        path: A `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, an index of sharded ones, or
+            a directory with them.
         options: How to adapt it.
         input_overrides: Fields of `InputConfig` to set otherwise.
 
@@ -82,18 +88,22 @@ def from_torch(
     Raises:
         FileNotFoundError: There is no checkpoint at `path`.
         SurpriseError: Keys are unexpected, missing or of a wrong shape; it lists them all.
-        ValueError: The file cannot be read, or is no SAM.
+        ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
+            leaves open what the network looks like.
     """
     source = sources.read(path)
-    told = (options.decoder_heads, source.decoder_heads, SamConfig.decoder_heads)
-    heads = next(heads for heads in told if heads is not None)
     try:
-        config = architecture.infer(source.tensors, heads)
+        config = _architecture(source, options)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    expected = dataclasses.replace(_expected_input(source, config), **(input_overrides or {}))
+        raise ValueError(_at(path, error)) from error
+    decision = _decide(source, config, options)
+    decision = families.override(decision, input_overrides or {})
     config, params, report = _assemble(str(path), source, config, options)
-    return Pretrained(config, expected, params), report
+    if not options.allow_non_finite:
+        finite.check(str(path), source.tensors.items())
+    report = dataclasses.replace(report, notes=(*source.notes, decision.line()))
+    report = dataclasses.replace(report, is_guess=decision.is_guess)
+    return Pretrained(config, decision.input, params), report
 
 
 def adapt(pretrained: Pretrained, options: Options, name: str) -> tuple[Pretrained, Report]:
@@ -115,22 +125,61 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
 
     The tensors are exactly the parameters; to those of a TinyViT is added what its published
     code holds besides. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
-    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict.
+    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict. What the tensors cannot
+    tell, the architecture and how images are prepared, travels in a record of the archive that
+    PyTorch takes no notice of, and `from_torch` honours.
+
+    Raises:
+        OSError: It cannot be written; nothing is left of it.
     """
     sam_med2d = pretrained.model.adapters or pretrained.input.mask_prompt == "sigmoid"
     tensors = naming.state_dict(pretrained.params)
     if pretrained.model.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, pretrained.model)
-    torch_writer.write(path, tensors, sam_med2d)
+    record = json.dumps(model_dirs.settings(pretrained), indent=2)
+    torch_writer.write(path, tensors, sam_med2d, record)
 
 
-def _expected_input(source: sources.Source, config: SamConfig) -> InputConfig:
-    """What checkpoints of this kind saw in training."""
-    if config.encoder == "tiny_vit":
-        expected = SAM_INPUT if config.patch_size == 16 else LITE_MEDSAM_INPUT
-        sigmoid = config.adapters
-        return dataclasses.replace(expected, mask_prompt="sigmoid") if sigmoid else expected
-    return SAM_MED2D_INPUT if source.sam_med2d_layout or config.adapters else SAM_INPUT
+def _architecture(source: sources.Source, options: Options) -> SamConfig:
+    """The network: as it travels with the file, or as tensors and configuration tell it."""
+    heads = options.decoder_heads
+    if source.settings is not None:
+        config, _ = source.settings
+        return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
+    beside = source.beside
+    if beside is not None and not beside.fields and heads is None:
+        raise ValueError(
+            f"expected {beside.config.name} beside it, since the decoder's attention heads leave "
+            "no trace in the tensors, found none; put it there or convert with --decoder-heads"
+        )
+    try:
+        known = SamConfig.decoder_heads if heads is None else heads
+        config = architecture.infer(source.tensors, known)
+    except architecture.MissingError as error:
+        raise ValueError(f"{error}; {wrappers.unknown_names(source.keys.values())}") from error
+    if beside is None or not beside.fields:
+        return config
+    config = beside.complete(config)
+    return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
+
+
+def _decide(source: sources.Source, config: SamConfig, options: Options) -> families.Decision:
+    """How images are prepared, by what is known best."""
+    if options.family is not None:
+        return families.named(options.family)
+    if source.settings is not None:
+        return families.Decision(source.settings[1], "the settings that travel with the file")
+    beside = source.beside
+    if beside is not None and beside.input is not None:
+        return families.Decision(beside.input, f"{beside.input_file} beside it")
+    return families.infer(config)
+
+
+def _at(path: str | Path, error: Exception) -> str:
+    """The error's text, with the file's name unless a file of its folder is named already."""
+    text = str(error)
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return text if text.startswith(f"{folder}/") else f"{path}: {text}"
 
 
 def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> dict[str, np.ndarray]:

@@ -1,10 +1,13 @@
 """One way to load a model, whatever it is stored as."""
 
+import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from samjax import pretrained
-from samjax.conversion import convert
+from samjax.conversion import convert, families
 from samjax.pretrained import Pretrained
 
 _log = logging.getLogger(__name__)
@@ -16,8 +19,15 @@ def load_any(
     adapters: bool | None = None,
     adapter_init: str = "zero",
     adapter_kind: str = "full",
+    *,
+    family: str | None = None,
+    input_overrides: Mapping[str, Any] | None = None,
+    allow_non_finite: bool = False,
 ) -> Pretrained:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
+
+    How images are prepared belongs to the checkpoint. Where its file leaves that open, a warning
+    says which family was assumed.
 
     Args:
         path: A samjax model directory, a `.pth`, `.pt` or `.safetensors` file, or a Hugging Face
@@ -28,17 +38,33 @@ def load_any(
         adapter_init: How fresh adapters start: `zero` (they add nothing until they are trained)
             or `reference`.
         adapter_kind: What fresh adapters are: `full` (SAM-Med2D's) or `light`.
+        family: Prepare images as this family's, one of `families.FAMILIES`, whatever the
+            checkpoint says.
+        input_overrides: Fields of `InputConfig` to set otherwise.
+        allow_non_finite: Take weights that are NaN or infinite.
 
     Raises:
         FileNotFoundError: There is no model at `path`.
         ValueError: It cannot be read, or does not convert without surprises.
     """
-    options = convert.Options(image_size, adapters is True, adapter_init, adapter_kind)
+    options = convert.Options(
+        image_size,
+        adapters is True,
+        adapter_init,
+        adapter_kind,
+        family=family,
+        allow_non_finite=allow_non_finite,
+    )
     if not pretrained.is_model_dir(path):
-        model, report = convert.from_torch(path, options)
+        model, report = convert.from_torch(path, options, input_overrides)
         _log.info(report.summary())
+        if report.is_guess:
+            _log.warning("%s: %s", path, report.notes[-1])
         return model
-    model = pretrained.load(path)
+    model = pretrained.load(path, allow_non_finite)
+    expected = families.named(family).input if family else model.input
+    expected = dataclasses.replace(expected, **(input_overrides or {}))
+    model = dataclasses.replace(model, input=expected)
     resized = image_size not in (None, model.model.image_size)
     if resized or (adapters and not model.model.adapters):
         model, report = convert.adapt(model, options, str(path))

@@ -45,10 +45,14 @@ class Report:
     Attributes:
         source: The checkpoint.
         entries: One for every key, in the checkpoint's order within each status.
+        notes: How the file was read, and last how its images are prepared.
+        is_guess: Whether the last is a guess.
     """
 
     source: str
     entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+    is_guess: bool = False
 
     @property
     def surprises(self) -> tuple[Entry, ...]:
@@ -61,9 +65,10 @@ class Report:
         return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
 
     def table(self) -> str:
-        """One line for every key, ordered by status, and the summary."""
+        """One line for every key, ordered by status, the notes, and the summary."""
         ordered = sorted(self.entries, key=lambda entry: STATUSES.index(entry.status))
-        return "\n".join([*_lines(ordered), f"{self.source}: {self.summary()}"])
+        ends = [*self.notes, self.summary()]
+        return "\n".join([*_lines(ordered), *(f"{self.source}: {end}" for end in ends)])
 
 
 class SurpriseError(ValueError):

@@ -9,9 +9,18 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from samjax.conversion import torch_file
+from samjax import pretrained
+from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
+from samjax.data.inputs import InputConfig
+from samjax.models.config import SamConfig
 
-_SAM_MED2D_LAYOUT = {"model", "optimizer"}
+_FOLDER = (  # What a folder may hold its weights as, the first that is there.
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
 _IGNORED = (  # What is of no use in any checkpoint, and why.
     (r"pixel_(mean|std)", "a constant of the preprocessing"),
     (r"image_encoder\..*\.bn\.num_batches_tracked", "a count of pre-training batches"),
@@ -52,20 +61,24 @@ class Source:
         tensors: Arrays by SAM's PyTorch names.
         keys: The file's own name of each tensor.
         ignored: What else the file holds and why it is of no use, by the file's names.
-        sam_med2d_layout: Whether it is written as SAM-Med2D's training writes it, with the
-            optimizer.
-        decoder_heads: Attention heads of the decoder, where the file tells.
+        notes: What was done to get at the tensors.
+        settings: Architecture and input, where they travel with the file: `to_torch` sees to it.
+        beside: What Hugging Face's configuration files beside the weights say; None where
+            the weights are not Hugging Face's.
     """
 
     tensors: dict[str, np.ndarray]
     keys: dict[str, str]
     ignored: dict[str, str]
-    sam_med2d_layout: bool = False
-    decoder_heads: int | None = None
+    notes: tuple[str, ...] = ()
+    settings: tuple[SamConfig, InputConfig] | None = None
+    beside: hugging_face.Settings | None = None
 
 
 def read(path: str | Path) -> Source:
-    """Reads a `.pth`, `.pt` or `.safetensors` file, or a directory with `model.safetensors`.
+    """Reads a `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, or a Hugging Face directory.
+
+    What a file is is told by its content. Sharded weights are read by their index.
 
     Raises:
         FileNotFoundError: There is no checkpoint at `path`.
@@ -73,37 +86,54 @@ def read(path: str | Path) -> Source:
     """
     path = Path(path)
     if path.is_dir():
-        return _read_hugging_face(path)
+        path = _in_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint")
-    if path.suffix == ".safetensors":
-        return _source(path, _read_safetensors(path))
-    found = torch_file.read(path)
-    beside = [key for key in found.layout if key != "model"]
-    return _source(
-        path,
-        found.tensors,
-        ignored={f"[{key}]": "beside the state dict" for key in beside},
-        sam_med2d_layout=set(found.layout) == _SAM_MED2D_LAYOUT,
+    is_index = path.name.lower().endswith(".index.json")
+    found = _read_shards(path) if is_index else _read_file(path)
+    try:
+        return _source(path, found)
+    except ValueError as error:
+        start = "" if str(error).startswith(str(path.parent)) else f"{path}: "
+        raise ValueError(f"{start}{error}") from error
+
+
+def _in_folder(folder: Path) -> Path:
+    for name in _FOLDER:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"{folder}: expected a samjax model directory (config.json and params/) or a Hugging "
+        f"Face one (config.json and one of {', '.join(_FOLDER)}), "
+        f"found {', '.join(sorted(each.name for each in folder.iterdir())[:6]) or 'nothing'}"
     )
 
 
-def _read_hugging_face(path: Path) -> Source:
-    weights = path / "model.safetensors"
-    if not weights.is_file():
-        raise FileNotFoundError(
-            f"{path}: expected a samjax model directory (config.json and params/) or a Hugging "
-            "Face one (config.json and model.safetensors)"
-        )
-    heads = None
-    config = path / "config.json"
-    if config.is_file():
-        try:
-            fields = json.loads(config.read_text())
-            heads = fields.get("mask_decoder_config", {}).get("num_attention_heads")
-        except (AttributeError, ValueError) as error:
-            raise ValueError(f"{config}: not a model's configuration: {error}") from error
-    return _source(weights, _read_safetensors(weights), decoder_heads=heads)
+def _read_file(path: Path) -> torch_file.TorchFile:
+    """Reads one file by what it is, whatever its name says."""
+    named_safetensors = path.suffix.lower() == ".safetensors"
+    if file_kinds.kind(path) == "torch":
+        return torch_file.read(path)
+    found = torch_file.TorchFile(_read_safetensors(path), ())
+    if named_safetensors:
+        return found
+    return dataclasses.replace(found, notes=("it is a safetensors file, whatever its name",))
+
+
+def _read_shards(index: Path) -> torch_file.TorchFile:
+    """All files that an index lists, as one."""
+    try:
+        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if not shards or not all(Path(shard).name == shard for shard in shards):
+            raise ValueError("weight_map: expected names of files beside the index")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{index}: not an index of sharded weights: {error!r}") from error
+    tensors: dict[str, np.ndarray] = {}
+    for shard in shards:
+        if not (index.parent / shard).is_file():
+            raise FileNotFoundError(f"{index.parent / shard}: missing, {index.name} lists it")
+        tensors |= _read_file(index.parent / shard).tensors
+    return torch_file.TorchFile(tensors, (), notes=(f"{len(shards)} files, by {index.name}",))
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -115,20 +145,14 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
 
 
-def _source(
-    path: Path,
-    found: Mapping[str, np.ndarray],
-    ignored: Mapping[str, str] | None = None,
-    sam_med2d_layout: bool = False,
-    decoder_heads: int | None = None,
-) -> Source:
+def _source(path: Path, found: torch_file.TorchFile) -> Source:
     """Gives the tensors of a file SAM's names, and sets aside what is known to be of no use."""
-    tensors, keys, aside = {}, {}, dict(ignored or {})
-    hugging_face = any(key.startswith("vision_encoder.") for key in found)
-    parallel = bool(found) and all(key.startswith("module.") for key in found)
-    for key, tensor in found.items():
-        name = key.removeprefix("module.") if parallel else key
-        name = _sam_name(name) if hugging_face else name
+    tensors, keys = {}, {}
+    aside = {f"[{key}]": why for key, why in found.beside.items()}
+    names, prefixes = wrappers.strip(found.tensors)
+    is_hugging_face = any(name.startswith("vision_encoder.") for name in names.values())
+    for key, tensor in found.tensors.items():
+        name = _sam_name(names[key]) if is_hugging_face else names[key]
         if why := next((why for rule, why in _IGNORED if re.fullmatch(rule, name)), None):
             aside[key] = why
         elif name not in tensors:
@@ -136,8 +160,33 @@ def _source(
         elif np.array_equal(tensors[name], tensor):
             aside[key] = f"the same as {keys[name]}"
         else:
-            raise ValueError(f"{path}: {keys[name]} and {key} are both {name}, but differ")
-    return Source(tensors, keys, aside, sam_med2d_layout, decoder_heads)
+            raise ValueError(f"{keys[name]} and {key} are both {name}, but differ")
+    if _SHARD.fullmatch(path.name) and not _is_whole(tensors):
+        raise ValueError("one part of sharded weights; give the folder or its .index.json")
+    notes = [*found.notes]
+    notes += [f"unwrapped from {'.'.join(found.under)}"] if found.under else []
+    notes += [f"prefix taken off: {prefix}" for prefix in prefixes]
+    return Source(
+        tensors,
+        keys,
+        aside,
+        tuple(notes),
+        _settings(found.record) if found.record is not None else None,
+        hugging_face.read(path.parent) if is_hugging_face else None,
+    )
+
+
+def _settings(record: bytes) -> tuple[SamConfig, InputConfig]:
+    try:
+        return pretrained.read_settings(json.loads(record))
+    except ValueError as error:
+        raise ValueError(f"{torch_file.RECORD} within it: {error}") from error
+
+
+def _is_whole(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether there is something of all three parts of a network."""
+    parts = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+    return all(any(name.startswith(part) for name in tensors) for part in parts)
 
 
 def _sam_name(name: str) -> str:

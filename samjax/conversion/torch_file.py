@@ -7,15 +7,20 @@ or function becomes an inert object that accepts whatever is done to it and does
 """
 
 import dataclasses
+import io
 import math
 import pickle
+import pickletools
 import zipfile
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
 
+from samjax.conversion import file_kinds, wrappers
+
+RECORD = "samjax.json"  # A file within the archive that PyTorch takes no notice of.
 _DTYPES = {
     "FloatStorage": np.dtype(np.float32),
     "HalfStorage": np.dtype(np.float16),
@@ -28,13 +33,15 @@ _DTYPES = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
 }
-_LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_STORES = ("PUT", "BINPUT", "LONG_BINPUT")  # Opcodes that reserve memory up to their argument.
+_SHARING = 2  # So many times may the tensors together be as large as what they are made of.
 # What a damaged or hostile archive or pickle can raise; nothing of ours hides behind these.
 _DAMAGE = (
     ArithmeticError,
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     NotImplementedError,
     RuntimeError,
     TypeError,
@@ -50,19 +57,28 @@ class TorchFile:
 
     Attributes:
         tensors: Arrays by their PyTorch names; read-only.
-        layout: The keys of the dict that held the state dict under `model`; empty where the file
-            is the state dict itself.
+        layout: The keys of the outermost dict where it held the state dict under one of them;
+            empty where the file is the state dict itself.
+        under: The keys that the state dict lies under, from the outermost in.
+        beside: What else lies in those dicts, and why it is of no use.
+        record: What samjax wrote into the archive about the model, JSON; None in others' files.
+        notes: What else there is to know of how it was read.
     """
 
     tensors: dict[str, np.ndarray]
     layout: tuple[str, ...]
+    under: tuple[str, ...] = ()
+    beside: dict[str, str] = dataclasses.field(default_factory=dict)
+    record: bytes | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read(path: str | Path) -> TorchFile:
-    """Reads the state dict of a `.pth` or `.pt` file, flat or under the key `model`.
+    """Reads the state dict of a `.pth`, `.pt`, `.ckpt` or `.bin` file, flat or under a known key.
 
     Only the tensors of the state dict are read: an optimizer beside it costs nothing, and
-    whatever else the file holds is never run.
+    whatever else the file holds is never run. Sizes that it declares are held against the file
+    before anything is made.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -70,46 +86,65 @@ def read(path: str | Path) -> TorchFile:
             dict of tensors; the message names the file.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            raise ValueError(f"{path}: {_why_no_zip(file)}")
+    if file_kinds.kind(path) != "torch":
+        raise ValueError(f"{path}: expected a PyTorch checkpoint, found a safetensors file")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
+            return _read_archive(archive, path.stat().st_size)
     except _DAMAGE as error:
         raise ValueError(f"{path}: not a readable PyTorch checkpoint: {error}") from error
 
 
-def _why_no_zip(file: IO[bytes]) -> str:
-    if file.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC:
-        return (
-            "PyTorch's format from before version 1.6, which cannot be read safely; load it once "
-            "with torch and write it again with torch.save"
-        )
-    return "not a PyTorch checkpoint (expected a zip file); is it cut short?"
-
-
-def _read_archive(archive: zipfile.ZipFile) -> TorchFile:
-    pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+def _read_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
+    names = archive.namelist()
+    pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise ValueError(f"expected one data.pkl, found {len(pickles)}")
+        held = ", ".join(names[:3]) or "nothing"
+        raise ValueError(f"expected one data.pkl, found {len(pickles)} (it holds {held})")
+    _check_stored(archive, size)
     root = pickles[0].removesuffix("data.pkl")
-    if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
+    if f"{root}constants.pkl" in names:
+        raise ValueError("expected a state dict, found a TorchScript program; save its state_dict")
+    if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
         raise ValueError("expected little-endian numbers")
-    with archive.open(pickles[0]) as file:
-        content = _Unpickler(file).load()
-    layout: tuple[str, ...] = ()
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        layout = tuple(str(key) for key in content)
-        content = content["model"]
-    _check_state_dict(content)
+    content = _unpickle(archive.read(pickles[0]))
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a state dict, found {_describe(content)}")
+    state, under, beside = wrappers.unwrap(content)
+    described, odd = _tensors(state)
     storages: dict[_Storage, np.ndarray] = {}
-    for tensor in content.values():
+    for tensor in described.values():
         if tensor.storage not in storages:
             storages[tensor.storage] = _read_storage(archive, root, tensor.storage)
-    arrays = {name: _view(storages[each.storage], each, name) for name, each in content.items()}
-    return TorchFile(arrays, layout)
+    _check_sharing(described, storages)
+    arrays = {name: _view(storages[each.storage], each, name) for name, each in described.items()}
+    layout = tuple(str(key) for key in content if isinstance(key, str)) if under else ()
+    record = archive.read(root + RECORD) if root + RECORD in names else None
+    return TorchFile(arrays, layout, under, beside | odd, record)
+
+
+def _check_stored(archive: zipfile.ZipFile, size: int) -> None:
+    """Entries lie in the file as they are, so that reading cannot make more than the file holds."""
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(
+                f"{entry.filename}: expected an entry that is not compressed, as torch.save "
+                "writes it, found a compressed one; unpack and write it again with torch.save"
+            )
+    declared = sum(entry.file_size for entry in archive.infolist())
+    if declared > size:
+        raise ValueError(f"expected entries of at most {size} bytes in all, found {declared}")
+
+
+def _unpickle(content: bytes) -> object:
+    """Builds the pickle's objects, once no opcode asks for more than there is."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in _STORES and int(argument or 0) > len(content):
+            raise ValueError(
+                f"expected at most {len(content)} objects in a pickle of {len(content)} bytes, "
+                f"found place {argument}"
+            )
+    return _Unpickler(io.BytesIO(content)).load()
 
 
 # MARK: what a pickle may build
@@ -204,17 +239,40 @@ def _are_sizes(values: object) -> TypeGuard[tuple[int, ...]]:
     return isinstance(values, tuple) and all(map(_is_size, values))
 
 
-def _check_state_dict(content: object) -> None:
-    if not isinstance(content, dict):
-        raise ValueError(f"expected a state dict, found {_describe(content)}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, _Tensor):
-            raise ValueError(f"{name!r}: expected a tensor, found {_describe(value)}")
+def _tensors(state: dict[Any, Any]) -> tuple[dict[str, _Tensor], dict[str, str]]:
+    """The tensors of a state dict, and what else is among them, with what it is.
+
+    Raises:
+        ValueError: There is no tensor among them at all.
+    """
+    tensors = {
+        name: value
+        for name, value in state.items()
+        if isinstance(name, str) and isinstance(value, _Tensor)
+    }
+    if state and not tensors:
+        name, value = next(iter(state.items()))
+        shown = repr(name) if isinstance(name, str) else f"a key that is {_describe(name)}"
+        raise ValueError(
+            f"{shown}: expected a tensor, found {_describe(value)}; "
+            + wrappers.unknown_layout(state, _describe)
+        )
+    odd = {
+        str(name)
+        if isinstance(name, str | int)
+        else _describe(name): f"{_describe(value)}, no tensor"
+        for name, value in state.items()
+        if name not in tensors
+    }
+    return tensors, odd
 
 
 def _describe(value: object) -> str:
     if isinstance(value, _Inert):
         return f"an object of {value.origin} (only tensors are read; save a state dict)"
+    if isinstance(value, dict):
+        inside = sum(isinstance(each, _Tensor) for each in value.values())
+        return f"a dict of {len(value)}" + (f", {inside} of them tensors" if inside else "")
     return f"a {type(value).__name__.strip('_').lower()}"
 
 
@@ -227,6 +285,21 @@ def _read_storage(archive: zipfile.ZipFile, root: str, storage: _Storage) -> np.
     if expected != found:
         raise ValueError(f"{name}: expected {expected} bytes, found {found}")
     return np.frombuffer(archive.read(name), storage.dtype)
+
+
+def _check_sharing(tensors: dict[str, _Tensor], storages: dict[_Storage, np.ndarray]) -> None:
+    """Tensors may share numbers, but a few numbers may not pose as gigabytes."""
+    for name, each in tensors.items():
+        count = math.prod(each.shape)
+        if count > each.storage.length:
+            raise ValueError(
+                f"{name}: expected at most the {each.storage.length} elements of its storage, "
+                f"found shape {each.shape}"
+            )
+    held = sum(array.nbytes for array in storages.values())
+    asked = sum(math.prod(each.shape) * each.storage.dtype.itemsize for each in tensors.values())
+    if asked > _SHARING * held:
+        raise ValueError(f"expected tensors of about {held} bytes in all, found {asked}")
 
 
 def _view(storage: np.ndarray, tensor: _Tensor, name: str) -> np.ndarray:

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from samjax.conversion import torch_file
 
-def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool) -> None:
+
+def write(
+    path: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    under_model: bool,
+    record: str | None = None,
+) -> None:
     """Writes arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
 
     Args:
@@ -17,18 +24,29 @@ def write(path: str | Path, tensors: Mapping[str, np.ndarray], under_model: bool
         tensors: Arrays by their PyTorch names: int64, all others become float32.
         under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
             state dict itself.
+        record: What PyTorch has no place for: a file within the archive, which it leaves alone.
+
+    Raises:
+        OSError: It cannot be written; nothing is left of it.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w") as archive:
-        archive.writestr("archive/data.pkl", _pickle(tensors, under_model))
-        archive.writestr("archive/byteorder", "little")
-        for number, array in enumerate(tensors.values()):
-            archive.writestr(
-                f"archive/data/{number}", np.asarray(array, _storage(array)[1]).tobytes()
-            )
-        archive.writestr("archive/version", "3\n")
-    partial.replace(path)
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+            archive.writestr("archive/data.pkl", _pickle(tensors, under_model))
+            archive.writestr("archive/byteorder", "little")
+            for number, array in enumerate(tensors.values()):
+                archive.writestr(
+                    f"archive/data/{number}", np.asarray(array, _storage(array)[1]).tobytes()
+                )
+            if record is not None:
+                archive.writestr(f"archive/{torch_file.RECORD}", record)
+            archive.writestr("archive/version", "3\n")
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _pickle(tensors: Mapping[str, np.ndarray], under_model: bool) -> bytes:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from samjax import fields
+
 RESIZE = ("pad_or_stretch", "stretch", "longest_side")
 CHANNEL_ORDER = ("rgb", "bgr")
 CHOICES = {  # Fields of `InputConfig` and what they may be.
@@ -78,12 +80,16 @@ class InputConfig:
         return self.point_prompts
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(self.mean))
-        object.__setattr__(self, "std", tuple(self.std))
+        for name in ("mean", "std"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        fields.check(self, "input")
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 found = getattr(self, name)
                 raise ValueError(f"input.{name}: expected one of {values}, found {found!r}")
+        if not all(value > 0 for value in self.std):
+            raise ValueError(f"input.std: expected 3 positive numbers, found {self.std}")
         if not self.box_margin >= 0:
             raise ValueError(f"input.box_margin: expected 0 or more, found {self.box_margin}")
 

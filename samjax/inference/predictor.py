@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -60,6 +61,10 @@ class Predictor:
         image_size: int | None = None,
         adapters: bool = True,
         dtype: DTypeLike | None = None,
+        *,
+        family: str | None = None,
+        input_overrides: Mapping[str, Any] | None = None,
+        allow_non_finite: bool = False,
     ) -> "Predictor":
         """Loads a network.
 
@@ -69,6 +74,10 @@ class Predictor:
             adapters: False drops the adapters (SAM-Med2D* in the paper).
             dtype: `float32` or `bfloat16` compute, as NumPy, JAX or PyTorch spell it (`bf16` and
                 `torch.bfloat16`, too); by default the checkpoint's own.
+            family: Prepare images as this family's, such as `sam`; by default as the checkpoint
+                says, or as what it looks like (a warning tells where that is a guess).
+            input_overrides: Fields of `samjax.data.inputs.InputConfig` to set otherwise.
+            allow_non_finite: Take weights that are NaN or infinite.
 
         Raises:
             FileNotFoundError: There is no such file or directory.
@@ -77,7 +86,13 @@ class Predictor:
         name = None if dtype is None else _dtype_name(dtype)
         if image_size is not None and not isinstance(image_size, int | np.integer):
             raise ValueError(f"image_size: expected a whole number, found {image_size!r}")
-        pretrained = conversion.load_any(path, image_size=image_size)
+        pretrained = conversion.load_any(
+            path,
+            image_size,
+            family=family,
+            input_overrides=input_overrides,
+            allow_non_finite=allow_non_finite,
+        )
         if name is not None:
             model = dataclasses.replace(pretrained.model, dtype=name)
             pretrained = dataclasses.replace(pretrained, model=model)

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from samjax import fields
+
 ENCODERS = ("vit", "tiny_vit")
 
 
@@ -33,9 +35,12 @@ class TinyVitConfig:
 
     def __post_init__(self) -> None:
         lengths = {"dims": 4, "depths": 4, "num_heads": 3, "window_sizes": 3}
+        for name in lengths:
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        fields.check(self, "model.tiny_vit")
         for name, length in lengths.items():
-            values = tuple(getattr(self, name))
-            object.__setattr__(self, name, values)
+            values = getattr(self, name)
             good = len(values) == length and all(value > 0 for value in values)
             kind = "transformer " if length == 3 else ""
             expected = f"{length} positive numbers, one for each {kind}stage"
@@ -113,7 +118,9 @@ class SamConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "global_attn_indexes", tuple(self.global_attn_indexes))
+        if isinstance(self.global_attn_indexes, list):
+            object.__setattr__(self, "global_attn_indexes", tuple(self.global_attn_indexes))
+        fields.check(self, "model")
         positive = (
             "image_size patch_size embed_dim depth num_heads mlp_ratio window_size prompt_dim "
             "mask_in_chans decoder_depth decoder_heads decoder_mlp_dim iou_head_hidden_dim "
@@ -167,18 +174,18 @@ def vit_b(**overrides: Any) -> SamConfig:
 
 def vit_l(**overrides: Any) -> SamConfig:
     """SAM's ViT-L (312 M parameters without adapters)."""
-    fields: dict[str, Any] = dict(
+    chosen: dict[str, Any] = dict(
         embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)
     )
-    return SamConfig(**{**fields, **overrides})
+    return SamConfig(**{**chosen, **overrides})
 
 
 def vit_h(**overrides: Any) -> SamConfig:
     """SAM's ViT-H (641 M parameters without adapters)."""
-    fields: dict[str, Any] = dict(
+    chosen: dict[str, Any] = dict(
         embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)
     )
-    return SamConfig(**{**fields, **overrides})
+    return SamConfig(**{**chosen, **overrides})
 
 
 def _check(holds: bool, field: str, expected: str, found: object) -> None:

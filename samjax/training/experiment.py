@@ -98,12 +98,16 @@ class Experiment:
         init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
             checkpoint. Its architecture is used; image size, adapters and compute settings are
             those of `model`. Empty: fresh parameters.
+        init_family: With `init_from`, how that checkpoint's images were prepared, by the name of a
+            family such as `sam`; empty: as the checkpoint says, or as what it looks like (a warning
+            tells where that is a guess).
         input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
             `checkpoint` was used to; `auto` means the recipe for a ViT and the checkpoint for a
             TinyViT.
     """
 
     init_from: str = ""
+    init_family: str = ""
     input_from: str = "auto"
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     input: InputConfig = dataclasses.field(default_factory=InputConfig)

@@ -129,7 +129,8 @@ def prepare_model(experiment: Experiment) -> Pretrained:
         return Pretrained(config, experiment.input, models.init(config, key))
     path = experiment.init_from
     adapters = (config.adapters, config.adapter_init, config.adapter_kind)
-    loaded = conversion.load_any(path, config.image_size, *adapters)
+    family = experiment.init_family or None
+    loaded = conversion.load_any(path, config.image_size, *adapters, family=family)
     params = loaded.params
     if not config.adapters:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})

@@ -1,5 +1,7 @@
 import functools
 import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import jax
@@ -64,3 +66,30 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes what `torch.save` would of nested dicts of arrays and plain values."""
+
+    def save_file(content, name="saved.pth"):
+        arrays = []
+
+        def opcodes(value):
+            if isinstance(value, dict):
+                pairs = value.items()
+                return torch_writer._dict([opcodes(k) + opcodes(v) for k, v in pairs])
+            if isinstance(value, np.ndarray):
+                arrays.append(value)
+                return torch_writer._tensor(len(arrays) - 1, value)
+            return torch_writer._literal(value)
+
+        code = pickle.PROTO + b"\x02" + opcodes(content) + pickle.STOP
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("archive/data.pkl", code)
+            for number, array in enumerate(arrays):
+                data = np.asarray(array, torch_writer._storage(array)[1]).tobytes()
+                archive.writestr(f"archive/data/{number}", data)
+        return tmp_path / name
+
+    return save_file

@@ -53,10 +53,16 @@ def test_every_key_is_loaded(hugging_face):
         np.testing.assert_array_equal(ours[name], tensor)
 
 
-def test_the_file_alone_will_do(hugging_face):
+def test_the_file_alone_will_do(hugging_face, tmp_path):
+    """With its configuration beside it, or with what no tensor tells."""
+    whole = conversion.from_torch(hugging_face)[0].model
+    assert conversion.from_torch(hugging_face / "model.safetensors")[0].model == whole
+    alone = tmp_path / "model.safetensors"
+    alone.write_bytes((hugging_face / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"model\.safetensors: expected config\.json .*heads"):
+        conversion.from_torch(alone)
     options = conversion.Options(decoder_heads=4)
-    model, _ = conversion.from_torch(hugging_face / "model.safetensors", options)
-    assert model.model == conversion.from_torch(hugging_face)[0].model
+    assert conversion.from_torch(alone, options)[0].model == whole
 
 
 def test_a_tied_copy_is_ignored_unless_it_differs(hugging_face, tmp_path):
@@ -67,6 +73,7 @@ def test_a_tied_copy_is_ignored_unless_it_differs(hugging_face, tmp_path):
     kept = "prompt_encoder.shared_embedding.positional_embedding"  # First in the file.
     copy = "shared_image_embedding.positional_embedding"
     tensors[kept] = tensors[copy].copy()
+    (tmp_path / "config.json").write_bytes((hugging_face / "config.json").read_bytes())
     save_file(tensors, tmp_path / "tied.safetensors")
     _, report = conversion.from_torch(tmp_path / "tied.safetensors")
     assert [entry.key for entry in report.entries if entry.status == "ignored"] == [copy]

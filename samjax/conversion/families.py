@@ -1,0 +1,126 @@
+"""Families of checkpoints: how each prepares its images, and which one a file belongs to.
+
+The tensors tell the architecture, but not how images were prepared in training. What travels with
+the file decides (`Source.settings`, `Source.input`). Without it only evidence counts: adapters, the
+kind of encoder, the size of the position embedding. A file's wrapper, such as
+`{'model', 'optimizer'}`, proves nothing: everyone saves so.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from samjax.data.inputs import InputConfig
+from samjax.models.config import SamConfig
+
+SAM_INPUT = InputConfig("longest_side", "antialias", "rgb", "logits")  # MobileSAM as well.
+SAM_MED2D_INPUT = InputConfig("pad_or_stretch", "nearest", "bgr", "sigmoid")
+LITE_MEDSAM_INPUT = InputConfig(
+    "longest_side",
+    "area",
+    "rgb",
+    "logits",
+    normalise="min_max",
+    coordinates="uniform",
+    multimask=False,
+    box_margin=3.0,
+)
+MEDSAM_INPUT = dataclasses.replace(
+    SAM_INPUT, resize="stretch", normalise="min_max", multimask=False
+)
+FAMILIES = {  # What the published weights saw in training, and our own recipe's default.
+    "sam": SAM_INPUT,
+    "sam_med2d": SAM_MED2D_INPUT,
+    "ft_sam": SAM_MED2D_INPUT,
+    "medsam": MEDSAM_INPUT,
+    "mobile_sam": SAM_INPUT,
+    "lite_medsam": LITE_MEDSAM_INPUT,
+    "samjax": InputConfig(),
+}
+_SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """How a checkpoint's images are prepared, and why so.
+
+    Attributes:
+        input: What the network expects.
+        reason: Where that comes from.
+        rivals: Families that the file may belong to just as well; empty where there is evidence.
+    """
+
+    input: InputConfig
+    reason: str
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether another family could have made this file."""
+        return bool(self.rivals)
+
+    def line(self) -> str:
+        """One line for the user, with the way to change a guess."""
+        if not self.is_guess:
+            return f"images are prepared by {self.reason}"
+        return (
+            f"images are prepared by {self.reason}; this is a guess, nothing in the file tells it "
+            f"from {' or '.join(self.rivals)}: if it is wrong, name the family (--family "
+            f"{self.rivals[0]}, in Python family={self.rivals[0]!r}, in training "
+            f"init_family={self.rivals[0]}) or single settings (--resize, --channel-order, ...)"
+        )
+
+
+def named(family: str) -> Decision:
+    """The settings of a family that the user names.
+
+    Raises:
+        ValueError: There is no such family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")
+    return Decision(FAMILIES[family], f"family {family}, as asked")
+
+
+def infer(config: SamConfig) -> Decision:
+    """The settings of the family that an architecture speaks for."""
+    if config.encoder == "tiny_vit":
+        return _of_tiny_vit(config)
+    size = f"{config.image_size} pixels"
+    if config.adapters and config.adapter_kind == "light":
+        return _guess("samjax", "light adapters", "sam_med2d", "sam")
+    if config.adapters and config.image_size == _SAM_MED2D_SIZE:
+        return _evidence("sam_med2d", f"its adapters and {size}")
+    if config.adapters:
+        return _guess("sam_med2d", f"adapters, but {size}", "samjax", "sam")
+    if config.image_size == _SAM_MED2D_SIZE:
+        return _guess("ft_sam", f"a ViT of {size} without adapters", "sam", "medsam")
+    if config.image_size == _SAM_SIZE:
+        return _guess("sam", f"a ViT of {size} without adapters", "medsam")
+    return _guess("sam", f"a ViT of {size} without adapters", "ft_sam", "medsam")
+
+
+def override(decision: Decision, settings: Mapping[str, Any]) -> Decision:
+    """The decision with single settings as the user gives them."""
+    if not settings:
+        return decision
+    reason = f"{decision.reason}, with {', '.join(settings)} as asked"
+    changed = dataclasses.replace(decision.input, **settings)
+    return dataclasses.replace(decision, input=changed, reason=reason)
+
+
+def _of_tiny_vit(config: SamConfig) -> Decision:
+    family = "mobile_sam" if config.patch_size == 16 else "lite_medsam"
+    if not config.adapters:
+        return _evidence(family, "its TinyViT's first convolution")
+    found = _guess(family, "a TinyViT, but with adapters", "samjax")
+    sigmoid = dataclasses.replace(found.input, mask_prompt="sigmoid")
+    return dataclasses.replace(found, input=sigmoid)
+
+
+def _evidence(family: str, reason: str) -> Decision:
+    return Decision(FAMILIES[family], f"family {family} (evidence: {reason})")
+
+
+def _guess(family: str, seen: str, *rivals: str) -> Decision:
+    return Decision(FAMILIES[family], f"family {family} (found: {seen})", rivals)

@@ -1,0 +1,45 @@
+"""Command-line flags that say how images are prepared, the same for every command."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from samjax.conversion import families
+from samjax.data import inputs
+from samjax.data.inputs import InputConfig
+
+_PREFIX = "input_"  # Of their names among the parsed arguments.
+
+
+def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
+    """Adds `--family`, a flag for every field of `InputConfig`, and `--allow-non-finite`.
+
+    Args:
+        parser: Parser of a command.
+        multimask: Whether `--multimask` is one of them; a command may mean something else by it.
+    """
+    group = parser.add_argument_group(
+        "how images are prepared, if other than the checkpoint tells or its kind has"
+    )
+    group.add_argument("--family", choices=tuple(families.FAMILIES), help="as for this family")
+
+    def add_field(name: str, **how: Any) -> None:
+        group.add_argument("--" + name.replace("_", "-"), dest=_PREFIX + name, **how)
+
+    for field, values in inputs.CHOICES.items():
+        add_field(field, choices=values)
+    for field in ("mean", "std"):
+        add_field(field, nargs=3, type=float, metavar="X")
+    add_field("box_margin", type=float, metavar="PIXELS")
+    for field in ("multimask", "point_prompts") if multimask else ("point_prompts",):
+        add_field(field, action=argparse.BooleanOptionalAction)
+    parser.add_argument(
+        "--allow-non-finite", action="store_true", help="take weights that are NaN or infinite"
+    )
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `InputConfig` that were given."""
+    names = [field.name for field in dataclasses.fields(InputConfig)]
+    values = {name: getattr(arguments, _PREFIX + name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,64 @@
+"""Whether an architecture and some parameters belong together, by shapes alone."""
+
+import functools
+import re
+from collections.abc import Mapping
+
+import jax
+
+from samjax.models.config import SamConfig
+from samjax.models.initialise import init
+from samjax.models.overview import named_leaves
+
+# Settings that decide the shape of a parameter, by its path.
+_DECIDED_BY = (
+    (r"/adapter/", "adapter_kind, adapter_ratio, embed_dim"),
+    (r"pos_embed$", "image_size, patch_size, embed_dim"),
+    (r"rel_pos_[hw]$", "num_heads, window_size, global_attn_indexes, image_size"),
+    (r"patch_embed/", "patch_size, embed_dim, tiny_vit"),
+    (r"image_encoder/blocks_\d+/mlp/", "mlp_ratio, embed_dim"),
+    (r"image_encoder/(blocks|layers)_", "embed_dim, depth, tiny_vit"),
+    (r"mask_downscaling", "mask_in_chans, prompt_dim"),
+    (r"iou_prediction_head", "iou_head_hidden_dim, num_multimask"),
+    (r"transformer/.*/mlp/", "decoder_mlp_dim, prompt_dim"),
+    (r"mask_tokens|output_hypernetworks", "num_multimask, prompt_dim"),
+    (r"", "prompt_dim, decoder_depth"),
+)
+_BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
+
+
+def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Holds parameters against an architecture.
+
+    Args:
+        config: The architecture.
+        shapes: Shape of every parameter by its path, `a/b/c`.
+
+    Raises:
+        ValueError: They disagree; the message names the field, or those that may be wrong.
+    """
+    expected = jax.eval_shape(functools.partial(init, config), jax.random.key(0))
+    wanted = {path: leaf.shape for path, leaf in named_leaves(expected)}
+    if wanted == dict(shapes):
+        return
+    _field("adapters", config.adapters, any("/adapter/" in path for path in shapes))
+    if config.encoder == "vit" and "image_encoder/pos_embed" in shapes:
+        blocks = {found[1] for path in shapes if (found := _BLOCK.match(path))}
+        _field("depth", config.depth, len(blocks))
+        _, grid, _, width = shapes["image_encoder/pos_embed"]
+        _field("embed_dim", config.embed_dim, width)
+        patch = shapes.get("image_encoder/patch_embed/proj/kernel", (config.patch_size,))[0]
+        _field("patch_size", config.patch_size, patch)
+        _field("image_size", config.image_size, grid * patch)
+    for path in [*wanted, *(path for path in shapes if path not in wanted)]:
+        if wanted.get(path) != shapes.get(path):
+            names = next(names for rule, names in _DECIDED_BY if re.search(rule, path))
+            raise ValueError(
+                f"model: expected {path} of shape {wanted.get(path, 'none')}, found "
+                f"{shapes.get(path, 'none')} (decided by {names})"
+            )
+
+
+def _field(name: str, told: object, found: object) -> None:
+    if told != found:
+        raise ValueError(f"model.{name}: expected {found}, as the arrays have it, found {told}")

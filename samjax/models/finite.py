@@ -1,0 +1,40 @@
+"""Weights that are no numbers."""
+
+from collections.abc import Iterable
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+
+_NAMED = 3  # Tensors in a message.
+
+
+def check(where: str, named: Iterable[tuple[str, Any]]) -> None:
+    """Refuses weights that are NaN or infinite: scores would be NaN, and masks empty.
+
+    Args:
+        where: File or directory, for the message.
+        named: Names and arrays.
+
+    Raises:
+        ValueError: Some are; the message names the first tensors.
+    """
+    tensors = dict(named)
+    with futures.ThreadPoolExecutor() as pool:
+        good = pool.map(_is_finite, tensors.values())
+        bad = [name for name, fine in zip(tensors, good, strict=True) if not fine]
+    if bad:
+        more = f", ... ({len(bad)} of {len(tensors)} tensors)" if len(bad) > _NAMED else ""
+        raise ValueError(
+            f"{where}: expected finite weights, found NaN or infinite ones in "
+            f"{', '.join(bad[:_NAMED])}{more} (--allow-non-finite, in Python "
+            "allow_non_finite=True, takes them)"
+        )
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    if not np.issubdtype(array.dtype, np.integer) and array.dtype != np.bool_:
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = array.sum(dtype=np.float32)  # Makes nothing of the array's size.
+        return bool(np.isfinite(total)) or bool(np.isfinite(array.astype(np.float32)).all())
+    return True

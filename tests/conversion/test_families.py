@@ -1,0 +1,172 @@
+"""How images are prepared: what travels with a file, what is evidence, what is a guess."""
+
+import dataclasses
+import functools
+import logging
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from small import TINY, TINY_TINY_VIT, random_params
+
+from samjax import conversion, models
+from samjax.conversion import cli, convert, families, naming, torch_file
+from samjax.data.inputs import InputConfig
+from samjax.models import SamConfig
+from samjax.pretrained import Pretrained
+
+OURS = InputConfig()  # Our own recipe: longest side, linear, RGB, sigmoid.
+ODD = InputConfig(
+    resize="stretch",
+    interpolation="area",
+    channel_order="bgr",
+    mask_prompt="logits",
+    mean=(1.5, 2.25, 3.0),
+    std=(0.1, 50.0, 7.0),
+    normalise="min_max",
+    coordinates="uniform",
+    multimask=False,
+    box_margin=2.5,
+)
+
+
+def _network(**changes):
+    """A small network with the image size and adapters of a published one."""
+    plain = dict(patch_size=128, adapters=False, window_size=1, global_attn_indexes=(0, 1))
+    return dataclasses.replace(TINY, **{**plain, **changes})
+
+
+@functools.cache
+def _tensors(config):
+    shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
+    return {
+        naming.torch_name(path): np.ones(naming.torch_shape(path, leaf.shape), np.float32)
+        for path, leaf in models.named_leaves(shapes)
+    }
+
+
+# MARK: what travels
+
+
+@pytest.mark.parametrize(
+    "expected", [OURS, ODD, convert.LITE_MEDSAM_INPUT], ids=["ours", "odd", "lite"]
+)
+@pytest.mark.parametrize(
+    "config",
+    [
+        dataclasses.replace(TINY, adapter_kind="light", adapter_init="reference"),
+        dataclasses.replace(TINY, adapters=False, dtype="bfloat16"),
+        dataclasses.replace(TINY_TINY_VIT, image_size=80),
+    ],
+    ids=["light", "plain", "tiny_vit"],
+)
+def test_out_and_back_is_the_same_model(tmp_path, config, expected):
+    model = Pretrained(config, expected, random_params(config))
+    conversion.to_torch(tmp_path / "x.pth", model)
+    (tmp_path / "x.pth").rename(tmp_path / "elsewhere.pt")
+    back, report = conversion.from_torch(tmp_path / "elsewhere.pt")
+    assert (back.model, back.input) == (config, expected)
+    assert jax.tree.all(jax.tree.map(np.array_equal, back.params, model.params))
+    assert not report.is_guess and "travel with the file" in report.table()
+
+
+def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
+    torch = pytest.importorskip("torch")
+    for expected, under_model in ((OURS, True), (convert.SAM_INPUT, False)):
+        config = dataclasses.replace(TINY, adapters=False)
+        path = tmp_path / "x.pth"
+        conversion.to_torch(path, Pretrained(config, expected, random_params(config)))
+        for how in ({}, {"mmap": True}):
+            read = torch.load(path, weights_only=True, **how)
+            state = read["model"] if under_model else read
+            assert state.keys() == torch_file.read(path).tensors.keys()
+
+
+def test_the_user_has_the_last_word(tmp_path, capsys):
+    model = Pretrained(TINY, OURS, random_params(TINY))
+    path = tmp_path / "x.pth"
+    conversion.to_torch(path, model)
+    overrides = {"mean": (1.0, 2.0, 3.0)}
+    changed = conversion.load_any(path, family="sam", input_overrides=overrides)
+    assert changed.input == dataclasses.replace(convert.SAM_INPUT, **overrides)
+    with pytest.raises(ValueError, match=r"family: expected one of sam, .* found 'vgg'"):
+        conversion.load_any(path, family="vgg")
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    path = tmp_path / "x.pth"
+    conversion.to_torch(path, Pretrained(TINY, OURS, random_params(TINY)))
+    content = {}
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    record = content["archive/samjax.json"]
+    content["archive/samjax.json"] = record.replace(b'"longest_side"', b'"longest_edge"')
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(
+        ValueError, match=r"x\.pth: samjax\.json within it: input\.resize: expected"
+    ):
+        conversion.from_torch(path)
+
+
+def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
+    assert cli.main(["to-torch", str(write(tensors)), str(tmp_path / "out.pth")]) == 0
+    printed = capsys.readouterr().out
+    assert "channel_order rgb" in printed and "travel in the file" in printed
+
+
+# MARK: evidence and guesses
+
+
+@pytest.mark.parametrize(
+    ("config", "family", "rivals"),
+    [
+        (_network(image_size=1024), "sam", ("medsam",)),
+        (_network(image_size=256), "ft_sam", ("sam", "medsam")),
+        (_network(image_size=512), "sam", ("ft_sam", "medsam")),
+        (_network(image_size=256, adapters=True), "sam_med2d", ()),
+        (_network(image_size=1024, adapters=True), "sam_med2d", ("samjax", "sam")),
+        (
+            _network(image_size=256, adapters=True, adapter_kind="light"),
+            "samjax",
+            ("sam_med2d", "sam"),
+        ),
+        (dataclasses.replace(TINY_TINY_VIT, adapters=False), "mobile_sam", ()),
+        (dataclasses.replace(TINY_TINY_VIT, patch_size=4, adapters=False), "lite_medsam", ()),
+    ],
+    ids=["1024", "256", "512", "adapters", "adapters 1024", "light", "mobile", "lite"],
+)
+@pytest.mark.parametrize("beside", [None, {"optimizer": None}, {"epoch": 3}], ids=str)
+def test_only_evidence_decides_not_the_wrapper(save, config, family, rivals, beside):
+    tensors = _tensors(config)
+    path = save(tensors if beside is None else {"model": tensors} | beside)
+    model, report = conversion.from_torch(path)
+    assert model.input == families.FAMILIES[family]
+    assert report.is_guess == bool(rivals)
+    assert f"family {family}" in report.table()
+    for rival in rivals:
+        assert rival in report.notes[-1] and "--family" in report.notes[-1]
+
+
+def test_a_guess_is_told_wherever_a_file_is_loaded(save, tmp_path, caplog, capsys):
+    path = save(_tensors(_network(image_size=256)))
+    with caplog.at_level(logging.WARNING):
+        conversion.load_any(path)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1 and str(path) in told[0] and "family ft_sam" in told[0]
+    assert "\n" not in told[0]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        conversion.load_any(path, family="sam")
+    assert not caplog.records
+    assert cli.main(["from-torch", str(path), str(tmp_path / "a")]) == 0
+    assert "this is a guess" in capsys.readouterr().err
+    assert cli.main(["from-torch", str(path), str(tmp_path / "b"), "--family", "sam"]) == 0
+    assert "guess" not in capsys.readouterr().err
+
+
+def test_our_default_is_a_family():
+    assert families.FAMILIES["samjax"] == OURS
+    assert families.infer(SamConfig()).input == convert.SAM_MED2D_INPUT
