@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import math
 import numbers
+import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 _KINDS = {
@@ -18,7 +20,7 @@ _KINDS = {
 def check(config: Any, where: str) -> None:
     """Checks that every field of a dataclass has a value of its type; numbers must be finite.
 
-    Known are int, float, str, bool, tuples of these, and dataclasses.
+    Known are int, float, str, bool, tuples of these, each of them or None, and dataclasses.
 
     Args:
         config: An instance.
@@ -27,10 +29,24 @@ def check(config: Any, where: str) -> None:
     Raises:
         ValueError: A field does not; the message names it with the expected and the found.
     """
-    for name, hint in _hints(type(config)).items():
-        value = getattr(config, name)
-        expected = _mismatch(value, hint)
-        if expected:
+    check_values(type(config), vars(config), where)
+
+
+def check_values(kind: type, values: Mapping[str, Any], where: str) -> None:
+    """Checks values for the fields of a dataclass before it is made, as `check` does after.
+
+    Sections may be dicts and tuples lists, as JSON has them.
+
+    Raises:
+        ValueError: A field is unknown, or its value is not of its type.
+    """
+    for name, value in values.items():
+        hint = _hints(kind).get(name)
+        if hint is None:
+            raise ValueError(f"{where}.{name}: expected no such field")
+        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+            check_values(typing.cast(type, hint), value, f"{where}.{name}")
+        elif expected := _mismatch(tuple(value) if isinstance(value, list) else value, hint):
             raise ValueError(f"{where}.{name}: expected {expected}, found {value!r}")
 
 
@@ -38,6 +54,9 @@ def _mismatch(value: Any, hint: Any) -> str:
     """What was expected, or nothing where the value fits."""
     if dataclasses.is_dataclass(hint):
         return "" if isinstance(value, typing.cast(type, hint)) else "fields"
+    if isinstance(hint, types.UnionType):  # Of something and None.
+        kind = next(each for each in typing.get_args(hint) if each is not types.NoneType)
+        return "" if value is None else _mismatch(value, kind)
     if typing.get_origin(hint) is tuple:
         first, *others = typing.get_args(hint)
         count = None if others == [...] else 1 + len(others)

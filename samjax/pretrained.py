@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from samjax import array_files, digests, models
+from samjax import array_files, digests, fields, models
 from samjax.data import inputs
 from samjax.models import agreement, finite
 from samjax.models import config as model_config
@@ -163,17 +163,11 @@ def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.InputCon
         section = content.get(name) if isinstance(content, dict) else None
         if not isinstance(section, dict):
             raise ValueError(f"{name}: expected fields, found {section!r}")
+        fields.check_values(cls, section, name)
         known = {field.name for field in dataclasses.fields(cls)}
-        for field in [*section.keys() - known, *known - section.keys() - _YOUNGER]:
-            where = "a field of this name, found none" if field in known else "no such field"
-            raise ValueError(f"{name}.{field}: expected {where}")
-        tiny = section.get("tiny_vit", {})
-        if not isinstance(tiny, dict):
-            raise ValueError(f"{name}.tiny_vit: expected fields, found {tiny!r}")
-        try:
-            found.append(from_fields(cls, section))
-        except TypeError as error:
-            raise ValueError(f"{name}: {error}") from error
+        for missing in sorted(known - section.keys() - _YOUNGER):
+            raise ValueError(f"{name}.{missing}: expected a field of this name, found none")
+        found.append(from_fields(cls, section))
     return found[0], found[1]
 
 
@@ -183,17 +177,17 @@ def is_model_dir(path: str | Path) -> bool:
     return (path / "config.json").is_file() and (path / "params").is_dir()
 
 
-def from_fields(cls: type, fields: dict[str, Any]) -> Any:
+def from_fields(cls: type, content: dict[str, Any]) -> Any:
     """A dataclass, with sections within sections, from what `asdict` and JSON made of it.
 
     JSON has no tuples: they come back as lists.
     """
     hints = typing.get_type_hints(cls)
     values = {}
-    for name, content in dict(fields).items():
+    for name, value in dict(content).items():
         if dataclasses.is_dataclass(hints.get(name)):
-            content = from_fields(hints[name], content)
-        elif isinstance(content, list):
-            content = tuple(content)
-        values[name] = content
+            value = from_fields(hints[name], value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
     return cls(**values)

@@ -1,19 +1,219 @@
-"""A model directory of another format is refused by name."""
+"""Model directories: what is damaged, changed or does not fit together is told by name."""
 
+import errno
 import json
+import shutil
 
+import jax
+import numpy as np
 import pytest
 from small import TINY, random_params
 
-from samjax import pretrained
+from samjax import array_files, cli, conversion, digests, pretrained
+from samjax.conversion import cli as conversion_cli
 from samjax.data import inputs
 
 
-def test_other_formats_are_refused(tmp_path):
-    path = tmp_path / "model"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "model"
     pretrained.save(path, pretrained.Pretrained(TINY, inputs.InputConfig(), random_params(TINY)))
-    assert pretrained.load(path).model == TINY
-    fields = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(fields | {"format": 1}))
+    return path
+
+
+@pytest.fixture
+def model_dir(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "model")
+
+
+def _change(model_dir, **sections):
+    """Changes fields of config.json as an editor would."""
+    path = model_dir / "config.json"
+    content = json.loads(path.read_text())
+    for section, fields in sections.items():
+        is_fields = isinstance(fields, dict)
+        content[section] = content[section] | fields if is_fields else fields
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _arrays(model_dir):
+    """The file that holds the arrays: the largest."""
+    files = [path for path in (model_dir / "params").rglob("*") if path.is_file()]
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def test_other_formats_are_refused(model_dir):
+    assert pretrained.load(model_dir).model == TINY
+    _change(model_dir, format=1)
     with pytest.raises(ValueError, match=r"config\.json: format: expected 2, found 1"):
-        pretrained.load(path)
+        pretrained.load(model_dir)
+
+
+# MARK: damage
+
+
+def test_one_changed_byte_anywhere_is_found(written, model_dir):
+    files = [path for path in written.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for file in files:
+        changed = model_dir / file.relative_to(written)
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        changed.write_bytes(content)
+        with pytest.raises(ValueError) as caught:
+            pretrained.load(model_dir)
+        assert str(model_dir) in str(caught.value)
+        changed.write_bytes(file.read_bytes())
+    assert pretrained.load(model_dir).model == TINY
+
+
+def test_a_setting_changed_by_hand_is_told_and_can_be_meant(model_dir):
+    _change(model_dir, input={"mean": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match=r"config\.json: expected the bytes .*SHA256SUMS"):
+        pretrained.load(model_dir)
+    sums = model_dir / digests.NAME
+    lines = [line for line in sums.read_text().splitlines() if "config.json" not in line]
+    sums.write_text("\n".join(lines) + "\n")
+    assert pretrained.load(model_dir).input.mean == (1, 2, 3)
+
+
+@pytest.mark.parametrize("with_digests", [True, False])
+@pytest.mark.parametrize("name", ["_METADATA", "manifest.ocdbt", "arrays"])
+@pytest.mark.parametrize("how", ["missing", "cut", "empty"])
+def test_a_missing_or_cut_file_is_one_error(model_dir, capfd, with_digests, name, how):
+    if not with_digests:
+        (model_dir / digests.NAME).unlink()
+    path = _arrays(model_dir) if name == "arrays" else model_dir / "params" / name
+    content = path.read_bytes()
+    path.unlink()
+    if how != "missing":
+        path.write_bytes(content[: len(content) // 2 if how == "cut" else 0])
+    with pytest.raises(ValueError) as caught:
+        conversion.load_any(model_dir)
+    message = str(caught.value)
+    assert str(model_dir / "params") in message and "\n" not in message
+    assert str(path) in message or not with_digests
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_half_a_directory_is_told(model_dir):
+    (model_dir / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"found no config\.json"):
+        pretrained.load(model_dir)
+    with pytest.raises(FileNotFoundError, match="samjax model directory"):
+        conversion.load_any(model_dir)
+
+
+def test_directories_from_before_there_were_digests(model_dir, caplog, capsys):
+    (model_dir / digests.NAME).unlink()
+    assert conversion.load_any(model_dir).model == TINY
+    assert [record.message for record in caplog.records if "no digests" in record.message]
+    assert cli.main(["info", str(model_dir)]) == 0
+    assert "no digests" in capsys.readouterr().out
+
+
+def test_info_verifies(model_dir, capsys):
+    assert cli.main(["info", str(model_dir)]) == 0
+    assert "all as they were written" in capsys.readouterr().out
+    arrays = _arrays(model_dir)
+    arrays.write_bytes(arrays.read_bytes()[:-1] + b"\0")
+    assert cli.main(["info", str(model_dir)]) == 2
+    assert str(arrays) in capsys.readouterr().err
+
+
+# MARK: settings
+
+
+@pytest.mark.parametrize(
+    ("section", "fields", "message"),
+    [
+        ("input", {"std": [0.0, 1.0, 1.0]}, r"input\.std: expected 3 positive"),
+        ("input", {"std": [-1.0, 1.0, 1.0]}, r"input\.std: expected 3 positive"),
+        ("input", {"mean": [1.0, 2.0]}, r"input\.mean: expected 3 of a number, found \[1\.0, 2"),
+        ("input", {"mean": ["a", "b", "c"]}, r"input\.mean: expected 3 of a number"),
+        ("input", {"mean": "123"}, r"input\.mean: expected 3 of a number, found '123'"),
+        ("input", {"mean": [float("nan")] * 3}, r"input\.mean: expected"),
+        ("input", {"multimask": "yes"}, r"input\.multimask: expected true or false"),
+        ("input", {"box_margin": None}, r"input\.box_margin: expected a number"),
+        ("input", {"resize": ["stretch"]}, r"input\.resize: expected"),
+        ("input", {"resise": "stretch"}, r"input\.resise: expected no such field"),
+        ("model", {"image_size": "64"}, r"model\.image_size: expected a whole number, found '64'"),
+        ("model", {"image_size": 64.5}, r"model\.image_size: expected a whole number"),
+        ("model", {"adapters": 1}, r"model\.adapters: expected true or false, found 1"),
+        ("model", {"global_attn_indexes": 1}, r"model\.global_attn_indexes: expected several"),
+        ("model", {"tiny_vit": [1]}, r"model\.tiny_vit: expected fields"),
+        ("model", {"tiny_vit": {"dims": 3}}, r"model\.tiny_vit\.dims: expected"),
+        ("model", {"mlp_ratio": "4"}, r"model\.mlp_ratio: expected a number"),
+        ("model", {"image_size": 128}, r"model\.image_size: expected 64, as the arrays have it"),
+        ("model", {"depth": 3}, r"model\.depth: expected 2, as the arrays have it, found 3"),
+        ("model", {"adapters": False}, r"model\.adapters: expected True, as the arrays"),
+        ("model", {"num_heads": 4}, r"model: expected .*rel_pos_h .*num_heads"),
+        ("model", {"window_size": 3}, r"model: expected .*rel_pos_h .*window_size"),
+        ("model", {"patch_size": 4}, r"model\.patch_size: expected 8"),
+        ("model", {"num_multimask": 2}, r"model: expected .*num_multimask"),
+        ("model", {"decoder_mlp_dim": 64}, r"model: expected .*decoder_mlp_dim"),
+        ("model", {"adapter_kind": "light"}, r"model: expected .*adapter_kind"),
+        ("input", "text", r"input: expected fields, found 'text'"),
+    ],
+)
+def test_every_setting_is_checked(model_dir, section, fields, message):
+    _change(model_dir, **{section: fields})
+    with pytest.raises(ValueError, match=rf"config\.json: {message}"):
+        pretrained.load(model_dir)
+
+
+def test_a_setting_that_is_missing_is_named(model_dir):
+    path = model_dir / "config.json"
+    content = json.loads(path.read_text())
+    del content["input"]["mean"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"config\.json: input\.mean: expected a field"):
+        pretrained.load(model_dir)
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"config\.json: "):
+        pretrained.load(model_dir)
+
+
+# MARK: weights that are no numbers
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, value, capsys):
+    params = jax.tree.map(np.copy, random_params(TINY))
+    params["mask_decoder"]["iou_token"][0, 3] = value
+    model = pretrained.Pretrained(TINY, inputs.InputConfig(), params)
+    pretrained.save(tmp_path / "model", model)
+    conversion.to_torch(tmp_path / "x.pth", model)
+    for path, name in ((tmp_path / "model", "mask_decoder/iou_token"), (tmp_path / "x.pth", "iou")):
+        with pytest.raises(ValueError, match=rf"{path.name}: expected finite weights.*{name}"):
+            conversion.load_any(path)
+        loaded = conversion.load_any(path, allow_non_finite=True)
+        np.testing.assert_array_equal(loaded.params["mask_decoder"]["iou_token"][0, 3], value)
+    command = ["from-torch", str(tmp_path / "x.pth"), str(tmp_path / "new")]
+    assert conversion_cli.main(command) == 2
+    assert "iou_token" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert conversion_cli.main([*command, "--allow-non-finite"]) == 0
+
+
+# MARK: writing
+
+
+def _full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_nothing_and_takes_nothing(model_dir, tmp_path, monkeypatch):
+    before = sorted(path for path in tmp_path.rglob("*"))
+    model = pretrained.load(model_dir)
+    for where, name in ((array_files, "write"), (digests, "write")):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, _full)
+            for target in (tmp_path / "new", model_dir):
+                with pytest.raises(OSError, match=f"No space left on device.*{target.name}"):
+                    pretrained.save(target, model)
+    with monkeypatch.context() as patched:
+        patched.setattr("zipfile.ZipFile.writestr", _full)
+        with pytest.raises(OSError, match=r"No space left on device.*new\.pth"):
+            conversion.to_torch(tmp_path / "new.pth", model)
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert pretrained.load(model_dir).model == TINY

@@ -24,7 +24,7 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "prompts": {"types"},
     "losses": {"masks"},
     "array_files": {"types"},
-    "pretrained": {"array_files", "data", "digests", "models", "types"},
+    "pretrained": {"array_files", "data", "digests", "fields", "models", "types"},
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }

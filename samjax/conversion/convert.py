@@ -1,7 +1,6 @@
 """From a PyTorch checkpoint to a samjax model and back, with an account of every key."""
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping
 from concurrent import futures
@@ -205,12 +204,9 @@ def _assemble(
     if added:
         fields = dict(adapter_init=options.adapter_init, adapter_kind=options.adapter_kind)
         config = dataclasses.replace(config, adapters=True, **fields)
-    shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
-    paths = {naming.torch_name(path): path for path, _ in models.named_leaves(shapes)}
-    entries = {
-        naming.torch_name(path): _entry(source, path, leaf.shape, added)
-        for path, leaf in models.named_leaves(shapes)
-    }
+    shapes = models.shapes(config)
+    paths = {naming.torch_name(path): path for path in shapes}
+    entries = {name: _entry(source, path, shapes[path], added) for name, path in paths.items()}
     report = _report(name, source, entries)
     if report.surprises and not options.allow_surprises:
         raise SurpriseError(report)

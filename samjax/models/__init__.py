@@ -1,7 +1,7 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
 from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
-from samjax.models.initialise import init
+from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
 from samjax.models.prompt_encoder import Embedded
@@ -29,6 +29,7 @@ __all__ = [
     "predict_masks",
     "predict_prepared",
     "prepare_images",
+    "shapes",
     "vit_b",
     "vit_h",
     "vit_l",

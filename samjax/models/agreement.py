@@ -1,14 +1,10 @@
 """Whether an architecture and some parameters belong together, by shapes alone."""
 
-import functools
 import re
 from collections.abc import Mapping
 
-import jax
-
+from samjax.models import initialise
 from samjax.models.config import SamConfig
-from samjax.models.initialise import init
-from samjax.models.overview import named_leaves
 
 # Settings that decide the shape of a parameter, by its path.
 _DECIDED_BY = (
@@ -37,9 +33,8 @@ def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
     Raises:
         ValueError: They disagree; the message names the field, or those that may be wrong.
     """
-    expected = jax.eval_shape(functools.partial(init, config), jax.random.key(0))
-    wanted = {path: leaf.shape for path, leaf in named_leaves(expected)}
-    if wanted == dict(shapes):
+    wanted = initialise.shapes(config)
+    if wanted == shapes:
         return
     _field("adapters", config.adapters, any("/adapter/" in path for path in shapes))
     if config.encoder == "vit" and "image_encoder/pos_embed" in shapes:

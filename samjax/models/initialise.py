@@ -30,14 +30,14 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
 
     `jax.eval_shape(functools.partial(init, config), key)` costs nothing and gives every shape.
     """
-    shapes = _shapes(config)
-    starts = {name: _start(name, shape, config) for name, shape in shapes.items()}
-    drawn = {name: math.prod(shapes[name]) for name, (_, std) in starts.items() if std}
+    declared = shapes(config)
+    starts = {name: _start(name, shape, config) for name, shape in declared.items()}
+    drawn = {name: math.prod(declared[name]) for name, (_, std) in starts.items() if std}
     # One draw for all: a draw for each parameter takes XLA half a minute to compile.
     noise = jax.random.normal(key, (sum(drawn.values()),), jnp.float32)
     params, used = {}, 0
     for name, (mean, std) in starts.items():
-        shape = shapes[name]
+        shape = declared[name]
         params[name] = jnp.full(shape, mean, jnp.float32)
         if std:
             params[name] = mean + std * noise[used : used + drawn[name]].reshape(shape)
@@ -74,8 +74,8 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
 
 
 @functools.lru_cache(maxsize=32)
-def _shapes(config: SamConfig) -> Mapping[str, tuple[int, ...]]:
-    """The shapes of all parameters; kept, since tracing every module takes a second."""
+def shapes(config: SamConfig) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of all parameters by path, `a/b/c`; kept, since tracing modules takes a second."""
     declared = jax.eval_shape(functools.partial(_declared, config), jax.random.key(0))
     return MappingProxyType({name: leaf.shape for name, leaf in named_leaves(declared)})
 
