@@ -155,7 +155,8 @@ def _architecture(source: sources.Source, options: Options) -> SamConfig:
         known = SamConfig.decoder_heads if heads is None else heads
         config = architecture.infer(source.tensors, known)
     except architecture.MissingError as error:
-        raise ValueError(f"{error}; {wrappers.unknown_names(source.keys.values())}") from error
+        found = [*source.keys.values(), *(f"{key} ({why})" for key, why in source.ignored.items())]
+        raise ValueError(f"{error}; {wrappers.unknown_names(found)}") from error
     if beside is None or not beside.fields:
         return config
     config = beside.complete(config)

@@ -101,10 +101,10 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
     if len(pickles) != 1:
         held = ", ".join(names[:3]) or "nothing"
         raise ValueError(f"expected one data.pkl, found {len(pickles)} (it holds {held})")
-    _check_stored(archive, size)
     root = pickles[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in names:
         raise ValueError("expected a state dict, found a TorchScript program; save its state_dict")
+    _check_stored(archive, size)
     if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
         raise ValueError("expected little-endian numbers")
     content = _unpickle(archive.read(pickles[0]))

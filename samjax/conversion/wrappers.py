@@ -108,7 +108,7 @@ def unknown_names(names: Iterable[str]) -> str:
         else "; the nearest known layout has the prefixes image_encoder., prompt_encoder. and "
         "mask_decoder."
     )
-    return f"{len(names)} tensors found: {_few(names)}{advice}"
+    return f"found: {_few(names)}{advice}"
 
 
 def _without_modules(name: str) -> str:

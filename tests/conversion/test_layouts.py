@@ -69,7 +69,10 @@ def test_an_unknown_layout_is_answered_with_what_was_found(save, tensors):
         conversion.from_torch(path)
     with pytest.raises(ValueError, match=r"found: .*unknown prefix 'my_sam\.'"):
         conversion.from_torch(save(_prefixed(tensors, "my_sam.")))
-    with pytest.raises(ValueError, match=r"1 tensors found: fc\.weight; the nearest known layout"):
+    averaged = {"ema": {"shadow": tensors}, "step": np.zeros((), np.float32)}
+    with pytest.raises(ValueError, match=r"found: step, \[ema\] \(a dict of 1, no tensor\)"):
+        conversion.from_torch(save(averaged))
+    with pytest.raises(ValueError, match=r"found: fc\.weight; the nearest known layout"):
         conversion.from_torch(save({"fc.weight": np.zeros((2, 2), np.float32)}))
 
 
