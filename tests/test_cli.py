@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 
 import cv2
 import jax
@@ -10,7 +11,7 @@ import pytest
 from small import TINY
 
 import samjax
-from samjax import cli, models, pretrained
+from samjax import cli, lock, models, pretrained
 from samjax.data import inputs
 
 BOX = ["--box", "5", "6", "30", "40"]
@@ -301,6 +302,19 @@ def test_an_ambiguous_name(predict, scan, tmp_path, capsys):
     prompts.write_text('{"x/a.png": [{"box": [1, 2, 3, 4]}], "./x/a.png": [{"box": [1, 2, 3, 4]}]}')
     assert predict(tmp_path / "in", "--prompts", prompts) == 2
     assert "x/a.png is named in two ways" in capsys.readouterr().err
+
+
+def test_a_link_to_nowhere_is_named(predict, scan, tmp_path, capsys):
+    scan("in/a.png")
+    (tmp_path / "in" / "b.png").symlink_to(tmp_path / "nowhere.png")
+    assert predict(tmp_path / "in", *BOX) == 1
+    assert "b.png: no such file" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(predict, scan, tmp_path, capsys):
+    with lock.exclusive(tmp_path / "out"):
+        assert predict(*scan("a.png"), *BOX) == 2
+    assert str(os.getpid()) in capsys.readouterr().err
 
 
 def test_no_checkpoint(scan, tmp_path, capsys):

@@ -102,7 +102,8 @@ def _inside(folder: Path, out: Path) -> list[Path]:
             f"one inside {folder} or beside it"
         )
     candidates = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
-    candidates = [p for p in candidates if out not in p.parents and p.is_file()]
+    # A link to nowhere fails when it is read, by name.
+    candidates = [p for p in candidates if out not in p.parents and not p.is_dir()]
     folders = {path.parent for name in (RECORD, JOURNAL) for path in folder.rglob(name)}
     made = {above / name for above in folders for name in results(above)}
     inside = [path for path in candidates if path not in made]

