@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 _LABEL = (
     r"(?:masks?|labels?|lbls?|label_?maps?|segs?|segms?|segmentations?|gts?|"
-    r"ground(?:[ _-]?truths?)?|truths?|annotations?|annos?|annots?|manuals?)"
+    r"ground(?:[ _-]?truths?)?|truths?|annotations?|annos?|annots?|manuals?|rois?)"
 )
 _IMAGE = (
     r"(?:images?|imgs?|imaging|scans?|volumes?|vols?|pictures?|photos?|originals?|orig|inputs?|"

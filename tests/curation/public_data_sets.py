@@ -13,7 +13,7 @@ def chaos():
         files |= {f"{ct}/Ground/liver_GT_{z:03d}.png": [255] for z in range(DEPTH)}
         who = {"PatientID": f"MR{patient}", "Modality": "MR"}
         for sequence in ("T1DUAL/DICOM_anon/InPhase", "T1DUAL/DICOM_anon/OutPhase"):
-            files[f"{mr}/{sequence}/"] = who
+            files[f"{mr}/{sequence}/"] = who | {"SeriesInstanceUID": f"1.7.{patient}"}  # Of both.
         files[f"{mr}/T2SPIR/DICOM_anon/"] = who
         for sequence in ("T1DUAL", "T2SPIR"):
             files |= {

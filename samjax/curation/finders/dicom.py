@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     for path, header in headers.items():
         if header.is_image:
             series[header.series].append(path)
+    series = _by_folder(series)
     _tell_others(headers, found)
     labels, parts = _labels(headers, series, found)
     subjects = {uid: _subject(headers[images[0]], images[0]) for uid, images in series.items()}
@@ -102,6 +104,21 @@ def _without_copies(
         else:
             kept[path] = header
     return kept
+
+
+def _by_folder(series: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Parts the echoes of a series that lie in folders of words, such as InPhase and OutPhase."""
+    found = {}
+    for uid, images in series.items():
+        folders: dict[str, list[str]] = defaultdict(list)
+        for path in images:
+            folders[str(PurePosixPath(path).parent)].append(path)
+        are_words = not any(re.search(r"\d", PurePosixPath(folder).name) for folder in folders)
+        if len(folders) > 1 and are_words and len({len(of) for of in folders.values()}) == 1:
+            found |= {f"{uid} {folder}": of for folder, of in folders.items()}
+        else:
+            found[uid] = images
+    return found
 
 
 def _labels(
