@@ -18,8 +18,12 @@ LOOKUP = "lookup.npz"  # Which record holds which path.
 def find(path: str | os.PathLike[str]) -> bytes | None:
     """The encoded bytes of an image or mask by its path; None if no records hold it."""
     folder, name = os.path.split(os.path.abspath(path))
-    records, inside = _around(folder)
-    return None if records is None else records.find(inside + name)
+    above, inside = _around(folder)
+    if above is None:
+        return None
+    lookup = (above / LOOKUP).stat()
+    state = lookup.st_size, lookup.st_mtime_ns, lookup.st_ino
+    return _open(above, state).find(inside + name)
 
 
 def hashed(name: str) -> np.uint64:
@@ -63,16 +67,16 @@ class _Records:
             return self._sources[split]
 
 
-@functools.cache
-def _around(folder: str) -> tuple[_Records | None, str]:
-    """The records that a folder's files lie in, and what is before their names there."""
+def _around(folder: str) -> tuple[Path | None, str]:
+    """The folder of the records that files lie in, and what is before their names there."""
     for above in (Path(folder), *Path(folder).parents):
         if (above / LOOKUP).is_file():
             inside = Path(folder).relative_to(above).as_posix()
-            return _open(above), "" if inside == "." else inside + "/"
+            return above, "" if inside == "." else inside + "/"
     return None, ""
 
 
-@functools.cache
-def _open(folder: Path) -> _Records:
+@functools.lru_cache(maxsize=8)
+def _open(folder: Path, state: tuple[int, ...]) -> _Records:
+    del state  # The lookup's: records that were written anew are opened anew.
     return _Records(folder)

@@ -1,6 +1,7 @@
 """Whatever is wrong with one file, or becomes of a process: it is named, and the rest goes on."""
 
 import errno
+import gzip
 import json
 import os
 from pathlib import Path
@@ -193,3 +194,18 @@ def test_there_is_a_picture_without_a_mask(tmp_path):
     (tmp_path / "image2label_train.json").write_text('{"a.png": []}')
     assert main(["data", "stats", str(tmp_path)]) == 0
     assert (tmp_path / "stats/stats.png").stat().st_size
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_header_that_promises_more_than_the_file_holds_is_named(tmp_path, capsys, suffix):
+    """Before memory is asked for it."""
+    source = volumes(tmp_path / "source", np.zeros((24, 24, 24), np.float32))
+    header = nibabel.Nifti1Image(np.zeros((1, 1, 1), np.uint8), np.eye(4)).header
+    header.set_data_shape((30000, 30000, 3000))
+    packed = gzip.compress if suffix.endswith("gz") else bytes
+    (source / "a_image.nii.gz").unlink()
+    (source / f"a_image{suffix}").write_bytes(packed(header.binaryblock + bytes(500)))
+    assert main(["data", "prepare", str(source), str(tmp_path / "out"), "--processes", "1"]) == 1
+    told = capsys.readouterr().out
+    assert f"a_image{suffix}: expected 2,700,000,000,000 bytes of voxels" in told
+    assert "1 cases with masks" in told

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -129,3 +130,13 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"m.png: expected a mask of .* \(20, 30\), found \(20, 29"):
         records.write(tmp_path, tmp_path / "records", ("train",))
     assert not [*(tmp_path / "records").rglob("*")]
+
+
+def test_records_that_are_written_anew_are_read_anew(tmp_path):
+    for value in (1, 2):
+        cv2.imwrite(str(tmp_path / "a.png"), np.full((20, 30), value, np.uint8))
+        cv2.imwrite(str(tmp_path / "m.png"), np.full((20, 30), 255, np.uint8))
+        (tmp_path / "image2label_train.json").write_text('{"a.png": ["m.png"]}')
+        made = records.write(tmp_path, tmp_path / "records", ("train",))
+        assert (files.decode(made / "a.png") == value).all()
+        shutil.rmtree(made)

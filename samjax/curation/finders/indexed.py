@@ -27,7 +27,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         taken.update(path for path in files if PurePosixPath(path).is_relative_to(folder))
         try:
             samples = indexed.samples(root / folder)
-            described = indexed.describe(root / folder)
+            described = index.load_metadata(root / folder, samples)
             for sample in samples:
                 for path in (sample.image, *sample.masks):
                     paths.inside(root, root / folder, path, str(root / folder))

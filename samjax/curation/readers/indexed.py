@@ -1,15 +1,13 @@
 """Folders in SAM-Med2D's or SA-Med2D-20M's own layout: images with binary masks, as they are."""
 
-import functools
 from pathlib import Path
 
 from samjax.curation.case import Case, CaseError, LabelMap, Source
 from samjax.curation.options import Options
-from samjax.data import index, metadata
+from samjax.data import index
 from samjax.data.files import read_image, read_mask
 
 
-@functools.lru_cache(maxsize=4)
 def samples(folder: Path) -> tuple[index.Sample, ...]:
     """All images of a folder, of every split.
 
@@ -43,8 +41,3 @@ def read(root: Path, source: Source, options: Options) -> Case:
             )
         maps.append(LabelMap(mask, {1: name}, split=False))
     return Case(image, False, tuple(maps))
-
-
-def describe(folder: Path) -> dict[str, metadata.Metadata]:
-    """What is known of every mask of a folder."""
-    return index.load_metadata(folder, samples(folder))

@@ -1,7 +1,9 @@
 """Volumes in NIfTI (by nibabel), NRRD and MetaImage (by SimpleITK)."""
 
+import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from samjax.curation.readers import geometry, segment_names
 from samjax.curation.readers.geometry import Volume
 
 NIFTI = (".nii", ".nii.gz")
+_RATIO = 1100  # More than that gzip cannot compress by.
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -112,6 +115,7 @@ def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
     nibabel = extra.require("nibabel")
     try:
         image = nibabel.load(path)
+        _check_declared(path, image)
         scaled = image.dataobj.slope not in (1.0, None) or image.dataobj.inter not in (0.0, None)
         values = image.get_fdata(dtype=np.float32) if scaled else np.asanyarray(image.dataobj)
         values = _channels(path, values)
@@ -137,6 +141,17 @@ def _channels(path: Path, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "c":
         raise CaseError(f"{path}: expected real numbers, found complex ones")
     return values
+
+
+def _check_declared(path: Path, image: Any) -> None:
+    """Refuses a header that says more than the file can hold, before memory is asked for it."""
+    declared = math.prod(image.shape) * image.get_data_dtype().itemsize
+    held = path.stat().st_size
+    if declared > held * (_RATIO if path.name.lower().endswith(".gz") else 1):
+        raise CaseError(
+            f"{path}: expected {declared:,} bytes of voxels as its header says {image.shape}, "
+            f"found a file of {held:,}"
+        )
 
 
 def _text(content: object) -> str:
