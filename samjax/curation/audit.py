@@ -112,16 +112,19 @@ def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
     """Mends what is safe to mend; images are never touched, and no file is deleted.
 
     What cannot be used, and training images that the test has, too, leave the index files (which
-    are kept as `<name>.before`), for later runs of `prepare`, too. Masks with grey edges are
-    written anew, as 0 and 255.
+    are kept as `<name>.before`), also of later runs of `prepare`, see `left_out`. Masks with grey
+    edges are written anew, as 0 and 255.
 
     Returns:
         What was done, in words.
     """
     done = []
     leave = {problem.path: problem.detail for problem in (*found.bad, *found.copies)}
+    repeated = {problem.path for problem in found.suspicious if problem.kind == REPEATED}
+    files = index.remove(root, leave) if leave or repeated else []
+    if repeated:
+        done.append(f"listed once: {len(repeated)} files")
     if leave:
-        files = index.remove(root, leave)
         left_out.add(Path(root), leave)
         names = ", ".join(path.name for path in files)
         done.append(

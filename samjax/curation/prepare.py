@@ -1,6 +1,8 @@
 """Curates a whole folder; what is done is not done again."""
 
+import contextlib
 import dataclasses
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,17 +130,18 @@ def prepare(
             sources.append(one)
         except DataError as error:
             problems.append(Problem(one.images[0], "bad", str(error)))
-    fresh = [one for one in sources if not _is_done(target, one, state[one.id])]
+    fresh, notes = _fresh(target, sources, state)
     named = [*each("classes", classes, fresh, (source, options), lost)]
     numbers = store.number_classes(target, [name for one in named for name in one.classes])
     store.write_classes(target, numbers)
     usable = {one.case for one in named if one.problem is None}
     work = [(one, state[one.id]) for one in fresh if one.id in usable]
-    curated = [*each("curating", case, work, (source, target, options, numbers), _lost_work)]
+    curated = [*each("curating", case, work, (source, target, options, numbers), lost)]
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
     made = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
-    return finish(target, sources, options, problems, made, bad, found.notes, surveyed.said)
+    notes = [*found.notes, *notes]
+    return finish(target, sources, options, problems, made, bad, notes, surveyed.said)
 
 
 def labels(paths: Sequence[str], source: Path) -> Outcome:
@@ -169,42 +172,34 @@ def case(
 ) -> Outcome:
     """Curates a case and writes its files and then its record."""
     one, state = work
-    store.remove(target, one.id)
-    tally, rows, sizes = Tally(), [], {}
-    slices = curate.curate(source, one, options, numbers, tally)
+    tally, rows, made = Tally(), [], {}
     try:
-        while True:
-            try:
-                files, of_slice = next(slices)
-            except StopIteration:
-                break
-            except Exception as error:
-                store.remove_files(target, sizes)
-                return _bad(one, error)
+        store.remove(target, one.id)
+        for files, of_slice in curate.curate(source, one, options, numbers, tally):
             for path, content in files.items():
-                sizes[path] = len(content)
+                made[path] = store.Made.of(content)
                 write_whole(target / path, content)
             rows.extend(of_slice)
-        store.write_record(target, store.Record(one.id, state, tuple(rows), tally, sizes))
-    except BaseException:  # The target cannot be written, or the run ends here.
-        store.remove_files(target, sizes)
-        raise
+        store.write_record(target, store.Record(one.id, state, tuple(rows), tally, made))
+    except BaseException as error:  # The case cannot be used or written, or the run ends here.
+        with contextlib.suppress(OSError):
+            store.remove_files(target, made)
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        if not isinstance(error, Exception) or (isinstance(error, OSError) and not too_long):
+            raise
+        return _bad(one, error)
     return Outcome(one.id)
 
 
-def lost(one: Source, reason: str) -> Outcome:
+def lost(work: Source | tuple[Source, str], reason: str) -> Outcome:
     """What is told of a case at which a process died."""
-    detail = f"{one.images[0]}: expected to be read, found that {reason}"
-    return Outcome(one.id, problem=Problem(one.id, "bad", detail))
+    one = work if isinstance(work, Source) else work[0]
+    return _bad(one, DataError(f"{one.images[0]}: expected to be read, found that {reason}"))
 
 
 def _unseen(paths: Sequence[str], reason: str) -> Outcome:
     del reason  # The cases will be found to be the cause once more, and named.
     return Outcome(paths[0], evidence=(None,) * len(paths))
-
-
-def _lost_work(work: tuple[Source, str], reason: str) -> Outcome:
-    return lost(work[0], reason)
 
 
 def _bad(one: Source, error: Exception) -> Outcome:
@@ -244,12 +239,12 @@ def finish(
             )
             problems.append(Problem(name, "no_mask", detail))
     if not total.masks:
+        store.remove_indexes(target)
         raise DataError("no mask is left.\n" + "\n".join(p.detail for p in problems))
-    taken_out = left_out.read(target)
-    if taken_out:
-        what = f"files that a check took out, as {left_out.NAME} says"
-        total.add(Tally(left_out={what: len(taken_out)}))
-    images = store.write_indexes(target, wanted, options, taken_out)
+    images, masks = store.write_indexes(target, wanted, options, left_out.read(target))
+    if masks < total.masks:
+        what = f"masks that a check took out, see {target / left_out.NAME}"
+        total.add(Tally(masks=masks - total.masks, left_out={what: total.masks - masks}))
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
     summary = Summary(cases, made, images, total, ordered, tuple(notes), said)
     store.write_report(target, dataclasses.asdict(summary))
@@ -271,9 +266,25 @@ def _classes_of(one: Source, source: Path, options: Options) -> set[str]:
     return curate.classes_of(source, one, options)
 
 
-def _is_done(target: Path, one: Source, state: str) -> bool:
-    record = store.read_record(target, one.id)
-    return record is not None and record.fingerprint == state and store.is_whole(target, record)
+def _fresh(
+    target: Path, sources: Sequence[Source], state: Mapping[str, str]
+) -> tuple[list[Source], list[str]]:
+    """What has to be curated, and a note on what was done before and is no longer whole."""
+    fresh, damaged = [], []
+    for one in sources:
+        record = store.read_record(target, one.id)
+        if record is None or record.fingerprint != state[one.id]:
+            fresh.append(one)
+        elif files := store.damaged(target, record):
+            fresh.append(one)
+            damaged += files
+    if not damaged:
+        return fresh, []
+    note = (
+        f"made again, as they were missing or changed: {len(damaged):,} files, the first "
+        f"{target / damaged[0]}; what was changed is kept as NAME.before"
+    )
+    return fresh, [note]
 
 
 def _check_target(source: Path, target: Path) -> None:

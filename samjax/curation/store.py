@@ -25,6 +25,32 @@ CLASSES = metadata.CLASSES
 MANIFEST = metadata.MANIFEST
 PARQUET = "manifest.parquet"
 REPORT = "report.json"
+INDEXES = (
+    (tables.json_object, index.FOLDER),
+    (tables.json_object, "image2label_train.json"),
+    (tables.json_object, "label2image_test.json"),
+    (tables.csv_table, MANIFEST),
+    (tables.parquet_table, PARQUET),
+)
+VERSION = 2  # Of the rules and readers: what others made is made again.
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A file of the target as it was written.
+
+    Attributes:
+        size: Bytes.
+        digest: Of its content.
+    """
+
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "Made":
+        """Of a file of that content."""
+        return cls(len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +62,14 @@ class Record:
         fingerprint: Of its files, of the options and of the classes' numbers.
         rows: Its masks.
         tally: What was left out.
-        sizes: Bytes of each of its files, by path relative to the target.
+        made: Its files, by path relative to the target.
     """
 
     case: str
     fingerprint: str
     rows: tuple[Row, ...]
     tally: Tally
-    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    made: Mapping[str, Made]
 
 
 def fingerprint(root: Path, source: Source, options: Options) -> str:
@@ -54,6 +80,7 @@ def fingerprint(root: Path, source: Source, options: Options) -> str:
     """
     digest = hashlib.sha256()
     described = (
+        VERSION,
         dataclasses.asdict(source),
         options.axes,
         options.orientation,
@@ -74,11 +101,10 @@ def read_record(target: Path, case: str) -> Record | None:
     try:
         content = json.loads(_record(target, case).read_text(encoding="utf-8"))
         rows = tuple(Row(**row) for row in content["rows"])
+        made = {path: Made(**one) for path, one in content["made"].items()}
         tally = Tally(**content["tally"])
-        return Record(
-            content["case"], content["fingerprint"], rows, tally, content.get("sizes", {})
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return Record(content["case"], content["fingerprint"], rows, tally, made)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -89,11 +115,14 @@ def write_record(target: Path, record: Record) -> None:
 
 
 def remove(target: Path, case: str) -> None:
-    """Removes a case, its record first."""
+    """Removes a case, its record first; a file that someone has changed is kept as `X.before`."""
     record = read_record(target, case)
+    changed = () if record is None else damaged(target, record, absent=False)
     _record(target, case).unlink(missing_ok=True)
+    for path in changed:
+        (target / path).replace(target / f"{path}.before")
     if record:
-        remove_files(target, [path for row in record.rows for path in (row.image, row.mask)])
+        remove_files(target, record.made)
 
 
 def remove_files(target: Path, paths: Iterable[str]) -> None:
@@ -102,17 +131,32 @@ def remove_files(target: Path, paths: Iterable[str]) -> None:
         (target / path).unlink(missing_ok=True)
 
 
-def is_whole(target: Path, record: Record) -> bool:
-    """Whether all files of a case are there, and as long as they were written."""
-    for row in record.rows:
-        for path in (row.image, row.mask):
-            try:
-                size = (target / path).stat().st_size
-            except OSError:
-                return False
-            if size != record.sizes.get(path, size) or not size:
-                return False
-    return True
+def damaged(target: Path, record: Record, absent: bool = True) -> list[str]:
+    """Files of a case that are not as they were made.
+
+    Contents are read only of files that were written since the record was.
+
+    Args:
+        target: The target.
+        record: The record of the case.
+        absent: Whether files that are missing or empty count, or only those of another content.
+    """
+    since = _record(target, record.case).stat().st_mtime_ns
+    found = []
+    for path, made in record.made.items():
+        try:
+            state = (target / path).stat()
+            if state.st_size == 0:
+                raise FileNotFoundError
+            whole = state.st_size == made.size and (
+                state.st_mtime_ns < since or Made.of((target / path).read_bytes()) == made
+            )
+            if not whole:
+                found.append(path)
+        except OSError:
+            if absent:
+                found.append(path)
+    return found
 
 
 def cases(target: Path) -> list[str]:
@@ -142,9 +186,14 @@ def write_classes(target: Path, numbers: Mapping[str, int]) -> None:
     write_whole(target / CLASSES, json.dumps(ordered, indent=1).encode())
 
 
+def remove_indexes(target: Path) -> None:
+    """Removes the indexes: of what is no longer there."""
+    remove_files(target, (name for _, name in INDEXES))
+
+
 def write_indexes(
     target: Path, names: Sequence[str], options: Options, taken_out: Container[str] = ()
-) -> dict[str, int]:
+) -> tuple[dict[str, int], int]:
     """Splits the images and writes both JSON indexes and the manifest.
 
     Records are read one after the other: of all cases together only the subjects' names are held.
@@ -153,31 +202,24 @@ def write_indexes(
         target: The target.
         names: Cases with a record, in order.
         options: How to split.
-        taken_out: Images and masks that are in no index.
+        taken_out: Images and masks that are in no index; the split is the same with and without.
 
     Returns:
-        Number of images in each split.
+        Number of images in each split, and of their masks.
     """
     whole: dict[str, index.Sample] = {}
     for name in names:
-        for row in _rows(target, name, taken_out):
+        for row in _rows(target, name):
             part = _part(row, options)
             whole.setdefault(part, index.Sample("", (), row.dataset, row.subject, part))
     test: Sequence[index.Sample] = ()
     if len(whole) > 1:
         _, test = index.hold_out([*whole.values()], options.test_fraction, options.seed)
     held = {sample.subject for sample in test}
-    counts = {"train": 0, "test": 0}
+    counts, masks_in_all = {"train": 0, "test": 0}, 0
     with contextlib.ExitStack() as stack:
         everything, by_image, by_mask, table, parquet = (
-            stack.enter_context(writer(target / name))
-            for writer, name in (
-                (tables.json_object, index.FOLDER),
-                (tables.json_object, "image2label_train.json"),
-                (tables.json_object, "label2image_test.json"),
-                (tables.csv_table, MANIFEST),
-                (tables.parquet_table, PARQUET),
-            )
+            stack.enter_context(writer(target / name)) for writer, name in INDEXES
         )
         for name in names:
             for image, group in itertools.groupby(_rows(target, name, taken_out), _image):
@@ -185,6 +227,7 @@ def write_indexes(
                 masks = [row.mask for row in rows]
                 split = "test" if _part(rows[0], options) in held else "train"
                 counts[split] += 1
+                masks_in_all += len(masks)
                 everything(image, masks)
                 if split == "train":
                     by_image(image, masks)
@@ -195,7 +238,7 @@ def write_indexes(
                     columns = {**_columns(row), "split": split}
                     table(columns)
                     parquet(columns)
-    return counts
+    return counts, masks_in_all
 
 
 def write_report(target: Path, content: Mapping[str, Any]) -> None:
@@ -217,7 +260,7 @@ def _image(row: Row) -> str:
     return row.image
 
 
-def _rows(target: Path, name: str, taken_out: Container[str]) -> list[Row]:
+def _rows(target: Path, name: str, taken_out: Container[str] = ()) -> list[Row]:
     record = read_record(target, name)
     rows = record.rows if record else ()
     return [row for row in rows if row.image not in taken_out and row.mask not in taken_out]

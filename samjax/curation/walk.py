@@ -8,53 +8,72 @@ from samjax.curation.found import Found, Problem
 
 
 def files(root: Path, found: Found) -> list[str]:
-    """All files below a folder, those behind links included; names that begin with a dot are not.
+    """All files below a folder; those whose names begin with a dot are not listed.
+
+    A link to a folder elsewhere is followed, once; one to a folder within is not: its files are
+    listed without it.
 
     Args:
         root: The folder.
-        found: Is told of folders and files that cannot be read, and of links in a circle.
+        found: Is told of files and folders that cannot be read.
 
     Returns:
         Paths relative to it, in order.
     """
     paths: list[str] = []
-    _walk(root, "", (), paths, found)
+    inside = [os.path.realpath(root)]  # Folders whose files are listed.
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            _tell(found, folder or ".", f"a folder that can be read, found: {error.strerror}")
+            continue
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                continue
+            kind, fault = _kind(entry)
+            if kind == "folder" and entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if _holds(target, os.path.realpath(root / folder)):
+                    fault = "a folder, found a link to one that it lies in"
+                elif any(_holds(known, target) for known in inside):
+                    continue
+                else:
+                    inside.append(target)
+            if fault:
+                _tell(found, path, fault)
+            elif kind == "folder":
+                folders.append(path)
+            else:
+                paths.append(path)
     return sorted(paths)
 
 
-def _walk(
-    root: Path, folder: str, above: tuple[tuple[int, int], ...], paths: list[str], found: Found
-) -> None:
-    """Adds the files of a folder, whose own folders are known by device and number."""
+def _kind(entry: os.DirEntry[str]) -> tuple[str, str]:
+    """`folder` or `file`, and what keeps it from being read."""
     try:
-        state = (root / folder).stat()
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return "file", "a name in UTF-8, found other bytes"
+    try:
+        mode = entry.stat().st_mode
     except OSError as error:
-        _tell(found, folder or ".", f"a folder that can be read, found: {error.strerror}")
-        return
-    here = (state.st_dev, state.st_ino)
-    if here in above:
-        _tell(found, folder, "a folder, found a link to one that it lies in")
-        return
-    for entry in entries:
-        path = f"{folder}/{entry.name}" if folder else entry.name
-        if entry.name.startswith("."):
-            continue
-        try:
-            kind = entry.stat().st_mode
-        except OSError as error:
-            what = "a link to nothing" if entry.is_symlink() else str(error.strerror)
-            _tell(found, path, f"a file, found {what}")
-            continue
-        if stat.S_ISDIR(kind):
-            _walk(root, path, (*above, here), paths, found)
-        elif not stat.S_ISREG(kind):
-            _tell(found, path, "a file, found a device, pipe or socket")
-        elif os.access(entry.path, os.R_OK):
-            paths.append(path)
-        else:
-            _tell(found, path, "a file that can be read, found no permission to")
+        what = "a link to nothing" if entry.is_symlink() else str(error.strerror)
+        return "file", f"a file, found {what}"
+    if stat.S_ISDIR(mode):
+        return "folder", ""
+    if not stat.S_ISREG(mode):
+        return "file", "a file, found a device, pipe or socket"
+    return "file", "" if os.access(entry.path, os.R_OK) else "a file that can be read, found none"
+
+
+def _holds(folder: str, other: str) -> bool:
+    return other == folder or other.startswith(folder.rstrip("/") + "/")
 
 
 def _tell(found: Found, path: str, detail: str) -> None:
-    found.problems.append(Problem(path, "unreadable", f"{path}: expected {detail}"))
+    name = path.encode(errors="backslashreplace").decode()
+    found.problems.append(Problem(name, "unreadable", f"{name}: expected {detail}"))

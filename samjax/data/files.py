@@ -122,8 +122,9 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error  # Such as a full disk.
+        if isinstance(error, OSError) and error.filename in (None, str(partial), partial):
+            # Such as a full disk, of which the system does not say where.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -173,7 +173,7 @@ def write(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
-    """Rewrites a folder's index files without some files; no other file is touched.
+    """Rewrites a folder's index files without some files, and lists every other mask once.
 
     Args:
         root: The data folder.
@@ -190,21 +190,22 @@ def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
     changed = []
     for name in [*_index_files(root), *([FOLDER] if (root / FOLDER).exists() else [])]:
         path = root / name
-        content = metadata.read_json(path)
-        by_mask = name.startswith("label2image")
-        base = _base(root, _listed(path))
-
-        def is_good(file: str, base: Path = base, path: Path = path) -> bool:
-            return _resolve(root, base, file, path) not in bad
-
-        if by_mask:
-            kept = {m: i for m, i in content.items() if is_good(m) and is_good(i)}
-        else:
-            masks = {i: [*filter(is_good, m)] for i, m in content.items() if is_good(i)}
-            kept = {image: of_image for image, of_image in masks.items() if of_image}
-        if kept != content:
+        listed = _listed(path)
+        base = _base(root, listed)
+        images: dict[str, tuple[str, dict[str, str]]] = {}  # By path: the names listed first.
+        for image, masks in listed.items():
+            where = _resolve(root, base, image, path)
+            _, of_image = images.setdefault(where, (image, {}))
+            for mask in masks if where not in bad else ():
+                found = _resolve(root, base, mask, path)
+                if found not in bad:
+                    of_image.setdefault(found, mask)
+        kept = {image: [*of_image.values()] for image, of_image in images.values() if of_image}
+        if kept != listed:
+            by_mask = name.startswith("label2image")
+            content = {m: image for image, of in kept.items() for m in of} if by_mask else kept
             write_whole(path.with_name(name + ".before"), path.read_bytes())
-            write_whole(path, json.dumps(kept, indent=1).encode())
+            write_whole(path, json.dumps(content, indent=1).encode())
             changed.append(path)
     return changed
 
@@ -247,9 +248,6 @@ def _split_folder(root: Path, split: str) -> list[Sample]:
 
 def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
     """Resolves the paths of an index {image: [masks]} and adds each image's subject."""
-    for image, masks in index.items():
-        if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
-            raise DataError(f"{source}: {image}: expected a list of mask paths, found {masks!r}")
     base = _base(root, index)
     known: dict[str, tuple[str, str, str]] = {}
     for row in metadata.read_table(root):
@@ -290,27 +288,25 @@ def _source(root: Path, split: str) -> Path:
     )
 
 
-def _listed(source: Path) -> dict[str, Any]:
-    """What an index lists: {image: [masks]}."""
-    if source.name.startswith("label2image"):
-        return _grouped(source)
-    return metadata.read_json(source, distinct=True)
+def _listed(source: Path) -> dict[str, list[str]]:
+    """What an index lists: {image: [masks]}, a mask as often as it is listed."""
+    index: dict[str, list[str]] = {}
+    for name, value in metadata.read_items(source):
+        if source.name.startswith("label2image"):
+            if not isinstance(value, str):
+                raise DataError(f"{source}: {name}: expected the path of an image, found {value!r}")
+            index.setdefault(value, []).append(name)
+        else:
+            if not isinstance(value, list) or not all(isinstance(mask, str) for mask in value):
+                raise DataError(f"{source}: {name}: expected a list of mask paths, found {value!r}")
+            index.setdefault(name, []).extend(value)
+    return index
 
 
 def _index_files(root: Path) -> list[str]:
     """Names of the folder's index files with a split of their own."""
     patterns = ("image2label_*.json", "label2image_*.json")
     return sorted(path.name for pattern in patterns for path in root.glob(pattern))
-
-
-def _grouped(source: Path) -> dict[str, list[str]]:
-    """Turns an index {mask: image} into {image: [masks]}."""
-    index: dict[str, list[str]] = {}
-    for mask, image in metadata.read_json(source, distinct=True).items():
-        if not isinstance(image, str):
-            raise DataError(f"{source}: {mask}: expected the path of an image, found {image!r}")
-        index.setdefault(image, []).append(mask)
-    return index
 
 
 def _base(root: Path, index: dict[str, Any]) -> Path:

@@ -173,6 +173,16 @@ def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:
     return content
 
 
+def read_items(path: Path) -> list[tuple[str, Any]]:
+    """Reads a JSON object as its names and values, in order, a name as often as it is there.
+
+    Raises:
+        DataError: The file holds something else.
+    """
+    read_json(path)
+    return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
+
+
 def _stem(path: str) -> str:
     """As `PurePosixPath.stem`, which is ten times slower."""
     name = path.rpartition("/")[2]

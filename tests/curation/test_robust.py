@@ -29,6 +29,8 @@ def test_odd_entries_of_a_folder_are_named(tmp_path):
     (root / "linked").symlink_to(tmp_path / "elsewhere")
     (root / "inner/nothing").symlink_to(tmp_path / "gone")
     (root / "inner/circle").symlink_to(root)
+    (root / "again").symlink_to(root / "inner")
+    (root / "linked_again").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(root / "pipe")
     found = Found()
     assert files(root, found) == ["inner/a.png", "linked/b.png"]
@@ -100,7 +102,7 @@ def test_too_little_memory_for_a_case_ends_only_that(scans, tmp_path, monkeypatc
     assert "MemoryError" in problem.detail
 
 
-@pytest.mark.parametrize("damage", ["deleted", "emptied", "cut"])
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "cut", "edited"])
 def test_what_is_damaged_in_the_target_is_made_again(scans, tmp_path, damage):
     target = tmp_path / "target"
     prepare.prepare(scans, target, each=ONE)
@@ -108,8 +110,11 @@ def test_what_is_damaged_in_the_target_is_made_again(scans, tmp_path, damage):
     content = path.read_bytes()
     path.unlink()
     if damage != "deleted":
-        path.write_bytes(b"" if damage == "emptied" else content[:50])
+        other = {"emptied": b"", "cut": content[:50], "edited": content[:-1] + b"x"}[damage]
+        path.write_bytes(other)
     assert prepare.prepare(scans, target, each=ONE).done == 1
+    kept = path.with_name(path.name + ".before")  # Somebody's work, perhaps.
+    assert kept.exists() == (damage in ("cut", "edited"))
     assert path.read_bytes() == content
     assert prepare.prepare(scans, target, each=ONE).done == 0
 
@@ -125,7 +130,10 @@ def test_what_a_check_took_out_stays_out(scans, tmp_path, capsys):
     masks = [m for s in ("train", "test") for one in index.load_index(target, s) for m in one.masks]
     assert len(masks) == 15
     assert bad not in masks
-    assert f"1 files that a check took out, as {left_out.NAME} says" in str(summary)
+    assert f"1 masks that a check took out, see {target / left_out.NAME}" in str(summary)
+    assert f"made again, as they were missing or changed: 1 files, the first {target / bad}" in str(
+        summary
+    )
     (target / left_out.NAME).unlink()
     prepare.prepare(scans, target, each=ONE)
     assert bad in [m for one in index.load_index(target, "train") for m in one.masks]
@@ -171,9 +179,28 @@ def test_a_mask_that_is_listed_three_times_counts_once(scans, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "worth a look: 3 repeated" in told
     assert f"{target / samples[0].masks[0]}: listed 3 times in the split train, used once" in told
-    path.write_text(f'{{"{samples[0].image}": [], "{samples[0].image}": []}}')
-    assert main(["data", "check", str(target)]) == 2
-    assert f"found {samples[0].image!r} twice" in capsys.readouterr().err
+    assert main(["data", "check", str(target), "--fix"]) == 0
+    assert "listed once: 3 files" in capsys.readouterr().out
+    assert json.loads(path.read_text()) == {one.image: [*one.masks] for one in samples}
+
+
+def test_a_name_that_an_index_has_twice_loses_nothing(scans, tmp_path, capsys):
+    """JSON allows it, and a dict would keep the last only."""
+    target = tmp_path / "target"
+    prepare.prepare(scans, target, each=ONE)
+    samples = index.load_index(target, "train")
+    pairs = [(one.image, mask) for one in samples for mask in one.masks]
+    (target / "image2label_train.json").write_text(
+        "{" + ", ".join(f'"{image}": ["{mask}"]' for image, mask in pairs) + "}"
+    )
+    assert index.load_index(target, "train") == samples
+    (target / "image2label_train.json").unlink()
+    (target / "label2image_train.json").write_text(
+        "{" + ", ".join(f'"{mask}": "{image}"' for image, mask in pairs * 3) + "}"
+    )
+    assert index.load_index(target, "train") == samples
+    assert main(["data", "check", str(target)]) == 0
+    assert "worth a look: 12 repeated" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("count", [1, 2])

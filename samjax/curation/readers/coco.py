@@ -1,4 +1,4 @@
-"""COCO: pictures with polygons or run lengths in one JSON file, by pycocotools."""
+"""COCO: pictures with polygons or run lengths in one JSON file."""
 
 import functools
 import json
@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
-from samjax.curation import extra
 from samjax.curation.case import Case, CaseError, LabelMap, Source
 from samjax.curation.options import Options
-from samjax.curation.readers import paths, pictures
+from samjax.curation.readers import coco_masks, paths, pictures
 
 OBJECT = "object"
-_BEYOND = 0.02  # Of a picture's side: how far tools let polygons reach beyond it.
 _NAMED = 5  # Annotations that a message lists.
 
 Annotations = Mapping[str, list[dict[str, Any]]]
@@ -40,6 +37,9 @@ def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
     content = _load(root / path)
     if not isinstance(content["images"], list):
         raise CaseError(f"{path}: expected a list of images, found {type(content['images'])}")
+    if not isinstance(content["annotations"], list):
+        kind = type(content["annotations"])
+        raise CaseError(f"{path}: expected a list of annotations, found {kind}")
     found: dict[str, list[str]] = defaultdict(list)
     wrong = []
     for entry in content["images"]:
@@ -47,9 +47,19 @@ def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
             wrong.append(f"{path}: expected images with id and file_name, found {entry}")
             continue
         try:
-            found[str(entry["id"])].append(paths.picture(root, path, str(entry["file_name"])))
+            found[_key(entry["id"])].append(paths.picture(root, path, str(entry["file_name"])))
         except CaseError as error:
             wrong.append(str(error))
+            found[_key(entry["id"])] += []
+    of = [
+        one.get("image_id") if isinstance(one, Mapping) else one for one in content["annotations"]
+    ]
+    lost = [number for number in map(_key, of) if number not in found]
+    if lost:
+        wrong.append(
+            f"{path}: expected annotations of the images that it lists, found {len(lost)} of "
+            f"image {_listed(sorted(set(lost)))}"
+        )
     for number, several in found.items():
         if len(several) > 1:
             names = ", ".join(several)
@@ -79,25 +89,34 @@ def read(root: Path, source: Source, options: Options) -> Case:
             f"found {width} x {height}; where annotations are to be scaled to the pictures, say "
             "`rescale = true` in a description"
         )
-    maps, wrong = [], defaultdict(list)
+    maps, wrong, seen = [], defaultdict(list), set()
     for annotation in annotations.get(source.item, ()):
         number = str(annotation.get("id", "without id"))
         try:
             name = _name(annotation, categories)
-            values, left = _mask(annotation, *size, stated=source.item in stated)
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            wrong[str(error) if isinstance(error, ValueError) else repr(error)].append(number)
+            same = json.dumps([name, annotation.get("segmentation")])
+            if same in seen:
+                raise ValueError("expected every object once, found it again; it is used once")
+            seen.add(same)
+            values, left = coco_masks.mask(annotation, *size, stated=source.item in stated)
+        except Exception as error:  # Of one annotation: the others are used.
+            wrong[str(error) if type(error) is ValueError else repr(error)].append(number)
             continue
         for reason in left:
             wrong[reason].append(number)
         if values.shape != (height, width):
             values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
         maps.append(LabelMap(values, {1: name}, split=not annotation.get("iscrowd", 0)))
-    bad = tuple(f"{path}: annotation {_listed(of)}: {why}" for why, of in wrong.items())
+    bad = tuple(
+        f"{path}: annotation {_listed(of)} of {source.images[0]}: {why}"
+        for why, of in wrong.items()
+    )
     return Case(image, False, tuple(maps), bad=bad)
 
 
-def _tables(path: Path) -> tuple[Mapping[str, tuple[int, int]], Annotations, Mapping[str, str]]:
+def _tables(
+    path: Path,
+) -> tuple[Mapping[str, tuple[int, int]], Annotations, Mapping[str, str]]:
     """Sizes (height, width) and annotations by image, and names of categories."""
     state = path.stat()
     return _tables_of(path, (state.st_size, state.st_mtime_ns, state.st_ino))
@@ -109,17 +128,16 @@ def _tables_of(
 ) -> tuple[Mapping[str, tuple[int, int]], Annotations, Mapping[str, str]]:
     del state  # The file's, so that an edited one is read again.
     content = _load(path)
-    sizes = {}
-    for entry in content["images"]:
-        if isinstance(entry, Mapping) and entry.get("height") and entry.get("width"):
-            sizes[str(entry.get("id"))] = int(entry["height"]), int(entry["width"])
+    entries = [entry for entry in content["images"] if isinstance(entry, Mapping)]
+    sizes = {_key(e.get("id")): size for e in entries if (size := _size(e))}
     annotations: dict[str, list[dict[str, Any]]] = {}
     for annotation in content["annotations"]:
-        annotations.setdefault(str(annotation.get("image_id")), []).append(annotation)
-    listed = content.get("categories") or []
-    categories = {str(c["id"]): str(c["name"]) for c in listed if {"id", "name"} <= c.keys()}
+        if isinstance(annotation, dict):
+            annotations.setdefault(_key(annotation.get("image_id")), []).append(annotation)
+    listed = [c for c in content.get("categories") or [] if isinstance(c, Mapping) and "id" in c]
+    categories = {_key(c["id"]): str(c.get("name") or f"category_{c['id']}") for c in listed}
     if not categories:  # Some tools leave the list out.
-        used = {str(a.get("category_id")) for of in annotations.values() for a in of}
+        used = {_key(a.get("category_id")) for of in annotations.values() for a in of}
         alone = len(used) == 1
         categories = {number: OBJECT if alone else f"category_{number}" for number in used}
     return sizes, annotations, categories
@@ -128,63 +146,30 @@ def _tables_of(
 def _load(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CaseError(f"{path}: expected JSON, found: {error}") from error
 
 
 def _name(annotation: Mapping[str, Any], categories: Mapping[str, str]) -> str:
-    number = str(annotation.get("category_id"))
+    number = _key(annotation.get("category_id"))
     if number not in categories:
         raise ValueError(f"expected one of the categories {sorted(categories)}, found {number}")
     return categories[number]
 
 
-def _mask(
-    annotation: Mapping[str, Any], height: int, width: int, stated: bool
-) -> tuple[np.ndarray, list[str]]:
-    """The mask of an annotation, (height, width) uint8, and what of it was left out.
-
-    Raises:
-        ValueError: Nothing of it can be used.
-    """
-    codec = extra.require("pycocotools.mask")
-    segmentation, left = annotation.get("segmentation"), []
-    if not segmentation:
-        found = "only a box" if annotation.get("bbox") else "nothing"
-        raise ValueError(f"expected polygons or run lengths, found {found}")
-    if isinstance(segmentation, list):
-        polygons = []
-        for polygon in segmentation:
-            reason = _fault(polygon, height, width, stated)
-            (left if reason else polygons).append(reason or polygon)
-        if not polygons:
-            raise ValueError(left[0])
-        encoded = codec.merge(codec.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation["counts"], list):
-        encoded = codec.frPyObjects(segmentation, height, width)
-    else:
-        encoded = segmentation
-    if list(encoded["size"]) != [height, width]:
-        raise ValueError(f"expected run lengths of {height} x {width}, found {encoded['size']}")
-    mask = codec.decode(encoded).astype(np.uint8)
-    if not mask.any():
-        raise ValueError(f"expected an object in the picture of {width} x {height}, found none")
-    return mask, left
+def _key(number: Any) -> str:
+    """An ID as it is compared: some tools write numbers as text, or as 1.0."""
+    whole = isinstance(number, float) and number.is_integer()
+    return str(int(number)) if whole else str(number).strip()
 
 
-def _fault(polygon: Any, height: int, width: int, stated: bool) -> str:
-    """What is wrong with a polygon; nothing if it can be used."""
-    flat = isinstance(polygon, list) and all(isinstance(x, int | float) for x in polygon)
-    if not flat or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
-        return f"expected a polygon of x, y, x, y, x, y, ..., found {str(polygon)[:60]}"
-    x, y = np.array(polygon, float).reshape(-1, 2).T
-    margin = 2 + _BEYOND * max(height, width)
-    if not stated and (x.max() > width + margin or y.max() > height + margin):
-        return (
-            f"expected a polygon within the picture of {width} x {height}, found one that "
-            f"reaches ({x.max():g}, {y.max():g})"
-        )
-    return ""
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of a picture, where the file says so."""
+    try:
+        size = int(entry["height"]), int(entry["width"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return size if min(size) > 0 else None
 
 
 def _listed(numbers: list[str]) -> str:

@@ -1,0 +1,109 @@
+"""COCO's polygons and run lengths as masks, by pycocotools; what cannot be used is named."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from samjax.curation import extra
+
+_BEYOND = 0.02  # Of a picture's side: how far tools let polygons reach beyond it.
+_FAR = 10  # Pictures: further away is no mistake of drawing, and takes much memory.
+
+
+def mask(
+    annotation: Mapping[str, Any], height: int, width: int, stated: bool
+) -> tuple[np.ndarray, list[str]]:
+    """The mask of an annotation, (height, width) uint8, and what of it was left out.
+
+    Args:
+        annotation: As the file has it.
+        height: Rows of the picture that was annotated, pixels.
+        width: Its columns.
+        stated: Whether the file says that size; if not, polygons have to lie within it.
+
+    Raises:
+        ValueError: Nothing of it can be used.
+    """
+    segmentation, left = annotation.get("segmentation"), []
+    if not segmentation:
+        found = "only a box" if annotation.get("bbox") else "nothing"
+        raise ValueError(f"expected polygons or run lengths, found {found}")
+    codec = extra.require("pycocotools.mask")
+    if isinstance(segmentation, Mapping):
+        encoded = _run_lengths(segmentation, height, width)
+    elif isinstance(segmentation, list):
+        polygons = []
+        for polygon in segmentation:
+            reason = _fault(polygon, height, width, stated)
+            (left if reason else polygons).append(reason or polygon)
+        if not polygons:
+            raise ValueError(left[0])
+        encoded = polygons
+    else:
+        raise ValueError(f"expected polygons or run lengths, found {_short(segmentation)}")
+    encoded = codec.frPyObjects(encoded, height, width)
+    encoded = codec.merge(encoded) if isinstance(encoded, list) else encoded
+    found = codec.decode(encoded).astype(np.uint8)
+    if not found.any():
+        raise ValueError(f"expected an object in the picture of {width} x {height}, found none")
+    return found, left
+
+
+def _run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
+    """Run lengths as numbers that cover the picture: pycocotools takes any, and makes up pixels."""
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"expected run lengths of {height} x {width}, found {_short(size)}")
+    if isinstance(counts, str):
+        counts = _decompressed(counts)
+    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
+        raise ValueError(f"expected run lengths as whole numbers, found {_short(counts)}")
+    if sum(counts) != height * width:
+        raise ValueError(f"expected runs of {height * width} pixels, found {sum(counts)}")
+    return {"size": size, "counts": counts}
+
+
+def _decompressed(text: str) -> list[int]:
+    """Run lengths out of COCO's text: five bits a character, the sixth says that more follow.
+
+    From the fourth number on, each is the difference to the one two before it.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:  # Negative.
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts
+
+
+def _fault(polygon: Any, height: int, width: int, stated: bool) -> str:
+    """What is wrong with a polygon; nothing if it can be used."""
+    flat = isinstance(polygon, list) and all(isinstance(x, int | float) for x in polygon)
+    if not flat or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
+        return f"expected a polygon of x, y, x, y, x, y, ..., found {_short(polygon)}"
+    points = np.array(polygon, float).reshape(-1, 2)
+    size = np.array([width, height])
+    margin = _FAR * size if stated else 2 + _BEYOND * size
+    if (points > size + margin).any() or (points < -margin).any():
+        furthest = points[np.abs(points - size / 2).max(1).argmax()]
+        return (
+            f"expected a polygon within the picture of {width} x {height}, found one that "
+            f"reaches ({furthest[0]:g}, {furthest[1]:g})"
+        )
+    if points.max() <= 1 < size.min() and points.min() >= 0:
+        return "expected a polygon in pixels, found only numbers from 0 to 1"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) < 60 else text[:60] + "…"
