@@ -103,7 +103,7 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
     full = max((one.depth for one in evidence), default=0)
     objects = [value for value in values if value]
     if known.kind == "binary":
-        return _binary(values, known, ignore)
+        return _binary(pictures, values, known, ignore)
     if known.kind == "instances":
         background = label_background.background(pictures, known, "numbers", True)
         said = "instances, every value of a picture is an object"
@@ -132,12 +132,15 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
     return coding, words.said(words.classes(coding, left, table), ignore, coding, left)
 
 
-def _binary(values: Sequence[int], known: Dataset, ignore: tuple[int, ...]) -> tuple[Coding, str]:
+def _binary(
+    pictures: Sequence[Picture], values: Sequence[int], known: Dataset, ignore: tuple[int, ...]
+) -> tuple[Coding, str]:
     if known.background and known.background != ("none",):
         background = tuple(map(code_of, known.background))
         coding = Coding("binary", "numbers", background, ignore, half=-1)
         return coding, words.said("one object", ignore, coding, values)
-    half = _half(values)
+    is_mixed = {*values} <= {0, 1, 255} and not any({1, 255} <= one.keys() for one in pictures)
+    half = 0 if is_mixed else _half(values)
     return Coding("binary", ignore=ignore, half=half), words.said(
         f"one object, above {half}", ignore
     )

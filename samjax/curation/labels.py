@@ -102,6 +102,13 @@ def _smeared(image: np.ndarray, coding: Coding) -> np.ndarray:
 def _foreground(codes: np.ndarray, coding: Coding) -> np.ndarray:
     if coding.half < 0:
         return (~np.isin(codes, (*coding.background, *coding.ignore))).astype(np.uint8)
+    if coding.half == 0:  # Files that were not looked at may be others.
+        found = {int(code) for code in present(codes)[0]} - {0, *coding.ignore}
+        if found and (len(found) > 1 or max(found) not in (1, 255, np.iinfo(codes.dtype).max)):
+            shown = ", ".join(map(str, sorted(found)[:8]))
+            raise CaseError(
+                f"expected one object, as in the others of its data set, found labels {shown}"
+            )
     mask = codes > coding.half
     if coding.ignore:
         mask &= ~np.isin(codes, coding.ignore)
@@ -112,6 +119,11 @@ def _classes(
     codes: np.ndarray, objects: list[int], known: Dataset, name: str, coding: Coding
 ) -> list[LabelMap]:
     table = label_kinds.table_of(known)
+    if coding.reading == "colours" and not coding.levels and len(objects) > label_levels.MOST:
+        raise CaseError(
+            "expected labels of a few colours, as in the others of its data set, found "
+            f"{len(objects)} colours"
+        )
     if not table:
         numbers = _own_numbers(objects, coding)
         pattern = "colour_{0:06x}" if coding.reading == "colours" else LABEL

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from samjax.curation import discover, local, prepare, readers, store
+from samjax.curation import discover, local, prepare, readers, store, survey
 from samjax.curation.options import Dataset, Options
 
 EMPTY = np.zeros((48, 64), np.uint8)
@@ -46,6 +46,7 @@ def understood(tmp_path):
             picture.save(path, **({"quality": 90} if suffix == "jpg" else {}))
             image = rng.integers(0, 255, picture.size[::-1], dtype=np.uint8)
             Image.fromarray(image).save(root / f"images/p{number}_001.png")
+        understand.run = run
         if table:
             (root / "labels.json").write_text(json.dumps(table))
         said = []
@@ -320,3 +321,37 @@ def test_three_pages_are_three_slices(tmp_path):
     assert case.is_volume
     assert case.image.shape == case.labels[0].values.shape == (64, 48, 3)
     np.testing.assert_array_equal(case.labels[0].values[:, :, 1].T, np.roll(labelled(1), 5, 1))
+
+
+def test_a_file_that_does_not_fit_the_decision_is_named(understood, monkeypatch):
+    """Of very many files some are looked at: the others have to be like them."""
+    monkeypatch.setattr(survey, "PICTURES", 2)
+    found, said, summary = understood(labelled(255), labelled(3, 7), labelled(255))
+    assert found == [{"object": 320}] * 2
+    assert said.endswith("one object")
+    (problem,) = summary.problems
+    assert "p1_001.png: expected one object, as in the others of its data set" in problem.detail
+    assert "found labels 3, 7" in problem.detail
+
+
+def test_one_dataset_that_cannot_be_told_leaves_the_others(tmp_path):
+    root = tmp_path / "source"
+    for name, stored in (("good", labelled(255)), ("bad", labelled(0, background=255))):
+        for folder, picture in (("images", labelled(90)), ("masks", stored)):
+            (root / name / folder).mkdir(parents=True)
+            Image.fromarray(picture).save(root / name / folder / "p1_001.png")
+    summary = prepare.prepare(root, tmp_path / "target", each=local.with_processes(1))
+    assert summary.tally.masks == 1
+    assert [problem.kind for problem in summary.problems] == ["unclear"]
+    assert not summary.is_clean
+
+
+def test_the_decision_is_part_of_what_a_case_was_made_of(understood):
+    pictures = [labelled(1, 2), labelled(2, 1)]
+    understood(*pictures)
+    root, target = (next(understood.run.glob(name)) for name in ("source", "target"))
+    again = prepare.prepare(root, target, each=local.with_processes(1))
+    assert again.done == 0
+    Image.fromarray(labelled(1, 2, 255)).save(root / "masks/p1_001.png")
+    again = prepare.prepare(root, target, each=local.with_processes(1))
+    assert again.done == 2  # 255 is left out of both now.

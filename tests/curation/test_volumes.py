@@ -232,3 +232,29 @@ def test_what_a_library_trips_over_is_a_bad_case(tmp_path, volume, monkeypatch):
     monkeypatch.setattr(readers.volumes, "load", trip)
     with pytest.raises(CaseError, match=r"image.nii.gz: cannot be read: ZeroDivisionError: in a"):
         readers.read(tmp_path, source(), Options())
+
+
+def test_three_slices_of_8_bits_are_no_colours(tmp_path):
+    values = np.zeros((20, 24, 3), np.uint8)
+    values[5:15, 5:15, 1:] = 1
+    save(tmp_path / "image.nii.gz", values * 90)
+    save(tmp_path / "label.nii.gz", values)
+    case = readers.read(tmp_path, source(), Options(orientation="stored"))
+    assert case.is_volume
+    np.testing.assert_array_equal(case.image, values * 90)
+    np.testing.assert_array_equal(case.labels[0].values, values)
+
+
+@pytest.mark.parametrize("channels", ["RGB", "RGBA"])
+def test_voxels_of_red_green_and_blue_are_colours(tmp_path, volume, channels):
+    colours = np.random.default_rng(0).integers(0, 255, (*volume[1].shape, 4), np.uint8)
+    values = np.zeros(volume[1].shape, [(channel, "u1") for channel in channels])
+    for number, channel in enumerate(channels):
+        values[channel] = colours[..., number]
+    save(tmp_path / "image.nii.gz", values)
+    save(tmp_path / "label.nii.gz", volume[1])
+    one = source()
+    case = readers.read(tmp_path, one, Options(orientation="stored"))
+    np.testing.assert_array_equal(case.image, colours[..., :3])
+    found = slices(tmp_path, one, Options(orientation="stored"))
+    np.testing.assert_array_equal(found["z", 9].image, colours[:, :, 9, :3].swapaxes(0, 1))
