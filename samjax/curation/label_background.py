@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from samjax.curation.case import CaseError
 from samjax.curation.label_pixels import CLEAR
 from samjax.curation.label_words import value_of
-from samjax.curation.options import Dataset, Label
+from samjax.curation.options import Dataset, Label, several
 
 BORDER = 0.9  # Share of the border that shows what is background.
 
@@ -50,6 +50,15 @@ def total(pictures: Sequence[Picture]) -> dict[int, Seen]:
 def code_of(label: Label) -> int:
     """The code of a value or of a colour `#rrggbb`."""
     return int(label[1:], 16) if isinstance(label, str) else label
+
+
+def table_of(known: Dataset) -> dict[int, list[str]]:
+    """The classes of every code that a table names."""
+    table: dict[int, list[str]] = {}
+    for name, value in known.classes.items():
+        for one in several(value):
+            table.setdefault(code_of(one), []).append(name)
+    return table
 
 
 def background(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from samjax.curation import label_background, label_instances, label_levels
 from samjax.curation import label_words as words
 from samjax.curation.case import CaseError, Coding
-from samjax.curation.label_background import Picture, Seen, Unclear, code_of, total
+from samjax.curation.label_background import Picture, Seen, Unclear, code_of, table_of, total
 from samjax.curation.label_pixels import CLEAR, Evidence
 from samjax.curation.options import Dataset, several
 
@@ -37,15 +37,6 @@ def decide(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, str]:
     if reading == "numbers":
         return _of_numbers(evidence, known)
     return _of_colours(evidence, known, reading)
-
-
-def table_of(known: Dataset) -> dict[int, list[str]]:
-    """The classes of every code that a table names."""
-    table: dict[int, list[str]] = {}
-    for name, value in known.classes.items():
-        for one in several(value):
-            table.setdefault(code_of(one), []).append(name)
-    return table
 
 
 def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
@@ -108,7 +99,8 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
         background = label_background.background(pictures, known, "numbers", True)
         said = "instances, every value of a picture is an object"
         return Coding("instances", "numbers", background, ignore), words.said(said, ignore)
-    if values and values[-1] > SMALL and _has_grey_edges(sums, values):
+    as_said = known.kind == "classes" and len(values) <= APART
+    if values and values[-1] > SMALL and not as_said and _has_grey_edges(sums, values):
         return _of_greys(evidence, known, pictures, sums, ignore)
     if not table and not known.background and not known.kind:
         if not objects or (len(objects) == 1 and objects[0] in (1, 255, full)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from samjax.curation import label_kinds, label_levels, label_words
 from samjax.curation.case import LABEL, CaseError, Coding, LabelMap
-from samjax.curation.label_background import code_of
+from samjax.curation.label_background import code_of, table_of
 from samjax.curation.label_pixels import (
     CLEAR,
     LabelPixels,
@@ -118,7 +118,7 @@ def _foreground(codes: np.ndarray, coding: Coding) -> np.ndarray:
 def _classes(
     codes: np.ndarray, objects: list[int], known: Dataset, name: str, coding: Coding
 ) -> list[LabelMap]:
-    table = label_kinds.table_of(known)
+    table = table_of(known)
     if coding.reading == "colours" and not coding.levels and len(objects) > label_levels.MOST:
         raise CaseError(
             "expected labels of a few colours, as in the others of its data set, found "

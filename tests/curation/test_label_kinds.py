@@ -101,6 +101,7 @@ def test_a_ramp_between_two_values_is_one_mask(understood):
         found, said, _ = understood(stored)
         assert found == [{"object": int((stored > 127).sum())}]
         assert "one object with grey edges, cut at half: above 127" in said
+    assert "label map with classes 64, 128, 191, 255" in understood(few, kind="classes")[1]
 
 
 def test_greys_with_smeared_edges_have_no_rings(understood):
