@@ -145,7 +145,9 @@ def _stats(arguments: argparse.Namespace) -> int:
         print(f"samjax: no picture: {error}", file=sys.stderr)
         return 2
     print(f"see {out}")
-    return 0
+    for detail in found["unreadable"]:
+        print(f"not counted: {detail}", file=sys.stderr)
+    return 1 if found["unreadable"] else 0
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from samjax.curation import extra
 from samjax.data import index, metadata
-from samjax.data.files import read_image, read_mask, whole
+from samjax.data.files import DataError, read_image, read_mask, whole
 
 _MOST = 31  # Classes that a figure has room for; the paper shows as many organs.
 
@@ -27,28 +27,37 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
         `images` and `masks` by split; `by_modality`, `by_anatomy`, `by_dataset` and `by_class`:
         images, masks and subjects of each part; `sides`: shorter and longer side of every image,
         pixels; `area_share`: share of its image that each mask covers; `intensities`: share of
-        pixels at each of 256 grey values, mean over images, by modality.
+        pixels at each of 256 grey values, mean over images, by modality; `unreadable`: what is
+        wrong with files that could not be read, and are not counted.
 
     Raises:
-        DataError: A split has no index, or a file cannot be read.
+        DataError: A split has no index.
     """
     counts: dict[str, dict[str, dict[str, set[str]]]] = {
         f"by_{kind}": {} for kind in ("modality", "anatomy", "dataset", "class")
     }
     images, masks = Counter(), Counter()
-    sides, shares = [], []
+    sides, shares, unreadable = [], [], []
     histograms: dict[str, list[np.ndarray]] = {}
     for split in splits:
         samples = index.load_index(root, split)
         described = index.load_metadata(root, samples)
         for sample in tqdm(samples, desc=split, unit="image", disable=None):
-            image, _ = read_image(Path(root) / sample.image)
+            try:
+                image, _ = read_image(Path(root) / sample.image)
+            except DataError as error:
+                unreadable.append(str(error))
+                continue
             images[split] += 1
-            masks[split] += len(sample.masks)
             sides.append(sorted(image.shape[:2]))
             for path in sample.masks:
                 about = described[path]
-                shares.append(round(float(read_mask(Path(root) / path).mean()), 6))
+                try:
+                    shares.append(round(float(read_mask(Path(root) / path).mean()), 6))
+                except DataError as error:
+                    unreadable.append(str(error))
+                    continue
+                masks[split] += 1
                 modality = metadata.modality_of(about.modality)
                 for kind, value in (
                     ("modality", modality),
@@ -67,8 +76,9 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
                 modality = metadata.modality_of(described[sample.masks[0]].modality)
                 histograms.setdefault(modality, []).append(histogram)
     return {
-        "images": dict(images),
-        "masks": dict(masks),
+        "images": {split: images[split] for split in splits},
+        "masks": {split: masks[split] for split in splits},
+        "unreadable": unreadable,
         **{
             kind: {
                 name: {unit: len(members) for unit, members in part.items()}

@@ -139,7 +139,7 @@ def _check(
     path = root / sample.image
     try:
         image, order = read_image(path)
-    except DataError as error:
+    except (DataError, MemoryError) as error:
         return [_unusable(path, sample.image, error)], None
     if not sample.masks:
         return [Problem(sample.image, "no_masks", f"{path}: expected a mask, found none")], None
@@ -159,7 +159,7 @@ def _check_mask(
     try:
         stored = decode(path)
         mask = binarise(stored, path)
-    except DataError as error:
+    except (DataError, MemoryError) as error:
         return _unusable(path, name, error), np.zeros(0)
     height, width = mask.shape
     colours = stored[..., 0] if stored.ndim == 3 else stored
@@ -178,7 +178,9 @@ def _check_mask(
     return (Problem(name, kind, f"{path}: {detail}") if kind else None), mask
 
 
-def _unusable(path: Path, name: str, error: DataError) -> Problem:
+def _unusable(path: Path, name: str, error: DataError | MemoryError) -> Problem:
+    if isinstance(error, MemoryError):
+        return Problem(name, "unreadable", f"{path}: cannot be read: too little memory")
     if isinstance(error, LayoutError):
         kind = "layout"
     else:

@@ -236,3 +236,16 @@ def test_a_header_that_promises_more_than_the_file_holds_is_named(tmp_path, caps
     told = capsys.readouterr().out
     assert f"a_image{suffix}: expected 2,700,000,000,000 bytes of voxels" in told
     assert "1 cases with masks" in told
+
+
+def test_statistics_name_what_they_cannot_read_and_count_the_rest(scans, tmp_path, capsys):
+    target = tmp_path / "target"
+    prepare.prepare(scans, target, each=ONE)
+    first, second = index.load_index(target, "train")[:2]
+    (target / first.image).write_bytes(b"")
+    (target / second.masks[0]).unlink()
+    assert main(["data", "stats", str(target)]) == 1
+    told = capsys.readouterr()
+    assert "train: 5 images, 9 masks, test: 2 images, 4 masks" in told.out
+    assert f"not counted: {target / first.image}: expected an image, found an empty" in told.err
+    assert f"not counted: {target / second.masks[0]}: no such file" in told.err
