@@ -277,7 +277,10 @@ def described(root: Path, files: Sequence[str], options: Options) -> tuple[Optio
             tables += here
             place = base.removeprefix(top).strip("/") or "."
             notes.append(f"{place}: read as {layout.name}: {'; '.join(_told(here))}")
-    return dataclasses.replace(options, datasets=(*options.datasets, *tables)), notes
+    # Of tables for one folder the first holds, and these have what the user says in them.
+    own = [table for table in options.datasets if table.files]
+    others = [table for table in options.datasets if not table.files]
+    return dataclasses.replace(options, datasets=(*own, *tables, *others)), notes
 
 
 def _placed(table: Dataset, base: str, top: str, options: Options) -> Dataset | None:

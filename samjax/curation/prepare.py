@@ -154,7 +154,7 @@ def labels(paths: Sequence[str], source: Path) -> Outcome:
 def classes(one: Source, source: Path, options: Options) -> Outcome:
     """Names the classes of a case; what is wrong with it is returned, not raised."""
     names = {name for _, name in one.labels}
-    if "" in names:
+    if "" in names or one.known.classes:
         try:
             names = names - {""} | _classes_of(one, source, options)
         except Exception as error:

@@ -104,6 +104,14 @@ DATA_SETS = {
         {("ct_00", "kidney"), ("ct_00", "kidney_tumor"), ("ct_00", "kidney_cyst")}, 2, 2,
         ("dataset: 4 files that are neither image nor label",),
     ),
+    "KiTS21": (
+        patients(["case_00000", "case_00003"], {
+            "{p}/imaging.nii.gz": None, "{p}/aggregated_MAJ_seg.nii.gz": [1, 2],
+            "{p}/aggregated_AND_seg.nii.gz": [1], "{p}/aggregated_OR_seg.nii.gz": [1, 1],
+            "{p}/segmentations/kidney_instance-1_annotation-1.nii.gz": [1],
+        }),
+        {("ct_00", "kidney"), ("ct_00", "kidney_tumor")}, 2, 2, ("read as KiTS",),
+    ),
     "BraTS 2020": (
         patients(["BraTS20_Training_001", "BraTS20_Training_003"], {
             "MICCAI_BraTS2020_TrainingData/{p}/{p}_flair.nii": None,

@@ -71,6 +71,16 @@ def test_what_a_user_says_holds_before_a_layout(tmp_path):
     assert {s.dataset for s in sources} == {"ACDC"}
 
 
+@pytest.mark.parametrize("name", ["Kvasir-SEG", "DRIVE", "CVC-ClinicDB"])
+def test_the_source_may_be_the_data_set_itself(tmp_path, name):
+    """Also beside a user's table for all of the source, as the command line makes one."""
+    root = miniatures.write(tmp_path, DATA_SETS[name][0]) / name
+    sources = discover.discover(root, Options((Dataset(),))).sources
+    expected = {class_name for _, class_name in DATA_SETS[name][1]}
+    assert {source.known.class_name for source in sources} == expected
+    assert {source.modality for source in sources} == {m for m, _ in DATA_SETS[name][1]}
+
+
 def test_a_layout_says_nothing_of_its_neighbours(tmp_path):
     files = {"volume-0.nii": None, "segmentation-0.nii": [1], "other/a.nii.gz": None,
              "other/a_mask.nii.gz": [1]}  # fmt: skip
