@@ -1,41 +1,53 @@
 """What a run writes while it goes: `metrics.jsonl`, TensorBoard events and pictures."""
 
+import contextlib
 import json
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.proto import event_pb2
+from tensorboardX.record_writer import RecordWriter
 
 from samjax import drawing
 from samjax.data.files import write_whole
 
+_protocol: Any = event_pb2  # Its classes are made when it is imported.
+_FLUSH = 30  # Seconds after which TensorBoard may see what is new.
+
 
 class Writer:
-    """Writes scalars and pictures of a run; a resumed run continues without doubled rows."""
+    """Writes scalars and pictures of a run; a resumed run continues without doubled rows.
+
+    Whatever cannot be written is an OSError that names the file.
+    """
 
     def __init__(self, workdir: str | Path, step: int) -> None:
         """Opens the logs in `workdir`, and drops what was logged after `step`."""
         self._workdir = Path(workdir)
         self._jsonl = self._workdir / "metrics.jsonl"
-        self._drop_after(step)
-        self._tensorboard = SummaryWriter(str(self._workdir / "tensorboard"), purge_step=step + 1)
+        with _named(self._jsonl):
+            self._drop_after(step)
+        self._tensorboard = _Events(self._workdir / "tensorboard", step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Logs numbers of one step."""
         row = {"step": step, **values}
-        try:
-            with self._jsonl.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:  # Where a disk is full, the error names no file.
-            raise OSError(f"{self._jsonl}: cannot be written: {error.strerror}") from error
+        with _named(self._jsonl), self._jsonl.open("a") as file:
+            file.write(json.dumps(row) + "\n")
         for name, value in values.items():
-            self._tensorboard.add_scalar(name, value, step)
+            self._tensorboard.add(step, summary=summary.scalar(name, value))
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Logs an (h, w, 3) uint8 RGB picture, also as `pictures/NAME_STEP.png`."""
         path = self._workdir / "pictures" / f"{name}_{step:06d}.png"
-        write_whole(path, drawing.encode_png(image))
-        self._tensorboard.add_image(name, image, step, dataformats="HWC")
+        with _named(path):
+            write_whole(path, drawing.encode_png(image))
+        self._tensorboard.add(step, summary=summary.image(name, image, dataformats="HWC"))
 
     def close(self) -> None:
         """Writes out what is pending."""
@@ -53,3 +65,44 @@ class Writer:
             if row["step"] <= step:
                 kept.append(line + "\n")
         write_whole(self._jsonl, "".join(kept).encode())
+
+
+class _Events:
+    """A file of TensorBoard events, written by the thread that logs.
+
+    The package's own writer has another thread for it: where that meets a full disk it ends, and
+    the training waits for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self._path = folder / name
+        self._flushed = time.monotonic()
+        with _named(self._path):
+            self._file = RecordWriter(str(self._path))
+        self.add(first_step, file_version="brain.Event:2")
+        # What an earlier start logged from this step on is no longer shown.
+        log = _protocol.SessionLog(status=_protocol.SessionLog.START)
+        self.add(first_step, session_log=log)
+
+    def add(self, step: int, **content: Any) -> None:
+        event = _protocol.Event(wall_time=time.time(), step=step, **content)
+        with _named(self._path):
+            self._file.write(event.SerializeToString())
+            if time.monotonic() - self._flushed > _FLUSH:
+                self._file.flush()
+                self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        with _named(self._path):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Gives an error a name: where a disk is full, the system's has none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written: {error.strerror or error}") from error
