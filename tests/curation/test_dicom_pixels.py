@@ -187,6 +187,11 @@ def test_a_long_palette_of_8_bits_is_looked_up(tmp_path, bits):
     np.testing.assert_array_equal(found, table[numbers])
 
 
+def test_grey_in_three_samples_is_refused(tmp_path, colours):
+    with pytest.raises(CaseError, match=r"SamplesPerPixel: expected 3 of RGB .* of MONOCHROME2"):
+        written(tmp_path / "a", colours, SYNTAXES[0], PhotometricInterpretation="MONOCHROME2")
+
+
 @pytest.mark.parametrize("space", ["HSV", "YBR_PARTIAL_422", "CMYK"])
 def test_a_colour_space_that_is_not_known_is_refused(tmp_path, colours, space):
     with pytest.raises(CaseError, match=f"PhotometricInterpretation: expected .* found {space}"):

@@ -26,7 +26,8 @@ def pixels(path: str, data: Any) -> np.ndarray:
         CaseError: They are cut off, or in a compression or a colour space that is not known.
     """
     values = picture(path, data)
-    return values if int(data.get("SamplesPerPixel", 1)) == 3 else in_units(path, values, data)
+    is_grey = str(data.get("PhotometricInterpretation", "")) in GREY
+    return in_units(path, values, data) if is_grey else values
 
 
 def picture(path: str, data: Any) -> np.ndarray:
@@ -36,6 +37,17 @@ def picture(path: str, data: Any) -> np.ndarray:
         CaseError: As of `pixels`.
     """
     values, interpretation, bits = _decode(path, data)
+    if interpretation not in (RGB, PALETTE, *GREY):
+        raise CaseError(
+            f"{path}: PhotometricInterpretation: expected RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, "
+            f"YBR_RCT, PALETTE COLOR, MONOCHROME1 or MONOCHROME2, found {interpretation}"
+        )
+    samples = int(data.get("SamplesPerPixel", 1))
+    if samples != (3 if interpretation == RGB else 1):
+        raise CaseError(
+            f"{path}: SamplesPerPixel: expected 3 of RGB and 1 of any other, found {samples} of "
+            f"{interpretation}"
+        )
     if interpretation == PALETTE:
         return _looked_up(path, values, data)
     if interpretation == RGB:
@@ -43,12 +55,7 @@ def picture(path: str, data: Any) -> np.ndarray:
     if interpretation == "MONOCHROME1":  # Low values are bright.
         signed = int(data.get("PixelRepresentation", 0))
         return (-1 if signed else 2**bits - 1) - values.astype(np.int32 if bits < 32 else np.int64)
-    if interpretation in GREY:
-        return values
-    raise CaseError(
-        f"{path}: PhotometricInterpretation: expected RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, "
-        f"YBR_RCT, PALETTE COLOR, MONOCHROME1 or MONOCHROME2, found {interpretation}"
-    )
+    return values
 
 
 def in_units(path: str, values: np.ndarray, header: Any) -> np.ndarray:

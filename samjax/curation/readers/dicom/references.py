@@ -79,7 +79,9 @@ class Series:
 
 
 def kind_of(data: Any) -> str:
-    """`RTSTRUCT`, `SEG`, or the modality of an image."""
+    """`RTSTRUCT`, `SEG`, `DICOMDIR`, or the modality of anything else."""
+    if "DirectoryRecordSequence" in data:
+        return "DICOMDIR"
     by_class = _CLASSES.get(str(data.get("SOPClassUID", "")))
     return by_class or str(data.get("Modality", "")) or "OT"
 
