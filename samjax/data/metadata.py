@@ -130,7 +130,7 @@ def read_table(root: Path) -> Iterator[dict[str, str]]:
     if path is None:
         return
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(_text(path, file))
         columns = next(reader, [])
         if not {"image", "mask"} <= set(columns):
             raise DataError(f"{path}: expected the columns image and mask, found {columns}")
@@ -141,6 +141,14 @@ def read_table(root: Path) -> Iterator[dict[str, str]]:
                     f"found {len(row)}"
                 )
             yield dict(zip(columns, row, strict=True))
+
+
+def _text(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Lines of a file; raises `DataError` where they are no text."""
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text in UTF-8, found: {error}") from error
 
 
 def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:

@@ -65,3 +65,9 @@ def test_broken_tables_are_named(tmp_path):
     (tmp_path / metadata.CLASSES).write_text("{")
     with pytest.raises(DataError, match="expected JSON"):
         metadata.load_metadata(tmp_path, [])
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path):
+    (tmp_path / metadata.TABLE).write_bytes(b"image,mask\na.png,\xff\xfe.png\n")
+    with pytest.raises(DataError, match=r"split.csv: expected text in UTF-8"):
+        list(metadata.read_table(tmp_path))
