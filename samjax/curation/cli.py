@@ -72,6 +72,10 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--test-fraction", type=float, default=defaults.test_fraction)
     parser.add_argument("--split-by", default=defaults.split_by, choices=options.SPLIT_BY)
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the split")
+    parser.add_argument(
+        "--subject-pattern", default="", metavar="REGEX",
+        help="its first group, found in an image's path, is the subject; default: by the layout",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, default=0, help="default: one for every core")
     parser.add_argument(
         "--beam", metavar="OPTIONS", help="work by Apache Beam instead; its options in one word"
@@ -100,6 +104,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         test_fraction=arguments.test_fraction,
         split_by=arguments.split_by,
         seed=arguments.seed,
+        subject_pattern=arguments.subject_pattern,
     )
     try:
         each = local.with_processes(arguments.processes)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from samjax.curation import layouts, naming, subjects, walk
 from samjax.curation.case import Source
@@ -10,6 +10,7 @@ from samjax.curation.finders import FINDERS, unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.data.files import DataError
+from samjax.data.subjects import stem_of
 
 
 def discover(root: Path, options: Options) -> Found:
@@ -46,13 +47,21 @@ def discover(root: Path, options: Options) -> Found:
 
 
 def _each_once(found: Found) -> list[Source]:
-    """Orders the sources, and leaves out those whose name another one has already.
+    """Orders the sources, each with a name of its own.
 
-    Names that differ only in capitals would be one file on some file systems: they get a hash.
+    Different names that become one where only safe characters are left, and those that differ only
+    in capitals and would be one file on some file systems, get a hash; of two that are the same to
+    begin with, the second is left out.
     """
     kept: dict[str, Source] = {}
     for source in sorted(found.sources, key=lambda s: (s.id, s.images)):
         first = kept.setdefault(source.id, source)
+        if first is source:
+            continue
+        if _original(first) != _original(source):
+            name = f"{source.name}_{naming.short_hash(_original(source))}"
+            source = dataclasses.replace(source, name=name)
+            first = kept.setdefault(source.id, source)
         if first is not source:
             detail = (
                 f"{source.images[0]}: expected one case named {source.id}, found "
@@ -69,3 +78,9 @@ def _each_once(found: Found) -> list[Source]:
             name = f"{source.name}_{naming.short_hash(source.images[0])}"
             kept[source.id] = dataclasses.replace(source, name=name)
     return list(kept.values())
+
+
+def _original(source: Source) -> str:
+    """The name of a case as its folder has it, and of several in a file which it is."""
+    path = PurePosixPath(source.images[0]).relative_to(source.known.folder)
+    return f"{path.with_name(stem_of(path.name))} {source.item}"

@@ -117,6 +117,8 @@ def prepare(
     """
     _check_target(source, target)
     found = discover(source, options)
+    for line in found.subjects:
+        tell(line)
     problems = list(found.problems)
     surveyed = _survey(found.sources, source, each)
     problems += surveyed.problems
