@@ -249,25 +249,28 @@ def _split_folder(root: Path, split: str) -> list[Sample]:
 def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
     """Resolves the paths of an index {image: [masks]} and adds each image's subject."""
     base = _base(root, index)
+    nothing = "", "", ""
     known: dict[str, tuple[str, str, str]] = {}
     for row in metadata.read_table(root):
         if row["image"] not in known:
             columns = (row.get(name, "") for name in ("dataset", "case", "subject"))
             dataset, case, subject = map(sys.intern, columns)
             known[row["image"]] = dataset, subject or case, subject
+    paths = {image: _resolve(root, base, image, source) for image in index}
+    cases = metadata.cases_of(path for path in paths.values() if not known.get(path, nothing)[1])
     samples: dict[str, Sample] = {}
     for image, masks in index.items():
-        path = _resolve(root, base, image, source)
+        path = paths[image]
         paths = [_resolve(root, base, mask, source) for mask in masks]
         if path in samples:  # One image, spelt in two ways.
             paths = [*samples[path].masks, *paths]
         named = metadata.of_image(path)
-        dataset, case, patient = known.get(path, ("", "", ""))
+        dataset, case, patient = known.get(path, nothing)
         samples[path] = Sample(
             image=path,
             masks=tuple(dict.fromkeys(paths)),  # Listed twice, it would count twice.
             dataset=sys.intern(dataset or named.dataset),
-            case=sys.intern(case or named.case),
+            case=sys.intern(case or cases.get(path, named.case)),
             patient=patient,
         )
     return [*samples.values()]

@@ -3,16 +3,19 @@
 import csv
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from samjax.data import subjects
 from samjax.data.files import DataError
 
 UNKNOWN = "unknown"
 CLASSES = "SAMed2D_v1_class_mapping_id.json"
 TABLE = "split.csv"
+_NO_SLICE = "x_0000"  # Of an image that no volume was cut for.
 MANIFEST = "manifest.csv"  # What `samjax data prepare` writes in its place.
 
 # The ten modalities of the SAM-Med2D paper, and the first words of the tokens that name them.
@@ -66,6 +69,32 @@ def of_image(image: str) -> Metadata:
     return Metadata(case=case if case and slice_number.isdecimal() else stem)
 
 
+def cases_of(images: Iterable[str]) -> dict[str, str]:
+    """Finds the case of every image of a folder by all their names.
+
+    As `of_image`, but of names by themselves (see `samjax.data.subjects`), and of the cases of
+    SA-Med2D-20M's names, several may be slices of one.
+    """
+    found: dict[str, str] = {}
+    parts = {image: _stem(image).split("--") for image in images}
+    named = {image: of for image, of in parts.items() if len(of) >= 4}
+    volumes = {(*of[:2], *of[2:-1]) for of in named.values() if of[-1] != _NO_SLICE}
+    of_dataset: dict[str, dict[str, str]] = {}
+    for image, of in named.items():
+        suffix = ".nii" if (*of[:2], *of[2:-1]) in volumes else ".png"
+        of_dataset.setdefault(of[1], {})[image] = "--".join(of[2:-1]) + suffix
+    for paths in of_dataset.values():
+        by_path = subjects.subjects(paths.values())
+        found |= {image: by_path[path].name for image, path in paths.items()}
+    others = [image for image in parts if image not in named]
+    is_outside = bool(others) and all(map(os.path.isabs, others))
+    outside = os.path.commonpath([*map(os.path.dirname, others)]) if is_outside else ""
+    inner = {image: os.path.relpath(image, outside) if outside else image for image in others}
+    by_path = subjects.subjects(inner.values())
+    found |= {image: by_path[path].name for image, path in inner.items()}
+    return {image: found[image] or of_image(image).case for image in parts}
+
+
 def of_mask(image: str, mask: str, class_names: Mapping[int, str]) -> Metadata:
     """Reads what the names of an image and of one of its masks say.
 
@@ -111,7 +140,12 @@ def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Met
         DataError: A table of the folder cannot be read.
     """
     class_names = _load_class_names(root)
-    found = {mask: of_mask(image, mask, class_names) for image, mask in masks}
+    pairs = [*masks]
+    cases = cases_of(image for image, _ in pairs)
+    found = {
+        mask: dataclasses.replace(of_mask(image, mask, class_names), case=cases[image])
+        for image, mask in pairs
+    }
     for row in read_table(root):
         if (mask := row["mask"]) in found:
             found[mask] = _with_row(found[mask], row)
