@@ -3,20 +3,23 @@
 import dataclasses
 import functools
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from samjax import drawing
 from samjax.curation import left_out
-from samjax.data import check, index, metadata, suspicion
+from samjax.curation.subjects import summary
+from samjax.data import check, index, likeness, metadata, suspicion
 from samjax.data.check import Problem
 from samjax.data.files import read_mask, write_whole
 from samjax.data.index import Sample
+from samjax.data.subjects import subjects as subjects_of
 
-COPY, REPEATED = "copy", "repeated"
+COPY, SUBJECT, FOLDER, REPEATED = "copy", "subject", "folder", "repeated"
 _NAMED = 5  # Files of a kind that a report names.
 
 
@@ -29,7 +32,9 @@ class Audit:
         masks: Masks checked.
         bad: What cannot be used.
         suspicious: What can, but looks wrong.
-        copies: Images of the training split that the test split has, too.
+        copies: Images of the training split that the test split has, too, or others of the same
+            subject or of the same patient's folder.
+        subjects: What was taken for a subject, in lines.
     """
 
     images: int
@@ -37,6 +42,7 @@ class Audit:
     bad: tuple[Problem, ...]
     suspicious: tuple[Problem, ...]
     copies: tuple[Problem, ...]
+    subjects: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -67,6 +73,7 @@ def audit(
     size: int = 256,
     resize: str = "longest_side",
     threads: int = 4,
+    subject_pattern: str = "",
 ) -> Audit:
     """Reads every image and mask of some splits.
 
@@ -76,6 +83,8 @@ def audit(
         size: Side of the network's input: a mask must survive being resized to it.
         resize: How images are fitted to it, see `samjax.data.inputs.InputConfig`.
         threads: Threads that read files.
+        subject_pattern: Regular expression whose first group in an image's path is the subject,
+            whatever tables and names say.
 
     Raises:
         DataError: There is no index of a split.
@@ -83,28 +92,44 @@ def audit(
     of_split = {split: index.load_index(root, split) for split in splits}
     sides = [split for split, samples in of_split.items() for _ in samples]
     samples = [sample for of_one in of_split.values() for sample in of_one]
-    look = functools.partial(_look, Path(root), index.load_metadata(root, samples))
+    described = index.load_metadata(root, samples)
+    look = functools.partial(_look, Path(root), described)
     checked = check.each(root, samples, size, resize, threads, look)
-    bad, suspicious, copies = [], [], []
+    bad, suspicious, thumbnails, shown = [], [], [], []
     for split in of_split:
         for path, count in index.repeated(root, split).items():
             detail = f"{Path(root) / path}: listed {count} times in the split {split}, used once"
             suspicious.append(Problem(path, REPEATED, detail))
+    subjects = _subjects(samples, described, subject_pattern)
+    leaks = _shared(SUBJECT, "subject", subjects, samples, sides)
+    leaks |= _shared(FOLDER, "folder", _folders(Path(root)), samples, sides)
     seen: dict[str, tuple[str, str]] = {}
     for split, sample, (found, looked) in zip(sides, samples, checked, strict=True):
-        digest, suspicions = looked or ("", [])
+        digest, thumbnail, suspicions = looked or ("", None, [])
         bad += [problem for problem in found if not problem.is_warning]
         suspicious += [problem for problem in found if problem.is_warning] + suspicions
         first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
         if first[0] != split:
             detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
-            copies.append(Problem(first[1], COPY, detail))
+            leaks[first[1]] = Problem(first[1], COPY, detail)
+        if thumbnail is not None:
+            thumbnails.append(thumbnail)
+            shown.append((split, sample.image))
+    for one, other in likeness.copies(thumbnails, [split for split, _ in shown]):
+        (split, image), (second, copy) = sorted(
+            (shown[one], shown[other]), key=lambda place: splits.index(place[0])
+        )
+        detail = f"{Path(root) / image} ({split}) is in {second} as {copy}, or a copy of it"
+        leaks.setdefault(image, Problem(image, COPY, detail))
     return Audit(
         images=len(samples),
         masks=sum(len(sample.masks) for sample in samples),
         bad=tuple(bad),
         suspicious=tuple(suspicious),
-        copies=tuple(copies),
+        copies=tuple(leaks.values()),
+        subjects=tuple(
+            summary((s.dataset, s.image, subjects[s.image].split("/", 1)[-1]) for s in samples)
+        ),
     )
 
 
@@ -146,8 +171,8 @@ def _look(
     image: np.ndarray,
     order: str,
     masks: Mapping[str, np.ndarray],
-) -> tuple[str, list[Problem]]:
-    """A digest of an image, and what looks wrong in it or in its masks."""
+) -> tuple[str, np.ndarray | None, list[Problem]]:
+    """A digest of an image, a small picture of it, and what looks wrong in it or in its masks."""
     modality = metadata.modality_of(described[sample.masks[0]].modality)
     found = [(sample.image, suspicion.of_image(image, order, modality))]
     found += [(path, suspicion.of_mask(mask)) for path, mask in masks.items()]
@@ -156,4 +181,50 @@ def _look(
         for path, kind_detail in found
         if kind_detail
     ]
-    return suspicion.digest(image), problems
+    return suspicion.digest(image), likeness.thumbnail(image), problems
+
+
+def _subjects(
+    samples: Sequence[Sample], described: Mapping[str, metadata.Metadata], pattern: str
+) -> dict[str, str]:
+    """The subject of every image: by the table, or else by the names of all splits together."""
+    found = {}
+    for sample in samples:
+        case = described[sample.masks[0]].case if sample.masks else sample.case
+        match = re.search(pattern, sample.image) if pattern else None
+        by_table = sample.patient or f"{sample.dataset}/{case}"
+        found[sample.image] = match[1] if match and match[1] else by_table
+    return found
+
+
+def _folders(root: Path) -> dict[str, str]:
+    """The patient's folder of the source that every image comes from, where the manifest tells."""
+    of_image = {row["image"]: row.get("source_image", "") for row in metadata.read_table(root)}
+    found = subjects_of(path for path in of_image.values() if path)
+    folders = {}
+    for image, path in of_image.items():
+        if path and (depth := found[path].depth) is not None:
+            folders[image] = "/".join(PurePosixPath(path).parts[: depth + 1])
+    return folders
+
+
+def _shared(
+    kind: str, title: str, owner: Mapping[str, str], samples: Sequence[Sample], sides: Sequence[str]
+) -> dict[str, Problem]:
+    """Images that have to leave all splits but the last that their owner is in; its first first."""
+    places: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for sample, side in zip(samples, sides, strict=True):
+        if name := owner.get(sample.image, ""):
+            places[name][side].append(sample.image)
+    found: dict[str, list[Problem]] = {}
+    for name, of_side in places.items():
+        *earlier, last = of_side
+        detail = f"{title} {name}: {{}} ({{}}) is in {last}, too, as {of_side[last][0]}"
+        found[name] = [
+            Problem(image, kind, detail.format(image, side))
+            for side in earlier
+            for image in of_side[side]
+        ]
+    firsts = [problems[0] for problems in found.values() if problems]
+    others = [problem for problems in found.values() for problem in problems[1:]]
+    return {problem.path: problem for problem in (*firsts, *others)}

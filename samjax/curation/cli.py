@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import shlex
 import sys
@@ -34,6 +35,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--splits", nargs="+", metavar="NAME", help="default: all")
         if name == "check":
             parser.add_argument("--size", type=int, default=256, help="side of the network's input")
+            _add_subject_pattern(parser)
             parser.add_argument("--fix", action="store_true", help="mend what is safe to mend")
         else:
             parser.add_argument(
@@ -41,6 +43,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             )
         if name == "show":
             parser.add_argument("--count", type=int, default=16, help="images on a sheet")
+
+
+def _add_subject_pattern(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--subject-pattern", default="", metavar="REGEX",
+        help="its first group, found in an image's path, is the subject; default: by the layout",
+    )  # fmt: skip
 
 
 def _add_prepare(commands: argparse._SubParsersAction) -> None:
@@ -72,10 +81,7 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--test-fraction", type=float, default=defaults.test_fraction)
     parser.add_argument("--split-by", default=defaults.split_by, choices=options.SPLIT_BY)
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the split")
-    parser.add_argument(
-        "--subject-pattern", default="", metavar="REGEX",
-        help="its first group, found in an image's path, is the subject; default: by the layout",
-    )  # fmt: skip
+    _add_subject_pattern(parser)
     parser.add_argument("--processes", type=int, default=0, help="default: one for every core")
     parser.add_argument(
         "--beam", metavar="OPTIONS", help="work by Apache Beam instead; its options in one word"
@@ -124,12 +130,18 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     splits = _splits(arguments)
-    found = audit.audit(arguments.root, splits, arguments.size)
+    pattern = Options(subject_pattern=arguments.subject_pattern).subject_pattern  # Checks it.
+    look = functools.partial(
+        audit.audit, arguments.root, splits, arguments.size, subject_pattern=pattern
+    )
+    found = look()
+    for line in found.subjects:
+        print(line)
     print(found)
     if arguments.fix:
         for line in audit.fix(arguments.root, found) or ["nothing to mend"]:
             print(line)
-        found = audit.audit(arguments.root, splits, arguments.size)
+        found = look()
         print(f"after that: {found}")
     return 0 if found.is_clean else 1
 

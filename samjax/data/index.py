@@ -256,11 +256,11 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
             columns = (row.get(name, "") for name in ("dataset", "case", "subject"))
             dataset, case, subject = map(sys.intern, columns)
             known[row["image"]] = dataset, subject or case, subject
-    paths = {image: _resolve(root, base, image, source) for image in index}
-    cases = metadata.cases_of(path for path in paths.values() if not known.get(path, nothing)[1])
+    resolved = {image: _resolve(root, base, image, source) for image in index}
+    cases = metadata.cases_of(path for path in resolved.values() if not known.get(path, nothing)[1])
     samples: dict[str, Sample] = {}
     for image, masks in index.items():
-        path = paths[image]
+        path = resolved[image]
         paths = [_resolve(root, base, mask, source) for mask in masks]
         if path in samples:  # One image, spelt in two ways.
             paths = [*samples[path].masks, *paths]
