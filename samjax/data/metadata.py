@@ -77,6 +77,8 @@ def cases_of(images: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     parts = {image: _stem(image).split("--") for image in images}
+    if len(parts) == 1:  # Nothing to compare its name with.
+        return {image: of_image(image).case for image in parts}
     named = {image: of for image, of in parts.items() if len(of) >= 4}
     volumes = {(*of[:2], *of[2:-1]) for of in named.values() if of[-1] != _NO_SLICE}
     of_dataset: dict[str, dict[str, str]] = {}

@@ -239,7 +239,7 @@ def _by_name(views: Sequence[_View]) -> dict[str, Subject]:
     # Of one prefix all numbers may be pictures of their own; of several they are slices.
     for prefix, members in prefixed.items():
         for view, head in members:
-            several = len(prefixed) > 1 or len(members) == 1
+            several = len(prefixed) > 1
             layout = "slices by number" if several else "each"
             found[view.path] = Subject(prefix if several else head, None, layout)
     return found
