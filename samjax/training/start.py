@@ -138,13 +138,17 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     small = loaded.model.encoder == "tiny_vit"
     kept = experiment.input_from == "checkpoint" or (experiment.input_from == "auto" and small)
     inputs = loaded.input if kept else experiment.input
-    if inputs != loaded.input:
+    then, now = dataclasses.asdict(loaded.input), dataclasses.asdict(inputs)
+    changed = [
+        f"{name} {then[name]!r}, now {now[name]!r}"
+        for name in then
+        if then[name] != now[name] and name != "point_prompts"  # That prepares no image.
+    ]
+    if changed:
         _log.warning(
-            "%s was trained on images prepared as %s; this run prepares them as %s "
-            "(input_from decides)",
+            "%s was trained on images prepared in another way (input_from decides): %s",
             path,
-            loaded.input,
-            inputs,
+            ", ".join(changed),
         )
     return Pretrained(model, inputs, params)
 
