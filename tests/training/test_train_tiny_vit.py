@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 
 import jax
@@ -88,10 +89,13 @@ def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
         np.testing.assert_array_equal(own["encoder"][path], leaf)
 
 
-def test_the_recipe_may_decide_how_images_are_prepared(lite_file):
+def test_the_recipe_may_decide_how_images_are_prepared(lite_file, caplog):
     path, lite = lite_file
-    assert from_file(path, input_from="recipe").input == Experiment().input
     assert from_file(path, input_from="checkpoint").input == lite.input
+    assert "prepared in another way" not in caplog.text
+    assert from_file(path, input_from="recipe").input == Experiment().input
+    told = "prepared in another way (input_from decides): .*normalise 'min_max', now 'mean_std'"
+    assert re.search(told.replace("(", r"\(").replace(")", r"\)"), caplog.text)
 
 
 def test_masks_that_were_never_trained_are_not_chosen_among():
