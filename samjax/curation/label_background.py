@@ -114,6 +114,16 @@ def inverted(code: int, reading: str) -> Unclear:
     )
 
 
+def check_alpha(pictures: Sequence[Picture]) -> None:
+    """Raises `Unclear` if what is not transparent is all of the border."""
+    sums = total(pictures)
+    if CLEAR in sums and not sums[CLEAR].border:
+        raise Unclear(
+            "a mask in the alpha channel: all of the border is opaque: either the object fills all "
+            'pictures, say `kind = "alpha"`, or colours are the labels, say `background`'
+        )
+
+
 def _is_another(code: int, first: int, pictures: Sequence[Picture]) -> bool:
     """Whether a code is the background of pictures that have none of the first."""
     those = [one for one in pictures if code in one]

@@ -19,9 +19,8 @@ def found(
     Raises:
         Unclear: They may be one or the other.
     """
-    numbers = [{*one} - {0, *ignore} for one in pictures]
-    used = [(n, one) for n, one in zip(numbers, evidence, strict=True) if n]
-    if not used or sum(one.in_one_piece for _, one in used) < 0.9 * len(used):
+    used = _in_one_piece(evidence, pictures, ignore)
+    if not used:
         return ""
     sizes = {len(n) for n, _ in used}
     most = max(sizes)
@@ -29,8 +28,7 @@ def found(
     alone = len(used) == 1
     if most >= MANY and (counted or alone):
         return f"instances, up to {most} in a file, every value an object"
-    shared = any(one & other for i, (one, _) in enumerate(used) for other, _ in used[:i])
-    if not alone and not shared and min(sizes) >= 2:
+    if _never_shared([n for n, _ in used]):
         return f"instances, up to {most} in a file, no value in two files"
     differ = counted and len(sizes) > 1 and _lie_anywhere([one for _, one in used])
     if differ and most >= SOME:
@@ -41,6 +39,28 @@ def found(
             'an object, or a class; say `kind = "instances"` or `kind = "classes"`'
         )
     return ""
+
+
+def are_colours(evidence: Sequence[Evidence], pictures: Sequence[Picture]) -> bool:
+    """Whether colours on black are instances: many, each in one piece, and none in two files."""
+    colours = [n for n, _ in _in_one_piece(evidence, pictures, ())]
+    are_many = sum(map(len, colours)) >= 2 * SOME and min(map(len, colours)) >= FEW
+    return are_many and _never_shared(colours)
+
+
+def _in_one_piece(
+    evidence: Sequence[Evidence], pictures: Sequence[Picture], ignore: Collection[int]
+) -> list[tuple[set[int], Evidence]]:
+    """The labels of each file that has some, if nearly all are in one piece each; else none."""
+    labels = [{*one} - {0, *ignore} for one in pictures]
+    used = [(n, one) for n, one in zip(labels, evidence, strict=True) if n]
+    return used if sum(one.in_one_piece for _, one in used) >= 0.9 * len(used) else []
+
+
+def _never_shared(labels: Sequence[set[int]]) -> bool:
+    """Whether several files have several labels each, and none that another has."""
+    seen = sum(map(len, labels))
+    return len(labels) > 1 and min(map(len, labels)) >= 2 and len(set.union(*labels)) == seen
 
 
 def _lie_anywhere(evidence: Sequence[Evidence]) -> bool:

@@ -33,6 +33,8 @@ def decide(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, str]:
     """
     reading = _reading(evidence, known)
     if reading == "alpha":
+        if not known.kind:
+            label_background.check_alpha(_pictures(evidence, "colours"))
         return Coding("binary", reading, ()), "one object, from the alpha channel"
     if reading == "numbers":
         return _of_numbers(evidence, known)
@@ -273,7 +275,10 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
         levels = codes
     else:
         levels = _even_or_thin(evidence, sums, True)
-    if not levels or (len(levels) > label_levels.MOST and known.kind != "instances"):
+    kind = known.kind
+    if reading == "colours" and levels == codes and not (kind or table):
+        kind = "instances" if label_instances.are_colours(evidence, pictures) else ""
+    if not levels or (len(levels) > label_levels.MOST and kind != "instances"):
         raise CaseError(
             "expected labels of a few colours, found "
             f"{f'more than {label_levels.MOST}' if levels else 'none that covers an area'}; if it "
@@ -304,7 +309,7 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
         is_smeared = False
     lacking = _lacking(table, pictures, {*background, *ignore}, reading)
     found = [code for code in total(pictures) if code not in ignore]
-    kind = "instances" if known.kind == "instances" else "classes"
+    kind = "instances" if kind == "instances" else "classes"
     smeared = tuple(levels) if is_smeared else ()
     coding = Coding(kind, reading, background, ignore, smeared, lacking=lacking)
     said = "instances, every colour of a picture is an object"

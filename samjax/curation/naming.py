@@ -51,13 +51,13 @@ def title(root: Path, folder: str) -> str:
 def safe(name: str) -> str:
     """A name that is good for a file, and does not look like a separator of ours.
 
-    Letters other than English ones lose their accents, or are left out; a short hash of the whole
-    then keeps the names apart.
+    Letters other than English ones lose their accents, or are left out, and so are symbols; a
+    short hash of the whole then keeps the names apart.
     """
     name = unicodedata.normalize("NFC", str(name))
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     kept = re.sub(r"[^A-Za-z0-9.]+", "_", plain).strip("_.")
-    if any(letter.isalnum() and not letter.isascii() for letter in name):
+    if any(not c.isascii() and unicodedata.category(c)[0] in "LMNS" for c in name):
         return "_".join(filter(None, (kept, short_hash(name))))
     return kept
 

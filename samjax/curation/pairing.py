@@ -13,6 +13,7 @@ _SEPARATED = re.compile(r"[ _.\-]+")
 _COUNT = re.compile(r"[ _-]\(?\d{1,3}\)?$")
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's: the first is `_0000`.
 _VARIANT = re.compile(r"(?i)(?:copy|old|new|final|orig|raw|v\d*|aug\w*|flip\w*|rot\w*|slice|frame)")
+_WHOLE_WORD = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"  # One sign of Chinese, Japanese, Korean.
 _Given = list[tuple[str, str, str]]  # Label, image, class.
 
 
@@ -173,7 +174,9 @@ def class_of(rest: str, counted: bool = True) -> str:
     """
     rest = (_COUNT.sub("", rest) if counted else rest).strip(words.SEPARATORS)
     tokens = _SEPARATED.split(rest)
-    if not re.match(r"[^\W\d_]{2}", rest) or re.fullmatch(r"[0-9a-fA-F]{16,}", rest):
+    if not re.match(rf"[^\W\d_]{{2}}|{_WHOLE_WORD}", rest) or re.fullmatch(
+        r"[0-9a-fA-F]{16,}", rest
+    ):
         return ""
     if all(naming.is_modality(t) or _VARIANT.fullmatch(t) or t.isdecimal() for t in tokens):
         return ""

@@ -1,16 +1,17 @@
 """Words in names of files and folders that say what a file holds: images, labels, a subset."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _LABEL = (
-    r"(?:masks?|labels?|lbls?|label_?maps?|segs?|segms?|segmentations?|gts?|"
+    r"(?:masks?|msks?|labels?|lbls?|label_?maps?|segs?|segms?|segmentations?|segmented|gts?|"
     r"ground(?:[ _-]?truths?)?|truths?|annotations?|annos?|annots?|manuals?|rois?)"
 )
 _IMAGE = (
-    r"(?:images?|imgs?|imaging|scans?|volumes?|vols?|pictures?|photos?|originals?|orig|inputs?|"
+    r"(?:images?|imgs?|ims?|imaging|scans?|volumes?|vols?|pictures?|photos?|originals?|orig|inputs?|"
     r"raw|data)"
 )
 _SUBSETS = r"(?:[Tt][rs]|[Vv]a)?"
@@ -40,8 +41,11 @@ def _kept_word(suffix: re.Match[str]) -> str:
 
 
 def parts(path: str) -> tuple[str, ...]:
-    """Folders and name of a file, without its suffix."""
-    return PurePosixPath(without_suffix(path)).parts
+    """Folders and name of a file, without its suffix; accents are part of their letters.
+
+    Some systems store `é` as one sign and others as two.
+    """
+    return PurePosixPath(unicodedata.normalize("NFC", without_suffix(path))).parts
 
 
 def is_role(folder: str) -> bool:

@@ -30,7 +30,14 @@ _CLASSES = """
     benign malignant normal abnormal positive negative healthy control controls disease covid tumor
     tumour tumors lesion lesions polyp polyps cancer glaucoma
 """
-_NOISE = frozenset((_FILES + _MAKING + _CLASSES).split())
+# Images, masks, slices and frames in other languages.
+_ELSEWHERE = """
+    图像 图片 影像 切片 掩码 掩膜 标签 标注 画像 スライス マスク ラベル 영상 슬라이스 마스크 라벨
+    изображение снимок срез кадр маска метка صورة شريحة bild bilder schnitt schicht maske imagen
+    imagenes imágenes corte cortes máscara mascara imagem imagens máscaras fatia quadro coupe
+    coupes masque tranche immagine immagini fetta maschera beeld obraz kesit görüntü
+"""
+_NOISE = frozenset((_FILES + _MAKING + _CLASSES + _ELSEWHERE).split())
 # With a number these are parts of a collection, and nobody.
 _COLLECTIONS = """
     fold folds part parts subset split set batch site center centre hospital clinic ward cohort
@@ -176,6 +183,6 @@ def _kind(word: str) -> str:
 
 
 def _side_removed(word: str) -> str:
-    """`01L` and `01R` are the two eyes of one person."""
-    sided = re.fullmatch(r"(.*\d)[LR]", word)
-    return sided[1] if sided else word
+    """`01L` and `01R` are the two eyes of one person; `1a` and `1b` two pictures, or two visits."""
+    sided = re.fullmatch(r"(.*\d)[LR]|(\d{1,4})[a-f]", word)
+    return (sided[1] or sided[2]) if sided else word

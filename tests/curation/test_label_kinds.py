@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 
 from samjax.curation import discover, local, prepare, readers, store, survey
 from samjax.curation.options import Dataset, Options
+from samjax.data.files import DataError
 
 EMPTY = np.zeros((48, 64), np.uint8)
 PLACES = [(slice(4, 20), slice(4, 24)), (slice(4, 20), slice(36, 60)),
@@ -53,13 +54,13 @@ def understood(tmp_path):
         options = Options((Dataset(**known),))
         each = local.with_processes(1)
         summary = prepare.prepare(root, target, options, each, said.append)
-        assert summary.labels == tuple(said)
-        assert json.loads((target / "report.json").read_text())["labels"] == said
+        assert tuple(said[-len(summary.labels) :]) == summary.labels
+        assert json.loads((target / "report.json").read_text())["labels"] == [*summary.labels]
         found = [
             {row.class_name: row.area for row in store.read_record(target, name).rows}
             for name in store.cases(target)
         ]
-        return found, said[0] if said else "", summary
+        return found, (*summary.labels, "")[0], summary
 
     return understand
 
@@ -210,6 +211,16 @@ def test_a_mask_in_the_alpha_channel(understood):
     assert "background transparent" in said
 
 
+def test_an_alpha_channel_whose_object_is_all_of_the_border_is_asked_about(understood):
+    hole = Image.fromarray(labelled(1, 1))
+    hole.putpalette([0, 0, 0, 255, 255, 255])
+    hole.info["transparency"] = 1
+    with pytest.raises(DataError, match="in the alpha channel: all of the border is opaque"):
+        understood(hole)
+    areas = understood(hole, kind="alpha")[0]
+    assert areas == [{"object": EMPTY.size - sum(AREAS[:2])}]
+
+
 def instances(count, seed):
     """Discs of one size, anywhere."""
     rng = np.random.default_rng(seed)
@@ -226,6 +237,14 @@ def test_numbers_that_every_picture_counts_anew_are_instances(understood):
     assert "instances, up to 9 in a file" in said
     with pytest.raises(Exception, match='say `kind = "instances"` or `kind = "classes"`'):
         understood(*(instances(n, n) for n in (2, 3)))
+
+
+def test_colours_that_no_two_pictures_share_are_instances(understood):
+    colours = [(60 * n, 250 - 20 * m, 40 * m) for n in (1, 2, 3) for m in range(4)]
+    found, said, summary = understood(*(coloured(*colours[n : n + 4]) for n in (0, 4, 8)))
+    assert found == [{"object": 320}] * 3
+    assert summary.tally.masks == 12
+    assert said.endswith("instances, every colour of a picture is an object")
 
 
 def test_a_description_says_what_cannot_be_told(understood):
@@ -289,7 +308,7 @@ def test_regions_of_nnunet_overlap(tmp_path):
     for row in store.read_record(target, store.cases(target)[0]).rows:
         areas[row.class_name] = areas.get(row.class_name, 0) + row.area
     assert areas == {"whole": 320 + 384 + 320, "core": 384 + 320, "active": 320}
-    assert said[0].endswith("4 left out")
+    assert said[-1].endswith("4 left out")
     assert summary.is_clean and not summary.tally.unnamed
 
 

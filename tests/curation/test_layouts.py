@@ -162,3 +162,12 @@ def test_names_that_differ_only_in_capitals_are_no_one_file(tmp_path):
         "a.png": "a_mask.png",
     }
     assert "names that differ only in capitals" in str(summary)
+
+
+def test_names_of_symbols_stay_apart(tmp_path):
+    names = ("😀", "😁", "🫀_1", "🫁_1", "пациент_1")
+    files = {f"images/{name}.png": None for name in names}
+    files |= {f"masks/{name}.png": [255] for name in names}
+    summary = prepared(miniatures.write(tmp_path / "src", files), tmp_path / "out")
+    assert summary.is_clean
+    assert len({row["image"] for row in rows_of(tmp_path / "out")}) == len(names)

@@ -32,6 +32,14 @@ LAYOUTS = {
             ]
         },
     ),
+    "letters with accents, as one sign and as two": (
+        ["images/\u00e91.png", "masks/e\u03011.png"],
+        {"images/\u00e91.png": [("masks/e\u03011.png", "")]},
+    ),
+    "classes of one sign": (
+        ["images/a.png", "masks/a_肝.png"],
+        {"images/a.png": [("masks/a_肝.png", "肝")]},
+    ),
     "the longest name": (
         ["images/a.png", "images/a_1.png", "masks/a_1.png", "masks/a.png"],
         {"images/a.png": [("masks/a.png", "")], "images/a_1.png": [("masks/a_1.png", "")]},

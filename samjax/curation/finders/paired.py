@@ -80,7 +80,7 @@ def _by_pattern(root: Path, files: Sequence[str], known: Dataset) -> pairing.Pai
             continue
         found = re.search(known.match, str(inner)) if known.match else None
         pattern = known.labels.format(
-            stem=_escaped(words.parts(image)[-1]),
+            stem=_escaped(PurePosixPath(words.without_suffix(image)).name),
             id=_escaped(found[1] if found else ""),
             folder=_escaped(str(inner.parent)),
         )
