@@ -94,8 +94,9 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     convert.to_torch(target, model)
     print(_input(model))
     print(
-        "these settings travel in the file and samjax takes them from there; PyTorch has no place "
-        "for them: prepare images so there, and write the file anew only with to-torch"
+        "these settings travel in the file (the state dict's _metadata) and samjax takes them from "
+        "there; PyTorch takes no notice of them: prepare images so there, too. torch.load and "
+        "torch.save keep them, a module's own state_dict() does not"
     )
     if model.model.adapter_kind == "light" and model.model.adapters:
         print("its adapters are light ones, which the published SAM-Med2D code does not have")

@@ -125,8 +125,8 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     The tensors are exactly the parameters; to those of a TinyViT is added what its published
     code holds besides. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
     `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict. What the tensors cannot
-    tell, the architecture and how images are prepared, travels in a record of the archive that
-    PyTorch takes no notice of, and `from_torch` honours.
+    tell, the architecture and how images are prepared, travels in the state dict's `_metadata`,
+    which PyTorch takes no notice of, and `from_torch` honours.
 
     Raises:
         OSError: It cannot be written; nothing is left of it.

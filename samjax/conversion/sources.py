@@ -176,11 +176,11 @@ def _source(path: Path, found: torch_file.TorchFile) -> Source:
     )
 
 
-def _settings(record: bytes) -> tuple[SamConfig, InputConfig]:
+def _settings(record: str) -> tuple[SamConfig, InputConfig]:
     try:
         return pretrained.read_settings(json.loads(record))
     except ValueError as error:
-        raise ValueError(f"{torch_file.RECORD} within it: {error}") from error
+        raise ValueError(f"the settings that travel with it: {error}") from error
 
 
 def _is_whole(tensors: Mapping[str, np.ndarray]) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from samjax.conversion import file_kinds, wrappers
 
-RECORD = "samjax.json"  # A file within the archive that PyTorch takes no notice of.
+RECORD = "samjax"  # Where samjax's own settings lie in a state dict's `_metadata`.
 _DTYPES = {
     "FloatStorage": np.dtype(np.float32),
     "HalfStorage": np.dtype(np.float16),
@@ -61,7 +61,7 @@ class TorchFile:
             empty where the file is the state dict itself.
         under: The keys that the state dict lies under, from the outermost in.
         beside: What else lies in those dicts, and why it is of no use.
-        record: What samjax wrote into the archive about the model, JSON; None in others' files.
+        record: What samjax wrote about the model, JSON; None in others' files.
         notes: What else there is to know of how it was read.
     """
 
@@ -69,7 +69,7 @@ class TorchFile:
     layout: tuple[str, ...]
     under: tuple[str, ...] = ()
     beside: dict[str, str] = dataclasses.field(default_factory=dict)
-    record: bytes | None = None
+    record: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -119,7 +119,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
     _check_sharing(described, storages)
     arrays = {name: _view(storages[each.storage], each, name) for name, each in described.items()}
     layout = tuple(str(key) for key in content if isinstance(key, str)) if under else ()
-    record = archive.read(root + RECORD) if root + RECORD in names else None
+    record = state.record if isinstance(state, _Dict) else None
     return TorchFile(arrays, layout, under, beside | odd, record)
 
 
@@ -158,7 +158,14 @@ class _Safe:
 
 
 class _Dict(_Safe, dict):
-    """Stands for OrderedDict."""
+    """Stands for OrderedDict; of its state only samjax's record is kept, if it is a text."""
+
+    record: str | None = None
+
+    def __setstate__(self, state: object) -> None:
+        for key in ("_metadata", RECORD, RECORD):
+            state = state.get(key) if isinstance(state, dict) else None
+        self.record = state if isinstance(state, str) else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,8 @@ def write(
         tensors: Arrays by their PyTorch names: int64, all others become float32.
         under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
             state dict itself.
-        record: What PyTorch has no place for: a file within the archive, which it leaves alone.
+        record: What PyTorch has no place for. It goes along in the state dict's `_metadata`, which
+            PyTorch takes no notice of, and keeps when it loads and saves the state dict.
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
@@ -33,14 +34,12 @@ def write(
     partial = path.with_name(path.name + ".partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
-            archive.writestr("archive/data.pkl", _pickle(tensors, under_model))
+            archive.writestr("archive/data.pkl", _pickle(tensors, under_model, record))
             archive.writestr("archive/byteorder", "little")
             for number, array in enumerate(tensors.values()):
                 archive.writestr(
                     f"archive/data/{number}", np.asarray(array, _storage(array)[1]).tobytes()
                 )
-            if record is not None:
-                archive.writestr(f"archive/{torch_file.RECORD}", record)
             archive.writestr("archive/version", "3\n")
         partial.replace(path)
     except OSError as error:
@@ -49,13 +48,18 @@ def write(
         partial.unlink(missing_ok=True)
 
 
-def _pickle(tensors: Mapping[str, np.ndarray], under_model: bool) -> bytes:
+def _pickle(
+    tensors: Mapping[str, np.ndarray], under_model: bool, record: str | None = None
+) -> bytes:
     """The pickle's opcodes, since Python's pickler would want to import torch."""
     items = [
         _literal(name) + _tensor(number, array)
         for number, (name, array) in enumerate(tensors.items())
     ]
-    state = _dict(items)
+    state = _ORDERED + _items(items)
+    if record is not None:
+        metadata = {torch_file.RECORD: {torch_file.RECORD: record}}  # By module, each has a dict.
+        state += _literal({"_metadata": metadata}) + pickle.BUILD
     if under_model:
         state = _dict([_literal("model") + state, _literal("optimizer") + _literal(None)])
     return pickle.PROTO + b"\x02" + state + pickle.STOP
@@ -72,9 +76,8 @@ def _tensor(number: int, array: np.ndarray) -> bytes:
     storage_type = _named("torch", _storage(array)[0])
     place = [_literal(str(number)), _literal("cpu"), _literal(math.prod(shape))]
     storage = _tuple([_literal("storage"), storage_type, *place]) + pickle.BINPERSID
-    no_hooks = _named("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     layout = [_literal(0), _literal(shape), _literal(strides), _literal(False)]
-    arguments = _tuple([storage, *layout, no_hooks])
+    arguments = _tuple([storage, *layout, _ORDERED])  # It has no hooks.
     return _named("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
 
 
@@ -87,9 +90,16 @@ def _tuple(items: list[bytes]) -> bytes:
 
 
 def _dict(items: list[bytes]) -> bytes:
-    return pickle.EMPTY_DICT + pickle.MARK + b"".join(items) + pickle.SETITEMS
+    return pickle.EMPTY_DICT + _items(items)
+
+
+def _items(items: list[bytes]) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.SETITEMS
 
 
 def _literal(value: object) -> bytes:
     header, end = 2, -1
     return pickle.dumps(value, protocol=2)[header:end]
+
+
+_ORDERED = _named("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE

@@ -81,6 +81,14 @@ def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
             read = torch.load(path, weights_only=True, **how)
             state = read["model"] if under_model else read
             assert state.keys() == torch_file.read(path).tensors.keys()
+        again = tmp_path / "again.pth"
+        torch.save(read, again)
+        assert conversion.from_torch(again)[0].input == expected
+        module = torch.nn.BatchNorm2d(3)  # Its loading asks for a version in the metadata.
+        state.update(module.state_dict())
+        for name in state.keys() - module.state_dict().keys():
+            del state[name]
+        module.load_state_dict(state, strict=True)
 
 
 def test_the_user_has_the_last_word(tmp_path, capsys):
@@ -100,13 +108,13 @@ def test_a_damaged_record_is_named(tmp_path):
     content = {}
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
-    record = content["archive/samjax.json"]
-    content["archive/samjax.json"] = record.replace(b'"longest_side"', b'"longest_edge"')
+    pickled = content["archive/data.pkl"]
+    content["archive/data.pkl"] = pickled.replace(b'"longest_side"', b'"longest_edge"')
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in content.items():
             archive.writestr(name, data)
     with pytest.raises(
-        ValueError, match=r"x\.pth: samjax\.json within it: input\.resize: expected"
+        ValueError, match=r"x\.pth: the settings that travel with it: input\.resize: expected"
     ):
         conversion.from_torch(path)
 
