@@ -17,6 +17,8 @@ from samjax import losses, models, prompts, types
 from samjax.models import image_encoder
 from samjax.training import optim, step
 
+pytestmark = pytest.mark.heavy
+
 # A grid of 8 in windows of 5 and 3; an odd grid in adapters, and windows larger than the grid.
 RAGGED = dataclasses.replace(TINY, window_size=5, depth=3)
 ODD = dataclasses.replace(RAGGED, image_size=56, window_size=9, global_attn_indexes=())

@@ -13,6 +13,8 @@ from benchmarks import flops, scaling
 from samjax import models, prompts
 from samjax.training import optim, sharding, step
 
+pytestmark = pytest.mark.heavy
+
 # As few parameters as can be: it is their updates that take long to compile.
 RECIPE = dataclasses.replace(
     scaling.default_recipe(

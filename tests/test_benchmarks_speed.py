@@ -223,6 +223,7 @@ def tiny(monkeypatch, tmp_path):
     return path
 
 
+@pytest.mark.heavy
 def test_our_contenders_answer_in_the_shape_of_their_peers(tiny):
     grid, side = ours.VIT_B.grid_size, ours.VIT_B.mask_size
     assert ours.encoder(tiny, "float32")().shape == (scenario.BATCH, grid, grid, 32)

@@ -3,6 +3,8 @@
 import pytest
 from command import start
 
+pytestmark = pytest.mark.heavy
+
 TOLD = {
     # An unknown field, an unknown section: the near matches are named.
     "--config.optim.learningrate=1": ["learning_rate"],
