@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samjax.curation.case import CaseError
@@ -15,22 +15,29 @@ _BACKGROUND = re.compile(r"(?i)_*(back_?ground|bg|none|nothing|empty|clear)_*")
 _IGNORE = re.compile(r"(?i)_*(ignored?|ignore_?label|void|unlabell?ed|don'?t_?care)_*")
 
 
-def with_table(image: Path, known: Dataset) -> Dataset:
-    """Adds the classes of a `labels.json` in the image's folder or the one above.
+def with_table(root: Path, files: Iterable[str], known: Dataset) -> Dataset:
+    """Adds the classes of the nearest `labels.json`: beside an image or its labels, or above.
 
     It maps names to labels or labels to names; a label is a number, `#rrggbb` or three numbers of
     red, green and blue. See `with_classes` for the background and for what is ignored.
 
+    Args:
+        root: The source: the uppermost folder that is looked into.
+        files: Paths of an image and its labels.
+        known: What is known of them: its classes count before a table's.
+
     Raises:
         CaseError: It is something else.
     """
-    table = next(
-        (f / NAME for f in (image.parent, image.parent.parent) if (f / NAME).is_file()), None
-    )
+    folders = {PurePosixPath(".")}.union(*(PurePosixPath(path).parents for path in files))
+    near = sorted(folders, key=lambda folder: (-len(folder.parts), folder))
+    table = next((t for folder in near if (t := root / folder / NAME).is_file()), None)
     if known.classes or table is None:
         return known
     try:
-        content = json.loads(table.read_text(encoding="utf-8"))
+        content = json.loads(table.read_text(encoding="utf-8-sig"))
+        if {"images", "annotations"} <= content.keys():  # COCO's, and some tools' name for it.
+            return known
         swapped = any(_label(label) is None for label in content.values())
         pairs = ((label, name) if swapped else (name, label) for name, label in content.items())
         labels = [(str(name), _label(label)) for name, label in pairs]

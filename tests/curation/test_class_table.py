@@ -19,11 +19,11 @@ TABLES = {
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("folder", [".", "images"])
+@pytest.mark.parametrize("folder", [".", "a/b", "a/b/images", "a/b/masks"])
 def test_a_table_beside_the_images_names_their_labels(write_pictures, kind, folder):
     label = LABEL if kind in ("numbers", "names") else COLOURS
-    root = write_pictures({"images/a.png": LABEL * 90, "masks/a.png": label})
-    (root / folder / "labels.json").write_text(json.dumps(TABLES[kind]))
+    root = write_pictures({"a/b/images/a.png": LABEL * 90, "a/b/masks/a.png": label})
+    (root / folder / "labels.json").write_text("\ufeff" + json.dumps(TABLES[kind]))
     (source,) = discover.discover(root, Options()).sources
     found = readers.read(root, source, Options()).labels[0]
     areas = {found.name_of(v): int((found.values == v).sum()) for v in (1, 2)}

@@ -115,6 +115,13 @@ def test_without_categories_every_number_is_a_class(coco):
     assert read(*coco([GOOD], categories=[])).labels[0].names == {1: "object"}
 
 
+def test_a_number_of_two_categories_is_named(coco):
+    listed = [{"id": n, "name": name} for n, name in ((5, "cell"), (6, "liver"), (6, "spleen"))]
+    case = read(*coco([GOOD, {**GOOD, "id": 2, "category_id": 6}], categories=listed))
+    assert [label.names for label in case.labels] == [{1: "cell"}]
+    assert "expected one category of number 6, found ['liver', 'spleen']" in case.bad[0]
+
+
 def test_an_id_of_two_pictures_is_named(coco):
     _, found = coco([GOOD], [IMAGE, {**IMAGE, "file_name": "b.png"}])
     assert not found.sources

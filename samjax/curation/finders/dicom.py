@@ -50,7 +50,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
     for uid, images in series.items():
         header, known = headers[images[0]], options.dataset_of(images[0])
         try:
-            named = class_table.with_table(root / images[0], known)
+            named = class_table.with_table(root, (images[0], *labels[uid]), known)
             if labels[uid] and all(headers[p].kind == references.STRUCTURES for p in labels[uid]):
                 named = known  # A region has a name, and no number that a table could give.
         except CaseError as error:

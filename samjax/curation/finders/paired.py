@@ -45,7 +45,7 @@ def _add(root: Path, one: pairing.Pair, known: Dataset, folder: str, found: Foun
     if inner.is_relative_to(folder):
         inner = inner.relative_to(folder)
     try:
-        named = class_table.with_table(root / one.image, known)
+        named = class_table.with_table(root, (one.image, *(path for path, _ in one.labels)), known)
     except CaseError as error:
         found.problems.append(Problem(one.image, "unreadable", str(error)))
         return

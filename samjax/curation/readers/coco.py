@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ OBJECT = "object"
 _NAMED = 5  # Annotations that a message lists.
 
 Annotations = Mapping[str, list[dict[str, Any]]]
+Categories = Mapping[str, Collection[str]]  # The names that each number has.
 
 
 def is_coco(path: Path) -> bool:
@@ -116,7 +117,7 @@ def read(root: Path, source: Source, options: Options) -> Case:
 
 def _tables(
     path: Path,
-) -> tuple[Mapping[str, tuple[int, int]], Annotations, Mapping[str, str]]:
+) -> tuple[Mapping[str, tuple[int, int]], Annotations, Categories]:
     """Sizes (height, width) and annotations by image, and names of categories."""
     state = path.stat()
     return _tables_of(path, (state.st_size, state.st_mtime_ns, state.st_ino))
@@ -125,7 +126,7 @@ def _tables(
 @functools.lru_cache(maxsize=2)  # The file is one for all its pictures.
 def _tables_of(
     path: Path, state: tuple[int, ...]
-) -> tuple[Mapping[str, tuple[int, int]], Annotations, Mapping[str, str]]:
+) -> tuple[Mapping[str, tuple[int, int]], Annotations, Categories]:
     del state  # The file's, so that an edited one is read again.
     content = _load(path)
     entries = [entry for entry in content["images"] if isinstance(entry, Mapping)]
@@ -135,11 +136,13 @@ def _tables_of(
         if isinstance(annotation, dict):
             annotations.setdefault(_key(annotation.get("image_id")), []).append(annotation)
     listed = [c for c in content.get("categories") or [] if isinstance(c, Mapping) and "id" in c]
-    categories = {_key(c["id"]): str(c.get("name") or f"category_{c['id']}") for c in listed}
+    categories: dict[str, set[str]] = {}
+    for c in listed:
+        categories.setdefault(_key(c["id"]), set()).add(str(c.get("name") or f"category_{c['id']}"))
     if not categories:  # Some tools leave the list out.
         used = {_key(a.get("category_id")) for of in annotations.values() for a in of}
         alone = len(used) == 1
-        categories = {number: OBJECT if alone else f"category_{number}" for number in used}
+        categories = {number: {OBJECT if alone else f"category_{number}"} for number in used}
     return sizes, annotations, categories
 
 
@@ -150,11 +153,13 @@ def _load(path: Path) -> Any:
         raise CaseError(f"{path}: expected JSON, found: {error}") from error
 
 
-def _name(annotation: Mapping[str, Any], categories: Mapping[str, str]) -> str:
+def _name(annotation: Mapping[str, Any], categories: Categories) -> str:
     number = _key(annotation.get("category_id"))
     if number not in categories:
         raise ValueError(f"expected one of the categories {sorted(categories)}, found {number}")
-    return categories[number]
+    if len(names := categories[number]) > 1:
+        raise ValueError(f"expected one category of number {number}, found {sorted(names)}")
+    return next(iter(names))
 
 
 def _key(number: Any) -> str:
