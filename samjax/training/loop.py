@@ -95,7 +95,7 @@ def _start(experiment: Experiment, workdir: Path) -> "_Run":
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
     checkpoints.check()
     resume.check_settings(experiment, workdir, checkpoints)
-    data = start.prepare_data(experiment, workdir)
+    data = resume.in_order_of_run(start.prepare_data(experiment, workdir), workdir)
     resume.check_data(data.table, workdir, checkpoints)
     start.check_length(experiment, data)
     start.tell_of_leak(experiment, data)

@@ -17,7 +17,7 @@ from samjax.data.files import write_whole
 from samjax.training import sharding
 from samjax.training.checkpoint import Checkpoints
 from samjax.training.experiment import Experiment
-from samjax.training.start import BAD_FILES, DATA_TABLE
+from samjax.training.start import BAD_FILES, DATA_TABLE, Data
 
 SETTINGS = "config.json"
 # What may differ when a run goes on: it changes nothing of what is learned.
@@ -79,16 +79,37 @@ def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoin
     for fields in (was, now):
         if not fields["data.validation_fraction"]:
             fields["validation.every"] = 0  # An earlier version took any number, without effect.
+    may_change = _MAY_CHANGE
+    if experiment.data.check == "all":
+        may_change = (*may_change, "data.root")  # What it holds is compared, see `check_data`.
     changed = [
         f"{name}: {was.get(name)!r} then, {now.get(name)!r} now"
         for name in sorted(was.keys() | now.keys())
-        if was.get(name) != now.get(name) and not name.startswith(_MAY_CHANGE)
+        if was.get(name) != now.get(name) and not name.startswith(may_change)
     ]
     if changed:
         raise ValueError(
             f"{workdir} holds a run with other settings ({'; '.join(changed)}): "
             "take another --workdir, or the settings of that run"
         )
+
+
+def in_order_of_run(data: Data, workdir: Path) -> Data:
+    """The data in the order in which the folder's run has it, where nothing else differs.
+
+    The order of an index says nothing, but what is drawn from the data follows it.
+    """
+    path = workdir / DATA_TABLE
+    table = path.read_bytes() if path.exists() else data.table
+    images = identity.order(table, data.table)
+    if images is None:
+        return data
+    place = {image: number for number, image in enumerate(images)}
+    train, held_out = (
+        sorted(samples, key=lambda sample: place[sample.image])
+        for samples in (data.train, data.validation)
+    )
+    return dataclasses.replace(data, train=train, validation=held_out, table=table)
 
 
 def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
