@@ -250,6 +250,11 @@ def _masks(
                 pieces = rules.components(mask) if label.split else [mask]
                 objects.setdefault(name, []).extend(pieces)
     for name in sorted(objects):
+        if len(labels) > 1:  # Those of one file are apart.
+            once = {mask.tobytes(): mask for mask in objects[name]}
+            if again := len(objects[name]) - len(once):
+                tally.add(Tally(left_out={"objects that are there twice": again}))
+            objects[name] = [*once.values()]
         large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
         tally.small += len(objects[name]) - len(large)
         # Stable: equal ones stay in the order of their labels.

@@ -12,7 +12,10 @@ from samjax.curation import naming, words
 _SEPARATED = re.compile(r"[ _.\-]+")
 _COUNT = re.compile(r"[ _-]\(?\d{1,3}\)?$")
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's: the first is `_0000`.
-_VARIANT = re.compile(r"(?i)(?:copy|old|new|final|orig|raw|v\d*|aug\w*|flip\w*|rot\w*|slice|frame)")
+_VARIANT = re.compile(
+    r"(?i)(?:copy|old|new|final|orig|raw|v\d*|aug\w*|flip\w*|rot\w*|slice|frame|pred(?:iction)?s?"
+    r"|(?:rater|reader|observer|expert|annotator|grader|radiologist)s?\d*)"  # Whose labels.
+)
 _WHOLE_WORD = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"  # One sign of Chinese, Japanese, Korean.
 _Given = list[tuple[str, str, str]]  # Label, image, class.
 
@@ -166,7 +169,8 @@ class _Finder:
 def class_of(rest: str, counted: bool = True) -> str:
     """The class that the end of a label's name says; nothing where it says none.
 
-    Neither numbers nor single letters name a class, nor do modalities and versions of an image.
+    Neither numbers nor single letters name a class, nor do modalities, versions of an image or
+    those who drew it.
 
     Args:
         rest: What follows the name of the image.
@@ -217,7 +221,7 @@ def _is_case(folder: str, image: str) -> bool:
     """Whether a folder is a case: its only image is called by its modality, or as the folder."""
     name, plain = words.image_names(image)
     own = PurePosixPath(folder).name.lower()
-    return not plain or naming.is_modality(plain) or name.lower() == own
+    return not plain or naming.is_modality(plain) or own in (name.lower(), plain.lower())
 
 
 def _fits(label: str, image: str) -> bool:

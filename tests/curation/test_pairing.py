@@ -40,6 +40,15 @@ LAYOUTS = {
         ["images/a.png", "masks/a_肝.png"],
         {"images/a.png": [("masks/a_肝.png", "肝")]},
     ),
+    "numbered objects of a numbered image": (
+        ["x/img_0/images/img_0.png", "x/img_0/masks/0.png", "x/img_0/masks/1.png"],
+        {
+            "x/img_0/images/img_0.png": [
+                ("x/img_0/masks/0.png", ""),
+                ("x/img_0/masks/1.png", ""),
+            ]
+        },
+    ),
     "the longest name": (
         ["images/a.png", "images/a_1.png", "masks/a_1.png", "masks/a.png"],
         {"images/a.png": [("masks/a.png", "")], "images/a_1.png": [("masks/a_1.png", "")]},
@@ -185,6 +194,11 @@ def test_two_folders_of_labels_are_not_chosen_from():
     assert not found.pairs
     detail = "expected one folder of labels, found labels/a.png, masks/a.png"
     assert found.unclear == {"images/a.png": detail}
+
+
+def test_those_who_drew_labels_are_no_classes():
+    found = pairing.pair(["images/a.png", "masks_rater1/a.png", "masks_rater2/a.png"])
+    assert "expected one folder of labels" in found.unclear["images/a.png"]
 
 
 @pytest.mark.parametrize("word", ["masked_ball.png", "segment.png", "labelled.png", "imagery.png"])

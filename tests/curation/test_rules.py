@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.curation import rules
+from samjax.curation import curate, rules
+from samjax.curation.case import Case, LabelMap, Source
+from samjax.curation.options import Options
 
 
 def test_a_volume_is_normalised_by_one_range():
@@ -90,6 +92,18 @@ def test_a_class_in_pieces_is_a_mask_each_the_largest_first():
     first, second = rules.components(mask)
     assert (first.sum(), second.sum()) == (10, 5)
     assert rules.components(np.zeros((4, 4))) == []
+
+
+def test_an_object_of_two_label_files_counts_once():
+    values = np.zeros((20, 30), np.uint8)
+    values[2:12, 3:20] = 1
+    labels = [LabelMap(one, {1: "tumour"}) for one in (values, values.copy(), values[::-1])]
+    case = Case(np.full((20, 30), 90, np.uint8), False, tuple(labels))
+    source = Source("dicom", "a", "", "d", "ct_00", ("a",), ())
+    tally = curate.Tally()
+    (one,) = curate.slices_of(case, source, Options(), tally)
+    assert [name for name, _ in one.masks] == ["tumour", "tumour"]
+    assert tally.left_out == {"objects that are there twice": 1}
 
 
 @given(st.integers(0, 2**32 - 1))
