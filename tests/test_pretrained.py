@@ -116,7 +116,8 @@ def test_info_verifies(model_dir, capsys):
     assert cli.main(["info", str(model_dir)]) == 0
     assert "all as they were written" in capsys.readouterr().out
     arrays = _arrays(model_dir)
-    arrays.write_bytes(arrays.read_bytes()[:-1] + b"\0")
+    content = arrays.read_bytes()
+    arrays.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert cli.main(["info", str(model_dir)]) == 2
     assert str(arrays) in capsys.readouterr().err
 

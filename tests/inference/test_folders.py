@@ -158,6 +158,8 @@ def test_a_run_that_ends_at_any_moment_leaves_no_mask_without_record(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_on_request(run, tmp_path, monkeypatch, capsys, number, code):
     set_image, seen = Predictor.set_image, []
+    # What runs in the background of a script is started with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def stopping(self, *arguments):
         seen.append(arguments)
@@ -167,7 +169,9 @@ def test_stopped_on_request(run, tmp_path, monkeypatch, capsys, number, code):
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "set_image", stopping)
-        assert interruption.exit_code("samjax", lambda: bool(run())) == code
+        code_found = interruption.exit_code("samjax", lambda: bool(run()))
+    signal.signal(signal.SIGINT, before)
+    assert code_found == code
     line = "samjax: stopped: 2 of 3 images are done; the same command goes on\n"
     assert capsys.readouterr().err.endswith(line)
     run()
