@@ -37,6 +37,7 @@ _ELSEWHERE = """
     imagenes imágenes corte cortes máscara mascara imagem imagens máscaras fatia quadro coupe
     coupes masque tranche immagine immagini fetta maschera beeld obraz kesit görüntü
 """
+_SIDES = frozenset(("left", "right", "l", "r", "lt", "cc", "mlo"))
 _NOISE = frozenset((_FILES + _MAKING + _CLASSES + _ELSEWHERE).split())
 # With a number these are parts of a collection, and nobody.
 _COLLECTIONS = """
@@ -118,12 +119,12 @@ def tokens(name: str) -> tuple[Token, ...]:
 
 
 def text(name: str, of: Sequence[Token]) -> str:
-    """What some words of a name are together: as written, but for dates and slices between."""
+    """What some words of a name are together: as written, but for dates, slices, sides between."""
     if not of:
         return ""
     first, last = of[0], of[-1]
     between = [token for token in tokens(name) if first.start <= token.start <= last.start]
-    if any(token.kind in (SLICE, SESSION) for token in between):
+    if any(t.kind in (SLICE, SESSION) or t.text.lower() in _SIDES for t in between):
         return "_".join(token.text for token in of)
     return name[first.start : last.start + len(last.text)]
 
@@ -139,6 +140,13 @@ def is_study(name: str) -> bool:
     """Whether a folder is named after a date, visit, study or series, and nobody."""
     kinds = {token.kind for token in tokens(name)}
     return SESSION in kinds and ID not in kinds
+
+
+def is_calendar(folder: str, inside: bool) -> bool:
+    """Whether a folder is named after a year, or, inside of one, after a month or day."""
+    return bool(re.fullmatch(r"\d{1,2}" if inside else r"(?:19|20)\d\d", folder)) or (
+        inside and is_study(folder)
+    )
 
 
 def without_visit(name: str) -> str:
@@ -183,6 +191,6 @@ def _kind(word: str) -> str:
 
 
 def _side_removed(word: str) -> str:
-    """`01L` and `01R` are the two eyes of one person; `1a` and `1b` two pictures, or two visits."""
-    sided = re.fullmatch(r"(.*\d)[LR]|(\d{1,4})[a-f]", word)
-    return (sided[1] or sided[2]) if sided else word
+    """`01L` and `01R` are the two eyes of one person; `1a` and `1b`, `S1V1` and `S1V2` visits."""
+    sided = re.fullmatch(r"(.*\d)[LR]|(\d{1,4})[a-f]|([A-Za-z]{1,4}\d+)[VTDvtd]\d{1,2}", word)
+    return sided[sided.lastindex or 0] if sided else word

@@ -118,9 +118,12 @@ def _marked(path: str) -> Subject | None:
 
 def _view(path: str) -> _View:
     *folders, name = PurePosixPath(path).parts
-    candidates, session = [], None
+    candidates, session, in_year = [], None, False
     for depth, part in enumerate(folders):
-        if naming := path_words.of_folder(part):
+        in_year = path_words.is_calendar(part, in_year)
+        if in_year:
+            session = session or (depth, part)
+        elif naming := path_words.of_folder(part):
             candidates.append((depth, naming))
         elif session is None and path_words.is_study(part):
             session = depth, part
@@ -233,7 +236,10 @@ def _by_name(views: Sequence[_View]) -> dict[str, Subject]:
             is_slice = not view.is_volume and _counts_on(view, names[first])
             found[view.path] = Subject(head, None, "slices by number" if is_slice else "by name")
         elif first == 0:
-            found[view.path] = _unnamed(view) if _session(view) else Subject(head, None, "each")
+            is_of_session = view.session or any(
+                word.kind == SESSION and word.start < names[first].start for word in view.words
+            )
+            found[view.path] = _unnamed(view) if is_of_session else Subject(head, None, "each")
         else:
             prefixed[path_words.text(view.stem, names[:first])].append((view, head))
     # Of one prefix all numbers may be pictures of their own; of several they are slices.
