@@ -31,7 +31,10 @@ flags.DEFINE_list("protocols", ["bbox", "1pt", "3pt", "5pt"], "bbox, or Npt for 
 flags.DEFINE_bool("adapters", True, "Whether the adapters take part, if the network has any.")
 flags.DEFINE_bool("oracle", False, "Also score the best of the three answered masks.")
 flags.DEFINE_enum("family", None, list(families.FAMILIES), "Prepare images as this family's.")
+NUMBERS = ("mean", "std")
 SETTINGS = (*inputs.CHOICES, "box_margin", "multimask", "point_prompts")
+for setting in NUMBERS:
+    flags.DEFINE_list(setting, None, "Three numbers with commas between them, if other.")
 for setting, choices in inputs.CHOICES.items():
     flags.DEFINE_enum(setting, None, choices, "If other than the checkpoint tells or its kind has.")
 flags.DEFINE_float("box_margin", None, "Pixels that boxes are drawn wider, if other.")
@@ -85,6 +88,7 @@ def test(config: EvalConfig) -> int:
     replayed = prompt_file.load(FLAGS.prompts) if FLAGS.prompts else None
     samples = index.of_datasets(index.load_index(FLAGS.data, FLAGS.split), FLAGS.datasets)
     single = {name: FLAGS[name].value for name in SETTINGS}
+    single |= {name: numbers(name) for name in NUMBERS}
     pretrained = conversion.load_any(
         FLAGS.checkpoint,
         FLAGS.image_size,
@@ -100,6 +104,17 @@ def test(config: EvalConfig) -> int:
     for problem in tested.problems:
         print(f"left out: {problem}", file=sys.stderr)
     return 1 if tested.problems else 0
+
+
+def numbers(name: str) -> tuple[float, ...] | None:
+    """The values of a flag, if it was given."""
+    texts = FLAGS[name].value
+    if not texts:
+        return None
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError:
+        raise ValueError(f"--{name}: expected three numbers, found {','.join(texts)}") from None
 
 
 if __name__ == "__main__":

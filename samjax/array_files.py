@@ -20,8 +20,9 @@ def write(path: Path, params: Params) -> None:
     Raises:
         OSError: It cannot be written.
     """
+    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
     try:
-        with _one_error(), _checkpointer() as checkpointer:
+        with _one_error(), opened as checkpointer:
             checkpointer.save(path, params)
     except Exception as error:  # TensorStore's own kinds, for a full disk among others.
         # TensorStore's message ends with the reason and the system's number for it.
@@ -40,8 +41,9 @@ def declared(path: Path) -> Params:
     for name in ("_METADATA", "manifest.ocdbt"):
         if not (path / name).is_file():
             raise ValueError(f"{path / name}: missing")
+    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
     try:
-        with _one_error(), _checkpointer() as checkpointer:
+        with _one_error(), opened as checkpointer:
             metadata = checkpointer.metadata(path).item_metadata
             return jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree
@@ -57,8 +59,9 @@ def read(path: Path, arrays: Params) -> Params:
         ValueError: A file is missing or damaged.
     """
     target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arrays)
+    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
     try:
-        with _one_error(), _checkpointer() as checkpointer:
+        with _one_error(), opened as checkpointer:
             return checkpointer.restore(path, target)
     except Exception as error:
         raise ValueError(f"{path}: a file is damaged or missing: {_first_line(error)}") from error

@@ -52,6 +52,16 @@ def test_other_formats_are_refused(model_dir):
 # MARK: damage
 
 
+def test_a_missing_device_is_not_called_damage(model_dir, monkeypatch):
+    def no_device():
+        raise RuntimeError("Unable to initialize backend 'cuda'")
+
+    monkeypatch.setattr(jax, "process_index", no_device)
+    for call in (array_files.declared, lambda path: array_files.read(path, {})):
+        with pytest.raises(RuntimeError, match=r"backend 'cuda'"):
+            call(model_dir / "params")
+
+
 def test_one_changed_byte_anywhere_is_found(written, model_dir):
     files = [path for path in written.rglob("*") if path.is_file()]
     assert len(files) > 5

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
 from samjax.data.inputs import InputConfig
 from samjax.models.config import SamConfig
 
+_log = logging.getLogger(__name__)
+
 _FOLDER = (  # What a folder may hold its weights as, the first that is there.
     "model.safetensors",
     "model.safetensors.index.json",
@@ -23,6 +26,7 @@ _FOLDER = (  # What a folder may hold its weights as, the first that is there.
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
 _IGNORED = (  # What is of no use in any checkpoint, and why.
     (r"pixel_(mean|std)", "a constant of the preprocessing"),
+    (r"n_averaged", "a count of averaged updates"),
     (r"image_encoder\..*\.bn\.num_batches_tracked", "a count of pre-training batches"),
     (r"image_encoder\.(norm_head|head)\..*", "a classifier that segmentation does not use"),
 )
@@ -149,6 +153,8 @@ def _source(path: Path, found: torch_file.TorchFile) -> Source:
     """Gives the tensors of a file SAM's names, and sets aside what is known to be of no use."""
     tensors, keys = {}, {}
     aside = {f"[{key}]": why for key, why in found.beside.items()}
+    for key in (key for key, why in found.beside.items() if why == wrappers.AVERAGE):
+        _log.warning("%s: left out %r: %s", path, key, wrappers.AVERAGE)
     names, prefixes = wrappers.strip(found.tensors)
     is_hugging_face = any(name.startswith("vision_encoder.") for name in names.values())
     for key, tensor in found.tensors.items():

@@ -9,11 +9,16 @@ from typing import Any
 WRAPPERS = (
     *("model", "state_dict", "model_state_dict", "model_state", "model_weights"),
     *("network", "network_weights", "net", "module", "sam", "weights", "params", "checkpoint"),
+    *("network_state_dict", "net_state_dict", "sam_state_dict"),
 )
+# Under these lie averages of the weights; they count where no others are there.
+_AVERAGES = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema")
+AVERAGE = "averaged weights beside the others; to take them, save them alone"
 _ANYWHERE = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # In front of a network's parts: what training code calls it.
 _IN_FRONT = (
     *("model", "sam", "net", "network", "sam_model", "segmentor", "backbone", "state_dict"),
+    *("ema", "model_ema", "ema_model"),
     *_ANYWHERE,
 )
 _PARTS = "image_encoder|vision_encoder|prompt_encoder|mask_decoder"
@@ -37,7 +42,7 @@ def unwrap(
     """
     under: list[str] = []
     beside: dict[str, str] = {}
-    while inside := [key for key in WRAPPERS if isinstance(content.get(key), dict)]:
+    while inside := _inside(content, WRAPPERS) or _inside(content, _AVERAGES):
         filled = [key for key in inside if content[key]]
         if len(filled) > 1:
             raise ValueError(
@@ -45,7 +50,12 @@ def unwrap(
                 "save the one that you mean alone"
             )
         chosen = (filled or inside)[0]
-        beside |= {_name(key): "beside the state dict" for key in content if key != chosen}
+        averages = _inside(content, _AVERAGES)
+        beside |= {
+            _name(key): AVERAGE if key in averages else "beside the state dict"
+            for key in content
+            if key != chosen
+        }
         under.append(chosen)
         content = content[chosen]
     return content, tuple(under), beside
@@ -109,6 +119,10 @@ def unknown_names(names: Iterable[str]) -> str:
         "mask_decoder."
     )
     return f"found: {_few(names)}{advice}"
+
+
+def _inside(content: Mapping[Any, Any], keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if isinstance(content.get(key), dict)]
 
 
 def _without_modules(name: str) -> str:

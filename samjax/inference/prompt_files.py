@@ -57,8 +57,9 @@ def read_prompts(path: str | Path) -> dict[str, Objects]:
 
 def _read_json(path: Path) -> dict[str, Objects]:
     content = read_json(path, distinct=True)
-    if not all(isinstance(entries, list) for entries in content.values()):
-        raise ValueError(f"{path}: expected {{image: [object, ...]}}")
+    for image, entries in content.items():
+        if not isinstance(entries, list):
+            raise ValueError(f"{path}: {image}: expected [object, ...], found {entries!r}")
     prompts: dict[str, Objects] = {}
     unknown: Counter[str] = Counter()
     for image, entries in content.items():

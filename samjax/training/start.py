@@ -121,10 +121,15 @@ def prepare_model(experiment: Experiment) -> Pretrained:
 
     Raises:
         FileNotFoundError: `init_from` does not exist.
-        ValueError: It cannot be used.
+        ValueError: It cannot be used, or there is none for what is said of it.
     """
     config = experiment.model
     if not experiment.init_from:
+        if experiment.init_family:
+            raise ValueError(
+                "init_family: expected none where no init_from says which checkpoint it is of, "
+                f"found {experiment.init_family!r}"
+            )
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
         return Pretrained(config, experiment.input, models.init(config, key))
     path = experiment.init_from

@@ -23,6 +23,12 @@ def _prefixed(tensors, prefix):
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
+def _averaged(tensors, prefix):
+    """As PyTorch's `AveragedModel` names them."""
+    count = prefix.replace("module.", "n_averaged")
+    return _prefixed(tensors, prefix) | {count: np.zeros((), np.int64)}
+
+
 @pytest.mark.parametrize(
     ("wrap", "told"),
     [
@@ -38,6 +44,9 @@ def _prefixed(tensors, prefix):
         (lambda t: {"state_dict": _prefixed(t, "model._orig_mod.sam.")}, "model.sam."),
         (lambda t: t | {"epoch": 7, "name": "mine"}, "a int, no tensor"),
         (lambda t: {"model": t, "loss": np.zeros((), np.float32)}, "from model"),
+        (lambda t: {"ema": t, "epoch": 7}, "unwrapped from ema"),
+        (lambda t: _averaged(t, "module."), "a count of averaged updates"),
+        (lambda t: _averaged(t, "ema_model.module."), "ema_model."),
     ],
 )
 def test_known_wrappers_and_prefixes(save, tensors, wrap, told):
@@ -45,6 +54,13 @@ def test_known_wrappers_and_prefixes(save, tensors, wrap, told):
     _same(model, tensors)
     assert told in report.table()
     assert {entry.status for entry in report.entries} <= {"loaded", "ignored"}
+
+
+def test_averages_beside_the_weights_are_left_out_with_a_word(save, tensors, caplog):
+    twice = {name: 2 * tensor for name, tensor in tensors.items()}
+    model, _ = conversion.from_torch(save({"model": tensors, "ema": twice}))
+    _same(model, tensors)
+    assert "left out 'ema': averaged weights beside the others" in caplog.text
 
 
 def test_a_compiled_part_of_a_network(save, tensors):
@@ -70,7 +86,7 @@ def test_an_unknown_layout_is_answered_with_what_was_found(save, tensors):
     with pytest.raises(ValueError, match=r"found: .*unknown prefix 'my_sam\.'"):
         conversion.from_torch(save(_prefixed(tensors, "my_sam.")))
     averaged = {"ema": {"shadow": tensors}, "step": np.zeros((), np.float32)}
-    with pytest.raises(ValueError, match=r"found: step, \[ema\] \(a dict of 1, no tensor\)"):
+    with pytest.raises(ValueError, match=r"found the keys .shadow.: a dict of 188"):
         conversion.from_torch(save(averaged))
     with pytest.raises(ValueError, match=r"found: fc\.weight; the nearest known layout"):
         conversion.from_torch(save({"fc.weight": np.zeros((2, 2), np.float32)}))

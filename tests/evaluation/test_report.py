@@ -186,6 +186,8 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
         ({"datasets": "other"}, "found 'other'"),
         ({"protocols": "bbox,3p"}, "found '3p'"),
         ({"prompts": "none.json"}, "none.json: no such file"),
+        ({"mean": "1,2,x"}, "--mean: expected three numbers, found 1,2,x"),
+        ({"std": "1,0,1"}, "input.std: expected 3 positive numbers, found (1.0, 0.0, 1.0)"),
         ({"batch_size": 0}, "eval.batch_size: expected at least 1"),
     ],
 )

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 import toy
+from small import random_params
 
 from samjax import interruption, pretrained
+from samjax.conversion import families, naming, torch_writer
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
@@ -216,6 +218,23 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
     adapter = begin.params["image_encoder"]["blocks_1"].pop("adapter")
     assert adapter["spatial_0"]["kernel"].shape == (3, 3, 16, 16)
     assert identical(begin.params["image_encoder"]["blocks_1"], params["image_encoder"]["blocks_1"])
+
+
+def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tmp_path, caplog):
+    bare = tmp_path / "bare.pth"
+    plain = dataclasses.replace(toy.MODEL, adapters=False)
+    torch_writer.write(bare, naming.state_dict(random_params(plain)), under_model=False)
+    begun = dataclasses.replace(experiment, init_from=str(bare), input_from="checkpoint")
+    assert start.prepare_model(begun).input == families.SAM_INPUT
+    assert "this is a guess" in caplog.text and "init_family=ft_sam" in caplog.text
+    caplog.clear()
+    said = dataclasses.replace(begun, init_family="medsam")
+    assert start.prepare_model(said).input == families.MEDSAM_INPUT
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"family: expected one of sam, .*, found 'vgg'"):
+        start.prepare_model(dataclasses.replace(begun, init_family="vgg"))
+    with pytest.raises(ValueError, match=r"init_family: expected none where no init_from"):
+        start.prepare_model(dataclasses.replace(said, init_from=""))
 
 
 def test_no_place_to_start_from(experiment, tmp_path):
