@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from samjax import interruption, process
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     """Trains and reports."""
     if len(argv) > 1:
         raise app.UsageError(f"expected only flags, found {argv[1]!r}")
+    absl_logging.set_verbosity(absl_logging.WARNING)  # Of libraries; ours are told below.
     process.prepare()
     samjax_log = logging.getLogger("samjax")
     samjax_log.setLevel(logging.INFO)
