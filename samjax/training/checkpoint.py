@@ -197,6 +197,9 @@ class Checkpoints:
     def _check(self, step: int) -> None:
         folder = self.folder / str(step)
         if not digests.check(folder):
+            for item in sorted(path for path in folder.iterdir() if path.is_dir()):
+                if not any(path.is_file() for path in item.rglob("*")):
+                    raise ValueError(f"{item}: expected files, found none")
             _log.warning("%s has no digests: whether it is whole is not checked", folder)
         elif step not in self._manager.all_steps():
             raise ValueError(f"{folder}: expected a finished checkpoint, found one without its end")

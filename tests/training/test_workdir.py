@@ -256,7 +256,13 @@ def without_state(saved):
     shutil.rmtree(saved / "state")
 
 
-@pytest.mark.parametrize("damage", [flip, cut, without_metadata, without_state])
+def without_any_file(saved):
+    for path in saved.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+@pytest.mark.parametrize("damage", [flip, cut, without_metadata, without_state, without_any_file])
 def test_a_damaged_checkpoint_is_named(experiment, workdir, damage):
     damage(workdir / "checkpoints/2")
     before = contents(workdir)
