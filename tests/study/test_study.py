@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import re
+import types
 import sys
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
     def test_and_report(model, root, samples, out, config, *_):
         seen.update(size=model.model.image_size, images=len(samples), adapters=config.adapters)
         seen.update(resize=model.input.resize)
+        return types.SimpleNamespace(table="", problems=())
 
     monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)
     trial = plan.Trial(False, image_size=64, resize="stretch", splits=("train", "test"))
