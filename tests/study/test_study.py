@@ -4,8 +4,8 @@ import dataclasses
 import json
 import logging
 import re
-import types
 import sys
+import types
 from pathlib import Path
 
 import cv2
