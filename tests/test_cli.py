@@ -265,7 +265,7 @@ def test_mistakes_in_the_call(predict, scan, tmp_path, monkeypatch, capsys, argu
         ("p.csv", "image,object,x,y,label\nb.png,1,2,3,1\n", "none of its prompts is for"),
         ("p.json", "{", "expected JSON"),
         ("p.json", "[]", "expected a JSON object, found a list"),
-        ("p.json", '{"a.png": {}}', "expected {image: [object, ...]}"),
+        ("p.json", '{"a.png": {}}', "a.png: expected [object, ...], found {}"),
         ("p.json", '{"a.png": [], "a.png": []}', "expected every name once, found 'a.png' twice"),
         (
             "p.json",
