@@ -26,7 +26,7 @@ import numpy as np
 
 import samjax
 from benchmarks import memory
-from configs import sam_med2d
+from configs import demo, sam_med2d
 from configs import study as study_config
 from samjax import models, process
 from samjax.data import inputs, phantoms
@@ -36,19 +36,7 @@ from samjax.training import experiment
 
 ROWS = 10  # Lines of the table.
 SIDES = 40, 1200  # Shortest and longest side of an image, pixels.
-# The demo's network: the number of programs is that of any other.
-NETWORK = models.SamConfig(
-    image_size=128,
-    patch_size=8,
-    embed_dim=96,
-    depth=4,
-    num_heads=4,
-    global_attn_indexes=(1, 3),
-    window_size=8,
-    prompt_dim=64,
-    decoder_mlp_dim=128,
-    iou_head_hidden_dim=64,
-)
+NETWORK = experiment.from_config_dict(demo.get_config()).model  # Any other has as many programs.
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,4 +27,9 @@ def describe(array: np.ndarray, order: str = "rgb") -> str:
 def of_many(descriptions: Mapping[str, object]) -> str:
     """One digest of the descriptions of many things, by name."""
     listed = "\n".join(f"{name}: {one}" for name, one in sorted(descriptions.items()))
-    return hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
+    return digest(listed.encode())
+
+
+def digest(content: bytes) -> str:
+    """Sixteen hexadecimal digits that stand for it."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

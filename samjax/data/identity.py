@@ -1,11 +1,11 @@
 """Which images a run learns from and is validated on, as a table: to tell whether they changed."""
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from samjax.data.contents import digest
 from samjax.data.index import Sample
 
 SIDES = ("training", "validation")
@@ -38,11 +38,6 @@ def table(
             row = (sample.image, side, sample.subject, sample.dataset, masks, content)
             writer.writerow(row)
     return file.getvalue().encode("utf-8", "surrogatepass")
-
-
-def digest(content: bytes) -> str:
-    """Sixteen hexadecimal digits that stand for it."""
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def summary(content: bytes) -> dict[str, Any]:

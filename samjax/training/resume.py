@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from samjax import lock, pretrained
-from samjax.data import identity
+from samjax.data import contents, identity
 from samjax.data.files import write_whole
 from samjax.training import sharding
 from samjax.training.checkpoint import Checkpoints
@@ -134,10 +134,10 @@ def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
             workdir,
         )
         return
-    expected = saved["digest"] if saved else identity.digest(then or b"")
-    if expected == identity.digest(table):
+    expected = saved["digest"] if saved else contents.digest(then or b"")
+    if expected == contents.digest(table):
         return
-    if then is not None and identity.digest(then) == expected:
+    if then is not None and contents.digest(then) == expected:
         changed = identity.changed_images(then, table)
     else:
         changed = identity.changed_subjects(saved or {}, identity.summary(table))

@@ -1,7 +1,6 @@
 """Finds DICOM series, and the RTSTRUCT and SEG files that refer to them."""
 
 import filecmp
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         token = dicom.MODALITIES.get(header.kind, "")
         name = names[uid]
         if name in repeated:  # Of several that are called the same, each has its own number.
-            name += "_" + hashlib.sha256(uid.encode()).hexdigest()[:8]
+            name += "_" + naming.short_hash(uid)
         where = found.sources if labels[uid] else found.unlabelled
         where.append(
             Source(
