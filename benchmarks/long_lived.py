@@ -1,13 +1,13 @@
 """How many memory mappings, and how much memory, a process takes that lives long.
 
 python -m benchmarks.long_lived predictor [--images 2000] [--shapes 50]
-python -m benchmarks.long_lived study [--seeds 2]
+python -m benchmarks.long_lived comparison [--seeds 2]
 
 Every program that JAX compiles stays mapped while it is kept, and Linux ends a process with more
 than 65,530 mappings (`vm.max_map_count`) by a segmentation fault. `predictor` answers prompts about
 images of many shapes, with one to nine clicks on one to twelve objects, in one, three or the best
-mask. `study` trains and tests every method of the comparison (configs/study.py), each with several
-seeds, with a small network on phantoms. Both columns have to level off.
+mask. `comparison` trains and tests every method of configs/comparison.py, each with several seeds,
+with a small network on phantoms. Both columns have to level off.
 """
 
 import argparse
@@ -26,12 +26,12 @@ import numpy as np
 
 import samjax
 from benchmarks import memory
+from configs import comparison as comparison_config
 from configs import demo, sam_med2d
-from configs import study as study_config
 from samjax import models, process
+from samjax.comparison import plan, runner
 from samjax.data import inputs, phantoms
 from samjax.pretrained import Pretrained
-from samjax.study import plan, runner
 from samjax.training import experiment
 
 ROWS = 10  # Lines of the table.
@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     of_predictor.add_argument("--images", type=int, default=2000)
     of_predictor.add_argument("--shapes", type=int, default=50)
     of_predictor.set_defaults(run=lambda given: predictor(given.images, given.shapes))
-    of_study = commands.add_parser("study", help="all methods, trained and tested")
-    of_study.add_argument("--seeds", type=int, default=2)
-    of_study.set_defaults(run=lambda given: study(given.seeds))
+    of_comparison = commands.add_parser("comparison", help="all methods, trained and tested")
+    of_comparison.add_argument("--seeds", type=int, default=2)
+    of_comparison.set_defaults(run=lambda given: comparison(given.seeds))
     arguments = parser.parse_args(argv)
     process.prepare()
     print("| Done | Mappings | Resident, MiB | Seconds |")
@@ -85,12 +85,12 @@ def predictor(images: int, shapes: int) -> Iterator[str]:
             yield f"{number + 1} images"
 
 
-def study(seeds: int) -> Iterator[str]:
-    """Makes every model of a study in this process; yields after each."""
+def comparison(seeds: int) -> Iterator[str]:
+    """Makes every model of a comparison in this process; yields after each."""
     with tempfile.TemporaryDirectory() as folder:
         root, workdir = Path(folder) / "data", Path(folder) / "runs"
         phantoms.write_phantoms(root, phantoms.PhantomConfig(16, 4, size=NETWORK.image_size))
-        whole = dataclasses.replace(_comparison(str(root)), seeds=tuple(range(seeds)))
+        whole = dataclasses.replace(_small(str(root)), seeds=tuple(range(seeds)))
         with contextlib.redirect_stdout(io.StringIO()):  # The tables of the tests.
             general = runner.make_general(whole, workdir)
         yield "general"
@@ -100,8 +100,8 @@ def study(seeds: int) -> Iterator[str]:
             yield f"{job.name}, seed {job.seed}"
 
 
-def _comparison(root: str) -> plan.Study:
-    """The methods of configs/study.py, of two batches each."""
+def _small(root: str) -> plan.Comparison:
+    """The methods of configs/comparison.py, of two batches each."""
 
     def prepare(recipe: ml_collections.ConfigDict) -> None:
         recipe.data.update(root=root, batch_size=4, masks_per_image=2, validation_fraction=0.0)
@@ -116,8 +116,8 @@ def _comparison(root: str) -> plan.Study:
     recipe.model.adapters = False
     recipe.trainable.encoder = "full"
     prepare(recipe)
-    first = plan.Stage("only", experiment.from_config_dict(recipe))
-    return study_config.comparison(
+    first = plan.TrainingStage("only", experiment.from_config_dict(recipe))
+    return comparison_config.paper_comparison(
         prepare,
         large=2 * NETWORK.image_size,
         unseen=(),

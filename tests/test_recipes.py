@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from samjax import models
-from samjax.study import Method
+from samjax.comparison import Method
 from samjax.training import experiment, resume
 
 KEY = jax.random.key(0)
@@ -37,11 +37,11 @@ def test_the_general_model_is_made_from_nothing(stage, millions):
     assert millions[0] < count / 1e6 < millions[1]
 
 
-@pytest.mark.parametrize("name", ["study", "study_mini"])
-def test_a_study_compares_what_its_titles_say(name):
+@pytest.mark.parametrize("name", ["comparison", "comparison_mini"])
+def test_a_comparison_compares_what_its_titles_say(name):
     """Every ablation differs from ours in just the fields that it is about."""
-    study = importlib.import_module(f"configs.{name}").get_study()
-    base = {one.method: one.base for one in study.ablations} | {"held_out": "sam_med2d"}
+    comparison = importlib.import_module(f"configs.{name}").get_comparison()
+    base = {one.method: one.base for one in comparison.ablations} | {"held_out": "sam_med2d"}
     about = {
         "adapter_init": {"model.adapter_init"},
         "reduction": {"loss.reduction"},
@@ -56,12 +56,12 @@ def test_a_study_compares_what_its_titles_say(name):
         "held_out": {"data.leave_out"},
     }
     for method, fields in about.items():
-        if method == study.methods[base["selection"]].stages[-1].experiment.model.adapter_kind:
+        if method == comparison.methods[base["selection"]].stages[-1].experiment.model.adapter_kind:
             continue  # Ours itself.
-        ours, other = (flat(study.methods[name]) for name in (base[method], method))
+        ours, other = (flat(comparison.methods[name]) for name in (base[method], method))
         changed = {field for field in ours if ours[field] != other[field]}
         assert changed <= fields, method
-        assert len(changed) >= min(len(fields), 1) or (method, name) == ("held_out", "study")
+        assert len(changed) >= min(len(fields), 1) or (method, name) == ("held_out", "comparison")
 
 
 def flat(value):

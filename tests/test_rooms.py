@@ -30,7 +30,7 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
 }
 ROOMS["evaluation"] = set(ROOMS) - {"curation", "losses", "process"}
 ROOMS["training"] = set(ROOMS) - {"curation", "inference", "process"}
-ROOMS["study"] = set(ROOMS) - {"curation"}
+ROOMS["comparison"] = set(ROOMS) - {"curation"}
 ROOMS["cli"] = {
     "conversion",
     "curation",
@@ -47,7 +47,7 @@ FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},
     "transformers": set(),
     "tensorflow": set(),
-    "matplotlib": {"study"},
+    "matplotlib": {"comparison"},
     "tensorflow_datasets": {"data"},
     **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
     "jax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},

@@ -4,37 +4,37 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from samjax.comparison import published
+from samjax.comparison.plan import Comparison
+from samjax.comparison.reports import Results
 from samjax.evaluation import protocols
 from samjax.evaluation.report import markdown
 from samjax.evaluation.results import FILLED_BOX
-from samjax.study import published
-from samjax.study.plan import Study
-from samjax.study.reports import Results
 
 All = Mapping[tuple[str, str], Results]
 DASH = "-"
 
 
-def overall(study: Study, found: All, kind: str = "dice") -> str:
+def overall(comparison: Comparison, found: All, kind: str = "dice") -> str:
     """Table 2 of the paper in small: mean Dice over all masks.
 
     Args:
-        study: The study.
+        comparison: The comparison.
         found: Its results.
         kind: `dice` for the mask of highest predicted IoU, `dice_oracle` for the best mask.
     """
-    rows = [["Model", "Resolution", *map(protocols.title, study.protocols), "Images/s"]]
-    for title, method, trial in study.overall:
-        results = found.get((method, trial))
+    rows = [["Model", "Resolution", *map(protocols.title, comparison.protocols), "Images/s"]]
+    for title, method, setting in comparison.overall:
+        results = found.get((method, setting))
         if results is None:
-            rows.append([title, *[DASH] * (len(study.protocols) + 2)])
+            rows.append([title, *[DASH] * (len(comparison.protocols) + 2)])
             continue
         side = results.reports[0]["image_size"]
-        cells = [str(results.value(name, kind)) for name in study.protocols]
+        cells = [str(results.value(name, kind)) for name in comparison.protocols]
         fps = [next(iter(report["fps"].values())) for report in results.reports]
         rows.append([title, f"{side} x {side}", *cells, f"{sum(fps) / len(fps):.1f}"])
     if kind == "dice":
-        rows.append(["Filled box", DASH, *_filled_box(study, found), DASH])
+        rows.append(["Filled box", DASH, *_filled_box(comparison, found), DASH])
     return markdown(rows)
 
 
@@ -46,19 +46,21 @@ def published_overall() -> str:
     return markdown(rows)
 
 
-def intervals(study: Study, found: All) -> str:
+def intervals(comparison: Comparison, found: All) -> str:
     """95 % intervals of table 2 over subjects."""
-    rows = [["Model", *map(protocols.title, study.protocols)]]
-    for title, method, trial in study.overall:
-        if results := found.get((method, trial)):
-            cells = [results.value(name).interval for name in study.protocols]
+    rows = [["Model", *map(protocols.title, comparison.protocols)]]
+    for title, method, setting in comparison.overall:
+        if results := found.get((method, setting)):
+            cells = [results.value(name).interval for name in comparison.protocols]
             rows.append([title, *cells])
     return markdown(rows)
 
 
-def by_modality(study: Study, found: All) -> str:
+def by_modality(comparison: Comparison, found: All) -> str:
     """Table 3 of the paper in small: one point, and what four more add, beside the published."""
-    shown = [(title, found.get((method, trial))) for title, method, trial in study.by_modality]
+    shown = [
+        (title, found.get((method, setting))) for title, method, setting in comparison.by_modality
+    ]
     rows = [["Modality", "Masks", *(title for title, _ in shown), "Published"]]
     parts = next((results.parts("by_modality") for _, results in shown if results), {})
     for modality, count in parts.items():
@@ -69,9 +71,9 @@ def by_modality(study: Study, found: All) -> str:
     return markdown(rows)
 
 
-def unseen(study: Study, found: All) -> str:
+def unseen(comparison: Comparison, found: All) -> str:
     """Table 4 of the paper in small: datasets that no training has seen."""
-    shown = [(title, found.get((method, trial))) for title, method, trial in study.unseen]
+    shown = [(title, found.get((method, setting))) for title, method, setting in comparison.unseen]
     names = (protocols.BOX, "1pt")
     head = [f"{title}, {protocols.title(name)}" for name in names for title, _ in shown]
     rows = [["Dataset", "Masks", *head, "Filled box"]]
@@ -99,14 +101,14 @@ def published_unseen() -> str:
     return markdown(rows)
 
 
-def ablations(study: Study, found: All) -> str:
+def ablations(comparison: Comparison, found: All) -> str:
     """What each of our choices is worth: ours less the other, seed by seed."""
-    rows = [["Question", "Ours", "Other", *map(protocols.title, study.protocols), "Mean"]]
-    for one in study.ablations:
+    rows = [["Question", "Ours", "Other", *map(protocols.title, comparison.protocols), "Mean"]]
+    for one in comparison.ablations:
         ours, other = found.get((one.base, "test")), found.get((one.method, "test"))
-        cells = [DASH] * (len(study.protocols) + 1)
+        cells = [DASH] * (len(comparison.protocols) + 1)
         if ours and other:
-            gains = [_gains(ours, other, name) for name in study.protocols]
+            gains = [_gains(ours, other, name) for name in comparison.protocols]
             told = [by_seed for by_seed in gains if by_seed]  # Where both know such prompts.
             means = [statistics.fmean(by_seed) for by_seed in zip(*told, strict=True)]
             cells = [_signed(by_seed) for by_seed in (*gains, means)]
@@ -114,11 +116,11 @@ def ablations(study: Study, found: All) -> str:
     return markdown(rows)
 
 
-def training_times(study: Study, found: All) -> str:
+def training_times(comparison: Comparison, found: All) -> str:
     """How long every method's training took."""
     rows = [["Method", "Seeds", "Batches", "Minutes each"]]
-    for name, method in study.methods.items():
-        results = next((found[name, t] for t in method.trials if (name, t) in found), None)
+    for name, method in comparison.methods.items():
+        results = next((found[name, t] for t in method.settings if (name, t) in found), None)
         if not method.stages or results is None:
             continue
         minutes = " ".join(f"{seconds / 60:.0f}" for seconds in results.training)
@@ -128,10 +130,10 @@ def training_times(study: Study, found: All) -> str:
     return markdown(rows)
 
 
-def _filled_box(study: Study, found: All) -> list[str]:
-    results = next((found[m, t] for _, m, t in study.overall if (m, t) in found), None)
+def _filled_box(comparison: Comparison, found: All) -> list[str]:
+    results = next((found[m, t] for _, m, t in comparison.overall if (m, t) in found), None)
     baseline = f"{results.value(FILLED_BOX).mean:.1f}" if results else DASH
-    return [baseline if name == protocols.BOX else DASH for name in study.protocols]
+    return [baseline if name == protocols.BOX else DASH for name in comparison.protocols]
 
 
 def _gain(results: Results, modality: str) -> str:

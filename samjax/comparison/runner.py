@@ -1,4 +1,4 @@
-"""Does what a study asks for and is not done yet."""
+"""Does what a comparison asks for and is not done yet."""
 
 import contextlib
 import dataclasses
@@ -12,12 +12,12 @@ from pathlib import Path
 import jax
 
 from samjax import conversion, lock, pretrained
+from samjax.comparison.plan import Comparison, EvalSetting, Job, TrainingStage
 from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.evaluation import testing
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.pretrained import Pretrained
-from samjax.study.plan import Job, Stage, Study, Trial
 from samjax.training import loop
 from samjax.training.experiment import Experiment
 
@@ -26,26 +26,36 @@ SECONDS = "seconds.json"
 _log = logging.getLogger(__name__)
 
 
-def make_general(study: Study, workdir: Path) -> str:
+def make_general(comparison: Comparison, workdir: Path) -> str:
     """The checkpoint of the general model, made first if need be, and tested on its own data."""
-    if general_is_made(study, workdir):
-        return study.general or str(workdir / "general" / study.stages[-1].name / "last")
+    if general_is_made(comparison, workdir):
+        return comparison.general or str(workdir / "general" / comparison.stages[-1].name / "last")
     with lock.exclusive(workdir / "general"):
-        checkpoint = study.general or _train_in_turn(study.stages, "", workdir / "general")
+        checkpoint = comparison.general or _train_in_turn(
+            comparison.stages, "", workdir / "general"
+        )
         out = general_report(workdir)
-        if study.general_data and not (out / "report.json").exists():
+        if comparison.general_data and not (out / "report.json").exists():
             model = conversion.load_any(checkpoint)
-            _test(study, model, checkpoint, study.general_data, Trial(), out, "general model")
+            _test(
+                comparison,
+                model,
+                checkpoint,
+                comparison.general_data,
+                EvalSetting(),
+                out,
+                "general model",
+            )
     return checkpoint
 
 
-def check(study: Study, wanted: Iterable[Job]) -> None:
+def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
     """Checks, before anything is trained, the settings of what is to be.
 
     Raises:
         ValueError: Settings contradict each other; the message names model and stage.
     """
-    stages = [("general", stage) for stage in (() if study.general else study.stages)]
+    stages = [("general", stage) for stage in (() if comparison.general else comparison.stages)]
     stages += [(job.name, stage) for job in wanted for stage in job.method.stages]
     for name, stage in stages:
         try:
@@ -54,11 +64,11 @@ def check(study: Study, wanted: Iterable[Job]) -> None:
             raise ValueError(f"{name}, {stage.name}: {error}") from error
 
 
-def general_is_made(study: Study, workdir: Path) -> bool:
+def general_is_made(comparison: Comparison, workdir: Path) -> bool:
     """Whether the general model is there and tested."""
-    stages = () if study.general else study.stages
+    stages = () if comparison.general else comparison.stages
     trained = all(is_trained(workdir / "general" / stage.name) for stage in stages)
-    tested = not study.general_data or (general_report(workdir) / "report.json").exists()
+    tested = not comparison.general_data or (general_report(workdir) / "report.json").exists()
     return trained and tested
 
 
@@ -67,14 +77,14 @@ def general_report(workdir: Path) -> Path:
     return workdir / "general" / "test"
 
 
-def run(study: Study, job: Job, general: str, workdir: Path) -> None:
+def run(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     """Trains and tests one model, or goes on where it was stopped.
 
     Args:
-        study: The study.
+        comparison: The comparison.
         job: Which model.
         general: Checkpoint of the general model.
-        workdir: The study's folder.
+        workdir: The comparison's folder.
 
     Raises:
         Interrupted: The training was asked to stop; it is saved.
@@ -83,26 +93,35 @@ def run(study: Study, job: Job, general: str, workdir: Path) -> None:
     """
     if job.missing(workdir):
         with lock.exclusive(job.folder(workdir)):
-            _make(study, job, general, workdir)
+            _make(comparison, job, general, workdir)
 
 
-def _make(study: Study, job: Job, general: str, workdir: Path) -> None:
+def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
-    checkpoint = _train_in_turn(stages_of(study, job), start, job.folder(workdir))
+    checkpoint = _train_in_turn(stages_of(comparison, job), start, job.folder(workdir))
     for name in job.missing(workdir):
-        trial = job.method.trials[name]
-        model = conversion.load_any(checkpoint, trial.image_size)
-        if trial.resize is not None:
-            fitted = dataclasses.replace(model.input, resize=trial.resize)
+        setting = job.method.settings[name]
+        model = conversion.load_any(checkpoint, setting.image_size)
+        if setting.resize is not None:
+            fitted = dataclasses.replace(model.input, resize=setting.resize)
             model = dataclasses.replace(model, input=fitted)
         title = f"{job.method.title}, seed {job.seed}"
-        _test(study, model, checkpoint, study.data, trial, job.report(workdir, name), title)
+        _test(
+            comparison,
+            model,
+            checkpoint,
+            comparison.data,
+            setting,
+            job.report(workdir, name),
+            title,
+        )
 
 
-def stages_of(study: Study, job: Job) -> tuple[Stage, ...]:
-    """A job's training, with the study's data and the job's seed."""
+def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
+    """A job's training, with the comparison's data and the job's seed."""
     return tuple(
-        Stage(stage.name, _seeded(stage.experiment, study, job.seed)) for stage in job.method.stages
+        TrainingStage(stage.name, _seeded(stage.experiment, comparison, job.seed))
+        for stage in job.method.stages
     )
 
 
@@ -117,15 +136,15 @@ def seconds(folder: Path) -> float:
     return json.loads(path.read_text())["training"] if path.exists() else 0.0
 
 
-def _seeded(experiment: Experiment, study: Study, seed: int) -> Experiment:
+def _seeded(experiment: Experiment, comparison: Comparison, seed: int) -> Experiment:
     return dataclasses.replace(
         experiment,
-        data=dataclasses.replace(experiment.data, root=study.data, seed=seed),
+        data=dataclasses.replace(experiment.data, root=comparison.data, seed=seed),
         run=dataclasses.replace(experiment.run, seed=seed),
     )
 
 
-def _train_in_turn(stages: Iterable[Stage], start: str, folder: Path) -> str:
+def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) -> str:
     """Trains what is not trained yet, each stage from where the one before it ended.
 
     Returns:
@@ -142,7 +161,7 @@ def _train_in_turn(stages: Iterable[Stage], start: str, folder: Path) -> str:
 
 def _train(experiment: Experiment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    run = dataclasses.replace(experiment.run, report=False)  # The study makes its own.
+    run = dataclasses.replace(experiment.run, report=False)  # The comparison makes its own.
     with _timed(folder), _programs_dropped():
         loop.train(dataclasses.replace(experiment, run=run), folder)
 
@@ -162,7 +181,7 @@ def _timed(folder: Path) -> Iterator[None]:
 def _programs_dropped() -> Iterator[None]:
     """Drops all compiled programs of the process at the end: the next model has others.
 
-    Every one stays mapped, and a study of many models would come to more than Linux allows.
+    Every one stays mapped, and a comparison of many models would come to more than Linux allows.
     """
     try:
         yield
@@ -172,12 +191,18 @@ def _programs_dropped() -> Iterator[None]:
 
 
 def _test(
-    study: Study, model: Pretrained, path: str, root: str, trial: Trial, out: Path, title: str
+    comparison: Comparison,
+    model: Pretrained,
+    path: str,
+    root: str,
+    setting: EvalSetting,
+    out: Path,
+    title: str,
 ) -> None:
-    samples = [s for split in trial.splits for s in index.load_index(root, split)]
-    samples = index.of_datasets(samples, trial.datasets)
-    config = EvalConfig(protocols=study.protocols, oracle=True, adapters=trial.adapters)
-    origin = {"checkpoint": path, "data": root, "split": "+".join(trial.splits)}
+    samples = [s for split in setting.splits for s in index.load_index(root, split)]
+    samples = index.of_datasets(samples, setting.datasets)
+    config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
+    origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
     tested = testing.test_and_report(model, root, samples, out, config, title, origin)
     print(tested.table)
     for problem in tested.problems:

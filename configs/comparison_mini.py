@@ -1,16 +1,16 @@
 """The paper's comparison in small: ten modalities, a small general model, two CPU cores.
 
-    python -m samjax.study configs/study_mini.py --dry-run
-    python -m samjax.study configs/study_mini.py --page docs/results.md
+    python -m samjax.comparison configs/comparison_mini.py --dry-run
+    python -m samjax.comparison configs/comparison_mini.py --page docs/results.md
 
 It makes its own general model first, from photographs. With a published checkpoint and a large
-data folder the same comparison is configs/study.py.
+data folder the same comparison is configs/comparison.py.
 """
 
 import ml_collections
 
-from configs import general, study
-from samjax.study import Stage, Study
+from configs import comparison, general
+from samjax.comparison import Comparison, TrainingStage
 from samjax.training import experiment
 
 MEDICAL = "../shared/data/samed2d_mini"
@@ -24,9 +24,9 @@ SHORT = 400
 _SHARE = {1: 1.4, 3: 1.0, 9: 0.53}
 
 
-def get_study() -> Study:
+def get_comparison() -> Comparison:
     """Every method: 3,560 batches of 8 images with 2 masks each, three updates a batch."""
-    return study.comparison(
+    return comparison.paper_comparison(
         _prepare,
         large=512,
         unseen=UNSEEN,
@@ -36,7 +36,7 @@ def get_study() -> Study:
         # As good as full ones, and better with points, in five sixths of the time.
         own={"model.adapter_kind": "light"},
         data=MEDICAL,
-        stages=tuple(Stage(name, _general(name)) for name in general.STAGES),
+        stages=tuple(TrainingStage(name, _general(name)) for name in general.STAGES),
         general_data=PHOTOGRAPHS,
     )
 
@@ -52,16 +52,16 @@ def _prepare(recipe: ml_collections.ConfigDict) -> None:
     recipe.log.update(every=50, picture_every=0)
 
 
-def _in_stages(recipe: ml_collections.ConfigDict) -> dict[str, study.Changes]:
+def _in_stages(recipe: ml_collections.ConfigDict) -> dict[str, comparison.Changes]:
     # Gently: the coarse stage ended at a rate of zero.
     fine = {"optim.learning_rate": 3e-4, "optim.warmup_steps": 10}
     fine["run.steps"] = _batches(recipe, FINE)
     stages = {"coarse": _coarse(recipe, COARSE), "fine": fine}
     # Trainings as short as these are better without, as the ablation says.
-    return {name: {**changes, **study.NO_AUGMENTATION} for name, changes in stages.items()}
+    return {name: {**changes, **comparison.NO_AUGMENTATION} for name, changes in stages.items()}
 
 
-def _coarse(recipe: ml_collections.ConfigDict, count: int) -> study.Changes:
+def _coarse(recipe: ml_collections.ConfigDict, count: int) -> comparison.Changes:
     """Training at half the resolution."""
     return {
         "model.image_size": recipe.model.image_size // 2,

@@ -1,4 +1,4 @@
-"""Reports of a study, read back and averaged over seeds."""
+"""Reports of a comparison, read back and averaged over seeds."""
 
 import dataclasses
 import json
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from samjax.study import runner
-from samjax.study.plan import Study, jobs
+from samjax.comparison import runner
+from samjax.comparison.plan import Comparison, jobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All reports of one method's trial, one for each seed that is done.
+    """All reports of one method's setting, one for each seed that is done.
 
     Attributes:
         seeds: Their seeds.
@@ -83,18 +83,18 @@ class Results:
         return {name: means["count"] for name, means in self.reports[0][kind].items()}
 
 
-def load(study: Study, workdir: Path) -> dict[tuple[str, str], Results]:
-    """Reads what there is, by method and trial; what has not been run is not in it."""
+def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], Results]:
+    """Reads what there is, by method and setting; what has not been run is not in it."""
     found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float]]] = {}
-    for job in jobs(study):
+    for job in jobs(comparison):
         stages = [job.folder(workdir) / stage.name for stage in job.method.stages]
         training = sum(map(runner.seconds, stages))
-        for trial in job.method.trials:
-            folder = job.report(workdir, trial)
+        for setting in job.method.settings:
+            folder = job.report(workdir, setting)
             if (folder / "report.json").exists():
                 content = json.loads((folder / "report.json").read_text())
                 row = (job.seed, content, folder, training)
-                found.setdefault((job.name, trial), []).append(row)
+                found.setdefault((job.name, setting), []).append(row)
     return {key: Results(*zip(*rows, strict=True)) for key, rows in found.items()}
 
 

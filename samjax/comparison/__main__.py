@@ -1,9 +1,9 @@
-"""Runs a study: trains and tests every method with every seed, and writes the page of results.
+"""Runs a comparison: trains and tests every method with every seed, and writes the page of results.
 
-    python -m samjax.study configs/study_mini.py --dry-run
-    python -m samjax.study configs/study_mini.py
+    python -m samjax.comparison configs/comparison_mini.py --dry-run
+    python -m samjax.comparison configs/comparison_mini.py
 
-What is done is not done again: a study that was stopped, at any point, goes on with the same
+What is done is not done again: a comparison that was stopped, at any point, goes on with the same
 command. `--shard 1/2` does every second model, for several processes or machines on one folder.
 """
 
@@ -16,14 +16,16 @@ import types
 from pathlib import Path
 
 from samjax import interruption, lock, process
-from samjax.study import cost, runner
-from samjax.study.plan import Study, jobs
+from samjax.comparison import cost, runner
+from samjax.comparison.plan import Comparison, jobs
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
-    parser = argparse.ArgumentParser("python -m samjax.study", description=__doc__.split("\n")[0])
-    parser.add_argument("config", type=Path, help="file with a get_study()")
+    parser = argparse.ArgumentParser(
+        "python -m samjax.comparison", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("config", type=Path, help="file with a get_comparison()")
     parser.add_argument("--workdir", type=Path, help="folder of the runs; default: runs/CONFIG")
     parser.add_argument(
         "--page",
@@ -41,34 +43,34 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("samjax").setLevel(logging.INFO)
     workdir = arguments.workdir or Path("runs") / arguments.config.stem
     process.prepare()
-    return interruption.exit_code("samjax.study", lambda: run(arguments, workdir))
+    return interruption.exit_code("samjax.comparison", lambda: run(arguments, workdir))
 
 
 def run(arguments: argparse.Namespace, workdir: Path) -> None:
-    """Does what is asked of a study."""
-    study = _study(arguments)
+    """Does what is asked of a comparison."""
+    comparison = _load(arguments)
     first, count = _shard(arguments.shard)
-    everything = jobs(study)
-    wanted = [job for job in everything if job.name in (arguments.methods or study.methods)]
+    everything = jobs(comparison)
+    wanted = [job for job in everything if job.name in (arguments.methods or comparison.methods)]
     wanted = wanted[first - 1 :: count]
     if arguments.dry_run:
-        for line in cost.of_study(study, wanted, workdir):  # Counting takes seconds a line.
+        for line in cost.estimate(comparison, wanted, workdir):  # Counting takes seconds a line.
             print(line, flush=True)
         return
-    runner.check(study, wanted)
+    runner.check(comparison, wanted)
     page = _page()
-    if first > 1 and not runner.general_is_made(study, workdir):
+    if first > 1 and not runner.general_is_made(comparison, workdir):
         raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")
-    general = runner.make_general(study, workdir)
+    general = runner.make_general(comparison, workdir)
     for job in wanted:
-        runner.run(study, job, general, workdir)
+        runner.run(comparison, job, general, workdir)
     if left := sum(bool(job.missing(workdir)) for job in everything):
         print(f"{left} of {len(everything)} models are still to be made")
         if not arguments.page:
             return
     target = arguments.page or workdir / "results.md"
     with lock.exclusive(workdir):  # Of two shards, the last ones may end at once.
-        drawn = page.write(study, workdir, target)
+        drawn = page.write(comparison, workdir, target)
     print(f"{target}: {', '.join(drawn)}")
 
 
@@ -79,30 +81,34 @@ def _page() -> types.ModuleType:
         ValueError: The library that draws its figures is not installed.
     """
     try:
-        from samjax.study import page
+        from samjax.comparison import page
     except ModuleNotFoundError as error:
         raise ValueError(
             f"the page of results needs {error.name}, which is not installed: "
-            "pip install 'samjax[study]'"
+            "pip install 'samjax[comparison]'"
         ) from error
     return page
 
 
-def _study(arguments: argparse.Namespace) -> Study:
-    """The study of the file, with what the command line says."""
+def _load(arguments: argparse.Namespace) -> Comparison:
+    """The comparison of the file, with what the command line says."""
     if not arguments.config.is_file():
         raise FileNotFoundError(f"{arguments.config}: no such file")
     content = runpy.run_path(str(arguments.config))
-    if "get_study" not in content:
-        raise ValueError(f"{arguments.config}: expected a function get_study, found none")
-    study = content["get_study"]()
+    if "get_study" in content:
+        raise ValueError(
+            f"{arguments.config}: expected get_comparison, found its old name get_study"
+        )
+    if "get_comparison" not in content:
+        raise ValueError(f"{arguments.config}: expected a function get_comparison, found none")
+    comparison = content["get_comparison"]()
     given = {"general": arguments.general, "data": arguments.data}
     given |= {"seeds": tuple(arguments.seeds) if arguments.seeds else None}
     changed = {name: value for name, value in given.items() if value is not None}
     for name in arguments.methods or ():
-        if name not in study.methods:
-            raise ValueError(f"--methods: expected some of {[*study.methods]}, found {name!r}")
-    return dataclasses.replace(study, **changed)
+        if name not in comparison.methods:
+            raise ValueError(f"--methods: expected some of {[*comparison.methods]}, found {name!r}")
+    return dataclasses.replace(comparison, **changed)
 
 
 def _shard(text: str) -> tuple[int, int]:

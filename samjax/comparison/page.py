@@ -8,18 +8,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from samjax.comparison import figures, reports, runner, tables
+from samjax.comparison.plan import Comparison
 from samjax.data.files import write_whole
-from samjax.study import figures, reports, runner, tables
-from samjax.study.plan import Study
 
 _PLACE = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
 
 
-def write(study: Study, workdir: Path, page: Path) -> list[str]:
+def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
     """Writes or refreshes the page and its figures.
 
     Args:
-        study: The study.
+        comparison: The comparison.
         workdir: Its folder, with the reports.
         page: The Markdown file; figures go beside it, into a folder of the same name.
 
@@ -29,10 +29,10 @@ def write(study: Study, workdir: Path, page: Path) -> list[str]:
     Raises:
         ValueError: The page has none of the places.
     """
-    found = reports.load(study, workdir)
-    contents = {name: draw(study, found) for name, draw in _TABLES.items()}
+    found = reports.load(comparison, workdir)
+    contents = {name: draw(comparison, found) for name, draw in _TABLES.items()}
     contents["general"] = _general(workdir)
-    contents |= _figures(study, found, page)
+    contents |= _figures(comparison, found, page)
     text = page.read_text() if page.exists() else _blank(contents)
     drawn = []
     for name, content in contents.items():
@@ -47,29 +47,29 @@ def write(study: Study, workdir: Path, page: Path) -> list[str]:
     return drawn
 
 
-_TABLES: dict[str, Callable[[Study, tables.All], str]] = {
+_TABLES: dict[str, Callable[[Comparison, tables.All], str]] = {
     "overall": tables.overall,
-    "oracle": lambda study, found: tables.overall(study, found, "dice_oracle"),
+    "oracle": lambda comparison, found: tables.overall(comparison, found, "dice_oracle"),
     "intervals": tables.intervals,
-    "published overall": lambda study, found: tables.published_overall(),
+    "published overall": lambda comparison, found: tables.published_overall(),
     "by modality": tables.by_modality,
     "unseen": tables.unseen,
-    "published unseen": lambda study, found: tables.published_unseen(),
+    "published unseen": lambda comparison, found: tables.published_unseen(),
     "ablations": tables.ablations,
     "training times": tables.training_times,
 }
 
 
-def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
+def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str, str]:
     """Draws the figures of which there are results; the Markdown that shows each.
 
     Those that replay answers need the models, too: where they are gone, the page keeps what it has.
     """
     folder = page.with_suffix("")
     shown = {
-        title: found[method, trial]
-        for title, method, trial in study.by_modality
-        if (method, trial) in found
+        title: found[method, setting]
+        for title, method, setting in comparison.by_modality
+        if (method, setting) in found
     }
     if not shown:
         return {}
@@ -82,8 +82,11 @@ def _figures(study: Study, found: tables.All, page: Path) -> dict[str, str]:
     }
     if all(Path(results.reports[0]["checkpoint"]).exists() for results in ends.values()):
         drawn |= {
-            "prompts": ("prompts.jpg", lambda path: figures.prompts_grid(ends, study.data, path)),
-            "fused": ("fused.jpg", lambda path: figures.fused(ends, study.data, path)),
+            "prompts": (
+                "prompts.jpg",
+                lambda path: figures.prompts_grid(ends, comparison.data, path),
+            ),
+            "fused": ("fused.jpg", lambda path: figures.fused(ends, comparison.data, path)),
         }
     folder.mkdir(parents=True, exist_ok=True)
     links = {}

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from samjax import conversion, drawing, pretrained
+from samjax.comparison.reports import Results
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, pictures, prompt_file, protocols
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.pictures import Case
-from samjax.study.reports import Results
 
 Titled = Mapping[str, Results]
 _DPI = 110

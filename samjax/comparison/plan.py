@@ -1,4 +1,4 @@
-"""What a study compares: methods, each trained with several seeds, and how each is tested."""
+"""The plan of a comparison: methods, each trained with several seeds, and how each is tested."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from samjax.training.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class EvalSetting:
     """One way of testing a trained model.
 
     Attributes:
@@ -29,7 +29,7 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """A step in the making of a model, from where the step before it ended.
 
     Attributes:
@@ -47,15 +47,17 @@ class Method:
 
     Attributes:
         title: Its name in tables.
-        stages: How it is trained, on the study's data; none takes the general model as it is.
+        stages: How it is trained, on the comparison's data; none takes the general model as it is.
         from_general: Whether training starts from the general model, or from fresh parameters.
-        trials: Tests by name.
+        settings: Tests by name.
     """
 
     title: str
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[TrainingStage, ...] = ()
     from_general: bool = True
-    trials: Mapping[str, Trial] = dataclasses.field(default_factory=lambda: {"test": Trial()})
+    settings: Mapping[str, EvalSetting] = dataclasses.field(
+        default_factory=lambda: {"test": EvalSetting()}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Ablation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class Comparison:
     """A whole comparison.
 
     Attributes:
@@ -90,9 +92,9 @@ class Study:
         stages: How the general model is made, where no checkpoint is given.
         general_data: The data folder that tests the general model on images of its own kind.
         protocols: What models are shown in tests.
-        overall: Rows of the paper's table 2: title, method, trial.
-        by_modality: Columns of the paper's table 3: title, method, trial.
-        unseen: Columns of the paper's table 4: title, method, trial.
+        overall: Rows of the paper's table 2: title, method, setting.
+        by_modality: Columns of the paper's table 3: title, method, setting.
+        unseen: Columns of the paper's table 4: title, method, setting.
         ablations: What our choices are worth.
     """
 
@@ -100,7 +102,7 @@ class Study:
     methods: Mapping[str, Method]
     seeds: tuple[int, ...] = (0, 1, 2)
     general: str = ""
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[TrainingStage, ...] = ()
     general_data: str = ""
     protocols: tuple[str, ...] = protocols.DEFAULT
     overall: tuple[tuple[str, str, str], ...] = ()
@@ -110,13 +112,15 @@ class Study:
 
     def __post_init__(self) -> None:
         if not self.general and not self.stages:
-            raise ValueError("study: expected a general model or stages that make one")
+            raise ValueError("comparison: expected a general model or stages that make one")
         shown = (*self.overall, *self.by_modality, *self.unseen)
-        named = [(method, trial) for _, method, trial in shown]
+        named = [(method, setting) for _, method, setting in shown]
         named += [(name, "test") for a in self.ablations for name in (a.method, a.base)]
-        for method, trial in named:
-            if method not in self.methods or trial not in self.methods[method].trials:
-                raise ValueError(f"study: a table shows {method!r}, {trial!r}, which is not run")
+        for method, setting in named:
+            if method not in self.methods or setting not in self.methods[method].settings:
+                raise ValueError(
+                    f"comparison: a table shows {method!r}, {setting!r}, which is not run"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,24 +141,24 @@ class Job:
         """Where its run and its reports are."""
         return workdir / self.name / f"seed_{self.seed}"
 
-    def report(self, workdir: Path, trial: str) -> Path:
+    def report(self, workdir: Path, setting: str) -> Path:
         """The folder of one of its reports."""
-        return self.folder(workdir) / "tests" / trial
+        return self.folder(workdir) / "tests" / setting
 
     def missing(self, workdir: Path) -> list[str]:
-        """Its trials that have no report yet."""
-        trials = self.method.trials
-        return [t for t in trials if not (self.report(workdir, t) / "report.json").exists()]
+        """Its settings that have no report yet."""
+        settings = self.method.settings
+        return [t for t in settings if not (self.report(workdir, t) / "report.json").exists()]
 
 
-def jobs(study: Study) -> list[Job]:
-    """All models of a study; what is not trained has one seed.
+def jobs(comparison: Comparison) -> list[Job]:
+    """All models of a comparison; what is not trained has one seed.
 
-    Seed by seed, so that a study that is stopped early has compared everything at least once.
+    Seed by seed, so that a comparison that is stopped early has compared everything at least once.
     """
     return [
         Job(name, method, seed)
-        for seed in study.seeds
-        for name, method in study.methods.items()
-        if method.stages or seed == study.seeds[0]
+        for seed in comparison.seeds
+        for name, method in comparison.methods.items()
+        if method.stages or seed == comparison.seeds[0]
     ]

@@ -1,4 +1,4 @@
-"""A whole study on phantoms: trained, tested, drawn, stopped and gone on with."""
+"""A whole comparison on phantoms: trained, tested, drawn, stopped and gone on with."""
 
 import dataclasses
 import json
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import cv2
 import pytest
-import tiny_study
+import tiny_comparison
 
-from samjax import lock, study
+from samjax import comparison, lock
+from samjax.comparison import page, plan, runner
+from samjax.comparison.__main__ import main
 from samjax.data.phantoms import PhantomConfig, write_phantoms
-from samjax.study import page, plan, runner
-from samjax.study.__main__ import main
 from samjax.training.experiment import ValidationConfig
 
 HEAVY = pytest.mark.heavy
-CONFIG = str(Path(__file__).with_name("tiny_study.py"))
+CONFIG = str(Path(__file__).with_name("tiny_comparison.py"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,23 +32,23 @@ def log_handlers():
 
 @pytest.fixture(autouse=True, scope="module")
 def root(tmp_path_factory):
-    """A folder with the study's data."""
-    root = tmp_path_factory.mktemp("study")
+    """A folder with the comparison's data."""
+    root = tmp_path_factory.mktemp("comparison")
     write_phantoms(root / "data", PhantomConfig(count_train=12, count_test=3, size=64))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINY_STUDY_DATA", str(root / "data"))
+        patch.setenv("TINY_COMPARISON_DATA", str(root / "data"))
         yield root
 
 
 @pytest.fixture(scope="module")
 def workdir(log_handlers, root):
-    """The folder of a study that has been run."""
+    """The folder of a comparison that has been run."""
     assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
     return root / "runs"
 
 
 @HEAVY
-def test_every_method_seed_and_trial_has_its_report(workdir):
+def test_every_method_seed_and_setting_has_its_report(workdir):
     found = {str(p.parent.relative_to(workdir)) for p in workdir.rglob("report.json")}
     seeded = {f"tuned/seed_{s}/tests/{t}" for s in (0, 1) for t in ("test", "dropped")}
     seeded |= {f"scratch/seed_{s}/tests/test" for s in (0, 1)}
@@ -57,7 +57,7 @@ def test_every_method_seed_and_trial_has_its_report(workdir):
 
 
 @HEAVY
-def test_models_differ_as_the_study_says(workdir):
+def test_models_differ_as_the_comparison_says(workdir):
     def config(job):
         return json.loads((workdir / job / "config.json").read_text())
 
@@ -71,7 +71,7 @@ def test_models_differ_as_the_study_says(workdir):
 
 
 @HEAVY
-def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
+def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
     """Input size, splits and adapters; the test itself is `eval.py`'s."""
     seen = {}
 
@@ -81,14 +81,14 @@ def test_a_trial_says_what_is_tested(workdir, tmp_path, monkeypatch):
         return types.SimpleNamespace(table="", problems=())
 
     monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)
-    trial = plan.Trial(False, image_size=64, resize="stretch", splits=("train", "test"))
+    setting = plan.EvalSetting(False, image_size=64, resize="stretch", splits=("train", "test"))
     checkpoint = workdir / "general/only/last"
-    study = plan.Study(
+    comparison = plan.Comparison(
         data=str(workdir.parent / "data"),
         general=str(checkpoint),
-        methods={"general": plan.Method("General", trials={"large": trial})},
+        methods={"general": plan.Method("General", settings={"large": setting})},
     )
-    runner.run(study, plan.jobs(study)[0], study.general, tmp_path)
+    runner.run(comparison, plan.jobs(comparison)[0], comparison.general, tmp_path)
     assert seen == {"size": 64, "images": 15, "adapters": False, "resize": "stretch"}
 
 
@@ -133,14 +133,14 @@ def test_what_is_done_is_not_done_again(workdir, monkeypatch):
 
 @HEAVY
 def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tmp_path):
-    """What is left of a study that was made elsewhere."""
+    """What is left of a comparison that was made elsewhere."""
     for report in workdir.rglob("report.json"):
         copy = tmp_path / "runs" / report.relative_to(workdir)
         copy.parent.mkdir(parents=True)
         content = json.loads(report.read_text()) | {"checkpoint": "elsewhere/last"}
         copy.write_text(json.dumps(content))
-    study = tiny_study.get_study()
-    drawn = page.write(study, tmp_path / "runs", tmp_path / "results.md")
+    comparison = tiny_comparison.get_comparison()
+    drawn = page.write(comparison, tmp_path / "runs", tmp_path / "results.md")
     assert {"overall", "ablations", "figure bars", "figure classes"} <= {*drawn}
     assert not {"figure prompts", "figure fused"} & {*drawn}
     assert "| Tuned | 32 x 32 |" in (tmp_path / "results.md").read_text()
@@ -189,7 +189,7 @@ def test_shards_do_all_and_each_once(tmp_path, monkeypatch):
 
 
 def test_a_model_that_another_process_makes_is_left_alone(tmp_path):
-    one = plan.Study(data="", general="x", methods={"a": plan.Method("A")})
+    one = plan.Comparison(data="", general="x", methods={"a": plan.Method("A")})
     job = plan.jobs(one)[0]
     in_use = pytest.raises(ValueError, match=r"a/seed_0 is in use by process")
     with lock.exclusive(job.folder(tmp_path)), in_use:
@@ -197,12 +197,12 @@ def test_a_model_that_another_process_makes_is_left_alone(tmp_path):
 
 
 def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypatch, capsys):
-    tiny = tiny_study.get_study()
+    tiny = tiny_comparison.get_comparison()
     every = dataclasses.replace(tiny.stages[0].experiment, validation=ValidationConfig(every=5))
-    stages = (plan.Stage("only", every),)
+    stages = (plan.TrainingStage("only", every),)
     shown = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
     changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **shown)
-    monkeypatch.setattr("samjax.study.__main__._study", lambda _: changed)
+    monkeypatch.setattr("samjax.comparison.__main__._load", lambda _: changed)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "a, only: validation.every: expected 0 where" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
@@ -213,25 +213,25 @@ def test_a_page_that_could_not_be_drawn_is_told_before_anything_is_trained(
 ):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for name in ("page", "figures"):
-        monkeypatch.delitem(sys.modules, f"samjax.study.{name}")
-        monkeypatch.delattr(study, name)
+        monkeypatch.delitem(sys.modules, f"samjax.comparison.{name}")
+        monkeypatch.delattr(comparison, name)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "the page of results needs matplotlib.figure" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
 def test_what_is_not_trained_has_one_seed():
-    study = plan.Study(
+    comparison = plan.Comparison(
         data="", general="x", methods={"a": plan.Method("A"), "b": plan.Method("B")}, seeds=(3, 4)
     )
-    assert [(job.name, job.seed) for job in plan.jobs(study)] == [("a", 3), ("b", 3)]
+    assert [(job.name, job.seed) for job in plan.jobs(comparison)] == [("a", 3), ("b", 3)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere.py"], "nowhere.py: no such file"),
-        ([__file__], "expected a function get_study"),
+        ([__file__], "expected a function get_comparison"),
         ([CONFIG, "--shard", "3/2"], "--shard: expected I/N with I from 1 to N, found '3/2'"),
         ([CONFIG, "--shard", "2/2"], "the general model is not made yet"),
         ([CONFIG, "--methods", "other"], "found 'other'"),
@@ -241,14 +241,14 @@ def test_what_is_not_trained_has_one_seed():
 def test_mistakes_are_one_clear_line(arguments, message, tmp_path, capsys):
     assert main([*arguments, "--workdir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("samjax.study: ")
+    assert error.startswith("samjax.comparison: ")
     assert message in error
 
 
 def test_a_table_can_only_show_what_is_run():
     with pytest.raises(ValueError, match="'b', 'test', which is not run"):
-        plan.Study(
+        plan.Comparison(
             data="", general="x", methods={"a": plan.Method("A")}, overall=(("B", "b", "test"),)
         )
     with pytest.raises(ValueError, match="expected a general model or stages"):
-        plan.Study(data="", methods={})
+        plan.Comparison(data="", methods={})

@@ -1,11 +1,11 @@
-"""Values of a study's tables, also where there is nothing to tell."""
+"""Values of a comparison's tables, also where there is nothing to tell."""
 
 from pathlib import Path
 
 import pytest
 
-from samjax.study.reports import Results
-from samjax.study.tables import _gain
+from samjax.comparison.reports import Results
+from samjax.comparison.tables import _gain
 
 
 def results(*overall):

@@ -1,9 +1,10 @@
-"""The paper's comparison at full size: SAM's ViT-B, tuned on a data folder such as SA-Med2D-20M.
+r"""The paper's comparison at full size: SAM's ViT-B, tuned on a data folder such as SA-Med2D-20M.
 
-    python -m samjax.study configs/study.py --general sam_vit_b_01ec64.pth --data SAMed2Dv1
+    python -m samjax.comparison configs/comparison.py \
+        --general sam_vit_b_01ec64.pth --data SAMed2Dv1
 
 `--dry-run` says what it would take, `--methods general ft_sam sam_med2d` makes the paper's table 2
-alone, `--seeds 0` all with one seed. The same in small is configs/study_mini.py.
+alone, `--seeds 0` all with one seed. The same in small is configs/comparison_mini.py.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from typing import Any
 import ml_collections
 
 from configs import ft_sam, reference, sam_med2d
-from samjax.study import Ablation, Method, Stage, Study, Trial
+from samjax.comparison import Ablation, Comparison, EvalSetting, Method, TrainingStage
 from samjax.training import experiment
 
 UPDATES = (1, 3, 9)  # A batch.
@@ -72,7 +73,7 @@ CHOICES = {
 }
 
 
-def comparison(
+def paper_comparison(
     prepare: Callable[[ml_collections.ConfigDict], None],
     large: int,
     unseen: tuple[str, ...],
@@ -81,7 +82,7 @@ def comparison(
     in_short: InStages | None = None,
     own: Changes = types.MappingProxyType({}),
     **fields: Any,
-) -> Study:
+) -> Comparison:
     """Tables 2, 3 and 4 of the paper, and what each of our choices is worth.
 
     Args:
@@ -94,12 +95,12 @@ def comparison(
         in_short: The same for the ablations, ours within them included, where a whole training
             for each is too dear; None trains them whole.
         own: What ours differs in from `configs/sam_med2d.py`.
-        **fields: Of the study.
+        **fields: Of the comparison.
     """
 
     def tuned(
         recipe: ml_collections.ConfigDict, changes: Changes, divide: InStages = in_stages
-    ) -> tuple[Stage, ...]:
+    ) -> tuple[TrainingStage, ...]:
         prepare(recipe)
         recipe.input_from = "recipe"  # Whatever the general model is: recipes differ in it.
         recipe.update_from_flattened_dict(changes)
@@ -107,33 +108,33 @@ def comparison(
         for name, changed in divide(recipe).items():
             stage = recipe.copy_and_resolve_references()
             stage.update_from_flattened_dict(changed)
-            stages.append(Stage(name, experiment.from_config_dict(stage)))
+            stages.append(TrainingStage(name, experiment.from_config_dict(stage)))
         return tuple(stages)
 
-    def ours(changes: Changes, divide: InStages = in_stages) -> tuple[Stage, ...]:
+    def ours(changes: Changes, divide: InStages = in_stages) -> tuple[TrainingStage, ...]:
         return tuned(sam_med2d.get_config(), {**own, **changes}, divide)
 
-    def on_unseen(adapters: bool) -> Trial:
-        return Trial(adapters, splits=("train", "test"), datasets=unseen)
+    def on_unseen(adapters: bool) -> EvalSetting:
+        return EvalSetting(adapters, splits=("train", "test"), datasets=unseen)
 
     scratch = sam_med2d.get_config()
     scratch.model.update(network)
     whole = {"trainable.encoder": "full", "model.adapters": False}
     as_is = {
-        "test": Trial(),
-        "padded": Trial(resize="pad_or_stretch"),
-        "large": Trial(image_size=large),
+        "test": EvalSetting(),
+        "padded": EvalSetting(resize="pad_or_stretch"),
+        "large": EvalSetting(image_size=large),
         "unseen": on_unseen(True),
     }
-    dropped = {"test": Trial(), "dropped": Trial(adapters=False)}
+    dropped = {"test": EvalSetting(), "dropped": EvalSetting(adapters=False)}
     held_out = {"unseen": on_unseen(True), "unseen_dropped": on_unseen(False)}
     methods = {
-        "general": Method("General model", trials=as_is),
+        "general": Method("General model", settings=as_is),
         "ft_sam": Method("FT-SAM", tuned(ft_sam.get_config(), {})),
-        "sam_med2d": Method("SAM-Med2D", ours({}), trials=dropped),
+        "sam_med2d": Method("SAM-Med2D", ours({}), settings=dropped),
         "reference": Method("SAM-Med2D, as published", tuned(reference.get_config(), {})),
         "scratch": Method("From scratch", tuned(scratch, whole), from_general=False),
-        "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), trials=held_out),
+        "held_out": Method("SAM-Med2D", ours({"data.leave_out": unseen}), settings=held_out),
     }
     choices = {**CHOICES, **_by_budget(methods["sam_med2d"].stages[-1].experiment)}
     base = "sam_med2d" if in_short is None else "short"
@@ -145,7 +146,7 @@ def comparison(
     general, ft, best = (
         (methods[name].title, name, "test") for name in ("general", "ft_sam", "sam_med2d")
     )
-    return Study(
+    return Comparison(
         methods=methods,
         overall=(
             ("General model, small images padded", "general", "padded"),
@@ -172,7 +173,7 @@ def comparison(
 
 
 def _by_budget(ours: experiment.Experiment) -> dict[str, Choice]:
-    """The choices that a study's budget decides: what ours does not have are the alternatives."""
+    """The choices that the budget decides: what ours does not have are the alternatives."""
     choices = {}
     for init in ADAPTER_INIT.keys() - {ours.model.adapter_init}:
         words = (ADAPTER_INIT[ours.model.adapter_init], ADAPTER_INIT[init])
@@ -187,7 +188,7 @@ def _by_budget(ours: experiment.Experiment) -> dict[str, Choice]:
     return choices
 
 
-def get_study() -> Study:
+def get_comparison() -> Comparison:
     """The paper's budget: 12 epochs of batches of 400 images with 5 masks each."""
 
     def prepare(recipe: ml_collections.ConfigDict) -> None:
@@ -200,7 +201,7 @@ def get_study() -> Study:
         epochs = {1: 14, 3: 14, 9: 12}[recipe.session.iterations]
         return {"tuned": {"run.epochs": epochs}}
 
-    return comparison(
+    return paper_comparison(
         prepare,
         large=1024,
         unseen=(),

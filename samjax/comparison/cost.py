@@ -1,4 +1,4 @@
-"""What a study will cost, before it runs: batches, operations, hours."""
+"""What a comparison will cost, before it runs: batches, operations, hours."""
 
 import dataclasses
 import functools
@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from samjax import conversion, models
+from samjax.comparison import runner
+from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
-from samjax.study import runner
-from samjax.study.plan import Job, Stage, Study
 from samjax.training import start, step
 from samjax.training.experiment import Experiment
 
@@ -23,25 +23,25 @@ from samjax.training.experiment import Experiment
 EFFICIENCY = 0.5
 
 
-def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> Iterator[str]:
+def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> Iterator[str]:
     """Yields a line per training, what is done and what is to do, and at last the hours it takes.
 
     Nothing is compiled or trained; the general model's architecture and the index are read.
 
     Args:
-        study: The study.
+        comparison: The comparison.
         wanted: Those of its models that would be made.
-        workdir: The study's folder.
+        workdir: The comparison's folder.
     """
     rate = EFFICIENCY * _speed()
-    network = conversion.load_any(study.general).model if study.general else None
+    network = conversion.load_any(comparison.general).model if comparison.general else None
     total = 0.0
-    rows: list[tuple[str, Sequence[Stage], Path, Job | None]] = []
-    if not study.general:
-        rows.append(("general", study.stages, workdir / "general", None))
+    rows: list[tuple[str, Sequence[TrainingStage], Path, Job | None]] = []
+    if not comparison.general:
+        rows.append(("general", comparison.stages, workdir / "general", None))
     for job in wanted:
         name = f"{job.name}, seed {job.seed}"
-        rows.append((name, runner.stages_of(study, job), job.folder(workdir), job))
+        rows.append((name, runner.stages_of(comparison, job), job.folder(workdir), job))
     for name, stages, folder, job in rows:
         begin = network if job is None or job.method.from_general else None
         for stage in stages:
@@ -53,7 +53,7 @@ def of_study(study: Study, wanted: Sequence[Job], workdir: Path) -> Iterator[str
         if job is None:
             network = begin
         else:
-            tests, missing = len(job.method.trials), len(job.missing(workdir))
+            tests, missing = len(job.method.settings), len(job.missing(workdir))
             yield f"{name:<36} {tests - missing} of {tests} tests done"
     how = f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
     yield f"{len(wanted)} models; about {total:.1f} h of training to do, {how}"

@@ -1,22 +1,22 @@
-"""A study of two methods on phantoms, small enough for a test; its data folder is given by name."""
+"""A comparison of two methods on phantoms, small enough for a test."""
 
 import dataclasses
 import os
 
 from small import TINY
 
+from samjax.comparison import Ablation, Comparison, EvalSetting, Method, TrainingStage
 from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
 from samjax.prompts import SessionConfig
-from samjax.study import Ablation, Method, Stage, Study, Trial
 from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
 MODEL = dataclasses.replace(TINY, image_size=32, adapters=False, decoder_depth=1)
 
 
-def get_study() -> Study:
-    data = os.environ["TINY_STUDY_DATA"]
+def get_comparison() -> Comparison:
+    data = os.environ["TINY_COMPARISON_DATA"]
     general = Experiment(
         model=MODEL,
         data=DataConfig(root=data, batch_size=8, masks_per_image=1),
@@ -32,18 +32,20 @@ def get_study() -> Study:
         trainable=TrainableConfig(encoder="adapters"),
     )
     half = dataclasses.replace(tuned, model=dataclasses.replace(tuned.model, image_size=16))
-    stages = (Stage("coarse", half), Stage("fine", tuned))
-    trials = {"test": Trial(), "dropped": Trial(adapters=False)}
+    stages = (TrainingStage("coarse", half), TrainingStage("fine", tuned))
+    settings = {"test": EvalSetting(), "dropped": EvalSetting(adapters=False)}
     shown = (("General", "general", "test"), ("Tuned", "tuned", "test"))
-    return Study(
+    return Comparison(
         data=data,
         methods={
             "general": Method("General"),
-            "tuned": Method("Tuned", stages, trials=trials),
-            "scratch": Method("From scratch", (Stage("only", general),), from_general=False),
+            "tuned": Method("Tuned", stages, settings=settings),
+            "scratch": Method(
+                "From scratch", (TrainingStage("only", general),), from_general=False
+            ),
         },
         seeds=(0, 1),
-        stages=(Stage("only", general),),
+        stages=(TrainingStage("only", general),),
         general_data=data,
         protocols=("bbox", "1pt", "5pt"),
         overall=(*shown, ("Tuned*", "tuned", "dropped")),
