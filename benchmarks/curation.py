@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from benchmarks import memory
-from samjax.curation import extra, local, prepare
+from samjax import extra
+from samjax.curation import local, prepare
 
 SHAPE = (192, 192, 96)
 SIDE = 32
@@ -77,7 +78,7 @@ def measure(source: Path, target: Path) -> dict[str, float]:
 
 def write_volumes(source: Path, count: int) -> None:
     """Writes volumes of noise with three balls each, and their labels."""
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     rng = np.random.default_rng(0)
     grid = np.moveaxis(np.indices(SHAPE), 0, -1)
     for case in range(count):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from samjax.extra import MissingLibrary
+
 
 class Interrupted(Exception):
     """The run was asked to stop, and has saved what is needed to go on."""
@@ -53,7 +55,8 @@ def exit_code(program: str, run: Callable[[], int | None]) -> int:
         run: The command; what it returns is the exit code, None for 0.
 
     Returns:
-        Also 2 for a mistake in the call or the data, 130 after Ctrl-C, 143 after SIGTERM.
+        Also 2 for a mistake in the call or the data or a missing extra, 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     try:
         with _termination_raises():
@@ -65,7 +68,7 @@ def exit_code(program: str, run: Callable[[], int | None]) -> int:
         how = f": {stopped}" if str(stopped) else ""
         print(f"{program}: stopped{how}", file=sys.stderr)
         return 143 if isinstance(stopped, Terminated) else 130
-    except (OSError, ValueError, Diverged) as error:
+    except (OSError, ValueError, Diverged, MissingLibrary) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
     except (AssertionError, RuntimeError):

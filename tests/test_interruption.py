@@ -8,6 +8,7 @@ import pytest
 
 from samjax import interruption
 from samjax.data.files import DataError
+from samjax.extra import MissingLibrary
 
 
 def raising(error):
@@ -24,6 +25,7 @@ def raising(error):
         (lambda: 1, 1, ""),
         (raising(DataError("a.png: bad")), 2, "samjax: error: a.png: bad\n"),
         (raising(PermissionError(13, "Permission denied", "out")), 2, "denied: 'out'\n"),
+        (raising(MissingLibrary("a: pip install b")), 2, "samjax: error: a: pip install b\n"),
         (raising(KeyboardInterrupt()), 130, "samjax: stopped\n"),
         (raising(KeyboardInterrupt("2 of 3 done")), 130, "samjax: stopped: 2 of 3 done\n"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), 143, "samjax: stopped\n"),

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {  # A room or module of samjax: what it may import of the others.
     "types": set(),
+    "extra": set(),
     "fields": set(),
     "data": {"fields"},
     "masks": set(),
@@ -18,8 +19,8 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "lock": set(),
     "digests": set(),
     "drawing": {"data"},
-    "interruption": set(),
-    "curation": {"data", "drawing", "interruption"},
+    "interruption": {"extra"},
+    "curation": {"data", "drawing", "extra", "interruption"},
     "models": {"fields", "types"},
     "prompts": {"types"},
     "losses": {"masks"},
@@ -47,7 +48,7 @@ FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},
     "transformers": set(),
     "tensorflow": set(),
-    "matplotlib": {"comparison"},
+    "matplotlib": set(),  # As the next ones, asked for by `samjax.extra`.
     "tensorflow_datasets": {"data"},
     **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
     "jax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},

@@ -12,11 +12,10 @@ import dataclasses
 import logging
 import runpy
 import sys
-import types
 from pathlib import Path
 
 from samjax import interruption, lock, process
-from samjax.comparison import cost, runner
+from samjax.comparison import cost, figures, page, runner
 from samjax.comparison.plan import Comparison, jobs
 
 
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
             print(line, flush=True)
         return
     runner.check(comparison, wanted)
-    page = _page()
+    figures.figure_class()  # The page needs it, hours later.
     if first > 1 and not runner.general_is_made(comparison, workdir):
         raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")
     general = runner.make_general(comparison, workdir)
@@ -72,22 +71,6 @@ def run(arguments: argparse.Namespace, workdir: Path) -> None:
     with lock.exclusive(workdir):  # Of two shards, the last ones may end at once.
         drawn = page.write(comparison, workdir, target)
     print(f"{target}: {', '.join(drawn)}")
-
-
-def _page() -> types.ModuleType:
-    """The module that writes the page, asked for before anything is trained.
-
-    Raises:
-        ValueError: The library that draws its figures is not installed.
-    """
-    try:
-        from samjax.comparison import page
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the page of results needs {error.name}, which is not installed: "
-            "pip install 'samjax[comparison]'"
-        ) from error
-    return page
 
 
 def _load(arguments: argparse.Namespace) -> Comparison:

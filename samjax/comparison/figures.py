@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from samjax import conversion, drawing, pretrained
+from samjax import conversion, drawing, extra, pretrained
 from samjax.comparison.reports import Results
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
@@ -19,6 +18,15 @@ from samjax.evaluation.pictures import Case
 
 Titled = Mapping[str, Results]
 _DPI = 110
+
+
+def figure_class() -> Any:
+    """Returns Matplotlib's `Figure`; a long run asks before it begins whether it is there.
+
+    Raises:
+        MissingLibrary: Matplotlib is not installed.
+    """
+    return extra.require("matplotlib.figure", "comparison").Figure
 
 
 def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.BOX, "1pt")) -> None:
@@ -32,7 +40,7 @@ def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.B
     kinds = ("by_anatomy", "by_modality")
     first = next(iter(found.values()))
     widths = [len(first.parts(kind)) for kind in kinds]
-    figure = Figure((13, 3.2 * len(protocol_names)), layout="constrained")
+    figure = figure_class()((13, 3.2 * len(protocol_names)), layout="constrained")
     axes = figure.subplots(len(protocol_names), 2, width_ratios=widths, sharey=True)
     for row, protocol in zip(np.atleast_2d(axes), protocol_names, strict=True):
         for axis, kind in zip(row, kinds, strict=True):
@@ -62,7 +70,7 @@ def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
     """Figure 5 (c) of the paper: Dice by class, bars for points, stars for the box."""
     first = next(iter(found.values()))
     parts = first.parts("by_class")
-    figure = Figure((13, 4), layout="constrained")
+    figure = figure_class()((13, 4), layout="constrained")
     axis = figure.subplots()
     width = 0.8 / len(found)
     for number, (title, results) in enumerate(found.items()):

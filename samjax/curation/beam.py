@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.found import Problem
 from samjax.curation.prepare import Each, Outcome
 

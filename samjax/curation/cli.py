@@ -11,10 +11,10 @@ from typing import Any
 
 from samjax import interruption
 from samjax.curation import audit, beam, local, options, prepare, rules, show, stats, store
-from samjax.curation.extra import MissingLibrary
 from samjax.curation.options import Dataset, Options
 from samjax.data import index, records
 from samjax.data.files import write_whole
+from samjax.extra import MissingLibrary
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -121,9 +121,6 @@ def _prepare(arguments: argparse.Namespace) -> int:
     except interruption.Interrupted as stopped:
         print(stopped)
         return 143
-    except MissingLibrary as error:
-        print(f"samjax: error: {error}", file=sys.stderr)
-        return 2
     print(f"{arguments.target}: {summary}")
     return 0 if summary.is_clean else 1
 

@@ -11,11 +11,11 @@ from samjax.curation import curate, left_out, local, store, survey
 from samjax.curation.case import Source
 from samjax.curation.curate import Tally
 from samjax.curation.discover import discover
-from samjax.curation.extra import MissingLibrary
 from samjax.curation.found import Problem
 from samjax.curation.label_pixels import Evidence
 from samjax.curation.options import Options
 from samjax.data.files import DataError, write_whole
+from samjax.extra import MissingLibrary
 
 PAPER = Options()
 

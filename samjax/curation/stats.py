@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.data import index, metadata
 from samjax.data.files import DataError, read_image, read_mask, whole
 
@@ -101,7 +101,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     Raises:
         MissingLibrary: Matplotlib is not installed.
     """
-    figure_module = extra.require("matplotlib.figure")
+    figure_module = extra.require("matplotlib.figure", "data")
     figure = figure_module.Figure((14, 9), layout="constrained")
     axes = figure.subplot_mosaic("MMAAD;CCCCC;SSRRI")
     for name, kind, title in (

@@ -11,9 +11,9 @@ import numpy as np
 
 from samjax.curation import label_kinds, readers
 from samjax.curation.case import CaseError, Source
-from samjax.curation.extra import MissingLibrary
 from samjax.curation.found import Problem
 from samjax.curation.label_pixels import Evidence, look
+from samjax.extra import MissingLibrary
 
 PICTURES, VOLUMES = 1000, 32  # Files of a data set that are looked at: all, or evenly chosen ones.
 CHUNK = 16  # Files that are looked at in one piece of work.

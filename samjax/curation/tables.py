@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.data.files import whole
 
 ROWS = 10_000  # A group of rows in Parquet.
@@ -50,7 +50,10 @@ def csv_table(path: Path) -> Iterator[Add]:
 def parquet_table(path: Path) -> Iterator[Add]:
     """The same in Parquet; nothing is written where pyarrow is not installed."""
     try:
-        pyarrow, parquet = extra.require("pyarrow"), extra.require("pyarrow.parquet")
+        pyarrow, parquet = (
+            extra.require("pyarrow", "data"),
+            extra.require("pyarrow.parquet", "data"),
+        )
     except extra.MissingLibrary:  # The CSV says the same.
         yield lambda row: None
         return

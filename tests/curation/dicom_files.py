@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from samjax.curation import extra
+from samjax import extra
 
-pydicom = extra.require("pydicom")
+pydicom = extra.require("pydicom", "data")
 
 
 def base(uid, modality="CT"):
@@ -78,8 +78,8 @@ def write_structures(path, outlines, uid="1.2.3", name="GTV"):
 
 def write_segmentation(path, files, mask, kind="BINARY"):
     """Writes (frame, row, column) as the segment `liver` of files."""
-    highdicom = extra.require("highdicom")
-    codes = extra.require("pydicom.sr.codedict").codes
+    highdicom = extra.require("highdicom", "test")
+    codes = extra.require("pydicom.sr.codedict", "data").codes
     manual = highdicom.seg.SegmentAlgorithmTypeValues.MANUAL
     segmentation = highdicom.seg.Segmentation(
         [pydicom.dcmread(file) for file in files],

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from samjax.curation import extra
+from samjax import extra
 from tests.curation import dicom_files
 
 SIDE, DEPTH = 24, 5
@@ -26,12 +26,12 @@ def write(root, files):
             uid = "1.2." + str(sum(ord(letter) * 31**i for i, letter in enumerate(path)) % 10**9)
             dicom_files.write_series(target, image, uid, **content)
         elif path.endswith((".nii", ".nii.gz")):
-            nibabel = extra.require("nibabel")
+            nibabel = extra.require("nibabel", "data")
             shape = (SIDE, SIDE, DEPTH) + ((2,) if content == "series" else ())
             values = pixels(None if content == "series" else content, shape, path)
             nibabel.save(nibabel.Nifti1Image(values, np.diag([1, 1, 2, 1])), target)
         elif path.endswith(".mhd"):
-            sitk = extra.require("SimpleITK")
+            sitk = extra.require("SimpleITK", "data")
             values = pixels(content, (DEPTH, SIDE, SIDE), path)
             sitk.WriteImage(sitk.GetImageFromArray(values), str(target))
         else:

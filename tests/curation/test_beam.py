@@ -3,7 +3,8 @@
 import pytest
 from folders import tree
 
-from samjax.curation import beam, extra, local, prepare, store
+from samjax import extra
+from samjax.curation import beam, local, prepare, store
 
 RUNNER = ("--runner=DirectRunner", "--direct_num_workers=2",
           "--direct_running_mode=multi_processing")  # fmt: skip

@@ -13,12 +13,13 @@ from dicom_files import (
 )
 from PIL import Image
 
-from samjax.curation import curate, discover, extra, prepare, readers
+from samjax import extra
+from samjax.curation import curate, discover, prepare, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
 from samjax.curation.readers.dicom import contours
 
-pydicom = extra.require("pydicom")
+pydicom = extra.require("pydicom", "data")
 STORED = Options(orientation="stored")
 
 
@@ -288,7 +289,7 @@ def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
         pages = [Image.fromarray(np.where(page, np.uint8(255), np.uint8(0))) for page in mask]
         pages[0].save(tmp_path / labels, save_all=True, append_images=pages[1:])
     else:
-        nibabel = extra.require("nibabel")
+        nibabel = extra.require("nibabel", "data")
         values = mask.transpose(2, 1, 0).astype(np.uint8)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / labels)
     source = only(tmp_path, Options())
@@ -304,7 +305,7 @@ def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
 def test_a_film_and_labels_of_another_length_are_refused(tmp_path, film):
     frames, mask = film
     write_film(tmp_path / "film.dcm", frames)
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     values = mask[:-1].transpose(2, 1, 0).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "film_mask.nii.gz")
     with pytest.raises(CaseError, match=r"shape \(24, 40, 12\), found \(24, 40, 11\)"):
@@ -364,7 +365,7 @@ def test_what_archives_compress_by_is_decoded(tmp_path, image, syntax):
 
 @pytest.mark.parametrize("orientation", ["stored", "anatomical"])
 def test_a_series_may_have_its_labels_in_nifti(tmp_path, image, orientation):
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     write_series(tmp_path / "set/CT/image", image)
     label = np.zeros(image.shape, np.uint8)
     label[3:9, 2:12, 4:6] = 1

@@ -8,11 +8,12 @@ import pytest
 from dicom_files import base, square, write_series, write_structures
 from PIL import Image
 
-from samjax.curation import discover, extra, local, prepare, readers
+from samjax import extra
+from samjax.curation import discover, local, prepare, readers
 from samjax.curation.options import Options
 from samjax.curation.readers.dicom import header
 
-pydicom = extra.require("pydicom")
+pydicom = extra.require("pydicom", "data")
 STORED = Options(orientation="stored")
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from dicom_files import base, with_pixels, write_segmentation, write_structures
 
-from samjax.curation import curate, discover, extra, readers
+from samjax import extra
+from samjax.curation import curate, discover, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Options
 
-pydicom = extra.require("pydicom")
+pydicom = extra.require("pydicom", "data")
 STORED = Options(orientation="stored")
 AXIAL = ((1, 0, 0), (0, 1, 0))
 SAGITTAL = ((0, 1, 0), (0, 0, -1))
@@ -125,7 +126,7 @@ def test_labels_are_on_their_own_slices(tmp_path, axes, tilt, uneven, labels):
 
 def write_label_volume(path, axes, positions, masks, straight=False):
     """Writes (slice, row, column), sheared as the slices are or, by mistake, `straight`."""
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     affine = np.eye(4)
     affine[:3, :2] = np.array(axes, float).T * SPACING
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from dicom_files import base, with_pixels
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.case import CaseError
 from samjax.curation.readers.dicom import file, pixels
 
-pydicom = extra.require("pydicom")
-sitk = extra.require("SimpleITK")
+pydicom = extra.require("pydicom", "data")
+sitk = extra.require("SimpleITK", "data")
 SHIPPED = Path(pydicom.__file__).parent / "data"
 
 # Files that are made to be broken, and what is said of them.

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from dicom_files import base, nested, square, write_segmentation, write_series
 
-from samjax.curation import discover, extra, local, prepare, readers
+from samjax import extra
+from samjax.curation import discover, local, prepare, readers
 from samjax.curation.case import CaseError
 from samjax.curation.options import Options
 from samjax.curation.readers.dicom.references import Part, Series
 
-pydicom = extra.require("pydicom")
+pydicom = extra.require("pydicom", "data")
 STORED, ONE = Options(orientation="stored"), local.with_processes(1)
 CT, MR = "1.2.3", "4.5.6"
 

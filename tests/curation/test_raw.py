@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from samjax.curation import audit, curate, discover, extra, local, prepare, readers
+from samjax import extra
+from samjax.curation import audit, curate, discover, local, prepare, readers
 from samjax.curation.options import Dataset, Options, read_description
 from samjax.data import index
 
@@ -50,7 +51,7 @@ def test_the_manifest_says_what_there_is(prepared):
     target, summary = prepared
     with (target / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
-    parquet = extra.require("pyarrow.parquet").read_table(target / "manifest.parquet")
+    parquet = extra.require("pyarrow.parquet", "data").read_table(target / "manifest.parquet")
     assert len(rows) == parquet.num_rows == summary.tally.masks
     assert parquet.column_names == [*rows[0]]
     classes = collections.defaultdict(set)
@@ -78,7 +79,7 @@ def test_no_subject_is_on_both_sides(prepared):
 
 def test_structures_equal_the_masks_that_were_made_of_them(raw):
     """The DICOM series and its RTSTRUCT against the NIfTI files of the same patient."""
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     options = Options((Dataset(folder="dicom_ibsi_sts_002"),), orientation="stored")
     sources = discover.discover(raw, options).sources
     sources = [source for source in sources if source.reader == "dicom"]

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from samjax.curation.case import Case, CaseError, Source
-from samjax.curation.extra import MissingLibrary
 from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.options import Options
 from samjax.curation.readers import coco, indexed, pictures, volumes
 from samjax.curation.readers.dicom import series
+from samjax.extra import MissingLibrary
 
 READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
     "coco": coco.read,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax.curation import extra
+from samjax import extra
 
 _BEYOND = 0.02  # Of a picture's side: how far tools let polygons reach beyond it.
 _FAR = 10  # Pictures: further away is no mistake of drawing, and takes much memory.
@@ -30,7 +30,7 @@ def mask(
     if not segmentation:
         found = "only a box" if annotation.get("bbox") else "nothing"
         raise ValueError(f"expected polygons or run lengths, found {found}")
-    codec = extra.require("pycocotools.mask")
+    codec = extra.require("pycocotools.mask", "data")
     if isinstance(segmentation, Mapping):
         encoded = _run_lengths(segmentation, height, width)
     elif isinstance(segmentation, list):

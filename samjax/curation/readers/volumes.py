@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.case import Case, CaseError, Source
 from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.labels import to_label_maps
@@ -112,7 +112,7 @@ def _stored(path: Path) -> tuple[Volume, dict[str, str]]:
 
 
 def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
-    nibabel = extra.require("nibabel")
+    nibabel = extra.require("nibabel", "data")
     try:
         image = nibabel.load(path)
         _check_declared(path, image)
@@ -159,7 +159,7 @@ def _text(content: object) -> str:
 
 
 def _load_itk(path: Path) -> tuple[Volume, dict[str, str]]:
-    sitk = extra.require("SimpleITK")
+    sitk = extra.require("SimpleITK", "data")
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

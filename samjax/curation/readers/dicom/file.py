@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.case import CaseError
 
 _ANY_OF = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")  # Of any DICOM file.
@@ -13,7 +13,7 @@ _ANY_OF = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")  # Of a
 
 def unwarned() -> contextlib.AbstractContextManager[None]:
     """While entered, pydicom does not warn of odd values: those that are needed are checked."""
-    return extra.require("pydicom.config").disable_value_validation()
+    return extra.require("pydicom.config", "data").disable_value_validation()
 
 
 def read(path: Path, stop_before_pixels: bool = False) -> Any:
@@ -22,7 +22,7 @@ def read(path: Path, stop_before_pixels: bool = False) -> Any:
     Raises:
         CaseError: It is cut off or no DICOM.
     """
-    pydicom = extra.require("pydicom")
+    pydicom = extra.require("pydicom", "data")
     try:
         data = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
         has_fields = any(data.get(name) for name in _ANY_OF)

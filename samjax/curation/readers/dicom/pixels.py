@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.case import CaseError
 from samjax.curation.readers.dicom import file
 
@@ -65,7 +65,7 @@ def in_units(path: str, values: np.ndarray, header: Any) -> np.ndarray:
         CaseError: Those are no numbers.
     """
     try:
-        values = extra.require("pydicom.pixels").apply_modality_lut(values, header)
+        values = extra.require("pydicom.pixels", "data").apply_modality_lut(values, header)
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         slope = header.get("RescaleSlope"), header.get("RescaleIntercept")
         raise CaseError(
@@ -105,7 +105,7 @@ def _decode(path: str, data: Any) -> tuple[np.ndarray, str, int]:
 
 def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
     """Decodes by the first library that can; raises what the first one raised."""
-    decoder = extra.require("pydicom.pixels").get_decoder(data.file_meta.TransferSyntaxUID)
+    decoder = extra.require("pydicom.pixels", "data").get_decoder(data.file_meta.TransferSyntaxUID)
     if decoder.is_native:
         return decoder.as_array(data)
     first = None
@@ -115,9 +115,11 @@ def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
                 return decoder.as_array(data, decoding_plugin=plugin)
             except Exception as error:  # Not all that a plugin promises.
                 first = first or error
-    uid = extra.require("pydicom.uid")
+    uid = extra.require("pydicom.uid", "data")
     if data.file_meta.TransferSyntaxUID in uid.JPEGTransferSyntaxes + uid.JPEGLSTransferSyntaxes:
         return _by_sitk(data)
+    if first is None and data.file_meta.TransferSyntaxUID in uid.JPEG2000TransferSyntaxes:
+        extra.require("openjpeg", "data")
     raise first or ValueError(f"no library for {data.file_meta.TransferSyntaxUID.name}")
 
 
@@ -126,7 +128,7 @@ def _by_sitk(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
     SimpleITK would also apply slopes and turn dark and bright around.
     """
-    pydicom, sitk = extra.require("pydicom"), extra.require("SimpleITK")
+    pydicom, sitk = extra.require("pydicom", "data"), extra.require("SimpleITK", "data")
     alone = pydicom.Dataset()
     alone.update({element.tag: element for element in data.group_dataset(0x0028)})
     for name in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"):
@@ -148,7 +150,7 @@ def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:
     """Colours of a palette's numbers, RGB of 8 bits."""
     try:
         table, bits = _table(data)
-        colours = extra.require("pydicom.pixels").apply_color_lut(values, table)[..., :3]
+        colours = extra.require("pydicom.pixels", "data").apply_color_lut(values, table)[..., :3]
     except (AttributeError, ValueError, IndexError, TypeError) as error:
         raise CaseError(f"{path}: palette cannot be read: {error}") from error
     return _of_8_bits(colours, bits)
@@ -160,7 +162,7 @@ def _table(data: Any) -> tuple[Any, int]:
     pydicom would take a table of 8 bits for one that numbers of 16 bits do not fit, and one of
     another byte order for its own.
     """
-    pydicom = extra.require("pydicom")
+    pydicom = extra.require("pydicom", "data")
     swapped = data.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRBigEndian
     table = pydicom.Dataset()
     table.file_meta = pydicom.dataset.FileMetaDataset()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samjax.curation import extra
+from samjax import extra
 from samjax.curation.case import CaseError
 from samjax.curation.readers import geometry
 from samjax.curation.readers.dicom import file, pixels
@@ -132,7 +132,7 @@ def _slices(path: str, data: Any) -> list[Slice]:
     values = functools.cache(lambda: pixels.picture(path, data))
     several = file.frame_count(data) > 1
     for number, group in enumerate(data.PerFrameFunctionalGroupsSequence):
-        header = extra.require("pydicom").Dataset()
+        header = extra.require("pydicom", "data").Dataset()
         for sequence in (
             "PlaneOrientationSequence",
             "PlanePositionSequence",

@@ -1,4 +1,4 @@
-"""Libraries that only curation needs: imported when used, with a word on how to get them."""
+"""Optional libraries, imported when they are used; a missing one is named with its pip command."""
 
 import importlib
 from typing import Any
@@ -8,8 +8,12 @@ class MissingLibrary(ImportError):
     """A library of an extra is not installed."""
 
 
-def require(name: str, extra: str = "data") -> Any:
+def require(name: str, extra: str) -> Any:
     """Imports a module of an extra.
+
+    Args:
+        name: The module.
+        extra: The extra of samjax that brings it, as pyproject.toml has it.
 
     Raises:
         MissingLibrary: It is not installed; the message says how to install it.
