@@ -226,7 +226,7 @@ def compile_step(
     """
     mesh = sharding.make_mesh(config, images)
     state = abstract_state(recipe)
-    shardings = sharding.state_shardings(state, mesh, config.rules)
+    shardings = sharding.state_shardings(state, mesh, config)
     state = jax.tree.map(
         lambda leaf, lies: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lies),
         state,
@@ -278,7 +278,7 @@ def memory(model: str, configs: list[sharding.MeshConfig]) -> list[dict[str, Any
     rows = []
     for config in configs:
         mesh = sharding.make_mesh(config, devices)
-        shardings = sharding.state_shardings(state, mesh, config.rules)
+        shardings = sharding.state_shardings(state, mesh, config)
         rows.append(
             {
                 "name": _name(config, devices),
@@ -411,7 +411,7 @@ def _arguments() -> argparse.Namespace:
 def _measure(model: str) -> dict[str, Any]:
     """Programs for every number of devices; what each device holds; and the same on paper."""
     most, plain = DEVICES[-1], sharding.MeshConfig()
-    cuts = [sharding.MeshConfig(axis, "fsdp") for axis in DEVICES]
+    cuts = [sharding.MeshConfig(axis, "fsdp") for axis in DEVICES if axis > 1]
     programs = [_with_devices(count, program, model, plain) for count in DEVICES]
     programs.append(_with_devices(most, program, model, cuts[-1]))
     recipe = default_recipe(MODELS[model])

@@ -107,7 +107,7 @@ def test_later_updates_send_what_learns_in_them():
 
 
 def test_what_is_cut_lies_in_parts():
-    axes = (1, 2, 4, 8)
+    axes = (2, 4, 8)
     cuts = [sharding.MeshConfig(axis, "fsdp") for axis in axes]
     whole, *rows = scaling.memory("small", [sharding.MeshConfig(), *cuts])
     leaves = jax.tree.leaves(
@@ -115,11 +115,10 @@ def test_what_is_cut_lies_in_parts():
     )
     assert whole["parameters"] == 4 * sum(leaf.size for leaf in leaves)
     for name in ("parameters", "optimizer"):
-        assert rows[0][name] == whole[name]
-        # The same matrices are cut along any axis.
+        # The same parameters are cut along any axis.
         gone = {
             (whole[name] - row[name]) * axis // (axis - 1)
-            for axis, row in zip(axes[1:], rows[1:], strict=True)
+            for axis, row in zip(axes, rows, strict=True)
         }
         assert len(gone) == 1
         assert 0.8 * whole[name] < gone.pop() < whole[name]

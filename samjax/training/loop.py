@@ -143,7 +143,9 @@ class _Run:
         self.checkpoints = checkpoints
         self.progress = Progress()
         state = step.init_state(self.recipe, begin.params, jax.random.key(experiment.run.seed))
-        shardings = sharding.state_shardings(state, self.mesh, experiment.mesh.rules)
+        shardings = sharding.state_shardings(state, self.mesh, experiment.mesh)
+        if experiment.mesh.rules == "fsdp" and jax.process_index() == 0:
+            _log.info(sharding.overview(state.params, shardings.params))
         self.state = sharding.place_state(state, shardings)
         self.checkpoints.check_space(self.state)
         if self.checkpoints.latest is not None:

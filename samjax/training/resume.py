@@ -24,7 +24,8 @@ SETTINGS = "config.json"
 # (The place in the data is saved by process, so the number of processes may not.)
 _MAY_CHANGE = (
     *("checkpoint", "log", "test", "data.threads", "data.prefetch", "run.report"),
-    *("mesh.model", "mesh.rules", "mesh.coordinator", "mesh.process_index"),
+    *("mesh.model", "mesh.rules", "mesh.min_weight_size"),
+    *("mesh.coordinator", "mesh.process_index"),
 )
 
 _log = logging.getLogger(__name__)

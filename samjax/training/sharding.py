@@ -1,12 +1,13 @@
-"""How state and batches lie over the devices: a mesh of `data` x `model`, and a table of rules.
+"""How state and batches lie over the devices, which are a mesh of `data` x `model`.
 
-The batch is spread over all devices. Parameters are replicated, or cut along the `model` axis and
-gathered where they are used (fully sharded data parallelism); XLA inserts the communication.
+The batch is spread over all devices. Parameters are replicated, or the large ones are cut along the
+`model` axis and gathered where they are used (fully sharded data parallelism); XLA inserts the
+communication.
 """
 
 import contextlib
 import dataclasses
-import re
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,17 +15,11 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from samjax import models
 from samjax.types import Params
 
-# Regular expressions on a parameter's path, and the axes that its *last* dimensions are cut along.
-# The first match decides; a parameter without a match is replicated.
-RULES: dict[str, tuple[tuple[str, tuple[str | None, ...]], ...]] = {
-    "replicated": (),
-    "fsdp": (
-        (r"image_encoder/(blocks_\d+|patch_embed)/.*kernel", ("model",)),
-        (r"mask_decoder/transformer/.*kernel", ("model",)),
-    ),
-}
+RULES = ("replicated", "fsdp")
+_LARGEST = 3  # Replicated parameters that are named.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +28,10 @@ class MeshConfig:
 
     Attributes:
         model: Devices that share one copy of the parameters; the rest of the mesh is `data`.
-        rules: `replicated`, or `fsdp`, which cuts the large matrices along `model`.
+        rules: `replicated`, or `fsdp`, which cuts every large parameter, and its moments, along
+            its largest dimension that `model` divides.
+        min_weight_size: `fsdp`: parameters of fewer elements stay whole on every device; to gather
+            a bias takes longer than it saves.
         coordinator: `host:port` of process 0 of a multi-process run; empty for one process.
         process_count: Number of processes.
         process_index: This process, from 0.
@@ -44,6 +42,7 @@ class MeshConfig:
 
     model: int = 1
     rules: str = "replicated"
+    min_weight_size: int = 4096
     coordinator: str = ""
     process_count: int = 1
     process_index: int = 0
@@ -53,6 +52,14 @@ class MeshConfig:
             raise ValueError(f"mesh.rules: expected one of {tuple(RULES)}, found {self.rules!r}")
         if self.model < 1:
             raise ValueError(f"mesh.model: expected 1 or more, found {self.model}")
+        if self.rules == "fsdp" and self.model == 1:
+            raise ValueError(
+                "mesh.rules: fsdp expects mesh.model of 2 or more devices to cut parameters over, "
+                "found 1"
+            )
+        if self.min_weight_size < 1:
+            found = self.min_weight_size
+            raise ValueError(f"mesh.min_weight_size: expected 1 or more, found {found}")
         if not 0 <= self.process_index < self.process_count:
             found = f"{self.process_index} of {self.process_count}"
             raise ValueError(f"mesh.process_index: expected 0 to process_count - 1, found {found}")
@@ -96,19 +103,37 @@ def make_mesh(config: MeshConfig, batch_size: int) -> Mesh:
     return jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
-def state_shardings(state: Any, mesh: Mesh, rules: str) -> Any:
-    """Returns a sharding for every leaf of a training state, by the path of its parameter.
+def state_shardings(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
+    """Returns a sharding for every leaf of a training state.
 
-    Raises:
-        ValueError: A rule cuts a dimension that does not divide evenly.
+    Size and shape alone decide, so that moments lie as their parameter does.
     """
 
-    def sharding(path: tuple, leaf: jax.Array) -> NamedSharding:
-        # Nested parameters have one key per part; optimizer states hold flat `a/b/c` keys.
-        name = "/".join(key.key for key in path if isinstance(key, jax.tree_util.DictKey))
-        return NamedSharding(mesh, _spec(name, leaf.shape, mesh, rules))
+    def sharding(leaf: jax.Array) -> NamedSharding:
+        axis = _axis_to_cut(leaf.shape, config) if config.rules == "fsdp" else None
+        cut = () if axis is None else (*(None,) * axis, "model")
+        return NamedSharding(mesh, PartitionSpec(*cut))
 
-    return jax.tree_util.tree_map_with_path(sharding, state)
+    return jax.tree.map(sharding, state)
+
+
+def overview(params: Params, shardings: Any) -> str:
+    """Returns what every device holds of the parameters, and what is replicated on all of them."""
+    lies: dict[str, Any] = dict(models.named_leaves(shardings))
+    held, sizes, whole = 0, {}, []
+    for name, leaf in models.named_leaves(params):
+        sizes[name] = leaf.size * leaf.dtype.itemsize
+        held += math.prod(lies[name].shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        if lies[name].is_fully_replicated:
+            whole.append(name)
+    total, replicated = sum(sizes.values()), sum(sizes[name] for name in whole)
+    largest = sorted(whole, key=lambda name: -sizes[name])[:_LARGEST]
+    named = ", ".join(f"{name} ({_megabytes(sizes[name])})" for name in largest)
+    return (
+        f"each device holds {_megabytes(held)} of the {_megabytes(total)} of parameters; "
+        f"replicated: {len(whole)} of {len(lies)} parameters, {_megabytes(replicated)}"
+        + (f", the largest: {named}" if named else "")
+    )
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:
@@ -154,16 +179,13 @@ def _wait_for_all() -> None:
     agree(True)
 
 
-def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: str) -> PartitionSpec:
-    for pattern, axes in RULES[rules]:
-        # A moment's name is its optimizer group and fields, then the parameter's path.
-        if re.search(rf"(^|/){pattern}$", name):
-            padded = (None,) * (len(shape) - len(axes)) + axes
-            for length, axis in zip(shape, padded, strict=True):
-                if axis and length % mesh.shape[axis]:
-                    raise ValueError(
-                        f"mesh.rules {rules}: {name} of shape {shape} does not divide evenly over "
-                        f"the {mesh.shape[axis]} devices of axis {axis!r}"
-                    )
-            return PartitionSpec(*padded)
-    return PartitionSpec()
+def _axis_to_cut(shape: tuple[int, ...], config: MeshConfig) -> int | None:
+    """The largest dimension that divides evenly, the last of equals; none in small parameters."""
+    even = [axis for axis, length in enumerate(shape) if length % config.model == 0]
+    if math.prod(shape) < config.min_weight_size or not even:
+        return None
+    return max(even, key=lambda axis: (shape[axis], axis))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.2f} MB"

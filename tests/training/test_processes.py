@@ -30,6 +30,7 @@ def folder(phantom_root, tmp_path_factory):
         "optim.epsilon": 1e-3,  # Adam would turn rounding noise into steps.
         "mesh.model": 2,
         "mesh.rules": "fsdp",
+        "mesh.min_weight_size": 256,
     }
     coordinator = {"mesh.coordinator": f"127.0.0.1:{free_port()}", "mesh.process_count": 2}
     both = [

@@ -1,14 +1,17 @@
 """One device or eight, replicated or cut: the same numbers."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
 import pytest
 import toy
 from jax.sharding import AxisType, Mesh
+from small import TINY_TINY_VIT, random_params
 
-from samjax import prompts
+from benchmarks import scaling
+from samjax import models, prompts
 from samjax.training import optim, sharding, step
 
 RECIPE = dataclasses.replace(
@@ -17,7 +20,8 @@ RECIPE = dataclasses.replace(
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )
-FSDP = sharding.MeshConfig(model=2, rules="fsdp")
+FSDP = sharding.MeshConfig(model=2, rules="fsdp", min_weight_size=256)
+TINY_VIT = dataclasses.replace(TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4)
 HEAVY = pytest.mark.heavy
 
 
@@ -31,9 +35,9 @@ def batch():
     return toy.batch(images=8, objects=1)
 
 
-def train(state, batch, mesh, rules, compilations):
+def train(state, batch, mesh, config, compilations):
     """Losses of two batches, and the state after them; only the first may compile."""
-    shardings = sharding.state_shardings(state, mesh, rules)
+    shardings = sharding.state_shardings(state, mesh, config)
     out = (shardings, None)
     compiled = jax.jit(step.train_step, static_argnums=0, out_shardings=out)
     placed = sharding.place_state(state, shardings)
@@ -49,7 +53,7 @@ def train(state, batch, mesh, rules, compilations):
 @pytest.fixture(scope="module")
 def alone(state, batch, compilations):
     mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("data", "model"))
-    return train(state, batch, mesh, "replicated", compilations)
+    return train(state, batch, mesh, sharding.MeshConfig(), compilations)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_eight_devices_compute_what_one_does(state, batch, alone, compilations, 
     mesh = sharding.make_mesh(config, 8)
     assert mesh.shape == {"data": 8 // config.model, "model": config.model}
     assert set(mesh.axis_types) == {AxisType.Auto}
-    losses, after = train(state, batch, mesh, config.rules, compilations)
+    losses, after = train(state, batch, mesh, config, compilations)
     np.testing.assert_allclose(losses, alone[0], rtol=1e-5)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
     jax.tree.map(close, jax.device_get(after.params), jax.device_get(alone[1].params))
@@ -78,22 +82,82 @@ def assert_cut(state):
         assert shards == {(3, 3, 16, 8)}
     decoder = state.optimizer["decoder"].mu["mask_decoder/transformer/layers_0/mlp/lin1/kernel"]
     assert decoder.addressable_shards[0].data.shape == (32, 16)
-    assert state.params["image_encoder"]["pos_embed"].sharding.is_fully_replicated
+    assert state.params["image_encoder"]["blocks_0"]["norm1"]["scale"].sharding.is_fully_replicated
 
 
-def test_the_table_of_rules(state):
-    mesh = sharding.make_mesh(FSDP, 8)
-    found = sharding.state_shardings(state, mesh, "fsdp").params["image_encoder"]["blocks_0"]
-    assert found["attn"]["qkv"]["kernel"].spec == jax.P(None, "model")
-    assert found["attn"]["qkv"]["bias"].spec == jax.P()
-    assert found["norm1"]["scale"].spec == jax.P()
-    replicated = sharding.state_shardings(state, mesh, "replicated")
-    assert {leaf.spec for leaf in jax.tree.leaves(replicated)} == {jax.P()}
+@pytest.mark.parametrize(
+    ("shape", "spec"),
+    [
+        ((16, 48), jax.P(None, "model")),
+        ((48, 16), jax.P("model")),
+        ((3, 3, 16, 16), jax.P(None, None, None, "model")),  # Of equals the last.
+        ((17, 16), jax.P(None, "model")),  # The larger does not divide.
+        ((17, 17), jax.P()),
+        ((255,), jax.P()),
+        ((256,), jax.P("model")),
+        ((), jax.P()),
+    ],
+)
+def test_size_and_shape_decide(shape, spec):
+    mesh, leaf = sharding.make_mesh(FSDP, 8), jax.ShapeDtypeStruct(shape, np.float32)
+    assert sharding.state_shardings(leaf, mesh, FSDP).spec == spec
+    assert sharding.state_shardings(leaf, mesh, sharding.MeshConfig(model=2)).spec == jax.P()
+
+
+@pytest.mark.parametrize("model", [toy.MODEL, TINY_VIT], ids=["vit", "tiny_vit"])
+def test_bytes_on_each_device(model):
+    """Of parameters and moments, with every parameter of 64 elements or more cut into eight."""
+    config = sharding.MeshConfig(model=8, rules="fsdp", min_weight_size=64)
+    params = jax.tree.map(np.asarray, random_params(model))
+    key = jax.random.key(0)
+    state = step.init_state(dataclasses.replace(RECIPE, model=model), params, key)
+    mesh = sharding.make_mesh(config, 8)
+    placed = sharding.place_state(state, sharding.state_shardings(state, mesh, config))
+    held = dict.fromkeys(jax.devices(), 0)
+    leaves = jax.tree.leaves((placed.params, placed.optimizer))
+    for leaf in leaves:
+        for shard in leaf.addressable_shards:
+            held[shard.device] += shard.data.nbytes
+    whole = sum(leaf.nbytes for leaf in leaves)
+    (each,) = set(held.values())
+    assert whole / 8 <= each < whole / 3
+
+
+@pytest.mark.parametrize("encoder", ["vit", "tiny_vit"])
+def test_real_networks_lie_in_eighths(encoder):
+    """By their shapes: nothing but biases, norms and small tables is held eight times."""
+    config = sharding.MeshConfig(model=8, rules="fsdp")
+    recipe = dataclasses.replace(RECIPE, model=models.SamConfig(encoder=encoder))
+    state = scaling.abstract_state(recipe)
+    shardings = sharding.state_shardings(state, sharding.make_mesh(config, 8), config)
+    for part in ("params", "optimizer"):
+        leaves = jax.tree.leaves(getattr(state, part))
+        lies = jax.tree.leaves(getattr(shardings, part))
+        whole = sum(leaf.size for leaf in leaves)
+        pairs = zip(leaves, lies, strict=True)
+        held = sum(math.prod(where.shard_shape(leaf.shape)) for leaf, where in pairs)
+        assert whole / 8 < held < 1.05 * whole / 8, part
+
+
+def test_what_is_replicated_is_told():
+    mesh, f32 = sharding.make_mesh(FSDP, 8), np.float32
+    params = {
+        "large": {"kernel": np.zeros((500, 1000), f32)},
+        "odd": {"kernel": np.zeros((501, 999), f32), "bias": np.zeros(4, f32)},
+    }
+    lies = sharding.state_shardings(params, mesh, FSDP)
+    assert sharding.overview(params, lies) == (
+        "each device holds 3.00 MB of the 4.00 MB of parameters; replicated: 2 of 3 parameters, "
+        "2.00 MB, the largest: odd/kernel (2.00 MB), odd/bias (0.00 MB)"
+    )
+    assert sharding.overview({"large": params["large"]}, {"large": lies["large"]}).endswith(
+        "1.00 MB of the 2.00 MB of parameters; replicated: 0 of 1 parameters, 0.00 MB"
+    )
 
 
 def test_place_and_gather_change_nothing(state):
     mesh = sharding.make_mesh(FSDP, 8)
-    placed = sharding.place_state(state, sharding.state_shardings(state, mesh, "fsdp"))
+    placed = sharding.place_state(state, sharding.state_shardings(state, mesh, FSDP))
     jax.tree.map(np.testing.assert_array_equal, sharding.gather(placed.params), state.params)
     assert jax.random.key_data(placed.key).tolist() == jax.random.key_data(state.key).tolist()
 
@@ -104,16 +168,14 @@ def test_what_does_not_divide_is_named(state):
     message = r"data.batch_size: expected a multiple of the 8 devices, found 12"
     with pytest.raises(ValueError, match=message):
         sharding.make_mesh(sharding.MeshConfig(), 12)
-    mesh = sharding.make_mesh(sharding.MeshConfig(model=8), 8)
-    message = r"channel_0/kernel of shape \(16, 4\) does not divide evenly over the 8 devices"
-    with pytest.raises(ValueError, match=message):
-        sharding.state_shardings(state, mesh, "fsdp")
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"rules": "zero"}, "mesh.rules: expected one of .*found 'zero'"),
+        ({"rules": "fsdp"}, "mesh.rules: fsdp expects mesh.model of 2 or more .*found 1"),
+        ({"min_weight_size": 0}, "mesh.min_weight_size: expected 1 or more, found 0"),
         ({"model": 0}, "mesh.model: expected 1 or more, found 0"),
         ({"process_index": 1}, "mesh.process_index: expected 0 to .*found 1 of 1"),
     ],
