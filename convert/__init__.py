@@ -1,1 +1,1 @@
-"""`python -m convert`, from a checkout; the work is done in `samjax.conversion`."""
+"""`python -m convert`, from a checkout; the same as `samjax convert`."""

@@ -2,7 +2,6 @@
 
 import sys
 
-from samjax import interruption
-from samjax.conversion import cli
+from samjax import cli
 
-sys.exit(interruption.exit_code("convert", cli.main))
+sys.exit(cli.run_alone("convert", "python -m convert"))

@@ -12,8 +12,6 @@ import platform
 import sys
 from pathlib import Path
 
-import jax
-
 # M_MMAP_MAX: nothing comes straight from the system; M_TRIM_THRESHOLD: nothing goes back. The
 # numbers are those of glibc's malloc.h. Threads keep arenas of their own: in a shared one they
 # wait for each other, and after some hundred steps, for a search through all that lies about in it.
@@ -67,6 +65,8 @@ def keep_compiled() -> None:
     uses its instructions. `JAX_COMPILATION_CACHE_DIR` names another place, and
     `JAX_ENABLE_COMPILATION_CACHE=false` switches it off.
     """
+    import jax  # Not before: a program that starts anew need not import it twice.
+
     if jax.config.values["jax_compilation_cache_dir"] is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "samjax" / _cpu()))

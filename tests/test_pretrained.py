@@ -10,7 +10,6 @@ import pytest
 from small import TINY, random_params
 
 from samjax import array_files, cli, conversion, digests, pretrained
-from samjax.conversion import cli as conversion_cli
 from samjax.data import inputs
 
 
@@ -200,10 +199,10 @@ def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, valu
             conversion.load_any(path)
         loaded = conversion.load_any(path, allow_non_finite=True)
         np.testing.assert_array_equal(loaded.params["mask_decoder"]["iou_token"][0, 3], value)
-    command = ["from-torch", str(tmp_path / "x.pth"), str(tmp_path / "new")]
-    assert conversion_cli.main(command) == 2
+    command = ["convert", "from-torch", str(tmp_path / "x.pth"), str(tmp_path / "new")]
+    assert cli.main(command) == 2
     assert "iou_token" in capsys.readouterr().err and not (tmp_path / "new").exists()
-    assert conversion_cli.main([*command, "--allow-non-finite"]) == 0
+    assert cli.main([*command, "--allow-non-finite"]) == 0
 
 
 # MARK: writing

@@ -32,17 +32,8 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
 ROOMS["evaluation"] = set(ROOMS) - {"curation", "losses", "process"}
 ROOMS["training"] = set(ROOMS) - {"curation", "inference", "process"}
 ROOMS["comparison"] = set(ROOMS) - {"curation"}
-ROOMS["cli"] = {
-    "conversion",
-    "curation",
-    "data",
-    "inference",
-    "interruption",
-    "lock",
-    "models",
-    "pretrained",
-    "process",
-}
+ROOMS["recipes"] = set()
+ROOMS["cli"] = set(ROOMS)
 ROOMS["__init__"] = {"conversion", "inference", "pretrained"}
 FOREIGN = {  # Packages that only some rooms may know.
     "torch": {"conversion"},

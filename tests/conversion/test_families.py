@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from small import TINY, TINY_TINY_VIT, random_params
 
-from samjax import conversion, models
-from samjax.conversion import cli, convert, families, naming, torch_file
+from samjax import cli, conversion, models
+from samjax.conversion import convert, families, naming, torch_file
 from samjax.data.inputs import InputConfig
 from samjax.models import SamConfig
 from samjax.pretrained import Pretrained
@@ -120,7 +120,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 
 def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
-    assert cli.main(["to-torch", str(write(tensors)), str(tmp_path / "out.pth")]) == 0
+    assert cli.main(["convert", "to-torch", str(write(tensors)), str(tmp_path / "out.pth")]) == 0
     printed = capsys.readouterr().out
     assert "channel_order rgb" in printed and "travel in the file" in printed
 
@@ -169,9 +169,11 @@ def test_a_guess_is_told_wherever_a_file_is_loaded(save, tmp_path, caplog, capsy
     with caplog.at_level(logging.WARNING):
         conversion.load_any(path, family="sam")
     assert not caplog.records
-    assert cli.main(["from-torch", str(path), str(tmp_path / "a")]) == 0
+    assert cli.main(["convert", "from-torch", str(path), str(tmp_path / "a")]) == 0
     assert "this is a guess" in capsys.readouterr().err
-    assert cli.main(["from-torch", str(path), str(tmp_path / "b"), "--family", "sam"]) == 0
+    assert (
+        cli.main(["convert", "from-torch", str(path), str(tmp_path / "b"), "--family", "sam"]) == 0
+    )
     assert "guess" not in capsys.readouterr().err
 
 

@@ -1,18 +1,14 @@
 import csv
 import dataclasses
-import importlib.util
 import io
 import json
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from samjax import pretrained
+from samjax import cli, pretrained
 from samjax.data.metadata import Metadata
 from samjax.evaluation import (
     EvalConfig,
@@ -25,7 +21,6 @@ from samjax.evaluation import (
     report,
 )
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("bbox", "1pt", "3pt", "5pt")
 
 
@@ -121,22 +116,16 @@ def test_best_median_and_worst_cases(made_up):
     assert all(len(rows) == 1 for rows in pictures.chosen(few).values())
 
 
-@pytest.fixture(scope="module")
-def eval_script():
-    spec = importlib.util.spec_from_file_location("eval_script", ROOT / "eval.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def run(eval_script):
+def run():
     """Runs eval.py with flags; returns its exit code."""
 
     def run_with(**given) -> int:
-        with flagsaver.flagsaver():
-            argv = ["eval.py", *(f"--{name}={value}" for name, value in given.items())]
-            return eval_script.main(flags.FLAGS(argv))
+        words = []
+        for name, value in given.items():
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+        return cli.run_alone("evaluate", "eval.py", words)
 
     return run_with
 
@@ -180,14 +169,12 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"checkpoint": ""}, "--checkpoint is missing"),
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"split": "dev"}, "image2label_dev.json"),
         ({"datasets": "other"}, "found 'other'"),
-        ({"protocols": "bbox,3p"}, "found '3p'"),
+        ({"protocols": ["bbox", "3p"]}, "found '3p'"),
         ({"prompts": "none.json"}, "none.json: no such file"),
-        ({"mean": "1,2,x"}, "--mean: expected three numbers, found 1,2,x"),
-        ({"std": "1,0,1"}, "input.std: expected 3 positive numbers, found (1.0, 0.0, 1.0)"),
+        ({"std": [1, 0, 1]}, "input.std: expected 3 positive numbers, found (1.0, 0.0, 1.0)"),
         ({"batch_size": 0}, "eval.batch_size: expected at least 1"),
     ],
 )

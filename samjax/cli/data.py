@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from samjax import interruption
+from samjax.cli.parser import Parser
 from samjax.curation import audit, beam, local, options, prepare, rules, show, stats, store
 from samjax.curation.options import Dataset, Options
 from samjax.data import index, records
@@ -17,11 +18,9 @@ from samjax.data.files import write_whole
 from samjax.extra import MissingLibrary
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Adds the command `data` to the console script."""
-    description = "Prepares, checks, counts, shows and packs data folders."
-    data = commands.add_parser("data", help=description, description=description)
-    inner = data.add_subparsers(required=True, metavar="COMMAND")
+def add_arguments(parser: Parser) -> None:
+    """Adds its commands and what they take."""
+    inner = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(inner)
     for name, run, text in (
         ("check", _check, "Reads every image and mask; says what cannot be used or looks wrong."),

@@ -4,40 +4,20 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from samjax import models, pretrained
-from samjax.conversion import convert, flags, loading
+from samjax.cli import input_flags
+from samjax.cli.parser import Parser
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Runs `python -m convert`; returns the exit code."""
-    parser = argparse.ArgumentParser("python -m convert", description=__doc__)
-    _add_commands(parser)
-    arguments = parser.parse_args(argv)
-    return arguments.run(arguments)
+if TYPE_CHECKING:
+    from samjax.pretrained import Pretrained
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds `convert` to the commands of `samjax`; the parsed arguments have a `run`."""
-    description = "Brings PyTorch and Hugging Face checkpoints in and out."
-    _add_commands(subparsers.add_parser("convert", help=description, description=description))
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Does what the arguments say; errors go to stderr in one piece, with exit code 2."""
-    try:
-        arguments.convert(arguments)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _add_commands(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=run)
+def add_arguments(parser: Parser) -> None:
+    """Adds its two commands and what they take."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bring = commands.add_parser("from-torch", help="checkpoint to samjax model directory")
-    bring.set_defaults(convert=_from_torch)
+    bring.set_defaults(run=_from_torch)
     bring.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
     bring.add_argument("target", type=Path, help="model directory to write")
     bring.add_argument("--image-size", type=int, metavar="N", help="resize to this input size")
@@ -52,13 +32,14 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
     bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
     bring.add_argument(
-        "--allow-surprises",
+        "--no-strict",
+        dest="allow_surprises",
         action="store_true",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
-    flags.add(bring)
+    input_flags.add(bring)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
-    give.set_defaults(convert=_to_torch)
+    give.set_defaults(run=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
     give.add_argument("target", type=Path, help=".pth file to write")
     give.add_argument(
@@ -69,6 +50,9 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _from_torch(arguments: argparse.Namespace) -> None:
+    from samjax import models, pretrained
+    from samjax.conversion import convert
+
     target = arguments.target
     if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
         advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
@@ -76,7 +60,7 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     names = {field.name for field in dataclasses.fields(convert.Options)}
     options = convert.Options(**{name: given[name] for name in names & given.keys()})
-    model, report = convert.from_torch(arguments.source, options, flags.overrides(arguments))
+    model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
     pretrained.save(target, model)
     print(report.table())
     print(_input(model))
@@ -86,6 +70,9 @@ def _from_torch(arguments: argparse.Namespace) -> None:
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:
+    from samjax import models
+    from samjax.conversion import convert, loading
+
     target = arguments.target
     if target.is_dir() or (target.exists() and not arguments.overwrite):
         raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
@@ -103,6 +90,6 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
 
 
-def _input(model: pretrained.Pretrained) -> str:
+def _input(model: "Pretrained") -> str:
     expected = ", ".join(f"{name} {value}" for name, value in vars(model.input).items())
     return f"input: {model.model.image_size} pixels, {expected}"

@@ -1,4 +1,4 @@
-"""Command-line flags that say how images are prepared, the same for every command."""
+"""Flags that say how a checkpoint is loaded and its images prepared, alike for every command."""
 
 import argparse
 import dataclasses
@@ -43,3 +43,12 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(InputConfig)]
     values = {name: getattr(arguments, _PREFIX + name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def loading(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say about loading a model, as `conversion.load_any` takes it."""
+    return {
+        "family": arguments.family,
+        "input_overrides": overrides(arguments),
+        "allow_non_finite": arguments.allow_non_finite,
+    }

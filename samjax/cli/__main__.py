@@ -1,0 +1,7 @@
+"""Runs `python -m samjax.cli`, the same as `samjax`."""
+
+import sys
+
+from samjax.cli import main
+
+sys.exit(main())

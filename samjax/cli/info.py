@@ -1,0 +1,35 @@
+"""`samjax info`."""
+
+import argparse
+import importlib.metadata
+import platform
+
+from samjax.cli import input_flags
+from samjax.cli.parser import Parser
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds what the command takes."""
+    parser.set_defaults(run=run)
+    parser.add_argument("checkpoint", nargs="?", help="model directory, .pth or .safetensors")
+    input_flags.add(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints versions and devices, and a model's settings and parameters."""
+    import jax
+
+    import samjax
+    from samjax import conversion, models, pretrained
+
+    print(f"samjax {samjax.__version__}, Python {platform.python_version()}, {platform.system()}")
+    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
+    print("devices: " + ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
+    if arguments.checkpoint:
+        loaded = conversion.load_any(arguments.checkpoint, **input_flags.loading(arguments))
+        print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.input}\n")
+        print(models.parameter_overview(loaded.params))
+        if pretrained.is_model_dir(arguments.checkpoint):
+            print(f"\n{pretrained.verify(arguments.checkpoint)}")

@@ -1,0 +1,27 @@
+"""Values of a recipe's fields from the command line."""
+
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+
+def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
+    """Sets fields of a config as `--config.FIELD=VALUE` says, each by its type.
+
+    Raises:
+        ValueError: There is no such field (the message names near matches), or a value is not of
+            its type.
+    """
+    values, words = flags.FlagValues(), ["", *overrides]
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=words)
+        values(words)
+    except flags.Error as error:
+        raise ValueError(str(error)) from error
+    except (AttributeError, KeyError) as error:
+        reason: object = error
+        while isinstance(reason, Exception):  # One wraps the other.
+            reason = reason.args[0]
+        raise ValueError(f"no such field in the config: {reason}") from error

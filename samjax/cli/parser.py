@@ -1,0 +1,63 @@
+"""The argument parser of every command: argparse, with a word on flags that are misspelled."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+_RENAMED = {"--allow-surprises": "--no-strict"}
+
+
+class Parser(argparse.ArgumentParser):
+    """Parses a command line; takes `--config.FIELD=VALUE` apart where a command has a recipe."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+        self._takes_overrides = False
+
+    def take_overrides(self) -> None:
+        """Makes the parsed arguments have `overrides`, all `--config.FIELD=VALUE` in order."""
+        self._takes_overrides = True
+        self.add_argument_group(
+            "fields of the recipe",
+            "--config.FIELD=VALUE, such as --config.optim.learning_rate=3e-4; "
+            "`samjax config RECIPE` shows them all",
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses as argparse does, and ends with an error that helps for an unknown flag."""
+        overrides: list[str] = []
+        if self._takes_overrides and args is not None:
+            args, overrides = _without_overrides(args)
+        found, unknown = super().parse_known_args(args, namespace)
+        if self._takes_overrides:
+            found.overrides = overrides
+        for word in unknown:
+            if word.startswith("--"):
+                self.error(self._unknown(word.split("=")[0]))
+        return found, unknown
+
+    def _unknown(self, flag: str) -> str:
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        spelled = flag.replace("_", "-")
+        for new in (_RENAMED.get(flag), spelled, spelled.replace("--no", "--no-", 1)):
+            if new in known:
+                return f"{flag}: expected the new spelling {new}"
+        near = difflib.get_close_matches(spelled, known, n=1)
+        return f"no such flag: {flag}" + "".join(f", perhaps {name}" for name in near)
+
+
+def _without_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line without `--config.FIELD=VALUE`, and those in this form."""
+    plain: list[str] = []
+    overrides: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith(("--config.", "--noconfig.")):
+            plain.append(word)
+        elif word.startswith("--config.") and "=" not in word and rest and rest[0][:2] != "--":
+            overrides.append(f"{word}={rest.pop(0)}")
+        else:
+            overrides.append(word)
+    return plain, overrides

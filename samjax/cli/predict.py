@@ -1,0 +1,121 @@
+"""`samjax predict`."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from samjax.cli import input_flags
+from samjax.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from samjax.inference import images, prompt_files
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds what the command takes."""
+    parser.set_defaults(run=run)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
+    parser.add_argument("--checkpoint", required=True, help="model directory, .pth, .safetensors")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--box",
+        nargs=4,
+        type=float,
+        action="append",
+        default=[],
+        metavar=("X0", "Y0", "X1", "Y1"),
+        help="box around an object, in pixels; each box is one object",
+    )
+    parser.add_argument(
+        "--point",
+        nargs=3,
+        type=float,
+        action="append",
+        default=[],
+        metavar=("X", "Y", "LABEL"),
+        help="click on the object (label 1) or beside it (0); all belong to one object",
+    )
+    parser.add_argument("--prompts", metavar="FILE", help="CSV or JSON of prompts for each image")
+    parser.add_argument("--image-size", type=int, metavar="N", help="side of the network's input")
+    parser.add_argument("--no-adapters", action="store_true", help="drop the adapters")
+    parser.add_argument("--multimask", action="store_true", help="write all three masks")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what DIR holds of other models or prompts"
+    )
+    input_flags.add(parser, multimask=False)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predicts all images, as far as they can be read."""
+    from samjax import lock
+
+    with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
+        return _predict_into(arguments)
+
+
+def _predict_into(arguments: argparse.Namespace) -> int:
+    from samjax.inference import files, images
+    from samjax.inference.predictor import Predictor
+
+    found = images.find_images(arguments.images, arguments.out)
+    jobs, unmatched = _jobs(arguments, found)
+    predictor = Predictor.from_pretrained(
+        arguments.checkpoint,
+        arguments.image_size,
+        adapters=not arguments.no_adapters,
+        **input_flags.loading(arguments),
+    )
+    failed = files.predict_files(
+        predictor,
+        jobs,
+        arguments.out,
+        arguments.multimask,
+        arguments.checkpoint,
+        arguments.overwrite,
+        unmatched,
+    )
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} images predicted, see {arguments.out}")
+    if failed:
+        print(f"samjax: not predicted: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _jobs(
+    arguments: argparse.Namespace, found: "list[images.Image]"
+) -> "tuple[dict[images.Image, prompt_files.Objects], list[str]]":
+    """The objects of every image, from the command line or a file, and its entries of no use."""
+    from samjax.inference import images, prompt_files
+
+    boxes, points = arguments.box, arguments.point
+    if arguments.prompts is None:
+        if not boxes and not points:
+            raise ValueError("no prompts: give --box, --point or --prompts")
+        if points and len(boxes) > 1:
+            raise ValueError(
+                "several boxes and points: say which belong together in a file, with --prompts"
+            )
+        objects = {
+            str(index): prompt_files.from_clicks(box, points)
+            for index, box in enumerate(boxes or [None])
+        }
+        return {image: objects for image in found}, []
+    if boxes or points:
+        raise ValueError("give either --prompts or --box and --point, not both")
+    prompts = prompt_files.read_prompts(arguments.prompts)
+    jobs, unmatched = images.assign(prompts, found)
+    if not jobs:
+        raise ValueError(
+            f"{arguments.prompts}: none of its prompts is for the images given, expected some as "
+            f"{found[0].name}, found {unmatched[0]}"
+        )
+    without = [image.name for image in found if image not in jobs]
+    left_out = {
+        f"images without prompts in {arguments.prompts}": (without, len(found)),
+        f"entries of {arguments.prompts} for none of the images given": (unmatched, len(prompts)),
+    }
+    for what, (names, count) in left_out.items():
+        if names:
+            print(
+                f"left out, {what}: {len(names)} of {count}, the first {names[0]}", file=sys.stderr
+            )
+    return jobs, unmatched

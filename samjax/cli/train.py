@@ -1,0 +1,52 @@
+"""`samjax train` and `train.py`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from samjax.cli.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds what the command takes."""
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        help="a name such as demo (the default), sam_med2d or general:fine, or a Python file",
+    )
+    parser.add_argument("--config", metavar="RECIPE", help="the same")
+    parser.add_argument(
+        "--workdir", type=Path, help="folder of the run; the same command resumes it; default: "
+        "runs/RECIPE"
+    )  # fmt: skip
+    parser.take_overrides()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Trains, tests and reports."""
+    from samjax import recipes
+    from samjax.cli import overrides
+    from samjax.training import experiment, loop
+
+    if arguments.recipe and arguments.config:
+        raise ValueError(f"--config: expected one recipe, found {arguments.recipe} as well")
+    recipe = arguments.recipe or arguments.config or "demo"
+    config = recipes.load(recipe)
+    overrides.apply(config, arguments.overrides)
+    settings = experiment.from_config_dict(config)
+    workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
+    _tell()
+    trained = loop.train(settings, workdir)
+    if settings.run.report and settings.mesh.process_index == 0:
+        print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
+        print(f"Picture: {workdir / 'report/overlays/median.png'}")
+
+
+def _tell() -> None:
+    """Shows what samjax tells of its work, and not what libraries do."""
+    log = logging.getLogger("samjax")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    log.propagate = False
