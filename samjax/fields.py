@@ -1,35 +1,101 @@
-"""Values of settings, held against the type hints of their dataclass."""
+"""Values of settings, held against the type hints of their dataclass.
 
+Choices are a `typing.Literal`, ranges of numbers a `Range` in `typing.Annotated`. A dataclass calls
+`check` when it is made; its errors name its own fields, and whoever knows what the user typed puts
+that before them (`naming`, `from_dict`).
+"""
+
+import contextlib
 import dataclasses
 import functools
 import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-_KINDS = {
-    int: (numbers.Integral, "a whole number"),
-    float: (numbers.Real, "a number"),
-    str: (str, "text"),
-    bool: (bool, "true or false"),
+_KINDS = {  # What a type accepts, and what one and several of it are called.
+    int: (numbers.Integral, "a whole number", "whole numbers"),
+    float: (numbers.Real, "a number", "numbers"),
+    str: (str, "text", "texts"),
+    bool: (bool, "true or false", "of true and false"),
 }
 
 
-def check(config: Any, where: str) -> None:
-    """Checks that every field of a dataclass has a value of its type; numbers must be finite.
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`; `above` and `below` leave these two out themselves."""
 
-    Known are int, float, str, bool, tuples of these, each of them or None, and dataclasses.
+    low: float
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a number lies within."""
+        above = self.low < value if self.above else self.low <= value
+        return above and (value < self.high if self.below else value <= self.high)
+
+    def __str__(self) -> str:
+        """The range in words, as in "expected 0 to less than 1"."""
+        low = f"more than {self.low}" if self.above else f"{self.low}"
+        if self.high == math.inf:
+            return low if self.above else f"{low} or more"
+        return f"{low} to {'less than ' if self.below else ''}{self.high}"
+
+
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveFloat = Annotated[float, Range(0, above=True)]
+NonNegativeFloat = Annotated[float, Range(0)]
+Probability = Annotated[float, Range(0, 1)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]  # JAX, NumPy and Grain all take these, and no others.
+
+
+class FieldError(ValueError):
+    """A setting that cannot work: `path` names it, `problem` says what was expected and found."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+@contextlib.contextmanager
+def naming(name: Callable[[str], str]) -> Iterator[None]:
+    """Names the fields in errors as the user knows them, as in `naming("data.{}".format)`.
+
+    Args:
+        name: Turns the path that a dataclass gives into the one that the user typed.
+    """
+    try:
+        yield
+    except FieldError as error:
+        raise FieldError(name(error.path), error.problem) from error.__cause__
+
+
+def check(config: Any, where: str = "") -> None:
+    """Checks that every field of a dataclass has a value that its hint allows.
+
+    Known are int, float (finite), str, bool, a `Literal`, ranges of these, tuples of these, each of
+    them or None, and dataclasses. A list in place of a tuple becomes one.
 
     Args:
         config: An instance.
-        where: What the message calls it.
+        where: What stands before the fields' names.
 
     Raises:
-        ValueError: A field does not; the message names it with the expected and the found.
+        FieldError: A field does not; the message names it with the expected and the found.
     """
-    check_values(type(config), vars(config), where)
+    for name, hint in hints(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(value, list) and typing.get_origin(hint) is tuple:
+            value = tuple(value)
+            object.__setattr__(config, name, value)
+        if expected := _mismatch(value, hint):
+            path = f"{where}.{name}" if where else name
+            raise FieldError(path, f"expected {expected}, found {value!r}")
 
 
 def check_values(kind: type, values: Mapping[str, Any], where: str) -> None:
@@ -38,39 +104,90 @@ def check_values(kind: type, values: Mapping[str, Any], where: str) -> None:
     Sections may be dicts and tuples lists, as JSON has them.
 
     Raises:
-        ValueError: A field is unknown, or its value is not of its type.
+        FieldError: A field is unknown, or its value is not of its type.
     """
     for name, value in values.items():
-        hint = _hints(kind).get(name)
+        hint = hints(kind).get(name)
         if hint is None:
-            raise ValueError(f"{where}.{name}: expected no such field")
+            raise FieldError(f"{where}.{name}", "expected no such field")
         if dataclasses.is_dataclass(hint) and isinstance(value, dict):
             check_values(typing.cast(type, hint), value, f"{where}.{name}")
         elif expected := _mismatch(tuple(value) if isinstance(value, list) else value, hint):
-            raise ValueError(f"{where}.{name}: expected {expected}, found {value!r}")
+            raise FieldError(f"{where}.{name}", f"expected {expected}, found {value!r}")
+
+
+@functools.cache
+def hints(kind: type) -> dict[str, Any]:
+    """The type hints of a dataclass by field, with their ranges."""
+    found = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
+
+
+def describe(hint: Any) -> tuple[str, str]:
+    """The type of a field and the values it allows, in words; no words where any will do.
+
+    As in `("float", "0 to 1")`, `("str", "one of all, none")`, `("int or None", "1 or more")` and
+    `("tuple of int", "each 1 or more")`.
+    """
+    hint, limits, optional = _parts(hint)
+    if optional:
+        kind, allowed = describe(hint)
+        return f"{kind} or None", allowed
+    if typing.get_origin(hint) is tuple:
+        element, count = _element(hint)
+        kind, allowed = describe(element)
+        return f"{'' if count is None else f'{count}-'}tuple of {kind}", _each(allowed)
+    if typing.get_origin(hint) is Literal:
+        return "str", _choices(hint)
+    return hint.__name__, " and ".join(map(str, limits))
 
 
 def _mismatch(value: Any, hint: Any) -> str:
     """What was expected, or nothing where the value fits."""
+    hint, limits, optional = _parts(hint)
+    if optional:
+        return "" if value is None else _mismatch(value, hint)
     if dataclasses.is_dataclass(hint):
         return "" if isinstance(value, typing.cast(type, hint)) else "fields"
-    if isinstance(hint, types.UnionType):  # Of something and None.
-        kind = next(each for each in typing.get_args(hint) if each is not types.NoneType)
-        return "" if value is None else _mismatch(value, kind)
+    if typing.get_origin(hint) is Literal:
+        return "" if value in typing.get_args(hint) else _choices(hint)
     if typing.get_origin(hint) is tuple:
-        first, *others = typing.get_args(hint)
-        count = None if others == [...] else 1 + len(others)
-        several = f"{'several' if count is None else count} of {_KINDS[first][1]}"
+        element, count = _element(hint)
         fits = isinstance(value, tuple) and count in (None, len(value))
-        return several if not fits or any(_mismatch(each, first) for each in value) else ""
-    kind, expected = _KINDS[hint]
+        if fits and not any(_mismatch(each, element) for each in value):
+            return ""
+        kind, allowed = describe(element)
+        several = next(words for each, (*_, words) in _KINDS.items() if each.__name__ == kind)
+        several = several if count is None else f"{count} {several}"
+        return ", ".join(filter(None, (several, _each(allowed))))
+    kind, expected, _ = _KINDS[hint]
     if not isinstance(value, kind) or (hint is not bool and isinstance(value, bool)):
         return expected
-    if hint is float and not math.isfinite(float(typing.cast(float, value))):
+    value = typing.cast(Any, value)
+    if hint is float and not math.isfinite(value):
         return "a finite number"
-    return ""
+    return next((str(limit) for limit in limits if value not in limit), "")
 
 
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _parts(hint: Any) -> tuple[Any, tuple[Range, ...], bool]:
+    """A hint without its ranges, these, and whether it is another hint or None."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None)), (), True
+    if typing.get_origin(hint) is Annotated:
+        hint, *limits = typing.get_args(hint)
+        return hint, tuple(limits), False
+    return hint, (), False
+
+
+def _element(hint: Any) -> tuple[Any, int | None]:
+    """The hint of each element of a tuple, and their number if it is fixed."""
+    first, *others = typing.get_args(hint)
+    return first, None if others == [...] else 1 + len(others)
+
+
+def _choices(hint: Any) -> str:
+    return f"one of {', '.join(choice or '(empty)' for choice in typing.get_args(hint))}"
+
+
+def _each(allowed: str) -> str:
+    return allowed and f"each {allowed}"
