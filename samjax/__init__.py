@@ -1,28 +1,98 @@
-"""samjax: SAM-Med2D, promptable segmentation of 2D medical images, in JAX."""
+"""samjax: SAM-Med2D, promptable segmentation of 2D medical images, in JAX.
 
+    model = samjax.load("sam-med2d_b.pth")
+    predictor = samjax.Predictor(model)
+    predictor.set_image(image)
+    masks, scores, low_res = predictor.predict(box=box)
+
+    config = samjax.recipes.load("sam_med2d")
+    config.data.root = "my_data"
+    trained = samjax.train(config, "runs/mine")
+    evaluation = samjax.evaluate(samjax.load(trained.model), "my_data")
+
+`dir(samjax)` lists what there is; each name is imported when it is first used.
+"""
+
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # The same as in the table below, for type checkers and editors.
+    from samjax import (
+        comparison,
+        conversion,
+        curation,
+        data,
+        evaluation,
+        inference,
+        losses,
+        models,
+        prompts,
+        recipes,
+        training,
+    )
+    from samjax.conversion import from_torch, to_torch
     from samjax.conversion import load_any as load
+    from samjax.evaluation import EvalConfig, evaluate
     from samjax.inference import ObjectPrompt, Predictor, segment
-    from samjax.pretrained import Pretrained
+    from samjax.pretrained import Pretrained, save
+    from samjax.training.experiment import Experiment
+    from samjax.training.loop import train
 
-__all__ = ["ObjectPrompt", "Predictor", "Pretrained", "__version__", "load", "segment"]
+__all__ = [
+    "EvalConfig",
+    "Experiment",
+    "ObjectPrompt",
+    "Predictor",
+    "Pretrained",
+    "__version__",
+    "comparison",
+    "conversion",
+    "curation",
+    "data",
+    "evaluate",
+    "evaluation",
+    "from_torch",
+    "inference",
+    "load",
+    "losses",
+    "models",
+    "prompts",
+    "recipes",
+    "save",
+    "segment",
+    "to_torch",
+    "train",
+    "training",
+]
+_HOMES = {  # Of those that are not modules.
+    "EvalConfig": "samjax.evaluation.EvalConfig",
+    "Experiment": "samjax.training.experiment.Experiment",
+    "ObjectPrompt": "samjax.inference.ObjectPrompt",
+    "Predictor": "samjax.inference.Predictor",
+    "Pretrained": "samjax.pretrained.Pretrained",
+    "evaluate": "samjax.evaluation.evaluate",
+    "from_torch": "samjax.conversion.from_torch",
+    "load": "samjax.conversion.load_any",
+    "save": "samjax.pretrained.save",
+    "segment": "samjax.inference.segment",
+    "to_torch": "samjax.conversion.to_torch",
+    "train": "samjax.training.loop.train",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the heavy parts when they are first asked for, so that `import samjax` is quick."""
-    match name:
-        case "load":
-            from samjax.conversion import load_any as value
-        case "ObjectPrompt" | "Predictor" | "segment":
-            from samjax import inference
-
-            value = getattr(inference, name)
-        case "Pretrained":
-            from samjax.pretrained import Pretrained as value
-        case _:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Imports a public name when it is first asked for, so that `import samjax` is quick."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        return importlib.import_module(f"samjax.{name}")
+    module, _, there = _HOMES[name].rpartition(".")
+    value = globals()[name] = getattr(importlib.import_module(module), there)
     return value
+
+
+def __dir__() -> list[str]:
+    """Lists the public names."""
+    return sorted(__all__)

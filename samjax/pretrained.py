@@ -48,6 +48,10 @@ def save(path: str | Path, pretrained: Pretrained) -> None:
 
     Digests of all its files lie in it (`samjax.digests`); `load` checks them.
 
+    Args:
+        path: The directory.
+        pretrained: The model.
+
     Raises:
         FileExistsError: `path` exists and is not a model directory.
         OSError: It cannot be written; nothing is left of it.

@@ -128,6 +128,10 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     tell, the architecture and how images are prepared, travels in the state dict's `_metadata`,
     which PyTorch takes no notice of, and `from_torch` honours.
 
+    Args:
+        path: The file.
+        pretrained: The model.
+
     Raises:
         OSError: It cannot be written; nothing is left of it.
     """

@@ -62,13 +62,13 @@ class Answers:
 def evaluate(
     pretrained: Pretrained,
     root: str | os.PathLike[str],
-    samples: Sequence[Sample],
-    config: EvalConfig,
+    samples: Sequence[Sample] | None = None,
+    config: EvalConfig | None = None,
     prompts: PromptSet | None = None,
     progress: bool = True,
     kept: Progress | None = None,
 ) -> Evaluation:
-    """Tests a model.
+    """Evaluates a model on a data folder: every mask by every protocol.
 
     Compiled functions are kept: calling this again with other parameters of the same shapes, as
     validation does, compiles nothing.
@@ -76,8 +76,8 @@ def evaluate(
     Args:
         pretrained: The model; its parameters may be on devices, sharded or not.
         root: The data folder.
-        samples: The images to test on.
-        config: How to test.
+        samples: The images to test on; None: the split `test` of the folder.
+        config: How to test; None: as the paper does.
         prompts: Prompts to replay; drawn from `config.seed` otherwise.
         progress: Whether to show a progress bar on a terminal.
         kept: What an earlier start of the same test has done, to go on from and to add to.
@@ -87,8 +87,9 @@ def evaluate(
             to replay lack a mask, or no mask is left to test.
         ValueError: The model knows boxes alone, and no protocol shows it any.
     """
-    config, left_out = answerable(pretrained, config)
+    config, left_out = answerable(pretrained, config or EvalConfig())
     pretrained = on_device(pretrained)
+    samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     kept = kept or Progress()

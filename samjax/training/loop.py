@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import jax
+import ml_collections
 import numpy as np
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
 from samjax.training import groups, resume, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
-from samjax.training.experiment import Experiment
+from samjax.training.experiment import Experiment, from_config_dict
 from samjax.training.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Trained:
     data_root: Path
 
 
-def train(experiment: Experiment, workdir: str | Path) -> Trained:
+def train(experiment: Experiment | ml_collections.ConfigDict, workdir: str | Path) -> Trained:
     """Trains, or goes on with the run that `workdir` holds.
 
     Writes `config.json`, `data.csv`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`,
@@ -52,7 +53,7 @@ def train(experiment: Experiment, workdir: str | Path) -> Trained:
     that fails.
 
     Args:
-        experiment: What to do.
+        experiment: All settings, or the ConfigDict of a recipe.
         workdir: Where the run lives; the same command with the same folder resumes it.
 
     Raises:
@@ -63,6 +64,8 @@ def train(experiment: Experiment, workdir: str | Path) -> Trained:
         Interrupted: The run was asked to stop; it is saved.
         Diverged: The loss is no longer a finite number; names the last good checkpoint.
     """
+    if isinstance(experiment, ml_collections.ConfigDict):
+        experiment = from_config_dict(experiment)
     workdir = Path(workdir)
     experiment.check_validation()
     sharding.start_processes(experiment.mesh)
