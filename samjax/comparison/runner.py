@@ -18,7 +18,7 @@ from samjax.data.files import write_whole
 from samjax.evaluation import testing
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.pretrained import Pretrained
-from samjax.training import loop
+from samjax.training import loop, processes
 from samjax.training.experiment import Experiment
 
 SECONDS = "seconds.json"
@@ -162,8 +162,10 @@ def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) ->
 def _train(experiment: Experiment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     run = dataclasses.replace(experiment.run, report=False)  # The comparison makes its own.
+    # Processes that a cluster started have shards of their own.
+    mesh = dataclasses.replace(experiment.mesh, coordinator=processes.ALONE)
     with _timed(folder), _programs_dropped():
-        loop.train(dataclasses.replace(experiment, run=run), folder)
+        loop.train(dataclasses.replace(experiment, run=run, mesh=mesh), folder)
 
 
 @contextlib.contextmanager

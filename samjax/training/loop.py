@@ -20,7 +20,7 @@ from samjax.data import identity, index
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
-from samjax.training import groups, resume, sharding, start, step, validation
+from samjax.training import groups, processes, resume, sharding, start, step, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.experiment import Experiment, from_config_dict
 from samjax.training.writer import Writer
@@ -68,7 +68,7 @@ def train(experiment: Experiment | ml_collections.ConfigDict, workdir: str | Pat
         experiment = from_config_dict(experiment)
     workdir = Path(workdir)
     experiment.check_validation()
-    sharding.start_processes(experiment.mesh)
+    experiment = dataclasses.replace(experiment, mesh=processes.start(experiment.mesh))
     with resume.locked(workdir):
         with resume.nothing_left_of_an_error(workdir):
             run = _start(experiment, workdir)

@@ -32,9 +32,11 @@ class MeshConfig:
             its largest dimension that `model` divides.
         min_weight_size: `fsdp`: parameters of fewer elements stay whole on every device; to gather
             a bias takes longer than it saves.
-        coordinator: `host:port` of process 0 of a multi-process run; empty for one process.
-        process_count: Number of processes.
-        process_index: This process, from 0.
+        coordinator: `HOST:PORT` of process 0, where several processes that no cluster started train
+            together. Empty: as Slurm, Open MPI or a TPU pod says, else one process. `none`: this
+            process trains alone, whatever started it.
+        process_count: Number of processes, with `coordinator`.
+        process_index: This process, from 0, with `coordinator`.
 
     Raises:
         ValueError: A field cannot work.
@@ -63,17 +65,6 @@ class MeshConfig:
         if not 0 <= self.process_index < self.process_count:
             found = f"{self.process_index} of {self.process_count}"
             raise ValueError(f"mesh.process_index: expected 0 to process_count - 1, found {found}")
-
-
-def start_processes(config: MeshConfig) -> None:
-    """Joins the processes of a multi-process run; call before anything else touches a device."""
-    if config.coordinator:
-        jax.distributed.initialize(
-            config.coordinator,
-            config.process_count,
-            config.process_index,
-            shutdown_timeout_seconds=24 * 3600,  # Process 0 alone makes the final test.
-        )
 
 
 @contextlib.contextmanager

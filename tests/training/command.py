@@ -9,8 +9,10 @@ ROOT = Path(__file__).parents[2]
 WAIT = 300  # Seconds after which a process that hangs is a failure, on however slow a machine.
 
 
-def start(script: str, *arguments: str, cache: Path, devices: int = 1) -> subprocess.Popen:
-    """Starts a script of the project with so many virtual devices."""
+def start(
+    script: str, *arguments: str, cache: Path, devices: int = 1, **variables: str
+) -> subprocess.Popen:
+    """Starts a script of the project with so many virtual devices, and environment variables."""
     flags = os.environ["XLA_FLAGS"].split()
     flags = [flag for flag in flags if "device_count" not in flag]
     flags.append(f"--xla_force_host_platform_device_count={devices}")
@@ -20,6 +22,7 @@ def start(script: str, *arguments: str, cache: Path, devices: int = 1) -> subpro
         "XLA_FLAGS": " ".join(flags),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **variables,
     }
     return subprocess.Popen(
         [sys.executable, script, *arguments],

@@ -20,9 +20,21 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def mpirun(rank: str) -> dict[str, str]:
+    return {
+        "OMPI_MCA_orte_hnp_uri": "4096.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": rank,
+        "OMPI_COMM_WORLD_LOCAL_RANK": rank,
+    }
+
+
 @pytest.fixture(scope="module")
 def folder(phantom_root, tmp_path_factory):
-    """A run by two processes, with parameters cut over both; the same by one with two devices."""
+    """A run by two processes, with parameters cut over both; the same by one with two devices.
+
+    And by two that were started as Open MPI does it.
+    """
     folder, cache = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
     fields = {
         "run.steps": 3,
@@ -40,6 +52,12 @@ def folder(phantom_root, tmp_path_factory):
         for index in (0, 1)
     ]
     processes = [start("train.py", *arguments, cache=cache) for arguments in both]
+    mpi = toy.arguments(phantom_root, folder / "mpi", **fields)
+    port = str(free_port())
+    processes += [
+        start("train.py", *mpi, cache=cache, **mpirun(rank), JAX_COORDINATOR_PORT=port)
+        for rank in ("0", "1")
+    ]
     one = toy.arguments(phantom_root, folder / "one", **fields)
     processes.append(start("train.py", *one, cache=cache, devices=2))
     for process in processes:
@@ -51,13 +69,20 @@ def rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_the_same_losses(folder):
-    one, two = rows(folder / "one"), rows(folder / "two")
+@pytest.mark.parametrize("name", ["two", "mpi"])
+def test_the_same_losses(folder, name):
+    one, two = rows(folder / "one"), rows(folder / name)
     assert [row["step"] for row in two] == [1, 2, 3]
     for ours, theirs in zip(two, one, strict=True):
         assert ours.keys() == theirs.keys()
-        for name in ours.keys() - {"images_per_s"}:
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+        for field in ours.keys() - {"images_per_s"}:
+            assert ours[field] == pytest.approx(theirs[field], rel=1e-5), field
+
+
+def test_their_number_is_written_down(folder):
+    for name, count in (("one", 1), ("two", 2), ("mpi", 2)):
+        settings = json.loads((folder / name / "config.json").read_text())
+        assert settings["mesh"]["process_count"] == count
 
 
 def test_the_same_parameters(folder):
