@@ -25,20 +25,23 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, tests and reports."""
+    import jax
+
     from samjax import recipes
     from samjax.cli import overrides
-    from samjax.training import experiment, loop
+    from samjax.training import experiment, loop, summary
 
     if arguments.recipe and arguments.config:
         raise ValueError(f"--config: expected one recipe, found {arguments.recipe} as well")
     recipe = arguments.recipe or arguments.config or "demo"
     config = recipes.load(recipe)
+    plain = summary.RecipeFile(recipes.name_of(recipe), experiment.from_config_dict(config))
     overrides.apply(config, arguments.overrides)
     settings = experiment.from_config_dict(config)
     workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
     _tell()
-    trained = loop.train(settings, workdir)
-    if settings.run.report and settings.mesh.process_index == 0:
+    trained = loop.train(settings, workdir, plain)
+    if settings.run.report and jax.process_index() == 0:
         print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
         print(f"Picture: {workdir / 'report/overlays/median.png'}")
 

@@ -61,13 +61,3 @@ def merge(groups: Groups) -> Params:
 def pick(groups: Groups, names: Iterable[str]) -> Groups:
     """Returns those of the named groups that the network has."""
     return {name: groups[name] for name in names if name in groups}
-
-
-def overview(groups: Groups, first: Iterable[str], later: Iterable[str]) -> str:
-    """Returns a table of the groups: parameters, and the updates of a batch that move them."""
-    rows = [f"{'parameters':<12}{'count':>14}  learn in"]
-    for name, group in groups.items():
-        count = sum(value.size for value in group.values())
-        when = "every update" if name in later else "the first update" if name in first else "-"
-        rows.append(f"{name:<12}{count:>14,}  {when}")
-    return "\n".join(rows)

@@ -20,7 +20,7 @@ from samjax.data import identity, index
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import testing
 from samjax.pretrained import Pretrained
-from samjax.training import groups, processes, resume, sharding, start, step, validation
+from samjax.training import groups, processes, resume, sharding, start, step, summary, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.experiment import Experiment, from_config_dict
 from samjax.training.writer import Writer
@@ -45,7 +45,11 @@ class Trained:
     data_root: Path
 
 
-def train(experiment: Experiment | ml_collections.ConfigDict, workdir: str | Path) -> Trained:
+def train(
+    experiment: Experiment | ml_collections.ConfigDict,
+    workdir: str | Path,
+    recipe: summary.RecipeFile | None = None,
+) -> Trained:
     """Trains, or goes on with the run that `workdir` holds.
 
     Writes `config.json`, `data.csv`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`,
@@ -55,6 +59,7 @@ def train(experiment: Experiment | ml_collections.ConfigDict, workdir: str | Pat
     Args:
         experiment: All settings, or the ConfigDict of a recipe.
         workdir: Where the run lives; the same command with the same folder resumes it.
+        recipe: Where the settings come from, to tell what differs.
 
     Raises:
         ValueError: A setting cannot work, or settings or data differ from those that the run began
@@ -74,6 +79,8 @@ def train(experiment: Experiment | ml_collections.ConfigDict, workdir: str | Pat
             run = _start(experiment, workdir)
         with contextlib.ExitStack() as stack:
             run.close_with(stack)
+            if jax.process_index() == 0:
+                _log.info(run.describe(recipe))
             run.go()
     model = workdir / ("best" if run.progress.best_step else "last")
     return Trained(run.done, run.progress, model, run.data.root)
@@ -124,10 +131,10 @@ class _Run:
         config = experiment.data
         self.experiment, self.workdir, self.data = experiment, workdir, data
         self.data_summary = identity.summary(data.table)
-        self.total, per_epoch = experiment.length(len(data.train))
+        self.total, self.per_epoch = experiment.length(len(data.train))
         used = begin.input
         self.recipe = experiment.recipe(
-            begin.model, used.mask_prompt, self.total, per_epoch, used.multimask
+            begin.model, used.mask_prompt, self.total, self.per_epoch, used.multimask
         )
         learned = {"multimask": self.recipe.trainable.multimask}
         if experiment.session.gives_points:
@@ -164,11 +171,24 @@ class _Run:
         self._pending: step.Metrics | None = None
         self._window: list[step.Metrics] = []
         self._window_start = time.perf_counter()
+        self._timer = summary.Timer(self.total, self.done)
+
+    def describe(self, recipe: summary.RecipeFile | None) -> str:
+        """Returns what the run is, in a few lines."""
+        config, data, devices = self.experiment, self.data, jax.devices()
+        learning = self.recipe.first_groups, self.recipe.later_groups
+        return "\n".join(
+            [
+                summary.settings(config, recipe),
+                summary.data(data.root, data.train, data.validation),
+                summary.devices(devices[0].device_kind, len(devices), config.mesh),
+                summary.parameters(groups.split(self.state.params), *learning),
+                summary.length(self.total, self.per_epoch, config.data.batch_size, self.done),
+            ]
+        )
 
     def go(self) -> None:
         """Trains until the end, a stop request, divergence or early stopping."""
-        learning = self.recipe.first_groups, self.recipe.later_groups
-        _log.info(groups.overview(groups.split(self.state.params), *learning))
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
@@ -217,6 +237,9 @@ class _Run:
         if not metrics.finite.all():
             raise interruption.Diverged(self._divergence(number, metrics))
         self._window.append(metrics)
+        if (time_told := self._timer.estimate(number, time.perf_counter())) and self.writer:
+            with tqdm.external_write_mode():  # Not into the bar.
+                _log.info(time_told)
         if number % self.experiment.log.every == 0:
             row = self._summary(number)
             if self.writer:
