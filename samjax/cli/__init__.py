@@ -34,6 +34,7 @@ COMMANDS = {  # Each is the module of that name.
     "predict": Command("Segments objects in images; writes masks and overlays as PNG."),
     "convert": Command("Brings PyTorch and Hugging Face checkpoints in and out."),
     "data": Command("Prepares, checks, counts, shows and packs data folders."),
+    "config": Command("Shows every setting of a training run: value, default, choices, meaning."),
     "info": Command("Shows versions, devices and, if given, what a model is."),
 }
 
