@@ -1,6 +1,7 @@
 """Stopping on request: SIGTERM and Ctrl-C end the run after the batch in hand, saved."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -60,7 +61,9 @@ def exit_code(program: str, run: Callable[[], int | None]) -> int:
     """
     try:
         with _termination_raises():
-            return run() or 0
+            code = run() or 0
+            sys.stdout.flush()
+            return code
     except Interrupted as stopped:
         print(stopped)
         return 143
@@ -68,6 +71,11 @@ def exit_code(program: str, run: Callable[[], int | None]) -> int:
         how = f": {stopped}" if str(stopped) else ""
         print(f"{program}: stopped{how}", file=sys.stderr)
         return 143 if isinstance(stopped, Terminated) else 130
+    except BrokenPipeError as error:
+        if not _output_is_closed():
+            print(f"{program}: error: {error}", file=sys.stderr)
+            return 2
+        return 141  # As a shell counts SIGPIPE.
     except (OSError, ValueError, Diverged, MissingLibrary) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
@@ -77,6 +85,16 @@ def exit_code(program: str, run: Callable[[], int | None]) -> int:
             raise
         print(f"{program}: error: {problem}", file=sys.stderr)
         return 2
+
+
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed any more, as after `| head`; then it goes nowhere."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 @contextlib.contextmanager

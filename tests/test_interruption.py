@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -52,3 +54,15 @@ def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
 def test_a_mistake_of_ours_keeps_its_traceback():
     with pytest.raises(AssertionError, match="ours"):
         interruption.exit_code("samjax", raising(AssertionError("ours")))
+
+
+def test_output_that_nobody_reads_any_more_is_no_mistake():
+    program = "import sys; from samjax import interruption as i; " + (
+        "sys.exit(i.exit_code('samjax', lambda: print('line\\n' * 100_000)))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "line\n"
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 141

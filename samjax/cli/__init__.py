@@ -5,6 +5,7 @@ parsed arguments and returns an exit code, or None for 0. Modules import what is
 run, so that help is quick.
 """
 
+import argparse
 import dataclasses
 import importlib
 import sys
@@ -53,12 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("samjax", description="SAM-Med2D in JAX.")
     parser.add_argument("--version", action="version", version=f"samjax {samjax.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    name = next((word for word in words if not word.startswith("-")), None)
+    name = next((word for word in words if not word.startswith("-")), "")
     for each, command in COMMANDS.items():
         one = commands.add_parser(each, help=command.summary, description=command.summary)
         if each == name:  # The others need not be imported.
             _add_arguments(each, one)
-    return _run(name, parser, argv)
+    arguments = parser.parse_args(words)
+    if argv is None:
+        _use_large_pages(name)
+    return _run(parser.prog, arguments)
 
 
 def run_alone(name: str, program: str, argv: Sequence[str] | None = None) -> int:
@@ -71,16 +75,21 @@ def run_alone(name: str, program: str, argv: Sequence[str] | None = None) -> int
     """
     parser = Parser(program, description=COMMANDS[name].summary)
     _add_arguments(name, parser)
-    return _run(name, parser, argv)
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _use_large_pages(name)
+    return _run(program, arguments)
 
 
 def _add_arguments(name: str, parser: Parser) -> None:
     importlib.import_module(f"samjax.cli.{name}").add_arguments(parser)
 
 
-def _run(name: str | None, parser: Parser, argv: Sequence[str] | None) -> int:
-    arguments = parser.parse_args(argv)
-    if argv is None and name and COMMANDS[name].trains:
+def _use_large_pages(name: str) -> None:
+    if COMMANDS[name].trains:
         process.restart_with_huge_pages()
+
+
+def _run(program: str, arguments: argparse.Namespace) -> int:
     process.prepare()
-    return interruption.exit_code(parser.prog, lambda: arguments.run(arguments))
+    return interruption.exit_code(program, lambda: arguments.run(arguments))

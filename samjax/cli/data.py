@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from samjax import interruption
 from samjax.cli.parser import Parser
 from samjax.curation import audit, beam, local, options, prepare, rules, show, stats, store
 from samjax.curation.options import Dataset, Options
@@ -111,15 +110,11 @@ def _prepare(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         subject_pattern=arguments.subject_pattern,
     )
-    try:
-        each = local.with_processes(arguments.processes)
-        if arguments.beam is not None:
-            scratch = arguments.target / store.RECORDS
-            each = beam.with_pipeline(shlex.split(arguments.beam), scratch)
-        summary = prepare.prepare(arguments.source, arguments.target, chosen, each, print)
-    except interruption.Interrupted as stopped:
-        print(stopped)
-        return 143
+    each = local.with_processes(arguments.processes)
+    if arguments.beam is not None:
+        scratch = arguments.target / store.RECORDS
+        each = beam.with_pipeline(shlex.split(arguments.beam), scratch)
+    summary = prepare.prepare(arguments.source, arguments.target, chosen, each, print)
     print(f"{arguments.target}: {summary}")
     return 0 if summary.is_clean else 1
 

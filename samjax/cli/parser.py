@@ -27,8 +27,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses as argparse does, and ends with an error that helps for an unknown flag."""
         overrides: list[str] = []
-        if self._takes_overrides and args is not None:
-            args, overrides = _without_overrides(args)
+        if self._takes_overrides:
+            args, overrides = _without_overrides(args or [])
         found, unknown = super().parse_known_args(args, namespace)
         if self._takes_overrides:
             found.overrides = overrides

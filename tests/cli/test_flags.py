@@ -1,0 +1,124 @@
+"""How the commands of samjax are spelled, and what is said to who spells them otherwise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samjax import cli, recipes
+from samjax.cli import overrides
+from samjax.cli.parser import Parser
+
+ROOT = Path(__file__).parents[2]
+EVALUATE = ["--checkpoint", "a", "--data", "b", "--out", "c"]
+
+
+def told(capsys, *words):
+    """What is said of a command line that cannot be parsed."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(words))
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (["evaluate", *EVALUATE, "--batch_size=4"], "--batch-size"),
+        (["evaluate", *EVALUATE, "--images_per_batch", "4"], "--images-per-batch"),
+        (["evaluate", *EVALUATE, "--noadapters"], "--no-adapters"),
+        (["evaluate", *EVALUATE, "--nopoint_prompts"], "--no-point-prompts"),
+        (["evaluate", *EVALUATE, "--protocols=bbox,1pt"], "spaces between them"),
+        (["convert", "from-torch", "a", "b", "--allow-surprises"], "--no-strict"),
+        (["predict", "a.png", "--image_size", "9", *EVALUATE[:2], *EVALUATE[4:]], "--image-size"),
+        (["data", "check", "a", "--subject_pattern=x"], "--subject-pattern"),
+        (["train", "--wrkdir=x"], "perhaps --workdir"),
+        (["info", "--config.optim.b1=3"], "no such flag: --config.optim.b1"),
+    ],
+)
+def test_a_flag_in_another_spelling_is_told_the_right_one(capsys, words, new):
+    assert new in told(capsys, *words)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and cli.COMMANDS[command].summary in said
+
+
+def test_training_points_to_the_list_of_fields(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "samjax config" in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_is_quick():
+    program = (
+        "import sys; from samjax import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: print(*sys.modules.keys() & {'jax', 'flax', 'cv2', 'absl'})"
+    )
+    for words in (["--help"], ["train", "--help"], ["convert", "--version"]):
+        command = [sys.executable, "-c", program, *words]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        assert not done.stdout.splitlines()[-1].strip() or words[0] == "convert"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], []),
+        (["--config.a.b=1", "--workdir", "x", "--config.c", "-2"], ["a.b=1", "c=-2"]),
+        (["--config.run.report", "--noconfig.d"], ["run.report", "noconfig.d"]),
+        (["demo", "--config.session.point_counts=(1, 2)"], ["session.point_counts=(1, 2)"]),
+    ],
+)
+def test_fields_of_a_recipe_stand_anywhere(words, expected):
+    parser = Parser("samjax")
+    parser.add_argument("recipe", nargs="?")
+    parser.add_argument("--workdir")
+    parser.take_overrides()
+    found = parser.parse_args(words)
+    written = [word.removeprefix("--config.").removeprefix("--") for word in found.overrides]
+    assert written == expected
+    assert found.recipe == ("demo" if "demo" in words else None)
+
+
+def test_fields_are_set_by_their_type():
+    config = recipes.load("sam_med2d")
+    words = ["--config.optim.learning_rate=1", "--noconfig.run.report", "--config.run.phantoms"]
+    words += ["--config.session.point_counts=(1, 2)", "--config.test.limit=3"]
+    overrides.apply(config, words)
+    assert isinstance(config.optim.learning_rate, float) and config.optim.learning_rate == 1
+    assert (config.run.report, config.run.phantoms, config.test.limit) == (False, True, 3)
+    assert config.session.point_counts == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("--config.optim.learningrate=1", ["no such field", "learning_rate"]),
+        ("--config.optm.schedule=cosine", ["no such field", '"optim"']),
+        ("--config.optim.learning_rate=fast", ["config.optim.learning_rate=fast", "float"]),
+    ],
+)
+def test_a_field_that_cannot_be_set_is_named(word, parts):
+    with pytest.raises(ValueError) as error:
+        overrides.apply(recipes.load("demo"), [word])
+    assert all(part in str(error.value) for part in parts)
+
+
+def test_one_recipe_at_a_time(capsys):
+    assert cli.main(["train", "demo", "--config", "full"]) == 2
+    assert "--config: expected one recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", [["train.py"], ["eval.py"], ["-m", "convert"]])
+def test_the_scripts_are_the_same_commands(script):
+    command = [sys.executable, *script, "--no_such"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    program = "python -m convert" if script[0] == "-m" else script[0]
+    assert done.returncode == 2 and done.stderr.startswith(f"usage: {program}")
