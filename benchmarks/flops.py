@@ -198,7 +198,7 @@ def _encoder_parts(
     hidden = int(width * config.mlp_ratio)
     mlp = _linear(cells, width, hidden) + _linear(cells, hidden, width)
     blocks = [attention(config, index, images) + mlp for index in range(config.depth)]
-    adapters = (config.depth * config.adapters) * _adapter(config, images)
+    adapters = (config.depth * config.peft.enabled) * _adapter(config, images)
     features = config.prompt_dim
     neck = _linear(cells, width, features) + _linear(cells, 9 * features, features)
     return [patches, *blocks, adapters, neck]
@@ -245,14 +245,14 @@ def _padded_attention(config: SamConfig, block: int, images: int) -> Work:
 def _adapter(config: SamConfig, images: int) -> Work:
     """Channel attention, strided convolution and, as four dense ones, the transposed one."""
     width = config.embed_dim
-    excite = _linear(images, int(width * config.adapter_ratio), width)
+    excite = _linear(images, int(width * config.peft.ratio), width)
     cells = images * (-(-config.grid_size // 2)) ** 2
     spatial = _linear(cells, 9 * width, width) + 4 * _linear(cells, 4 * width, width)
     return _squeeze(config, images) + excite + spatial
 
 
 def _squeeze(config: SamConfig, images: int) -> Work:
-    return _linear(images, config.embed_dim, int(config.embed_dim * config.adapter_ratio))
+    return _linear(images, config.embed_dim, int(config.embed_dim * config.peft.ratio))
 
 
 def _positions(config: SamConfig, places: int) -> Work:

@@ -113,7 +113,7 @@ def _small(root: str) -> plan.Comparison:
     recipe = sam_med2d.get_config()
     network = experiment.to_config_dict(NETWORK)
     recipe.model.update(network)
-    recipe.model.adapters = False
+    recipe.model.peft.kind = "none"
     recipe.trainable.encoder = "full"
     prepare(recipe)
     first = plan.TrainingStage("only", experiment.from_config_dict(recipe))

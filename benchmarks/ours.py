@@ -19,7 +19,7 @@ from samjax.inference import batch, pack_weights, predictor
 from samjax.training import experiment, step
 
 # What the checkpoint of `write_checkpoint` holds.
-VIT_B = models.vit_b(image_size=scenario.SIZE, adapter_init="reference")
+VIT_B = models.vit_b(image_size=scenario.SIZE, peft=models.PeftConfig(init="kaiming"))
 
 
 def write_checkpoint(path: str) -> None:

@@ -15,6 +15,7 @@ from samjax.conversion.convert import SAM_MED2D_INPUT
 from samjax.data import index, inputs
 from samjax.evaluation.results import EvalConfig
 from samjax.inference.objects import MIN_POINTS
+from samjax.models.config import PeftConfig
 
 DEFAULT = "ours_default"  # The contender with our own recipe.
 LOADED = 256  # Images that the loader is timed with.
@@ -184,7 +185,7 @@ def against_hugging_face(setting: Setting, _: Mapping[str, Row]) -> Row:
         return {"encoder": None, "decoder": None}
     checkpoint = str(setting.folder / "hugging_face")
     contest.alone(functools.partial(hugging_face.write_checkpoint, checkpoint))
-    plain = dataclasses.replace(ours.VIT_B, adapters=False)
+    plain = dataclasses.replace(ours.VIT_B, peft=PeftConfig("none"))
     work = {
         "encoder": flops.encoder(plain, scenario.BATCH),
         "decoder": flops.decoder(plain, scenario.OBJECTS, 1 + _OTHER_TOKENS),

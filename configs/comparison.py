@@ -19,12 +19,12 @@ from samjax.comparison import Ablation, Comparison, EvalSetting, Method, Trainin
 from samjax.training import experiment
 
 UPDATES = (1, 3, 9)  # A batch.
-ADAPTER_INIT = {"zero": "adding nothing", "reference": "as published"}
+ADAPTER_INIT = {"zero": "adding nothing", "kaiming": "as published"}
 Changes = Mapping[str, Any]  # Fields of a recipe by dotted name.
 # Each as it learns best: a full one that starts silent stays so for hundreds of batches.
 ADAPTER_KINDS: dict[str, Changes] = {
-    "full": {"model.adapter_kind": "full", "model.adapter_init": "reference"},
-    "light": {"model.adapter_kind": "light", "model.adapter_init": "zero"},
+    "full": {"model.peft.kind": "sam_med2d", "model.peft.init": "kaiming"},
+    "light": {"model.peft.kind": "conv_bottleneck", "model.peft.init": "zero"},
 }
 # What the stages that a recipe is trained in change in it.
 InStages = Callable[[ml_collections.ConfigDict], dict[str, Changes]]
@@ -119,7 +119,7 @@ def paper_comparison(
 
     scratch = sam_med2d.get_config()
     scratch.model.update(network)
-    whole = {"trainable.encoder": "full", "model.adapters": False}
+    whole = {"trainable.encoder": "full", "model.peft.kind": "none"}
     as_is = {
         "test": EvalSetting(),
         "padded": EvalSetting(resize="pad_or_stretch"),
@@ -175,11 +175,13 @@ def paper_comparison(
 def _by_budget(ours: experiment.Experiment) -> dict[str, Choice]:
     """The choices that the budget decides: what ours does not have are the alternatives."""
     choices = {}
-    for init in ADAPTER_INIT.keys() - {ours.model.adapter_init}:
-        words = (ADAPTER_INIT[ours.model.adapter_init], ADAPTER_INIT[init])
-        choices["adapter_init"] = Choice("Adapters start", *words, {"model.adapter_init": init})
-    for kind in ADAPTER_KINDS.keys() - {ours.model.adapter_kind}:
-        choices[kind] = Choice("Adapter", ours.model.adapter_kind, kind, ADAPTER_KINDS[kind])
+    peft = ours.model.peft
+    for init in ADAPTER_INIT.keys() - {peft.init}:
+        words = (ADAPTER_INIT[peft.init], ADAPTER_INIT[init])
+        choices["adapter_init"] = Choice("Adapters start", *words, {"model.peft.init": init})
+    same = next(n for n, fields in ADAPTER_KINDS.items() if fields["model.peft.kind"] == peft.kind)
+    for name in ADAPTER_KINDS.keys() - {same}:
+        choices[name] = Choice("Adapter", same, name, ADAPTER_KINDS[name])
     for count in UPDATES:
         if count != ours.session.iterations:
             words = (str(ours.session.iterations), str(count))

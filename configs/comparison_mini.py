@@ -34,7 +34,7 @@ def get_comparison() -> Comparison:
         in_stages=_in_stages,
         in_short=lambda recipe: {"short": _coarse(recipe, SHORT)},
         # As good as full ones, and better with points, in five sixths of the time.
-        own={"model.adapter_kind": "light"},
+        own={"model.peft.kind": "conv_bottleneck"},
         data=MEDICAL,
         stages=tuple(TrainingStage(name, _general(name)) for name in general.STAGES),
         general_data=PHOTOGRAPHS,

@@ -12,6 +12,6 @@ from configs import sam_med2d
 def get_config() -> ml_collections.ConfigDict:
     """SAM-Med2D's recipe with everything but the decoder frozen."""
     config = sam_med2d.get_config()
-    config.model.adapters = False
+    config.model.peft.kind = "none"
     config.trainable.update(encoder="frozen", prompt_encoder="frozen")
     return config

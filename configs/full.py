@@ -12,7 +12,7 @@ from configs import sam_med2d
 def get_config() -> ml_collections.ConfigDict:
     """SAM-Med2D's recipe, with the encoder trained instead of adapters, and warmed up."""
     config = sam_med2d.get_config()
-    config.model.adapters = False
+    config.model.peft.kind = "none"
     config.trainable.encoder = "full"
     config.optim.update(schedule="cosine", warmup_steps=250, weight_decay=0.05)
     return config

@@ -44,11 +44,11 @@ def _small(stage: str) -> ml_collections.ConfigDict:
     config.model.update(
         image_size=128 if stage == "coarse" else 256,
         encoder="tiny_vit",
-        adapters=False,
         prompt_dim=128,
         decoder_mlp_dim=512,
         iou_head_hidden_dim=128,
     )
+    config.model.peft.kind = "none"
     # Windows that divide the grids of both stages.
     config.model.tiny_vit.update(
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)

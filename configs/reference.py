@@ -14,7 +14,7 @@ from configs import sam_med2d
 def get_config() -> ml_collections.ConfigDict:
     """The published code's choices."""
     config = sam_med2d.get_config()
-    config.model.adapter_init = "reference"
+    config.model.peft.init = "kaiming"
     config.input.update(resize="pad_or_stretch", interpolation="nearest", channel_order="bgr")
     config.data.update(balance="none", mask_sampling="replacement", validation_fraction=0.0)
     config.validation.every = 0

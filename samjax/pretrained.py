@@ -12,16 +12,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from samjax import array_files, digests, fields, models
+from samjax import array_files, digests, fields, models, renames
 from samjax.data import inputs
 from samjax.models import agreement, finite
 from samjax.models import config as model_config
 from samjax.types import Params
 
-FORMAT = 2  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
+FORMAT = 3  # 2 had earlier names of settings (`samjax.renames`).
+_READABLE = (2, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
 # Fields that came after the format: where they are missing, they are what they are by default.
 _YOUNGER = {
-    *("encoder", "tiny_vit", "adapter_kind"),
+    *("encoder", "tiny_vit"),
     *("normalise", "coordinates", "multimask", "box_margin", "point_prompts"),
 }
 
@@ -105,8 +106,9 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
         content = json.loads(config_path.read_text())
         if not isinstance(content, dict):
             raise ValueError(f"expected fields, found a {type(content).__name__}")
-        if content.get("format") != FORMAT:
-            raise ValueError(f"format: expected {FORMAT}, found {content.get('format')!r}")
+        if content.get("format") not in _READABLE:
+            expected = " or ".join(map(str, _READABLE))
+            raise ValueError(f"format: expected {expected}, found {content.get('format')!r}")
         model, input_config = read_settings(content)
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
@@ -156,15 +158,16 @@ def settings(pretrained: Pretrained) -> dict[str, Any]:
 
 
 def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.InputConfig]:
-    """Reads what `settings` made.
+    """Reads what `settings` made, now or under earlier names.
 
     Raises:
         ValueError: A field is unknown, missing or has a value that cannot work.
     """
     sections = {"model": model_config.SamConfig, "input": inputs.InputConfig}
+    content = renames.translate(content) if isinstance(content, dict) else {}
     found = []
     for name, cls in sections.items():
-        section = content.get(name) if isinstance(content, dict) else None
+        section = content.get(name)
         if not isinstance(section, dict):
             raise ValueError(f"{name}: expected fields, found {section!r}")
         fields.check_values(cls, section, name)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from samjax import models
-from samjax.models import SamConfig, TinyVitConfig
+from samjax.models import PeftConfig, SamConfig, TinyVitConfig
 
 # A network with every structural feature, that runs in milliseconds.
 TINY = SamConfig(
@@ -33,7 +33,7 @@ TINY_TINY_VIT = SamConfig(
         mlp_ratio=2.0,
         conv_ratio=3.0,
     ),
-    adapter_init="reference",
+    peft=PeftConfig(init="kaiming"),
     prompt_dim=32,
     decoder_mlp_dim=32,
     iou_head_hidden_dim=32,

@@ -14,7 +14,7 @@ from small import TINY, shapes
 
 from benchmarks import flops
 from samjax import losses, models, prompts, types
-from samjax.models import image_encoder
+from samjax.models import PeftConfig, image_encoder
 from samjax.training import optim, step
 
 pytestmark = pytest.mark.heavy
@@ -26,7 +26,7 @@ NETWORKS = {
     "ragged": RAGGED,
     "whole": TINY,
     "odd": ODD,
-    "plain": dataclasses.replace(RAGGED, adapters=False),
+    "plain": dataclasses.replace(RAGGED, peft=PeftConfig("none")),
 }
 # In these losses, no product occurs twice.
 REFERENCE = losses.LossConfig(selection="true_iou", iou_supervision="selected")

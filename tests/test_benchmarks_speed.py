@@ -14,6 +14,7 @@ import small
 from benchmarks import contest, ours, peak, published, pytorch, rows, scenario, speed
 from samjax import process
 from samjax.data.phantoms import PhantomConfig
+from samjax.models import PeftConfig
 
 SECONDS = {
     "ours": 2.0,
@@ -214,7 +215,7 @@ def tiny(monkeypatch, tmp_path):
     size = small.TINY.image_size
     monkeypatch.setattr(scenario, "SIZE", size)
     network = dataclasses.replace(
-        small.TINY, depth=1, global_attn_indexes=(0,), adapters=False, decoder_heads=8
+        small.TINY, depth=1, global_attn_indexes=(0,), peft=PeftConfig("none"), decoder_heads=8
     )
     monkeypatch.setattr(ours, "VIT_B", network)
     monkeypatch.setattr(process, "prepare", lambda: None)

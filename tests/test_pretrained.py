@@ -1,5 +1,6 @@
 """Model directories: what is damaged, changed or does not fit together is told by name."""
 
+import dataclasses
 import errno
 import json
 import shutil
@@ -11,6 +12,7 @@ from small import TINY, random_params
 
 from samjax import array_files, cli, conversion, digests, pretrained
 from samjax.data import inputs
+from samjax.models import PeftConfig
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,32 @@ def _arrays(model_dir):
 def test_other_formats_are_refused(model_dir):
     assert pretrained.load(model_dir).model == TINY
     _change(model_dir, format=1)
-    with pytest.raises(ValueError, match=r"config\.json: format: expected 2, found 1"):
+    with pytest.raises(ValueError, match=r"config\.json: format: expected 2 or 3, found 1"):
         pretrained.load(model_dir)
+
+
+def _as_format_2(model_dir):
+    """Gives config.json the names that it had in format 2."""
+    path = model_dir / "config.json"
+    content = json.loads(path.read_text())
+    peft = content["model"].pop("peft")
+    kind = {"sam_med2d": "full", "conv_bottleneck": "light", "none": "full"}[peft["kind"]]
+    init = {"kaiming": "reference"}.get(peft["init"], peft["init"])
+    content["model"] |= {"adapters": peft["kind"] != "none", "adapter_kind": kind}
+    content["model"] |= {"adapter_ratio": peft["ratio"], "adapter_init": init}
+    path.write_text(json.dumps({**content, "format": 2}))
+    (model_dir / digests.NAME).unlink()
+
+
+@pytest.mark.parametrize(
+    "peft", [PeftConfig(init="kaiming"), PeftConfig("conv_bottleneck", 0.5), PeftConfig("none")]
+)
+def test_format_2_is_read(tmp_path, peft):
+    config = dataclasses.replace(TINY, peft=peft)
+    model = pretrained.Pretrained(config, inputs.InputConfig(), random_params(config))
+    pretrained.save(tmp_path / "model", model)
+    _as_format_2(tmp_path / "model")
+    assert pretrained.load(tmp_path / "model").model == config
 
 
 # MARK: damage
@@ -149,7 +175,8 @@ def test_info_verifies(model_dir, capsys):
         ("input", {"resise": "stretch"}, r"input\.resise: expected no such field"),
         ("model", {"image_size": "64"}, r"model\.image_size: expected a whole number, found '64'"),
         ("model", {"image_size": 64.5}, r"model\.image_size: expected a whole number"),
-        ("model", {"adapters": 1}, r"model\.adapters: expected true or false, found 1"),
+        ("model", {"peft": 1}, r"model\.peft: expected fields, found 1"),
+        ("model", {"peft": {"kind": "full"}}, r"model\.peft\.kind: expected one of none, sam_med"),
         (
             "model",
             {"global_attn_indexes": 1},
@@ -160,13 +187,13 @@ def test_info_verifies(model_dir, capsys):
         ("model", {"mlp_ratio": "4"}, r"model\.mlp_ratio: expected a number"),
         ("model", {"image_size": 128}, r"model\.image_size: expected 64, as the arrays have it"),
         ("model", {"depth": 3}, r"model\.depth: expected 2, as the arrays have it, found 3"),
-        ("model", {"adapters": False}, r"model\.adapters: expected True, as the arrays"),
+        ("model", {"peft": {"kind": "none"}}, r"model\.peft\.kind: expected one, as the arrays"),
         ("model", {"num_heads": 4}, r"model: expected .*rel_pos_h .*num_heads"),
         ("model", {"window_size": 3}, r"model: expected .*rel_pos_h .*window_size"),
         ("model", {"patch_size": 4}, r"model\.patch_size: expected 8"),
         ("model", {"num_multimask": 2}, r"model: expected .*num_multimask"),
         ("model", {"decoder_mlp_dim": 64}, r"model: expected .*decoder_mlp_dim"),
-        ("model", {"adapter_kind": "light"}, r"model: expected .*adapter_kind"),
+        ("model", {"peft": {"kind": "conv_bottleneck"}}, r"model: expected .*peft\.kind"),
         ("input", "text", r"input: expected fields, found 'text'"),
     ],
 )

@@ -10,6 +10,7 @@ from samjax.cli import input_flags
 from samjax.cli.parser import Parser
 
 if TYPE_CHECKING:
+    from samjax.models import PeftConfig
     from samjax.pretrained import Pretrained
 
 
@@ -22,13 +23,13 @@ def add_arguments(parser: Parser) -> None:
     bring.add_argument("target", type=Path, help="model directory to write")
     bring.add_argument("--image-size", type=int, metavar="N", help="resize to this input size")
     bring.add_argument(
-        "--adapters",
-        dest="add_adapters",
-        action="store_true",
-        help="initialise adapters if the checkpoint has none",
+        "--adapters", action="store_true", help="initialise adapters if the checkpoint has none"
     )
-    bring.add_argument("--adapter-init", choices=("zero", "reference"), default="zero")
-    bring.add_argument("--adapter-kind", choices=("full", "light"), default="full")
+    allowed = {"kind": ("sam_med2d", "conv_bottleneck"), "init": ("zero", "kaiming")}
+    for name, choices in allowed.items():
+        bring.add_argument(f"--adapter-{name}", choices=choices, help=f"default: {choices[0]}")
+    text = "width of their bottleneck over that of a block; default: 0.25"
+    bring.add_argument("--adapter-ratio", type=float, metavar="R", help=text)
     bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
     bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
     bring.add_argument(
@@ -59,7 +60,8 @@ def _from_torch(arguments: argparse.Namespace) -> None:
         raise FileExistsError(f"{target} exists{advice}")
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     names = {field.name for field in dataclasses.fields(convert.Options)}
-    options = convert.Options(**{name: given[name] for name in names & given.keys()})
+    chosen = {name: given[name] for name in names & given.keys()}
+    options = convert.Options(peft=_peft(arguments), **chosen)
     model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
     pretrained.save(target, model)
     print(report.table())
@@ -67,6 +69,18 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
     if report.is_guess:
         print(f"warning: {arguments.source}: {report.notes[-1]}", file=sys.stderr)
+
+
+def _peft(arguments: argparse.Namespace) -> "PeftConfig | None":
+    """The fresh adapters that are asked for."""
+    from samjax.models import PeftConfig
+
+    flags_of = {name: f"adapter_{name}" for name in ("kind", "ratio", "init")}
+    given = {name: getattr(arguments, flag) for name, flag in flags_of.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not arguments.adapters:
+        raise ValueError(f"--adapter-{next(iter(given))}: expected --adapters beside it")
+    return PeftConfig(**given) if arguments.adapters else None
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:
@@ -85,8 +99,8 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         "there; PyTorch takes no notice of them: prepare images so there, too. torch.load and "
         "torch.save keep them, a module's own state_dict() does not"
     )
-    if model.model.adapter_kind == "light" and model.model.adapters:
-        print("its adapters are light ones, which the published SAM-Med2D code does not have")
+    if model.model.peft.kind == "conv_bottleneck":
+        print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
 
 

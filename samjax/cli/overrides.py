@@ -6,14 +6,18 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from samjax import renames
+
 
 def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
     """Sets fields of a config as `--config.FIELD=VALUE` says, each by its type.
 
     Raises:
-        ValueError: There is no such field (the message names near matches), or a value is not of
-            its type.
+        ValueError: There is no such field (the message names near matches, or its new name), or a
+            value is not of its type.
     """
+    typed = (word.lstrip("-").partition("=")[0] for word in overrides)
+    renames.check_names(path.removeprefix("config.") for path in typed)
     values, words = flags.FlagValues(), ["", *overrides]
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=words)

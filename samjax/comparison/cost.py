@@ -78,7 +78,7 @@ def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
     """The network that a training trains, if it starts from `begin` or from nothing."""
     if begin is None:
         return experiment.model
-    return start.architecture(experiment.model, begin)
+    return start.architecture(experiment.model, begin, "the model it starts from")
 
 
 def _speed(size: int = 2048) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samjax.models import config as model_config
-from samjax.models.config import SamConfig, TinyVitConfig
+from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -67,7 +67,7 @@ def _vit(tensors: Tensors) -> dict[str, Any]:
         mlp_ratio=_ratio([_shape(tensors, f"{_BLOCK}.0.mlp.lin1.weight", 2)[0]], [width]),
         global_attn_indexes=global_blocks,
         window_size=window,
-        **_adapters(tensors, [f"{_BLOCK}.0"], [width]),
+        peft=_peft(tensors, [f"{_BLOCK}.0"], [width]),
     )
 
 
@@ -98,19 +98,19 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
         tiny_vit=config,
         image_size=image_size,
         patch_size=patch,
-        **_adapters(tensors, blocks, widths),
+        peft=_peft(tensors, blocks, widths),
     )
 
 
-def _adapters(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> dict[str, Any]:
-    """The fields about adapters, from those of blocks of some widths."""
+def _peft(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> PeftConfig:
+    """What the adapters are, from those of blocks of some widths."""
     if not any(".Adapter." in name for name in tensors):
-        return dict(adapters=False)
-    light = any(".Adapter.down." in name for name in tensors)
-    narrowest = "down" if light else "channel.0"
+        return PeftConfig("none")
+    bottleneck = any(".Adapter.down." in name for name in tensors)
+    narrowest = "down" if bottleneck else "channel.0"
     names = [f"{block}.Adapter.{narrowest}.weight" for block in blocks]
     ratio = _ratio([_shape(tensors, name, 2)[0] for name in names], widths)
-    return dict(adapters=True, adapter_kind="light" if light else "full", adapter_ratio=ratio)
+    return PeftConfig("conv_bottleneck" if bottleneck else "sam_med2d", ratio)
 
 
 def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...], int]:

@@ -27,7 +27,7 @@ from samjax.conversion.families import SAM_INPUT as SAM_INPUT
 from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
 from samjax.conversion.report import Entry, Report, SurpriseError
 from samjax.models import finite
-from samjax.models.config import SamConfig
+from samjax.models.config import PeftConfig, SamConfig
 from samjax.pretrained import Pretrained
 from samjax.types import Params
 
@@ -40,9 +40,7 @@ class Options:
 
     Attributes:
         image_size: Side of the network's input, pixels; None keeps the checkpoint's own.
-        add_adapters: Give every block a freshly initialised adapter if the checkpoint has none.
-        adapter_init: `zero` (nothing changes until they are trained) or `reference`.
-        adapter_kind: `full` (SAM-Med2D's) or `light`.
+        peft: Fresh adapters for a checkpoint that has none; None and kind `none` add none.
         decoder_heads: Attention heads of the decoder, which the tensors do not tell; None takes
             what the checkpoint says, or SAM's 8.
         allow_surprises: Go on where keys are unexpected (left out), missing or of a wrong shape
@@ -54,9 +52,7 @@ class Options:
     """
 
     image_size: int | None = None
-    add_adapters: bool = False
-    adapter_init: str = "zero"
-    adapter_kind: str = "full"
+    peft: PeftConfig | None = None
     decoder_heads: int | None = None
     allow_surprises: bool = False
     seed: int = 0
@@ -135,7 +131,7 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     Raises:
         OSError: It cannot be written; nothing is left of it.
     """
-    sam_med2d = pretrained.model.adapters or pretrained.input.mask_prompt == "sigmoid"
+    sam_med2d = pretrained.model.peft.enabled or pretrained.input.mask_prompt == "sigmoid"
     tensors = naming.state_dict(pretrained.params)
     if pretrained.model.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, pretrained.model)
@@ -205,10 +201,9 @@ def _assemble(
     name: str, source: sources.Source, config: SamConfig, options: Options
 ) -> tuple[SamConfig, Params, Report]:
     """Fills the architecture's parameters from the tensors, or raises with the full account."""
-    added = options.add_adapters and not config.adapters
-    if added:
-        fields = dict(adapter_init=options.adapter_init, adapter_kind=options.adapter_kind)
-        config = dataclasses.replace(config, adapters=True, **fields)
+    added = False
+    if options.peft is not None and options.peft.enabled and not config.peft.enabled:
+        config, added = dataclasses.replace(config, peft=options.peft), True
     shapes = models.shapes(config)
     paths = {naming.torch_name(path): path for path in shapes}
     entries = {name: _entry(source, path, shapes[path], added) for name, path in paths.items()}

@@ -87,11 +87,11 @@ def infer(config: SamConfig) -> Decision:
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
     size = f"{config.image_size} pixels"
-    if config.adapters and config.adapter_kind == "light":
-        return _guess("samjax", "light adapters", "sam_med2d", "sam")
-    if config.adapters and config.image_size == _SAM_MED2D_SIZE:
+    if config.peft.kind == "conv_bottleneck":
+        return _guess("samjax", "conv_bottleneck adapters", "sam_med2d", "sam")
+    if config.peft.enabled and config.image_size == _SAM_MED2D_SIZE:
         return _evidence("sam_med2d", f"its adapters and {size}")
-    if config.adapters:
+    if config.peft.enabled:
         return _guess("sam_med2d", f"adapters, but {size}", "samjax", "sam")
     if config.image_size == _SAM_MED2D_SIZE:
         return _guess("ft_sam", f"a ViT of {size} without adapters", "sam", "medsam")
@@ -111,7 +111,7 @@ def override(decision: Decision, settings: Mapping[str, Any]) -> Decision:
 
 def _of_tiny_vit(config: SamConfig) -> Decision:
     family = "mobile_sam" if config.patch_size == 16 else "lite_medsam"
-    if not config.adapters:
+    if not config.peft.enabled:
         return _evidence(family, "its TinyViT's first convolution")
     found = _guess(family, "a TinyViT, but with adapters", "samjax")
     sigmoid = dataclasses.replace(found.input, mask_prompt="sigmoid")

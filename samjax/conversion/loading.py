@@ -8,6 +8,7 @@ from typing import Any
 
 from samjax import pretrained
 from samjax.conversion import convert, families
+from samjax.models.config import PeftConfig
 from samjax.pretrained import Pretrained
 
 _log = logging.getLogger(__name__)
@@ -16,9 +17,7 @@ _log = logging.getLogger(__name__)
 def load_any(
     path: str | Path,
     image_size: int | None = None,
-    adapters: bool | None = None,
-    adapter_init: str = "zero",
-    adapter_kind: str = "full",
+    peft: PeftConfig | None = None,
     *,
     family: str | None = None,
     input_overrides: Mapping[str, Any] | None = None,
@@ -33,11 +32,8 @@ def load_any(
         path: A samjax model directory, a `.pth`, `.pt` or `.safetensors` file, or a Hugging Face
             directory with `model.safetensors`.
         image_size: Side of the network's input to resize to, pixels; None keeps the model's own.
-        adapters: True gives a model without adapters fresh ones. None and False take the model as
-            it is: adapters are dropped when the model is run, not when it is loaded.
-        adapter_init: How fresh adapters start: `zero` (they add nothing until they are trained)
-            or `reference`.
-        adapter_kind: What fresh adapters are: `full` (SAM-Med2D's) or `light`.
+        peft: Fresh adapters for a model that has none. None and kind `none` take the model as it
+            is: adapters are dropped when the model is run, not when it is loaded.
         family: Prepare images as this family's, one of `families.FAMILIES`, whatever the
             checkpoint says.
         input_overrides: Fields of `InputConfig` to set otherwise.
@@ -49,9 +45,7 @@ def load_any(
     """
     options = convert.Options(
         image_size,
-        adapters is True,
-        adapter_init,
-        adapter_kind,
+        peft,
         family=family,
         allow_non_finite=allow_non_finite,
     )
@@ -66,7 +60,8 @@ def load_any(
     expected = dataclasses.replace(expected, **(input_overrides or {}))
     model = dataclasses.replace(model, input=expected)
     resized = image_size not in (None, model.model.image_size)
-    if resized or (adapters and not model.model.adapters):
+    added = peft is not None and peft.enabled and not model.model.peft.enabled
+    if resized or added:
         model, report = convert.adapt(model, options, str(path))
         _log.info(report.summary())
     return model

@@ -1,6 +1,6 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
-from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
+from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
 from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
@@ -16,6 +16,7 @@ from samjax.models.sam import (
 
 __all__ = [
     "Embedded",
+    "PeftConfig",
     "PreparedImages",
     "SamConfig",
     "TinyVitConfig",

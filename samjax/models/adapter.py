@@ -7,10 +7,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models import layers
-from samjax.models.config import SamConfig
+from samjax.models.config import PeftConfig
 
 
-class Adapter(nn.Module):
+class SamMed2DAdapter(nn.Module):
     """Adapts one encoder block: `LN(n + relu(up(relu(down(n * channel_weights(n))))))`.
 
     Channel attention, then a spatial bottleneck (SAM-Med2D paper, section 3.2 A).
@@ -39,7 +39,7 @@ class Adapter(nn.Module):
         return layers.LayerNorm(1e-5, name="norm")(x + spatial.astype(x.dtype))
 
 
-class LightAdapter(nn.Module):
+class ConvBottleneckAdapter(nn.Module):
     """Adapts one encoder block: `up(gelu(depthwise(down(n))))`, a bottleneck of the channels.
 
     Linear maps down and up (Houlsby et al., 2019), between them a depthwise 3x3 convolution that
@@ -62,7 +62,7 @@ class LightAdapter(nn.Module):
         return layers.Linear(c, self.dtype, name="up")(layers.gelu(spatial)).astype(x.dtype)
 
 
-def make_adapter(config: SamConfig) -> nn.Module:
-    """The adapter of one block, as the network's description says."""
-    kind = {"full": Adapter, "light": LightAdapter}[config.adapter_kind]
-    return kind(config.adapter_ratio, jnp.dtype(config.dtype))
+def make_adapter(peft: PeftConfig, dtype: DTypeLike) -> nn.Module:
+    """Makes the adapter of one block."""
+    kinds = {"sam_med2d": SamMed2DAdapter, "conv_bottleneck": ConvBottleneckAdapter}
+    return kinds[peft.kind](peft.ratio, jnp.dtype(dtype))

@@ -8,7 +8,7 @@ from samjax.models.config import SamConfig
 
 # Settings that decide the shape of a parameter, by its path.
 _DECIDED_BY = (
-    (r"/adapter/", "adapter_kind, adapter_ratio, embed_dim"),
+    (r"/adapter/", "peft.kind, peft.ratio, embed_dim"),
     (r"pos_embed$", "image_size, patch_size, embed_dim"),
     (r"rel_pos_[hw]$", "num_heads, window_size, global_attn_indexes, image_size"),
     (r"patch_embed/", "patch_size, embed_dim, tiny_vit"),
@@ -36,7 +36,13 @@ def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
     wanted = initialise.shapes(config)
     if wanted == shapes:
         return
-    _field("adapters", config.adapters, any("/adapter/" in path for path in shapes))
+    if not config.peft.enabled and any("/adapter/" in path for path in shapes):
+        raise ValueError("model.peft.kind: expected one, as the arrays have adapters, found 'none'")
+    if config.peft.enabled and not any("/adapter/" in path for path in shapes):
+        raise ValueError(
+            "model.peft.kind: expected 'none', as the arrays have no adapters, found "
+            f"{config.peft.kind!r}"
+        )
     if config.encoder == "vit" and "image_encoder/pos_embed" in shapes:
         blocks = {found[1] for path in shapes if (found := _BLOCK.match(path))}
         _field("depth", config.depth, len(blocks))

@@ -53,6 +53,39 @@ class TinyVitConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PeftConfig:
+    """What is added to every transformer block of the image encoder, to tune it by few parameters.
+
+    Attributes:
+        kind: `sam_med2d` (the published adapter, in ViT-B twice the size of the encoder that it
+            adapts), `conv_bottleneck` (a fiftieth of it: a bottleneck with a depthwise
+            convolution, see `samjax.models.adapter`) or `none`.
+        ratio: Width of the bottleneck over that of the block: of the channel attention of
+            `sam_med2d`, of the whole `conv_bottleneck`.
+        init: How fresh adapters start: `zero` (one adds nothing until it is trained) or `kaiming`
+            (as published: disturbs a pre-trained encoder from the first step).
+
+    Raises:
+        ValueError: A field cannot work; the message names it with the expected and the found.
+    """
+
+    kind: str = "sam_med2d"
+    ratio: float = 0.25
+    init: str = "zero"
+
+    def __post_init__(self) -> None:
+        fields.check(self, "model.peft")
+        _one_of("peft.kind", self.kind, ("none", "sam_med2d", "conv_bottleneck"))
+        _one_of("peft.init", self.init, ("kaiming", "zero"))
+        _check(self.ratio > 0, "peft.ratio", "a positive number", self.ratio)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are adapters."""
+        return self.kind != "none"
+
+
+@dataclasses.dataclass(frozen=True)
 class SamConfig:
     """Architecture and compute settings of one SAM or SAM-Med2D network.
 
@@ -72,12 +105,7 @@ class SamConfig:
         mlp_ratio: Hidden width of a block's MLP over `embed_dim`.
         global_attn_indexes: Blocks that attend over the whole image; the others use windows.
         window_size: Side of an attention window, tokens.
-        adapters: Whether every transformer block has a SAM-Med2D adapter.
-        adapter_kind: `full` (SAM-Med2D's, twice the size of the encoder that it adapts) or `light`
-            (a bottleneck with a depthwise convolution, see `samjax.models.adapter`).
-        adapter_ratio: Bottleneck of the adapter's channel attention, or of the light adapter.
-        adapter_init: `reference` (as published: disturbs a pre-trained encoder from the first
-            step) or `zero` (an untrained adapter adds nothing).
+        peft: The adapters of the image encoder.
         prompt_dim: Width of image embedding, prompts and decoder.
         mask_in_chans: Hidden channels of the mask-prompt encoder.
         decoder_depth: Two-way transformer layers.
@@ -103,10 +131,7 @@ class SamConfig:
     mlp_ratio: float = 4.0
     global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11)
     window_size: int = 14
-    adapters: bool = True
-    adapter_kind: str = "full"
-    adapter_ratio: float = 0.25
-    adapter_init: str = "zero"
+    peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     prompt_dim: int = 256
     mask_in_chans: int = 16
     decoder_depth: int = 2
@@ -124,7 +149,7 @@ class SamConfig:
         positive = (
             "image_size patch_size embed_dim depth num_heads mlp_ratio window_size prompt_dim "
             "mask_in_chans decoder_depth decoder_heads decoder_mlp_dim iou_head_hidden_dim "
-            "num_multimask adapter_ratio"
+            "num_multimask"
         )
         for name in positive.split():
             _check(getattr(self, name) > 0, name, "a positive number", getattr(self, name))
@@ -139,15 +164,8 @@ class SamConfig:
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
-        one_of = {
-            "encoder": ENCODERS,
-            "adapter_init": ("reference", "zero"),
-            "adapter_kind": ("full", "light"),
-            "dtype": ("float32", "bfloat16"),
-        }
-        for name, allowed in one_of.items():
-            value = getattr(self, name)
-            _check(value in allowed, name, f"one of {', '.join(allowed)}", repr(value))
+        _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("dtype", self.dtype, ("float32", "bfloat16"))
         if self.encoder == "tiny_vit":
             fits = self.patch_size in (4, 16)
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
@@ -191,6 +209,10 @@ def vit_h(**overrides: Any) -> SamConfig:
 def _check(holds: bool, field: str, expected: str, found: object) -> None:
     if not holds:
         raise ValueError(f"model.{field}: expected {expected}, found {found}")
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    _check(value in allowed, field, f"one of {', '.join(allowed)}", repr(value))
 
 
 def _divides(divisor: int, value: int, field: str, divisor_name: str) -> None:

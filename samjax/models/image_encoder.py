@@ -88,8 +88,8 @@ class Block(nn.Module):
         self.attn = WindowAttention(cfg.num_heads, size, dtype)
         self.norm2 = layers.LayerNorm(1e-6)
         self.mlp = layers.TransformerMLP(int(cfg.embed_dim * cfg.mlp_ratio), layers.gelu, dtype)
-        if cfg.adapters:
-            self.adapter = make_adapter(cfg)
+        if cfg.peft.enabled:
+            self.adapter = make_adapter(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
         x = x + self.attn(self.norm1(x))

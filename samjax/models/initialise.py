@@ -48,7 +48,7 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
 def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float, float]:
     """Mean and standard deviation that a parameter is drawn with."""
     kind = name.rsplit("/", 1)[-1]
-    if name.endswith("/adapter/up/kernel") and config.adapter_init == "zero":
+    if name.endswith("/adapter/up/kernel") and config.peft.init == "zero":
         return 0.0, 0.0
     if name.endswith("/adapter/spatial/kernel"):  # Depthwise: each channel sees nine pixels.
         return 0.0, 1 / 3
@@ -62,7 +62,7 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
     if kind == "kernel":
         return 0.0, math.sqrt(1 / (3 * math.prod(shape[:-1])))
     if kind == "scale":
-        silent = name.endswith("/adapter/norm/scale") and config.adapter_init == "zero"
+        silent = name.endswith("/adapter/norm/scale") and config.peft.init == "zero"
         # A convolutional block starts as its shortcut.
         silent |= re.search(r"/blocks_\d+/conv3/bn/scale$", name) is not None
         return (0.0 if silent else 1.0), 0.0
@@ -86,7 +86,7 @@ def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
     prompts = types.no_prompts(1, 1, 1, config.mask_size)
     embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
     params = {
-        "image_encoder": sam.image_encoder(config).init(key, images, config.adapters)["params"],
+        "image_encoder": sam.image_encoder(config).init(key, images, config.peft.enabled)["params"],
         "prompt_encoder": PromptEncoder(config).init(key, prompts)["params"],
     }
     embedded = sam.encode_prompts(config, params, prompts)

@@ -36,7 +36,7 @@ def encode_image(
     if images.ndim != 4 or images.shape[1:] != expected:
         raise ValueError(f"images: expected shape (b, *{expected}), found {images.shape}")
     encoder = image_encoder(config)
-    return _apply(encoder, params["image_encoder"], images, adapters and config.adapters)
+    return _apply(encoder, params["image_encoder"], images, adapters and config.peft.enabled)
 
 
 def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit:

@@ -144,8 +144,8 @@ class Block(nn.Module):
         self.attn = WindowAttention(heads, window, dtype)
         self.local_conv = _depthwise(dtype)
         self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
-        if cfg.adapters:
-            self.adapter = make_adapter(cfg)
+        if cfg.peft.enabled:
+            self.adapter = make_adapter(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
         x = self.local_conv(x + self.attn(x))

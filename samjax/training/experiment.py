@@ -10,9 +10,10 @@ import typing
 from typing import Any
 
 import ml_collections
+from flax import traverse_util
 from ml_collections import config_dict
 
-from samjax import losses, models, pretrained, prompts
+from samjax import losses, models, pretrained, prompts, renames
 from samjax.data.config import DataConfig
 from samjax.data.inputs import InputConfig
 from samjax.data.phantoms import PhantomConfig
@@ -97,7 +98,8 @@ class Experiment:
     Attributes:
         init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
             checkpoint. Its architecture is used; image size, adapters and compute settings are
-            those of `model`. Empty: fresh parameters.
+            those of `model`, in which nothing else may be asked for that it has not. Empty: fresh
+            parameters.
         init_family: With `init_from`, how that checkpoint's images were prepared, by the name of a
             family such as `sam`; empty: as the checkpoint says, or as what it looks like (a warning
             tells where that is a guess).
@@ -128,9 +130,9 @@ class Experiment:
         if self.input_from not in INPUT_FROM:
             found = self.input_from
             raise ValueError(f"input_from: expected one of {INPUT_FROM}, found {found!r}")
-        if self.trainable.encoder == "adapters" and not self.model.adapters:
+        if self.trainable.encoder == "adapters" and not self.model.peft.enabled:
             raise ValueError(
-                "trainable.encoder: `adapters` expects model.adapters=True, found False "
+                "trainable.encoder: `adapters` expects adapters, found model.peft.kind='none' "
                 "(`frozen` trains prompt encoder and decoder alone)"
             )
 
@@ -207,14 +209,16 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
     """Checks a ConfigDict and turns it into an `Experiment`.
 
     Raises:
-        ValueError: A field has a value that cannot work; the message names it.
+        ValueError: A field has an earlier name or a value that cannot work; the message names it.
     """
-    return pretrained.from_fields(Experiment, config.to_dict())
+    fields = config.to_dict()
+    renames.check_names(traverse_util.flatten_dict(fields, sep="."))
+    return pretrained.from_fields(Experiment, fields)
 
 
 def from_dict(fields: dict[str, Any]) -> Experiment:
-    """Reads what `dataclasses.asdict` and JSON made of an `Experiment`."""
-    return pretrained.from_fields(Experiment, fields)
+    """Reads what `dataclasses.asdict` and JSON made of an `Experiment`, now or earlier."""
+    return pretrained.from_fields(Experiment, renames.translate(fields))
 
 
 def _optional(hint: Any) -> type:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from samjax import lock, pretrained
+from samjax import lock, pretrained, renames
 from samjax.data import contents, identity
 from samjax.data.files import write_whole
 from samjax.training import sharding
@@ -76,7 +76,7 @@ def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoin
         return  # Nothing was learned yet that other settings could mix with.
     usual, now = (flat(_as_json(e)) for e in (Experiment(), experiment))
     # A field that is younger than the run was what it is by default.
-    was = usual | flat(then)
+    was = usual | flat(renames.translate(then))
     for fields in (was, now):
         if not fields["data.validation_fraction"]:
             fields["validation.every"] = 0  # An earlier version took any number, without effect.

@@ -5,9 +5,11 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from samjax import conversion, models
 from samjax.data import check, contents, identity, index, phantoms
@@ -19,7 +21,7 @@ from samjax.training import groups, sharding
 from samjax.training.experiment import Experiment
 
 # Fields of the model that a recipe decides, whatever checkpoint it starts from.
-_RECIPE_FIELDS = ("image_size", "adapters", "adapter_init", "dtype", "remat")
+_RECIPE_FIELDS = ("image_size", "dtype", "remat")
 
 BAD_FILES = "bad_files.json"
 DATA_TABLE = "data.csv"
@@ -133,13 +135,12 @@ def prepare_model(experiment: Experiment) -> Pretrained:
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
         return Pretrained(config, experiment.input, models.init(config, key))
     path = experiment.init_from
-    adapters = (config.adapters, config.adapter_init, config.adapter_kind)
     family = experiment.init_family or None
-    loaded = conversion.load_any(path, config.image_size, *adapters, family=family)
+    loaded = conversion.load_any(path, config.image_size, config.peft, family=family)
+    model = architecture(config, loaded.model, path)
     params = loaded.params
-    if not config.adapters:
+    if not config.peft.enabled:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
-    model = architecture(config, loaded.model)
     small = loaded.model.encoder == "tiny_vit"
     kept = experiment.input_from == "checkpoint" or (experiment.input_from == "auto" and small)
     inputs = loaded.input if kept else experiment.input
@@ -192,12 +193,52 @@ def _describe(
     return contents.of_many(held | {sample.image: contents.describe(image, order)})
 
 
-def architecture(recipe: SamConfig, checkpoint: SamConfig) -> SamConfig:
+def architecture(recipe: SamConfig, checkpoint: SamConfig, path: str) -> SamConfig:
     """A checkpoint's network, with what the recipe decides whatever it starts from.
 
-    The adapters are of the recipe's kind unless the checkpoint brings its own.
+    Adapters are the recipe's, unless the checkpoint brings its own: then these go on, or are
+    dropped where the recipe has none.
+
+    Args:
+        recipe: The network that is asked for. Fields that are as they are by default ask for
+            nothing, but for those of the adapters.
+        checkpoint: The network to start from.
+        path: What a message calls it.
+
+    Raises:
+        ValueError: The recipe asks for what the checkpoint has not; the message names the field.
     """
+    asked, found, usual = (_flat(config) for config in (recipe, checkpoint, SamConfig()))
+    for name, value in asked.items():
+        decided = name in _RECIPE_FIELDS or name.startswith("peft.")
+        if not decided and value not in (found[name], usual[name]):
+            raise ValueError(
+                f"model.{name}: expected {found[name]!r}, as {path} has, whose architecture is "
+                f"used, found {value!r}; without init_from any other can be trained"
+            )
+    peft = recipe.peft
+    if recipe.peft.enabled and checkpoint.peft.enabled:
+        _check_peft(recipe, checkpoint, path)
+        peft = checkpoint.peft
     fields = {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
-    if not checkpoint.adapters:
-        fields["adapter_kind"] = recipe.adapter_kind
-    return dataclasses.replace(checkpoint, **fields)
+    return dataclasses.replace(checkpoint, peft=peft, **fields)
+
+
+def _check_peft(recipe: SamConfig, checkpoint: SamConfig, path: str) -> None:
+    """Refuses other adapters than those that a checkpoint brings; how they started is past."""
+    then, now = checkpoint.peft, recipe.peft
+    for name in ("kind", "ratio"):
+        if getattr(then, name) == getattr(now, name):
+            continue
+        other = dataclasses.replace(checkpoint, peft=now)
+        if name == "ratio" and models.shapes(other) == models.shapes(checkpoint):
+            continue  # A PyTorch file tells a ratio only to within the next whole width.
+        raise ValueError(
+            f"model.peft.{name}: expected {getattr(then, name)!r}, as the adapters of {path} have, "
+            f"which are trained further, found {getattr(now, name)!r}; model.peft.kind=none trains "
+            "without them"
+        )
+
+
+def _flat(config: SamConfig) -> dict[str, Any]:
+    return traverse_util.flatten_dict(dataclasses.asdict(config), sep=".")

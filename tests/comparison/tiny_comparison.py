@@ -8,11 +8,12 @@ from small import TINY
 from samjax.comparison import Ablation, Comparison, EvalSetting, Method, TrainingStage
 from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
+from samjax.models import PeftConfig
 from samjax.prompts import SessionConfig
 from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
-MODEL = dataclasses.replace(TINY, image_size=32, adapters=False, decoder_depth=1)
+MODEL = dataclasses.replace(TINY, image_size=32, peft=PeftConfig("none"), decoder_depth=1)
 
 
 def get_comparison() -> Comparison:
@@ -28,7 +29,7 @@ def get_comparison() -> Comparison:
     )
     tuned = dataclasses.replace(
         general,
-        model=dataclasses.replace(MODEL, adapters=True),
+        model=dataclasses.replace(MODEL, peft=PeftConfig()),
         trainable=TrainableConfig(encoder="adapters"),
     )
     half = dataclasses.replace(tuned, model=dataclasses.replace(tuned.model, image_size=16))

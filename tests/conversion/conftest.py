@@ -10,6 +10,7 @@ import pytest
 
 from samjax import models
 from samjax.conversion import naming, torch_writer
+from samjax.models import PeftConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ def tiny():
         mlp_ratio=2.0,
         global_attn_indexes=(1,),
         window_size=3,
-        adapters=False,
+        peft=PeftConfig("none"),
         prompt_dim=32,
         mask_in_chans=12,
         decoder_heads=8,

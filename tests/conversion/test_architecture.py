@@ -7,6 +7,7 @@ import pytest
 
 from samjax import models
 from samjax.conversion import architecture, naming
+from samjax.models import PeftConfig
 
 
 def _shapes(config):
@@ -24,9 +25,9 @@ def _shapes(config):
     "config",
     [
         models.vit_b(),
-        models.vit_b(image_size=1024, adapters=False),
+        models.vit_b(image_size=1024, peft=PeftConfig("none")),
         models.vit_b(image_size=224),
-        models.vit_l(image_size=512, adapters=False),
+        models.vit_l(image_size=512, peft=PeftConfig("none")),
     ],
     ids=["sam_med2d_b", "sam_b", "sam_med2d_b_224", "sam_l_512"],
 )
@@ -38,9 +39,9 @@ def test_published_architectures(config):
     "changes",
     [
         {},
-        {"adapters": True, "adapter_ratio": 0.125},
-        {"adapters": True, "adapter_ratio": 11 / 24},
-        {"adapters": True, "adapter_ratio": 0.125, "adapter_kind": "light"},
+        {"peft": PeftConfig(ratio=0.125)},
+        {"peft": PeftConfig(ratio=11 / 24)},
+        {"peft": PeftConfig("conv_bottleneck", 0.125)},
         {"mlp_ratio": 49 / 24},
         {"window_size": 11},  # Wider than the grid of 8.
         {"global_attn_indexes": ()},
@@ -52,11 +53,11 @@ def test_any_architecture(tiny, changes):
     config = dataclasses.replace(tiny, **changes)
     found = architecture.infer(_shapes(config))
     assert _shapes(found).keys() == _shapes(config).keys()
-    hidden = ("mlp_ratio", "adapter_ratio")
-    same = {name: getattr(config, name) for name in hidden}
-    assert dataclasses.replace(found, **same) == config
-    for name in hidden:
-        assert int(24 * getattr(found, name)) == round(24 * getattr(config, name))
+    peft = dataclasses.replace(found.peft, ratio=config.peft.ratio)
+    assert dataclasses.replace(found, mlp_ratio=config.mlp_ratio, peft=peft) == config
+    for ours, theirs in ((found, config), (found.peft, config.peft)):
+        name = "mlp_ratio" if ours is found else "ratio"
+        assert int(24 * getattr(ours, name)) == round(24 * getattr(theirs, name))
 
 
 def test_windows_as_large_as_the_grid_count_as_global(tiny):

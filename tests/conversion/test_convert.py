@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from samjax import conversion, models, pretrained
 from samjax.conversion import convert, naming, torch_file
+from samjax.models import PeftConfig
 
 ADAPTER_NORM = "image_encoder.blocks.0.Adapter.norm.weight"
 
@@ -65,7 +66,7 @@ def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
     fine_tuned, report = conversion.from_torch(write(tensors, under_model=True))
     assert fine_tuned.input == convert.SAM_INPUT
     assert _statuses(report)["[optimizer]"] == "ignored"
-    assert not fine_tuned.model.adapters
+    assert not fine_tuned.model.peft.enabled
     sam_med2d = conversion.from_torch(published / "tiny_sam_med2d_256.pth")[0]
     assert sam_med2d.input == convert.SAM_MED2D_INPUT
     override = {"mask_prompt": "sigmoid", "resize": "stretch"}
@@ -100,21 +101,21 @@ def test_surprises_fail_with_the_full_list(tensors, write):
 
 
 def test_adapters_are_initialised_on_request(tiny, tensors, write):
-    options = conversion.Options(add_adapters=True, adapter_init="zero")
+    options = conversion.Options(peft=PeftConfig())
     model, report = conversion.from_torch(write(tensors), options)
     new = {entry.key for entry in report.entries if entry.status == "initialised"}
     assert new and all(".Adapter." in key for key in new)
-    assert model.model == dataclasses.replace(tiny, adapters=True)
+    assert model.model == dataclasses.replace(tiny, peft=PeftConfig())
     ours = naming.state_dict(model.params)
     _same({key: ours[key] for key in tensors}, tensors)
     assert not ours[ADAPTER_NORM].any()
-    reference = dataclasses.replace(options, adapter_init="reference")
+    reference = dataclasses.replace(options, peft=PeftConfig(init="kaiming"))
     model, _ = conversion.from_torch(write(tensors), reference)
     assert (naming.state_dict(model.params)[ADAPTER_NORM] == 1).all()
 
 
 def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
-    options = conversion.Options(add_adapters=True, adapter_init="reference", adapter_kind="light")
+    options = conversion.Options(peft=PeftConfig("conv_bottleneck", init="kaiming"))
     model, _ = conversion.from_torch(write(tensors), options)
     assert "image_encoder.blocks.0.Adapter.down.weight" in naming.state_dict(model.params)
     conversion.to_torch(tmp_path / "light.pth", model)
@@ -129,7 +130,7 @@ def test_a_missing_adapter_is_a_surprise(published, write):
     tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors
     path = write({key: tensor for key, tensor in tensors.items() if ".3.Adapter" not in key})
     with pytest.raises(conversion.SurpriseError, match=r"missing .*blocks\.3\.Adapter"):
-        conversion.from_torch(path, conversion.Options(add_adapters=True))
+        conversion.from_torch(path, conversion.Options(peft=PeftConfig()))
 
 
 def test_another_image_size(tiny, tensors, write):
@@ -172,12 +173,12 @@ def test_keys_of_distributed_training(tensors, write):
 def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
     checkpoint = write(tensors)
     pretrained.save(tmp_path / "model", conversion.from_torch(checkpoint)[0])
-    for options in ({}, {"image_size": 96}, {"adapters": True}, {"adapters": False}):
+    for options in ({}, {"image_size": 96}, {"peft": PeftConfig()}, {"peft": PeftConfig("none")}):
         one = conversion.load_any(checkpoint, **options)
         other = conversion.load_any(tmp_path / "model", **options)
         assert (one.model, one.input) == (other.model, other.input)
         _same(naming.state_dict(one.params), naming.state_dict(other.params))
-        assert one.model.adapters == bool(options.get("adapters"))
+        assert one.model.peft == options.get("peft", PeftConfig("none"))
 
 
 def test_load_any_names_what_it_cannot_load(tmp_path):

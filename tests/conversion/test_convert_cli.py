@@ -6,6 +6,7 @@ import numpy as np
 
 from samjax import cli, pretrained
 from samjax.conversion import torch_file
+from samjax.models import PeftConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,19 +28,25 @@ def test_in_and_out(tmp_path, tensors, write, capsys):
 
 
 def test_options_reach_the_model(tmp_path, tensors, write):
-    options = "--image-size 96 --adapters --adapter-init reference --mask-prompt sigmoid"
+    options = "--image-size 96 --adapters --mask-prompt sigmoid --adapter-init kaiming"
+    options += " --adapter-ratio 0.5"
     options += " --resize stretch --channel-order bgr --interpolation nearest --decoder-heads 4"
     options += " --mean 0 0 0 --std 255 255 255"
     source = str(write(tensors))
     assert convert(["from-torch", source, str(tmp_path / "m"), *options.split()]) == 0
     found = pretrained.load(tmp_path / "m")
-    expected = (96, True, "reference", 4)
+    expected = (96, PeftConfig("sam_med2d", 0.5, "kaiming"), 4)
     config = found.model
-    fields = (config.image_size, config.adapters, config.adapter_init, config.decoder_heads)
-    assert fields == expected
+    assert (config.image_size, config.peft, config.decoder_heads) == expected
     assert (found.input.mask_prompt, found.input.resize) == ("sigmoid", "stretch")
     assert (found.input.mean, found.input.std) == ((0, 0, 0), (255, 255, 255))
     assert (found.input.channel_order, found.input.interpolation) == ("bgr", "nearest")
+
+
+def test_what_is_said_of_adapters_needs_some(tmp_path, tensors, write, capsys):
+    command = ["from-torch", str(write(tensors)), str(tmp_path / "m"), "--adapter-ratio", "0.5"]
+    assert convert(command) == 2
+    assert "--adapter-ratio: expected --adapters beside it" in capsys.readouterr().err
 
 
 def test_failure_is_told_and_nothing_written(tmp_path, tensors, write, capsys):

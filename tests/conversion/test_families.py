@@ -13,9 +13,10 @@ from small import TINY, TINY_TINY_VIT, random_params
 from samjax import cli, conversion, models
 from samjax.conversion import convert, families, naming, torch_file
 from samjax.data.inputs import InputConfig
-from samjax.models import SamConfig
+from samjax.models import PeftConfig, SamConfig
 from samjax.pretrained import Pretrained
 
+NONE = PeftConfig("none")
 OURS = InputConfig()  # Our own recipe: longest side, linear, RGB, sigmoid.
 ODD = InputConfig(
     resize="stretch",
@@ -33,7 +34,7 @@ ODD = InputConfig(
 
 def _network(**changes):
     """A small network with the image size and adapters of a published one."""
-    plain = dict(patch_size=128, adapters=False, window_size=1, global_attn_indexes=(0, 1))
+    plain = dict(patch_size=128, peft=NONE, window_size=1, global_attn_indexes=(0, 1))
     return dataclasses.replace(TINY, **{**plain, **changes})
 
 
@@ -55,8 +56,8 @@ def _tensors(config):
 @pytest.mark.parametrize(
     "config",
     [
-        dataclasses.replace(TINY, adapter_kind="light", adapter_init="reference"),
-        dataclasses.replace(TINY, adapters=False, dtype="bfloat16"),
+        dataclasses.replace(TINY, peft=PeftConfig("conv_bottleneck", init="kaiming")),
+        dataclasses.replace(TINY, peft=NONE, dtype="bfloat16"),
         dataclasses.replace(TINY_TINY_VIT, image_size=80),
     ],
     ids=["light", "plain", "tiny_vit"],
@@ -74,7 +75,7 @@ def test_out_and_back_is_the_same_model(tmp_path, config, expected):
 def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
     torch = pytest.importorskip("torch")
     for expected, under_model in ((OURS, True), (convert.SAM_INPUT, False)):
-        config = dataclasses.replace(TINY, adapters=False)
+        config = dataclasses.replace(TINY, peft=NONE)
         path = tmp_path / "x.pth"
         conversion.to_torch(path, Pretrained(config, expected, random_params(config)))
         for how in ({}, {"mmap": True}):
@@ -134,15 +135,19 @@ def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
         (_network(image_size=1024), "sam", ("medsam",)),
         (_network(image_size=256), "ft_sam", ("sam", "medsam")),
         (_network(image_size=512), "sam", ("ft_sam", "medsam")),
-        (_network(image_size=256, adapters=True), "sam_med2d", ()),
-        (_network(image_size=1024, adapters=True), "sam_med2d", ("samjax", "sam")),
+        (_network(image_size=256, peft=PeftConfig()), "sam_med2d", ()),
+        (_network(image_size=1024, peft=PeftConfig()), "sam_med2d", ("samjax", "sam")),
         (
-            _network(image_size=256, adapters=True, adapter_kind="light"),
+            _network(image_size=256, peft=PeftConfig("conv_bottleneck")),
             "samjax",
             ("sam_med2d", "sam"),
         ),
-        (dataclasses.replace(TINY_TINY_VIT, adapters=False), "mobile_sam", ()),
-        (dataclasses.replace(TINY_TINY_VIT, patch_size=4, adapters=False), "lite_medsam", ()),
+        (dataclasses.replace(TINY_TINY_VIT, peft=NONE), "mobile_sam", ()),
+        (
+            dataclasses.replace(TINY_TINY_VIT, patch_size=4, peft=NONE),
+            "lite_medsam",
+            (),
+        ),
     ],
     ids=["1024", "256", "512", "adapters", "adapters 1024", "light", "mobile", "lite"],
 )

@@ -10,6 +10,7 @@ from small import random_params
 from samjax import conversion, models
 from samjax.conversion import convert, naming
 from samjax.data.inputs import InputConfig
+from samjax.models import PeftConfig
 
 # A network whose tensors do not tell the decoder's heads.
 CONFIG = models.SamConfig(
@@ -20,7 +21,7 @@ CONFIG = models.SamConfig(
     num_heads=2,
     global_attn_indexes=(1,),
     window_size=3,
-    adapters=False,
+    peft=PeftConfig("none"),
     prompt_dim=32,
     decoder_heads=2,
     decoder_mlp_dim=32,

@@ -12,14 +12,14 @@ from small import TINY_TINY_VIT
 
 from samjax import conversion, models, pretrained
 from samjax.conversion import architecture, cli, convert, naming, torch_file
-from samjax.models import SamConfig, TinyVitConfig
+from samjax.models import PeftConfig, SamConfig, TinyVitConfig
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
 FILES = {
     "mobile": ("SAMJAX_MOBILE_FIXTURES", "tiny_mobile_sam", "tiny_mobile.pt"),
     "lite": ("SAMJAX_LITE_FIXTURES", "tiny_lite_medsam", "tiny_lite.pt"),
 }
-MOBILE = dataclasses.replace(TINY_TINY_VIT, image_size=1024, adapters=False)
+MOBILE = dataclasses.replace(TINY_TINY_VIT, image_size=1024, peft=PeftConfig("none"))
 LITE = dataclasses.replace(MOBILE, image_size=256, patch_size=4)
 STEM = "image_encoder.patch_embed.seq.0.c.weight"
 BIASES = "image_encoder.layers.2.blocks.0.attn.attention_biases"
@@ -82,7 +82,7 @@ def test_round_trip_of_published_files(tmp_path, published_file):
 
 @pytest.mark.parametrize(("patch", "size", "count"), [(16, 1024, 439), (4, 256, 435)])
 def test_full_size_files_have_as_many_tensors_as_the_published_ones(patch, size, count):
-    config = SamConfig(size, patch, "tiny_vit", adapters=False)
+    config = SamConfig(size, patch, "tiny_vit", peft=PeftConfig("none"))
     tensors = state_dict(config)
     assert len(tensors) == count
     assert architecture.infer(tensors) == config
@@ -106,7 +106,7 @@ def test_pytorch_reads_what_is_written(tmp_path, write):
     "changes",
     [
         {},
-        {"adapters": True, "adapter_ratio": 0.5},
+        {"peft": PeftConfig(ratio=0.5)},
         {"tiny_vit": TinyVitConfig((6, 10, 18, 22), (1, 1, 1, 1), (5, 3, 11), (2, 6, 3), 1.5)},
         {"tiny_vit": TinyVitConfig((7, 9, 9, 15), (2, 1, 1, 3), (3, 9, 5), (1, 2, 8), 2.7, 3.3)},
     ],
@@ -122,7 +122,7 @@ def test_any_architecture(start, changes):
     assert {name: again[name].shape for name in again} == {n: tensors[n].shape for n in tensors}
     ratios = dict(mlp_ratio=config.tiny_vit.mlp_ratio, conv_ratio=config.tiny_vit.conv_ratio)
     tiny = dataclasses.replace(found.tiny_vit, **ratios)
-    same = dict(tiny_vit=tiny, adapter_ratio=config.adapter_ratio, adapter_init="reference")
+    same = dict(tiny_vit=tiny, peft=config.peft)
     assert dataclasses.replace(found, **same) == config
 
 
@@ -136,7 +136,7 @@ def test_each_kind_brings_what_it_expects_of_images(write):
     # Training writes its state beside the weights, which tells nothing about mask prompts.
     wrapped = conversion.from_torch(write(state_dict(LITE), under_model=True))[0]
     assert wrapped.input == lite.input
-    adapted = dataclasses.replace(LITE, adapters=True)
+    adapted = dataclasses.replace(LITE, peft=PeftConfig())
     expected = dataclasses.replace(lite.input, mask_prompt="sigmoid")
     assert conversion.from_torch(write(state_dict(adapted)))[0].input == expected
 
@@ -157,14 +157,14 @@ def test_a_training_file_of_lite_medsam(tmp_path):
 def test_another_image_size_changes_no_number(write):
     path = write(state_dict(MOBILE))
     model, report = conversion.from_torch(path, conversion.Options(image_size=80))
-    assert model.model == dataclasses.replace(MOBILE, image_size=80, adapter_init="zero")
+    assert model.model == dataclasses.replace(MOBILE, image_size=80)
     assert "resized" not in report.summary()
     with pytest.raises(ValueError, match="image_size: expected a multiple of patch_size = 16"):
         conversion.from_torch(path, conversion.Options(image_size=72))
 
 
 def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
-    options = conversion.Options(add_adapters=True)
+    options = conversion.Options(peft=PeftConfig())
     model, report = conversion.from_torch(write(state_dict(MOBILE)), options)
     new = {key for key, status in statuses(report).items() if status == "initialised"}
     assert new == {key for key in statuses(report) if ".Adapter." in key}

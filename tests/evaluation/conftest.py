@@ -8,7 +8,7 @@ import pytest
 from samjax import models
 from samjax.data.index import Sample
 from samjax.data.inputs import InputConfig
-from samjax.models.config import SamConfig
+from samjax.models.config import PeftConfig, SamConfig
 from samjax.pretrained import Pretrained
 from samjax.types import Params
 
@@ -26,7 +26,7 @@ def tiny() -> Pretrained:
         num_heads=2,
         global_attn_indexes=(1,),
         window_size=4,
-        adapter_init="reference",
+        peft=PeftConfig(init="kaiming"),
         prompt_dim=32,
         decoder_heads=2,
         decoder_mlp_dim=32,

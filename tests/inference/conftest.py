@@ -8,9 +8,10 @@ import small
 
 from samjax import models
 from samjax.data import inputs
+from samjax.models import PeftConfig
 from samjax.pretrained import Pretrained
 
-TINY = dataclasses.replace(small.TINY, adapter_init="reference")
+TINY = dataclasses.replace(small.TINY, peft=PeftConfig(init="kaiming"))
 
 
 def random_params(config):

@@ -7,7 +7,7 @@ import pytest
 from small import random_params
 
 from samjax import models
-from samjax.models import SamConfig
+from samjax.models import PeftConfig, SamConfig
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def tiny() -> SamConfig:
         num_heads=2,
         global_attn_indexes=(1,),
         window_size=3,
-        adapter_init="reference",
+        peft=PeftConfig(init="kaiming"),
         prompt_dim=32,
         mask_in_chans=8,
         decoder_heads=2,

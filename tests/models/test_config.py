@@ -5,7 +5,7 @@ import pytest
 from small import shapes
 
 from samjax import models
-from samjax.models import SamConfig
+from samjax.models import PeftConfig, SamConfig
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from samjax.models import SamConfig
     [(models.vit_b, 93_735_472), (models.vit_l, 312_342_832), (models.vit_h, 641_090_608)],
 )
 def test_parameter_counts_are_those_of_sam(make, count):
-    assert models.count_parameters(shapes(make(image_size=1024, adapters=False))) == count
+    assert models.count_parameters(shapes(make(image_size=1024, peft=PeftConfig("none")))) == count
 
 
 def test_parameter_count_of_sam_med2d():
@@ -25,10 +25,10 @@ def test_parameter_count_of_sam_med2d():
     )
 
 
-def test_light_adapters_are_a_fiftieth_of_the_published_ones():
+def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
     plain, full, light = (
         models.count_parameters(shapes(SamConfig(**fields)))
-        for fields in ({"adapters": False}, {}, {"adapter_kind": "light"})
+        for fields in ({"peft": PeftConfig("none")}, {}, {"peft": PeftConfig("conv_bottleneck")})
     )
     width, hidden = 768, 192
     assert light - plain == 12 * (hidden * (2 * width + 1 + 9) + width)
@@ -46,14 +46,25 @@ def test_light_adapters_are_a_fiftieth_of_the_published_ones():
         ({"depth": 0}, "depth: expected a positive number, found 0"),
         ({"window_size": -1}, "window_size: expected a positive number, found -1"),
         ({"depth": 8}, "global_attn_indexes: expected indexes from 0 to 7, found 8"),
-        ({"adapter_init": "one"}, "adapter_init: expected one of reference, zero, found 'one'"),
-        ({"adapter_kind": "tiny"}, "adapter_kind: expected one of full, light, found 'tiny'"),
         ({"dtype": "float16"}, "dtype: expected one of float32, bfloat16, found 'float16'"),
     ],
 )
 def test_what_cannot_work_is_named(fields, message):
     with pytest.raises(ValueError, match=re.escape(f"model.{message}").replace("8,", "8.*,")):
         SamConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"init": "reference"}, "init: expected one of kaiming, zero, found 'reference'"),
+        ({"kind": "tiny"}, "kind: expected one of none, sam_med2d, conv_bottleneck, found 'tiny'"),
+        ({"ratio": -0.5}, "ratio: expected a positive number, found -0.5"),
+    ],
+)
+def test_adapters_that_cannot_work_are_named(fields, message):
+    with pytest.raises(ValueError, match=re.escape(f"model.peft.{message}")):
+        PeftConfig(**fields)
 
 
 def test_a_config_is_hashable_even_from_lists(unchecked):

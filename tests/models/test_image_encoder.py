@@ -7,7 +7,7 @@ import pytest
 from small import random_params, shapes
 
 from samjax import models
-from samjax.models import layers
+from samjax.models import PeftConfig, layers
 from samjax.models.adapter import make_adapter
 from samjax.models.image_encoder import Block, WindowAttention
 
@@ -54,7 +54,7 @@ def test_window_attention_is_the_published_one(grid, window):
 
 
 def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encode, change):
-    plain = change(adapters=False)
+    plain = change(peft=PeftConfig("none"))
     without = jax.tree.map(lambda x: x, params)
     for name, block in without["image_encoder"].items():
         if name.startswith("blocks_"):
@@ -65,11 +65,11 @@ def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encod
     assert np.abs(dropped - encode(tiny, params, images, True)).max() > 0.01
 
 
-@pytest.mark.parametrize("kind", ["full", "light"])
-@pytest.mark.parametrize(("init", "adds"), [("zero", False), ("reference", True)])
+@pytest.mark.parametrize("kind", ["sam_med2d", "conv_bottleneck"])
+@pytest.mark.parametrize(("init", "adds"), [("zero", False), ("kaiming", True)])
 def test_fresh_adapters(change, init, adds, kind):
-    """With `zero` they add nothing, with `reference` they do, as published; both can learn."""
-    config = change(adapter_init=init, adapter_kind=kind)
+    """With `zero` they add nothing, with `kaiming` they do, as published; both can learn."""
+    config = change(peft=PeftConfig(kind, init=init))
     block = Block(config, 1)
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 16))
     fresh = models.init(config, jax.random.key(0))["image_encoder"]["blocks_1"]
@@ -80,18 +80,18 @@ def test_fresh_adapters(change, init, adds, kind):
 
     assert bool((added(fresh) != 0).any()) == adds
     gradient = jax.jit(jax.grad(lambda fresh: jnp.square(added(fresh) - x).sum()))(fresh)
-    last = {"full": ("norm", "scale"), "light": ("up", "kernel")}[kind]
+    last = {"sam_med2d": ("norm", "scale"), "conv_bottleneck": ("up", "kernel")}[kind]
     assert (gradient["adapter"][last[0]][last[1]] != 0).all()
     assert (gradient["adapter"][last[0]]["bias"] != 0).all()
 
 
-def test_a_light_adapter_sees_the_neighbours(change):
+def test_a_bottleneck_adapter_sees_the_neighbours(change):
     """One step in every direction: what is added at a token depends on the eight around it."""
-    block = Block(change(adapter_init="reference", adapter_kind="light"), 1)
+    block = Block(change(peft=PeftConfig("conv_bottleneck", init="kaiming")), 1)
     x = jax.random.normal(jax.random.key(1), (1, 6, 6, 16))
     drawn = random_params(block.config)["image_encoder"]["blocks_1"]["adapter"]
     params = jax.tree.map(jnp.asarray, drawn)
-    adapter = make_adapter(block.config)
+    adapter = make_adapter(block.config.peft, block.config.dtype)
     at_the_centre = jax.grad(lambda x: adapter.apply({"params": params}, x)[0, 2, 3].sum())(x)
     expected = np.zeros((6, 6), bool)
     expected[1:4, 2:5] = True

@@ -4,7 +4,7 @@ import pytest
 from small import shapes
 
 from samjax import models
-from samjax.models import SamConfig
+from samjax.models import PeftConfig, SamConfig
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def fresh():
         depth=1,
         num_heads=2,
         global_attn_indexes=(),
-        adapter_init="reference",
+        peft=PeftConfig(init="kaiming"),
         prompt_dim=128,
     )
     params = jax.jit(models.init, static_argnums=0)(config, jax.random.key(0))

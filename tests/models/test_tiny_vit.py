@@ -9,7 +9,9 @@ from einops import rearrange
 from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import models
-from samjax.models import SamConfig, TinyVitConfig, layers, tiny_vit
+from samjax.models import PeftConfig, SamConfig, TinyVitConfig, layers, tiny_vit
+
+NONE = PeftConfig("none")
 
 
 def change(**fields):
@@ -30,9 +32,15 @@ def small():
     ("config", "count"),
     [
         # MobileSAM's 10.13 M counts a classifier that nothing uses: 1000 classes of 320, a norm.
-        (SamConfig(1024, 16, "tiny_vit", adapters=False), 10_130_092 - 1000 * 321 - 2 * 320),
+        (
+            SamConfig(1024, 16, "tiny_vit", peft=NONE),
+            10_130_092 - 1000 * 321 - 2 * 320,
+        ),
         # Its stem is 1x1 instead of 3x3.
-        (SamConfig(256, 4, "tiny_vit", adapters=False), 9_808_452 - 8 * (3 * 32 + 32 * 64)),
+        (
+            SamConfig(256, 4, "tiny_vit", peft=NONE),
+            9_808_452 - 8 * (3 * 32 + 32 * 64),
+        ),
     ],
     ids=["mobile_sam", "lite_medsam"],
 )
@@ -98,14 +106,14 @@ def test_the_parameters_are_the_same_at_any_size():
 
 def test_adapters_can_be_dropped(small, encode):
     config, params, images = small
-    plain = change(adapters=False)
+    plain = change(peft=NONE)
     dropped = encode(config, params, images, False)
     np.testing.assert_array_equal(dropped, encode(plain, params, images, True))
     assert abs(dropped - encode(config, params, images, True)).max() > 0.1
 
 
 def test_fresh_adapters_add_nothing(encode):
-    config = change(adapter_init="zero")
+    config = change(peft=PeftConfig())
     params = jax.jit(models.init, static_argnums=0)(config, jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (1, 64, 64, 3))
     with_adapters = encode(config, params, images, True)
@@ -191,7 +199,7 @@ def test_a_fresh_network_keeps_the_scale(patch, size, depths):
         patch_size=patch,
         encoder="tiny_vit",
         tiny_vit=TinyVitConfig(depths=depths),
-        adapters=False,
+        peft=NONE,
     )
     params = jax.jit(models.init, static_argnums=0)(config, jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (1, size, size, 3))

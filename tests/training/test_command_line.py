@@ -10,6 +10,11 @@ TOLD = {
     "--config.optim.learningrate=1": ["learning_rate"],
     "--config.optm.schedule=cosine": ["optim"],
     "--config=configs/full.py --config.optim.warmup_step=3": ["warmup_steps"],
+    # An earlier name.
+    "--config.model.adapter_kind=light": [
+        "model.adapter_kind: expected its new name model.peft.kind",
+        "light is now conv_bottleneck",
+    ],
     # A wrong type, a wrong value.
     "--config.optim.learning_rate=fast": ["config.optim.learning_rate=fast", "float"],
     "--config.optim.schedule=linear": ["optim.schedule: expected one of", "cosine", "'linear'"],

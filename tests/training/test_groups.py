@@ -4,6 +4,7 @@ import toy
 from small import shapes
 
 from samjax import models
+from samjax.models import PeftConfig
 from samjax.training import groups
 
 
@@ -18,7 +19,7 @@ def test_every_parameter_of_a_network_belongs_to_one_group():
 
 
 def test_a_network_without_adapters_has_no_such_group():
-    split = groups.split(shapes(models.SamConfig(adapters=False)))
+    split = groups.split(shapes(models.SamConfig(peft=PeftConfig("none"))))
     assert "adapter" not in split
     assert groups.pick(split, ("adapter", "decoder")).keys() == {"decoder"}
 

@@ -15,6 +15,7 @@ from samjax.conversion import families, naming, torch_writer
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
+from samjax.models import PeftConfig
 from samjax.training import checkpoint, loop, sharding, start, validation
 from samjax.training.experiment import (
     Experiment,
@@ -186,10 +187,11 @@ def test_divergence_before_any_checkpoint(experiment, tmp_path, monkeypatch):
         loop.train(experiment, tmp_path)
 
 
-@pytest.mark.parametrize("adapters", [True, False])
-def test_a_run_starts_from_a_model_directory(finished, experiment, adapters):
+@pytest.mark.parametrize("kind", ["sam_med2d", "none"])
+def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
     workdir, _ = finished
-    model = dataclasses.replace(experiment.model, adapters=adapters)
+    peft = dataclasses.replace(experiment.model.peft, kind=kind)
+    model = dataclasses.replace(experiment.model, peft=peft)
     trainable = dataclasses.replace(experiment.trainable, encoder="full")
     begin = start.prepare_model(
         dataclasses.replace(
@@ -201,7 +203,7 @@ def test_a_run_starts_from_a_model_directory(finished, experiment, adapters):
     for name in ("prompt_encoder", "mask_decoder"):
         assert identical(begin.params[name], saved[name])
     for name, block in saved["image_encoder"].items():
-        if name.startswith("blocks_") and not adapters:
+        if name.startswith("blocks_") and kind == "none":
             block = {part: value for part, value in block.items() if part != "adapter"}
         assert identical(begin.params["image_encoder"][name], block)
 
@@ -211,7 +213,7 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
     for name, block in params["image_encoder"].items():
         if name.startswith("blocks_"):
             del block["adapter"]
-    plain = dataclasses.replace(experiment.model, adapters=False)
+    plain = dataclasses.replace(experiment.model, peft=PeftConfig("none"))
     pretrained.save(tmp_path / "plain", pretrained.Pretrained(plain, experiment.input, params))
     begin = start.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
     assert begin.model == experiment.model
@@ -222,9 +224,12 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
 
 def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tmp_path, caplog):
     bare = tmp_path / "bare.pth"
-    plain = dataclasses.replace(toy.MODEL, adapters=False)
+    plain = dataclasses.replace(toy.MODEL, peft=PeftConfig("none"))
     torch_writer.write(bare, naming.state_dict(random_params(plain)), under_model=False)
-    begun = dataclasses.replace(experiment, init_from=str(bare), input_from="checkpoint")
+    model = dataclasses.replace(toy.MODEL, decoder_heads=8)  # As such a file is taken to have.
+    begun = dataclasses.replace(
+        experiment, init_from=str(bare), input_from="checkpoint", model=model
+    )
     assert start.prepare_model(begun).input == families.SAM_INPUT
     assert "this is a guess" in caplog.text and "init_family=ft_sam" in caplog.text
     caplog.clear()
@@ -295,6 +300,6 @@ def test_a_bad_field_is_named(cls, fields, message):
 
 
 def test_adapters_cannot_learn_where_there_are_none():
-    plain = dataclasses.replace(toy.MODEL, adapters=False)
-    with pytest.raises(ValueError, match=r"trainable.encoder: .*expects model.adapters=True"):
+    plain = dataclasses.replace(toy.MODEL, peft=PeftConfig("none"))
+    with pytest.raises(ValueError, match=r"trainable.encoder: .*expects .*model.peft.kind='none'"):
         Experiment(model=plain)

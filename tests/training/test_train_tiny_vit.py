@@ -14,22 +14,23 @@ from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import conversion, pretrained
 from samjax.conversion import convert
+from samjax.models import PeftConfig, SamConfig
 from samjax.training import groups, resume, start, step
 from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
     TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4, decoder_depth=1, decoder_heads=2
 )
-TRAINABLE = {"adapters": (True, {"adapter"}), "full": (False, {"encoder"})}
+TRAINABLE = {"adapters": ("sam_med2d", {"adapter"}), "full": ("none", {"encoder"})}
 SESSION = dataclasses.replace(toy.SESSION, iterations=1)  # The encoder learns in the first.
 
 
 def learned(encoder, train_step, batch):
     """Flat parameters before and after one batch."""
-    adapters, _ = TRAINABLE[encoder]
+    kind, _ = TRAINABLE[encoder]
     recipe = dataclasses.replace(
         toy.RECIPE,
-        model=dataclasses.replace(MODEL, adapters=adapters),
+        model=dataclasses.replace(MODEL, peft=PeftConfig(kind)),
         session=SESSION,
         trainable=step.TrainableConfig(encoder=encoder),
     )
@@ -64,7 +65,7 @@ def test_every_parameter_belongs_to_a_group():
 
 @pytest.fixture(scope="module")
 def lite_file(tmp_path_factory):
-    config = dataclasses.replace(MODEL, adapters=False)
+    config = dataclasses.replace(MODEL, peft=PeftConfig("none"))
     lite = pretrained.Pretrained(config, convert.LITE_MEDSAM_INPUT, random_params(config))
     path = tmp_path_factory.mktemp("checkpoint") / "lite.pth"
     conversion.to_torch(path, lite)
@@ -72,7 +73,7 @@ def lite_file(tmp_path_factory):
 
 
 def from_file(path, **fields):
-    model = dataclasses.replace(toy.MODEL, image_size=48, decoder_heads=8)
+    model = SamConfig(image_size=48, peft=toy.MODEL.peft)
     return start.prepare_model(Experiment(init_from=str(path), model=model, **fields))
 
 
@@ -82,7 +83,7 @@ def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
     assert begin.input == lite.input
     assert begin.model.encoder == "tiny_vit"
     assert begin.model.tiny_vit.dims == MODEL.tiny_vit.dims
-    assert (begin.model.image_size, begin.model.adapters) == (48, True)
+    assert (begin.model.image_size, begin.model.peft.kind) == (48, "sam_med2d")
     own = groups.split(begin.params)
     assert own["adapter"]
     for path, leaf in groups.split(lite.params)["encoder"].items():

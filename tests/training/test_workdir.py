@@ -368,6 +368,18 @@ def test_old_settings_without_validation_go_on(experiment, tmp_path, monkeypatch
     loop.train(plain, tmp_path)
 
 
+def test_a_run_under_earlier_names_goes_on(experiment, workdir):
+    path = workdir / "config.json"
+    fields = json.loads(path.read_text())
+    assert fields["model"].pop("peft") == {"kind": "sam_med2d", "ratio": 0.25, "init": "kaiming"}
+    fields["model"] |= {"adapters": True, "adapter_ratio": 0.25, "adapter_init": "reference"}
+    path.write_text(json.dumps(fields))
+    assert loop.train(experiment, workdir).steps == 2
+    peft = dataclasses.replace(experiment.model.peft, ratio=0.5)
+    with pytest.raises(ValueError, match=r"\(model.peft.ratio: 0.25 then, 0.5 now\)"):
+        loop.train(changed(experiment, model={"peft": peft}), workdir)
+
+
 def test_subjects_that_the_beginning_was_trained_on_are_told(
     finished, experiment, tmp_path, caplog
 ):

@@ -11,7 +11,7 @@ from small import random_params
 
 from samjax import losses, prompts
 from samjax.data import phantoms
-from samjax.models import SamConfig
+from samjax.models import PeftConfig, SamConfig
 from samjax.training import optim, step
 
 SIZE = 32
@@ -23,7 +23,7 @@ MODEL = SamConfig(
     num_heads=2,
     global_attn_indexes=(1,),
     window_size=3,
-    adapter_init="reference",
+    peft=PeftConfig(init="kaiming"),
     prompt_dim=32,
     mask_in_chans=8,
     decoder_depth=1,
@@ -87,7 +87,8 @@ def write_phantoms(root: Path) -> Path:
 
 def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
     """Command line of `train.py` for a run on phantoms, six batches long."""
-    plain = {name: value for name, value in vars(MODEL).items() if name != "tiny_vit"}
+    plain = {name: value for name, value in vars(MODEL).items() if name not in ("tiny_vit", "peft")}
+    plain |= {f"peft.{name}": value for name, value in vars(MODEL.peft).items()}
     network = {f"model.{name}": value for name, value in plain.items()}
     # One process started by itself has one device, so any batch will do.
     chosen = {

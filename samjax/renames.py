@@ -1,0 +1,102 @@
+"""Earlier names of settings, for files that have them and for users who type them."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+DROPPED = object()  # In place of a new value: the old one says nothing.
+
+
+@dataclasses.dataclass(frozen=True)
+class Rename:
+    """A field, or a section with all its fields, that is called otherwise now.
+
+    Attributes:
+        old: Its earlier dotted path.
+        new: Its path after this renaming; equal to `old` where only values have new names.
+        values: New values by old ones; any other stays as it is.
+    """
+
+    old: str
+    new: str
+    values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
+
+
+# In the order in which they happened, so that a path may change more than once. Where two old
+# fields became one, the later row prevails.
+RENAMES = (
+    Rename(
+        "model.adapter_kind",
+        "model.peft.kind",
+        {"full": "sam_med2d", "light": "conv_bottleneck"},
+    ),
+    Rename("model.adapters", "model.peft.kind", {True: DROPPED, False: "none"}),
+    Rename("model.adapter_ratio", "model.peft.ratio"),
+    Rename("model.adapter_init", "model.peft.init", {"reference": "kaiming"}),
+)
+
+
+def translate(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives settings that were written under earlier names those of today.
+
+    Args:
+        content: Fields of sections within sections, as JSON has them; it is left as it is.
+    """
+    translated = _copy(content)
+    for rename in RENAMES:
+        *sections, name = rename.old.split(".")
+        section = _section(translated, sections)
+        if section is None or name not in section:
+            continue
+        value = _new_value(rename, section.pop(name))
+        if value is not DROPPED:
+            *sections, name = rename.new.split(".")
+            section = _section(translated, sections, make=True)
+            if section is not None:
+                section[name] = value
+    return translated
+
+
+def check_names(paths: Iterable[str]) -> None:
+    """Refuses earlier names of fields.
+
+    Raises:
+        ValueError: There is one; the message names the new one.
+    """
+    for path in paths:
+        new, values = path, ""
+        for rename in RENAMES:
+            if rename.old != rename.new and f"{new}.".startswith(f"{rename.old}."):
+                new = rename.new + new.removeprefix(rename.old)
+                values = ", ".join(
+                    f"{old} is now {value}"
+                    for old, value in rename.values.items()
+                    if value is not DROPPED
+                )
+        if new != path:
+            told = f" ({values})" if values else ""
+            raise ValueError(f"{path}: expected its new name {new}{told}")
+
+
+def _copy(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _copy(value) if isinstance(value, Mapping) else value
+        for name, value in content.items()
+    }
+
+
+def _section(
+    content: dict[str, Any], path: Iterable[str], make: bool = False
+) -> dict[str, Any] | None:
+    """The section at a path, if there is one."""
+    section: Any = content
+    for name in path:
+        section = section.setdefault(name, {}) if make else section.get(name)
+        if not isinstance(section, dict):
+            return None
+    return section
+
+
+def _new_value(rename: Rename, value: Any) -> Any:
+    # Not looked up: a damaged file may hold lists, which no table can be asked for.
+    return next((new for old, new in rename.values.items() if old == value), value)
