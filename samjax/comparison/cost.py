@@ -1,4 +1,4 @@
-"""What a comparison will cost, before it runs: batches, operations, hours."""
+"""Estimating what a comparison costs before it runs: batches, operations, hours."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ EFFICIENCY = 0.5
 
 
 def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> Iterator[str]:
-    """Yields a line per training, what is done and what is to do, and at last the hours it takes.
+    """Estimates the cost: a line for every training and its tests, and at last the hours of all.
 
     Nothing is compiled or trained; the general model's architecture and the index are read.
 
@@ -60,7 +60,7 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
 
 
 def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:
-    """What a training is, in words, and the hours that are left of it."""
+    """Describes a training in words, and estimates the hours that are left of it."""
     samples = index.load_index(experiment.data.root, "train")
     seen = index.without_datasets(samples, experiment.data.leave_out)
     batches, per_epoch = experiment.length(len(seen))
@@ -75,14 +75,14 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
 
 
 def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
-    """The network that a training trains, if it starts from `begin` or from nothing."""
+    """Returns the network of a training that starts from `begin`, or from nothing."""
     if begin is None:
         return experiment.model
     return start.architecture(experiment.model, begin, "the model it starts from")
 
 
 def _speed(size: int = 2048) -> float:
-    """Floating-point operations a second in a large matrix product on this machine."""
+    """Measures the operations a second of a large matrix product on this machine."""
     x = jnp.ones((size, size), jnp.float32)
     multiply = jax.jit(jnp.matmul)
     jax.block_until_ready(multiply(x, x))
@@ -94,7 +94,7 @@ def _speed(size: int = 2048) -> float:
 
 @functools.cache  # The seeds of a method share a recipe.
 def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
-    """Floating-point operations of one batch, all updates, as XLA counts them.
+    """Counts the floating-point operations of one batch, all updates, as XLA does.
 
     Args:
         recipe: The training step.

@@ -1,4 +1,4 @@
-"""The figures of the results page: bars from reports, and pictures of answers replayed."""
+"""Figures of the results page: bars from reports, and pictures of masks predicted again."""
 
 import collections
 import csv
@@ -30,7 +30,7 @@ def figure_class() -> Any:
 
 
 def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.BOX, "1pt")) -> None:
-    """Figure 5 (a, b) of the paper: Dice by anatomy and by modality.
+    """Draws the paper's figure 5 (a, b): Dice by anatomy and by modality.
 
     Args:
         found: Results by the title of the model.
@@ -67,7 +67,7 @@ def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.B
 
 
 def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
-    """Figure 5 (c) of the paper: Dice by class, bars for points, stars for the box."""
+    """Draws the paper's figure 5 (c): Dice by class, bars for points, stars for the box."""
     first = next(iter(found.values()))
     parts = first.parts("by_class")
     figure = figure_class()((13, 4), layout="constrained")
@@ -100,7 +100,7 @@ def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
 
 
 def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
-    """Figure 6 of the paper: modalities down; models, and under each the prompts, across.
+    """Draws the paper's figure 6: modalities down; models, and under each the prompts, across.
 
     The mask shown is the one in the middle of its modality, by the last model's mean Dice over
     all prompts, so that none is picked by hand.
@@ -137,7 +137,7 @@ def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
 
 
 def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220) -> None:
-    """Figure 7 of the paper: all the targets of an image in one picture, by box and by one point.
+    """Draws the paper's figure 7: all targets of an image in one picture, by box and by one point.
 
     Shown are the images with most masks, one from each dataset.
 
@@ -176,7 +176,7 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
 
 
 def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
-    """Answers some masks of a test again, with its first seed's model and the very same prompts.
+    """Predicts some masks of a test again, with its first seed's model and the very same prompts.
 
     Args:
         results: The test.
@@ -187,7 +187,7 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
         What there is to draw, by mask.
     """
     folder, report = results.folders[0], results.reports[0]
-    model = conversion.load_any(report["checkpoint"], report["image_size"])
+    model = conversion.load_any(results.checkpoints[0], report["image_size"])
     config = pretrained.from_fields(EvalConfig, report["config"])
     by_image = collections.defaultdict(list)
     for image, mask in masks:
@@ -197,6 +197,15 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
     evaluation = evaluator.evaluate(model, root, samples, config, prompts, progress=False)
     cases = pictures.cases(model, root, evaluation, evaluation.results)
     return {case.result.mask: case for case in cases}
+
+
+def missing(found: Titled, root: str) -> list[Path]:
+    """Lists what `prompts_grid` and `fused` need and what is not there: models, prompts, data."""
+    needed = [Path(root)]
+    for results in found.values():
+        folder = results.folders[0]
+        needed += [Path(results.checkpoints[0]), folder / "prompts.json", folder / "masks.csv"]
+    return [path for path in needed if not path.exists()]
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -217,7 +226,7 @@ def _colored(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
-    """A picture centred in a square, so that there is room for the text above a narrow one."""
+    """Centres a picture in a square, so that there is room for the text above a narrow one."""
     canvas = np.full((side, side, 3), drawing.PAPER, np.uint8)
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2

@@ -1,16 +1,19 @@
-"""The page of results: tables and figures set between the words of a page that people write.
+"""The page of results: tables and figures, set into a page between words that people write.
 
-The page has places `<!-- name -->` ... `<!-- /name -->`, of which everything within is drawn anew;
-what stands around them is kept. A page that does not exist yet begins with all places.
+The page has places `<!-- name -->` ... `<!-- /name -->`. All that stands within one is replaced,
+all that stands around them is kept. A page that does not exist yet gets every place.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from samjax.comparison import figures, reports, runner, tables
+from samjax.comparison import figures, reports, tables
 from samjax.comparison.plan import Comparison
 from samjax.data.files import write_whole
+
+_log = logging.getLogger(__name__)
 
 _PLACE = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
 
@@ -27,11 +30,13 @@ def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
         Names of the places drawn.
 
     Raises:
-        ValueError: The page has none of the places.
+        ValueError: There is no report, or the page has none of the places.
     """
     found = reports.load(comparison, workdir)
+    if not found:
+        raise ValueError(f"{workdir}: expected reports of the comparison, found none")
     contents = {name: draw(comparison, found) for name, draw in _TABLES.items()}
-    contents["general"] = _general(workdir)
+    contents["general"] = tables.general(comparison, reports.load_general(comparison, workdir))
     contents |= _figures(comparison, found, page)
     text = page.read_text() if page.exists() else _blank(contents)
     drawn = []
@@ -61,9 +66,10 @@ _TABLES: dict[str, Callable[[Comparison, tables.All], str]] = {
 
 
 def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str, str]:
-    """Draws the figures of which there are results; the Markdown that shows each.
+    """Draws the figures that there are results for; returns the Markdown that shows each.
 
-    Those that replay answers need the models, too: where they are gone, the page keeps what it has.
+    Those of predicted masks need models and data, too; where these are not there, the page keeps
+    the figures that it has.
     """
     folder = page.with_suffix("")
     shown = {
@@ -80,7 +86,9 @@ def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str,
         "bars": ("bars.png", lambda path: figures.bars(shown, path)),
         "classes": ("classes.png", lambda path: figures.classes(two, path)),
     }
-    if all(Path(results.reports[0]["checkpoint"]).exists() for results in ends.values()):
+    if missing := figures.missing(ends, comparison.data):
+        _log.warning("figures prompts, fused: not drawn, as %s is not there", missing[0])
+    else:
         drawn |= {
             "prompts": (
                 "prompts.jpg",
@@ -94,14 +102,6 @@ def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str,
         draw(folder / file)
         links[f"figure {name}"] = f"![{name}]({folder.name}/{file})"
     return links
-
-
-def _general(workdir: Path) -> str:
-    """The general model's test on images of its own kind."""
-    path = runner.general_report(workdir) / "report.md"
-    if not path.exists():
-        return "Not tested on images of its own kind."
-    return "\n".join(line for line in path.read_text().splitlines() if line.startswith("|"))
 
 
 def _blank(contents: dict[str, str]) -> str:

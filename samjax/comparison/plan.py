@@ -1,4 +1,4 @@
-"""The plan of a comparison: methods, each trained with several seeds, and how each is tested."""
+"""The plan of a comparison: its methods and seeds, how each is tested, and what tables show."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class EvalSetting:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStage:
-    """A step in the making of a model, from where the step before it ended.
+    """One training of a model, from where the stage before it ended.
 
     Attributes:
         name: Name of its folder.
@@ -43,13 +43,13 @@ class TrainingStage:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One way of making a model, and the ways in which it is tested.
+    """One way of training a model, and the settings in which it is tested.
 
     Attributes:
         title: Its name in tables.
         stages: How it is trained, on the comparison's data; none takes the general model as it is.
         from_general: Whether training starts from the general model, or from fresh parameters.
-        settings: Tests by name.
+        settings: The settings of its tests, by name.
     """
 
     title: str
@@ -68,8 +68,8 @@ class Ablation:
         question: What is compared.
         ours: What our default is.
         other: What the alternative is.
-        method: The method that has the alternative.
-        base: The method that has our default.
+        method: Name of the method that has the alternative.
+        base: Name of the method that has our default.
     """
 
     question: str
@@ -81,7 +81,7 @@ class Ablation:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A whole comparison.
+    """Methods, the seeds and data that they share, and the tables of the results page.
 
     Attributes:
         data: The data folder that methods are trained and tested on.
@@ -91,11 +91,11 @@ class Comparison:
         general: Checkpoint of the general model; empty for the one that `stages` make.
         stages: How the general model is made, where no checkpoint is given.
         general_data: The data folder that tests the general model on images of its own kind.
-        protocols: What models are shown in tests.
+        protocols: The prompts that models get in tests, see `samjax.evaluation.protocols`.
         overall: Rows of the paper's table 2: title, method, setting.
         by_modality: Columns of the paper's table 3: title, method, setting.
         unseen: Columns of the paper's table 4: title, method, setting.
-        ablations: What our choices are worth.
+        ablations: Rows of the table of what our choices are worth.
     """
 
     data: str
@@ -138,21 +138,37 @@ class Job:
     seed: int
 
     def folder(self, workdir: Path) -> Path:
-        """Where its run and its reports are."""
+        """Returns the folder of its training and its reports."""
         return workdir / self.name / f"seed_{self.seed}"
 
     def report(self, workdir: Path, setting: str) -> Path:
-        """The folder of one of its reports."""
+        """Returns the folder of the report of one setting."""
         return self.folder(workdir) / "tests" / setting
 
+    def checkpoint(self, comparison: "Comparison", workdir: Path) -> str:
+        """Returns the path of its trained model; the general model's if it is not trained."""
+        if not self.method.stages:
+            return general_checkpoint(comparison, workdir)
+        return str(self.folder(workdir) / self.method.stages[-1].name / "last")
+
     def missing(self, workdir: Path) -> list[str]:
-        """Its settings that have no report yet."""
-        settings = self.method.settings
-        return [t for t in settings if not (self.report(workdir, t) / "report.json").exists()]
+        """Lists the settings that have no report yet."""
+        names = self.method.settings
+        return [n for n in names if not (self.report(workdir, n) / "report.json").exists()]
+
+
+def general_checkpoint(comparison: Comparison, workdir: Path) -> str:
+    """Returns the path of the general model, given or made."""
+    return comparison.general or str(workdir / "general" / comparison.stages[-1].name / "last")
+
+
+def general_report(workdir: Path) -> Path:
+    """Returns the folder of the general model's test on images of its own kind."""
+    return workdir / "general" / "test"
 
 
 def jobs(comparison: Comparison) -> list[Job]:
-    """All models of a comparison; what is not trained has one seed.
+    """Lists all models of a comparison; what is not trained has one seed.
 
     Seed by seed, so that a comparison that is stopped early has compared everything at least once.
     """

@@ -1,4 +1,4 @@
-"""Reports of a comparison, read back and averaged over seeds."""
+"""Reading the reports of a comparison, and averaging them over seeds."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from samjax.comparison import runner
-from samjax.comparison.plan import Comparison, jobs
+from samjax.comparison.plan import Comparison, general_checkpoint, general_report, jobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,22 +50,24 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All reports of one method's setting, one for each seed that is done.
+    """The reports of one method in one setting, one for each seed that is done.
 
     Attributes:
         seeds: Their seeds.
         reports: Contents of their `report.json`.
         folders: Where they are.
         training: Seconds of each training.
+        checkpoints: Paths of the models that were tested.
     """
 
     seeds: tuple[int, ...]
     reports: tuple[dict[str, Any], ...]
     folders: tuple[Path, ...]
     training: tuple[float, ...]
+    checkpoints: tuple[str, ...]
 
     def value(self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)) -> Value:
-        """A score of all masks, or of those of one part, such as `("by_modality", "ct")`."""
+        """Returns a score of all masks, or of one part of them such as `("by_modality", "ct")`."""
         parts = [_at(report, part) for report in self.reports]
         if any(protocol not in one for one in parts):  # Left out: it knows boxes alone.
             return Value(math.nan, None, None, None, {})
@@ -79,23 +81,40 @@ class Results:
         return Value(float(scores.mean()), spread, low, high, by_seed)
 
     def parts(self, kind: str) -> dict[str, int]:
-        """Numbers of masks in the parts of the data, such as `by_modality`."""
+        """Counts the masks in the parts of the data, such as `by_modality`."""
         return {name: means["count"] for name, means in self.reports[0][kind].items()}
 
 
 def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], Results]:
-    """Reads what there is, by method and setting; what has not been run is not in it."""
-    found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float]]] = {}
+    """Reads the reports there are, by method and setting; what has not been run is not in it."""
+    found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str]]] = {}
     for job in jobs(comparison):
         stages = [job.folder(workdir) / stage.name for stage in job.method.stages]
         training = sum(map(runner.seconds, stages))
         for setting in job.method.settings:
             folder = job.report(workdir, setting)
-            if (folder / "report.json").exists():
-                content = json.loads((folder / "report.json").read_text())
-                row = (job.seed, content, folder, training)
+            if (content := _read(folder)) is not None:
+                row = (job.seed, content, folder, training, job.checkpoint(comparison, workdir))
                 found.setdefault((job.name, setting), []).append(row)
     return {key: Results(*zip(*rows, strict=True)) for key, rows in found.items()}
+
+
+def load_general(comparison: Comparison, workdir: Path) -> Results | None:
+    """Reads the general model's report on images of its own kind; None where there is none."""
+    folder = general_report(workdir)
+    content = _read(folder)
+    if content is None:
+        return None
+    stages = [workdir / "general" / stage.name for stage in comparison.stages]
+    training = sum(map(runner.seconds, stages))
+    return Results(
+        (0,), (content,), (folder,), (training,), (general_checkpoint(comparison, workdir),)
+    )
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = folder / "report.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _at(report: dict[str, Any], part: Sequence[str]) -> dict[str, Any]:

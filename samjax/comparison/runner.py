@@ -1,4 +1,4 @@
-"""Does what a comparison asks for and is not done yet."""
+"""Trains and tests the models of a comparison that are not done yet."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,14 @@ from pathlib import Path
 import jax
 
 from samjax import conversion, lock, pretrained
-from samjax.comparison.plan import Comparison, EvalSetting, Job, TrainingStage
+from samjax.comparison.plan import (
+    Comparison,
+    EvalSetting,
+    Job,
+    TrainingStage,
+    general_checkpoint,
+    general_report,
+)
 from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.evaluation import testing
@@ -27,13 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 def make_general(comparison: Comparison, workdir: Path) -> str:
-    """The checkpoint of the general model, made first if need be, and tested on its own data."""
+    """Trains the general model if need be, and tests it on its own data; returns its checkpoint."""
+    checkpoint = general_checkpoint(comparison, workdir)
     if general_is_made(comparison, workdir):
-        return comparison.general or str(workdir / "general" / comparison.stages[-1].name / "last")
+        return checkpoint
     with lock.exclusive(workdir / "general"):
-        checkpoint = comparison.general or _train_in_turn(
-            comparison.stages, "", workdir / "general"
-        )
+        if not comparison.general:
+            _train_in_turn(comparison.stages, "", workdir / "general")
         out = general_report(workdir)
         if comparison.general_data and not (out / "report.json").exists():
             model = conversion.load_any(checkpoint)
@@ -50,7 +57,7 @@ def make_general(comparison: Comparison, workdir: Path) -> str:
 
 
 def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
-    """Checks, before anything is trained, the settings of what is to be.
+    """Checks the settings of all that is to be trained, before anything is.
 
     Raises:
         ValueError: Settings contradict each other; the message names model and stage.
@@ -65,20 +72,15 @@ def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
 
 
 def general_is_made(comparison: Comparison, workdir: Path) -> bool:
-    """Whether the general model is there and tested."""
+    """Tells whether the general model is there and tested."""
     stages = () if comparison.general else comparison.stages
     trained = all(is_trained(workdir / "general" / stage.name) for stage in stages)
     tested = not comparison.general_data or (general_report(workdir) / "report.json").exists()
     return trained and tested
 
 
-def general_report(workdir: Path) -> Path:
-    """Where the general model's test on images of its own kind is."""
-    return workdir / "general" / "test"
-
-
 def run(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
-    """Trains and tests one model, or goes on where it was stopped.
+    """Trains and tests one model, from where it was stopped if it was.
 
     Args:
         comparison: The comparison.
@@ -98,7 +100,8 @@ def run(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
 
 def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
-    checkpoint = _train_in_turn(stages_of(comparison, job), start, job.folder(workdir))
+    _train_in_turn(stages_of(comparison, job), start, job.folder(workdir))
+    checkpoint = job.checkpoint(comparison, workdir)
     for name in job.missing(workdir):
         setting = job.method.settings[name]
         model = conversion.load_any(checkpoint, setting.image_size)
@@ -118,7 +121,7 @@ def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None
 
 
 def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
-    """A job's training, with the comparison's data and the job's seed."""
+    """Returns a job's stages, with the comparison's data and the job's seed."""
     return tuple(
         TrainingStage(stage.name, _seeded(stage.experiment, comparison, job.seed))
         for stage in job.method.stages
@@ -126,12 +129,12 @@ def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
 
 
 def is_trained(folder: Path) -> bool:
-    """Whether the training in a folder has come to its end."""
+    """Tells whether the training in a folder has come to its end."""
     return pretrained.is_model_dir(folder / "last")
 
 
 def seconds(folder: Path) -> float:
-    """Time that the training in a folder took, over all its starts."""
+    """Returns the time that the training in a folder took, over all its starts."""
     path = folder / SECONDS
     return json.loads(path.read_text())["training"] if path.exists() else 0.0
 
@@ -144,19 +147,14 @@ def _seeded(experiment: Experiment, comparison: Comparison, seed: int) -> Experi
     )
 
 
-def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) -> str:
-    """Trains what is not trained yet, each stage from where the one before it ended.
-
-    Returns:
-        The last checkpoint; `start` where there are no stages.
-    """
+def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) -> None:
+    """Trains the stages that are not trained yet, each from where the one before it ended."""
     for stage in stages:
         out = folder / stage.name
         if not is_trained(out):
             _log.info("training: %s", out)
             _train(dataclasses.replace(stage.experiment, init_from=start), out)
         start = str(out / "last")
-    return start
 
 
 def _train(experiment: Experiment, folder: Path) -> None:

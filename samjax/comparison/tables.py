@@ -16,7 +16,7 @@ DASH = "-"
 
 
 def overall(comparison: Comparison, found: All, kind: str = "dice") -> str:
-    """Table 2 of the paper in small: mean Dice over all masks.
+    """Draws the paper's table 2 in small: mean Dice over all masks.
 
     Args:
         comparison: The comparison.
@@ -38,8 +38,40 @@ def overall(comparison: Comparison, found: All, kind: str = "dice") -> str:
     return markdown(rows)
 
 
+def general(comparison: Comparison, results: Results | None) -> str:
+    """Draws two tables of the general model on images of its own kind: all, and by modality.
+
+    Args:
+        comparison: The comparison.
+        results: The general model's results on such images; None where it was not tested.
+    """
+    if results is None:
+        return "Not tested on images of its own kind."
+    names = comparison.protocols
+    (report,) = results.reports
+    side = report["image_size"]
+    baseline = f"{results.value(FILLED_BOX).mean:.2f}"
+    fps = next(iter(report["fps"].values()))
+    whole = [
+        ["Model", "Resolution", *(f"{protocols.title(name)} (%)" for name in names), "Images/s"],
+        [
+            "General model",
+            f"{side} x {side}",
+            *(_percent(results, name) for name in names),
+            f"{fps:.1f}" if fps < 10 else f"{fps:.0f}",
+        ],
+        ["Filled box", DASH, *(baseline if n == protocols.BOX else DASH for n in names), DASH],
+    ]
+    columns = [*names, FILLED_BOX]
+    parts = [["Modality", "Masks", *map(protocols.title, names), "Filled box"]]
+    for modality, count in results.parts("by_modality").items():
+        cells = (_percent(results, name, ("by_modality", modality)) for name in columns)
+        parts.append([modality, str(count), *cells])
+    return f"{markdown(whole)}\n\n{markdown(parts)}"
+
+
 def published_overall() -> str:
-    """Table 2 as published."""
+    """Draws table 2 as published."""
     rows = [["Model", "Resolution", *map(protocols.title, protocols.DEFAULT)]]
     for title, (side, values) in published.TABLE_2.items():
         rows.append([title, side, *(f"{value:.2f}" for value in values)])
@@ -47,17 +79,17 @@ def published_overall() -> str:
 
 
 def intervals(comparison: Comparison, found: All) -> str:
-    """95 % intervals of table 2 over subjects."""
+    """Draws the 95 % intervals of table 2 over subjects."""
     rows = [["Model", *map(protocols.title, comparison.protocols)]]
     for title, method, setting in comparison.overall:
-        if results := found.get((method, setting)):
-            cells = [results.value(name).interval for name in comparison.protocols]
-            rows.append([title, *cells])
+        results = found.get((method, setting))
+        names = comparison.protocols
+        rows.append([title, *(results.value(n).interval if results else DASH for n in names)])
     return markdown(rows)
 
 
 def by_modality(comparison: Comparison, found: All) -> str:
-    """Table 3 of the paper in small: one point, and what four more add, beside the published."""
+    """Draws the paper's table 3 in small, beside it: one point, and what four more add."""
     shown = [
         (title, found.get((method, setting))) for title, method, setting in comparison.by_modality
     ]
@@ -72,20 +104,22 @@ def by_modality(comparison: Comparison, found: All) -> str:
 
 
 def unseen(comparison: Comparison, found: All) -> str:
-    """Table 4 of the paper in small: datasets that no training has seen."""
+    """Draws the paper's table 4 in small: datasets that no training has seen."""
     shown = [(title, found.get((method, setting))) for title, method, setting in comparison.unseen]
     names = (protocols.BOX, "1pt")
     head = [f"{title}, {protocols.title(name)}" for name in names for title, _ in shown]
     rows = [["Dataset", "Masks", *head, "Filled box"]]
-    parts = next((results.parts("by_dataset") for _, results in shown if results), {})
-    everything = {**{name: ("by_dataset", name) for name in parts}, "all": ("overall",)}
-    for dataset, part in everything.items():
+    first = next((results for _, results in shown if results), None)
+    if first is None:
+        return markdown([*rows, ["all", *[DASH] * (len(head) + 2)]])
+    parts = first.parts("by_dataset")
+    every = {**{name: ("by_dataset", name) for name in parts}, "all": ("overall",)}
+    for dataset, part in every.items():
         cells = [
             str(results.value(name, part=part)) if results else DASH
             for name in names
             for _, results in shown
         ]
-        first = next(results for _, results in shown if results)
         count = parts.get(dataset, sum(parts.values()))
         box = f"{first.value(FILLED_BOX, part=part).mean:.1f}"
         rows.append([dataset, str(count), *cells, box])
@@ -93,7 +127,7 @@ def unseen(comparison: Comparison, found: All) -> str:
 
 
 def published_unseen() -> str:
-    """Table 4 as published, corrected."""
+    """Draws table 4 as published, corrected."""
     rows = [["Model", "Bbox", "1 pt"]]
     rows += [
         [name, f"{box:.2f}", f"{point:.2f}"] for name, (box, point) in published.TABLE_4.items()
@@ -102,7 +136,7 @@ def published_unseen() -> str:
 
 
 def ablations(comparison: Comparison, found: All) -> str:
-    """What each of our choices is worth: ours less the other, seed by seed."""
+    """Draws what each of our choices is worth: ours less the other, seed by seed."""
     rows = [["Question", "Ours", "Other", *map(protocols.title, comparison.protocols), "Mean"]]
     for one in comparison.ablations:
         ours, other = found.get((one.base, "test")), found.get((one.method, "test"))
@@ -117,7 +151,7 @@ def ablations(comparison: Comparison, found: All) -> str:
 
 
 def training_times(comparison: Comparison, found: All) -> str:
-    """How long every method's training took."""
+    """Draws how long every method's training took."""
     rows = [["Method", "Seeds", "Batches", "Minutes each"]]
     for name, method in comparison.methods.items():
         results = next((found[name, t] for t in method.settings if (name, t) in found), None)
@@ -144,9 +178,14 @@ def _gain(results: Results, modality: str) -> str:
 
 
 def _gains(ours: Results, other: Results, protocol: str) -> list[float]:
-    """By how much ours is better, for every seed that both have."""
+    """Subtracts the other from ours, for every seed that both have."""
     one, two = ours.value(protocol).by_seed, other.value(protocol).by_seed
     return [one[seed] - two[seed] for seed in one if seed in two]
+
+
+def _percent(results: Results, protocol: str, part: Sequence[str] = ("overall",)) -> str:
+    mean = results.value(protocol, part=part).mean
+    return DASH if math.isnan(mean) else f"{mean:.2f}"
 
 
 def _signed(values: Sequence[float]) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 import re
 import sys
 import types
@@ -14,20 +13,12 @@ import tiny_comparison
 
 from samjax import lock
 from samjax.comparison import page, plan, runner
-from samjax.comparison.__main__ import main
+from samjax.comparison.cli import main
 from samjax.data.phantoms import PhantomConfig, write_phantoms
 from samjax.training.experiment import ValidationConfig
 
 HEAVY = pytest.mark.heavy
 CONFIG = str(Path(__file__).with_name("tiny_comparison.py"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def log_handlers():
-    """The program logs to standard error as it was when it started: not after these tests."""
-    before = logging.root.handlers[:]
-    yield
-    logging.root.handlers[:] = before
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -202,7 +193,7 @@ def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypat
     stages = (plan.TrainingStage("only", every),)
     shown = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
     changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **shown)
-    monkeypatch.setattr("samjax.comparison.__main__._load", lambda _: changed)
+    monkeypatch.setattr("samjax.comparison.cli._load", lambda _: changed)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "a, only: validation.every: expected 0 where" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -11,7 +11,9 @@ from samjax.comparison.tables import _gain
 def results(*overall):
     reports = tuple({"overall": one, "by_modality": {"ct": one}} for one in overall)
     folders = (Path(),) * len(reports)
-    return Results(tuple(range(len(reports))), reports, folders, (0.0,) * len(reports))
+    return Results(
+        tuple(range(len(reports))), reports, folders, (0.0,) * len(reports), ("",) * len(reports)
+    )
 
 
 def test_one_subject_has_no_interval():
