@@ -36,6 +36,10 @@ COMMANDS = {  # Each is the module of that name.
     "convert": Command("Brings PyTorch and Hugging Face checkpoints in and out."),
     "data": Command("Prepares, checks, counts, shows and packs data folders."),
     "config": Command("Shows every setting of a training run: value, default, choices, meaning."),
+    "compare": Command(
+        "Trains and tests several methods with several seeds; writes a page of results.",
+        trains=True,
+    ),
     "info": Command("Shows versions, devices and, if given, what a model is."),
 }
 

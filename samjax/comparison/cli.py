@@ -1,7 +1,7 @@
 """`samjax compare`: trains and tests every method with every seed, and writes the page of results.
 
-    python -m samjax.comparison configs/comparison_mini.py --dry-run
-    python -m samjax.comparison configs/comparison_mini.py
+    samjax compare configs/comparison_mini.py --dry-run
+    samjax compare configs/comparison_mini.py
 
 What is done is not done again: a comparison that was stopped, at any point, goes on with the same
 command. `--shard 1/2` does every second model, for several processes or machines on one folder.
