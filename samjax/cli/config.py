@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import sys
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -56,10 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     overrides.apply(config, arguments.overrides)
     sections = [*describe.sections(experiment.from_config_dict(config), default)]
     form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
-    try:
-        print(form(sections), flush=True)
-    except BrokenPipeError:  # `samjax config | head` has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(form(sections))
 
 
 def as_text(sections: Iterable["Section"]) -> str:

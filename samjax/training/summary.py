@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from samjax.data.index import Sample
+from samjax.training import describe
 from samjax.training.experiment import Experiment
 from samjax.training.groups import Groups
-from samjax.training.resume import flat
 from samjax.training.sharding import MeshConfig
 
 _LABEL, _WIDTH = 12, 100
@@ -40,11 +40,10 @@ def settings(experiment: Experiment, recipe: RecipeFile | None) -> str:
 
 def differences(now: Experiment, usual: Experiment) -> list[str]:
     """Returns every field that two descriptions have different values of, with both."""
-    one, other = (flat(dataclasses.asdict(experiment)) for experiment in (now, usual))
     return [
-        f"{name}={value!r} (not {other[name]!r})"
-        for name, value in one.items()
-        if value != other[name] and name not in _OF_CLUSTER
+        f"{row.path}={row.value!r} (not {row.default!r})"
+        for row in describe.rows(now, usual)
+        if row.changed and row.path not in _OF_CLUSTER
     ]
 
 

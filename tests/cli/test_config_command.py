@@ -1,8 +1,6 @@
 """`samjax config` shows every setting; docs/config.md is what it makes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from samjax.cli import config
 from samjax.training import describe
 from samjax.training.experiment import Experiment
 
-PAGE = Path(__file__).parents[1] / "docs/config.md"
+PAGE = Path(__file__).parents[2] / "docs/config.md"
 
 
 @pytest.fixture
@@ -62,12 +60,3 @@ def test_mistakes_are_one_line(capsys, words, message):
     assert cli.main(["config", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-
-
-@pytest.mark.heavy
-def test_a_reader_that_has_seen_enough_is_no_error():
-    command = [sys.executable, "-m", "samjax.cli", "config", "sam_med2d"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
