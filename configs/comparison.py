@@ -1,6 +1,6 @@
 r"""The paper's comparison at full size: SAM's ViT-B, tuned on a data folder such as SA-Med2D-20M.
 
-    python -m samjax.comparison configs/comparison.py \
+    samjax compare comparison \
         --general sam_vit_b_01ec64.pth --data SAMed2Dv1
 
 `--dry-run` says what it would take, `--methods general ft_sam sam_med2d` makes the paper's table 2

@@ -1,7 +1,7 @@
 """The paper's comparison in small: ten modalities, a small general model, two CPU cores.
 
-    python -m samjax.comparison configs/comparison_mini.py --dry-run
-    python -m samjax.comparison configs/comparison_mini.py --page docs/results.md
+    samjax compare comparison_mini --dry-run
+    samjax compare comparison_mini --page docs/results.md
 
 It makes its own general model first, from photographs. With a published checkpoint and a large
 data folder the same comparison is configs/comparison.py.

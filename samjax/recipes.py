@@ -38,10 +38,12 @@ def call(recipe: str, function: str) -> Any:
     name, _, argument = recipe.partition(":")
     path = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
     if not path.is_file():
+        if path == Path(name):
+            raise ValueError(f"{name}: no such file")
         known = sorted(p.stem for p in FOLDER.glob("*.py") if f"def {function}(" in p.read_text())
         near = difflib.get_close_matches(name_of(name), known, n=1)
         raise ValueError(
-            f"{name}: expected a Python file or one of {', '.join(known)}, found no such file"
+            f"{name}: expected a Python file or one of {', '.join(known)}, found another name"
             + "".join(f"; perhaps {one}" for one in near)
         )
     _provide_configs()

@@ -11,14 +11,17 @@ import cv2
 import pytest
 import tiny_comparison
 
-from samjax import lock
+from samjax import cli, lock
 from samjax.comparison import page, plan, runner
-from samjax.comparison.cli import main
 from samjax.data.phantoms import PhantomConfig, write_phantoms
 from samjax.training.experiment import ValidationConfig
 
 HEAVY = pytest.mark.heavy
 CONFIG = str(Path(__file__).with_name("tiny_comparison.py"))
+
+
+def main(arguments):
+    return cli.main(["compare", *arguments])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -193,7 +196,7 @@ def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypat
     stages = (plan.TrainingStage("only", every),)
     shown = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
     changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **shown)
-    monkeypatch.setattr("samjax.comparison.cli._load", lambda _: changed)
+    monkeypatch.setattr("samjax.cli.compare._load", lambda _: changed)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "a, only: validation.every: expected 0 where" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
@@ -229,7 +232,7 @@ def test_what_is_not_trained_has_one_seed():
 def test_mistakes_are_one_clear_line(arguments, message, tmp_path, capsys):
     assert main([*arguments, "--workdir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("samjax.comparison: ")
+    assert error.startswith("samjax: error: ")
     assert message in error
 
 

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from samjax import cli
 from samjax.comparison import figures, runner
-from samjax.comparison.cli import main
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs/results.md"
 CONFIG = str(ROOT / "configs/comparison_mini.py")
+
+
+def main(arguments):
+    return cli.main(["compare", *arguments])
+
+
 OUR_TEST = Path("sam_med2d/seed_0/tests/test/report.json")
 
 
