@@ -16,6 +16,7 @@ from samjax.data import index, pipeline
 from samjax.evaluation import evaluator
 from samjax.evaluation.results import EvalConfig
 from samjax.inference import batch, pack_weights, predictor
+from samjax.models.config import Dtype
 from samjax.training import experiment, step
 
 # What the checkpoint of `write_checkpoint` holds.
@@ -29,7 +30,7 @@ def write_checkpoint(path: str) -> None:
     convert.to_torch(path, whole)
 
 
-def encoder(checkpoint: str, dtype: str) -> Run:
+def encoder(checkpoint: str, dtype: Dtype) -> Run:
     """Embeds a batch of images: (BATCH, g, g, c)."""
     network = _load(checkpoint, dtype)
     images = jnp.asarray(scenario.images())
@@ -40,7 +41,7 @@ def encoder(checkpoint: str, dtype: str) -> Run:
     return run
 
 
-def decoder(checkpoint: str, dtype: str) -> Run:
+def decoder(checkpoint: str, dtype: Dtype) -> Run:
     """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
     network = _load(checkpoint, dtype)
     images = jnp.asarray(scenario.images()[:1])
@@ -62,7 +63,7 @@ def decoder(checkpoint: str, dtype: str) -> Run:
     return run
 
 
-def prompt(checkpoint: str, dtype: str) -> Run:
+def prompt(checkpoint: str, dtype: Dtype) -> Run:
     """Clicks on an image that is embedded: low-resolution logits (CLICKS, m, m) of the best."""
     asked = predictor.Predictor(_load(checkpoint, dtype))
     asked.set_image(scenario.photo(), "BGR")
@@ -75,7 +76,7 @@ def prompt(checkpoint: str, dtype: str) -> Run:
     return run
 
 
-def train_step(checkpoint: str, dtype: str, recipe: str) -> Run:
+def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     """One training batch by a recipe of `configs/`: the loss of each iteration."""
     network = _load(checkpoint, dtype)
     fixed = step_recipe(recipe, network.model)
@@ -104,7 +105,7 @@ def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
     return settings.recipe(model, settings.input.mask_prompt, 1000, 1000)
 
 
-def evaluation(checkpoint: str, dtype: str, data: str) -> Run:
+def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:
     """The test images of a data folder by all four protocols: mean Dice of the box's."""
     network = _load(checkpoint, dtype)
     samples = index.load_index(data, "test")
@@ -135,7 +136,7 @@ def _settings(recipe: str) -> experiment.Experiment:
     return experiment.from_config_dict(importlib.import_module(f"configs.{recipe}").get_config())
 
 
-def _load(checkpoint: str, dtype: str) -> pretrained.Pretrained:
+def _load(checkpoint: str, dtype: Dtype) -> pretrained.Pretrained:
     """A network as it is on disk, to compute in `dtype`, its parameters on the device."""
     process.prepare()
     loaded = conversion.load_any(checkpoint)

@@ -15,7 +15,7 @@ from samjax.conversion.convert import SAM_MED2D_INPUT
 from samjax.data import index, inputs
 from samjax.evaluation.results import EvalConfig
 from samjax.inference.objects import MIN_POINTS
-from samjax.models.config import PeftConfig
+from samjax.models.config import Dtype, PeftConfig
 
 DEFAULT = "ours_default"  # The contender with our own recipe.
 LOADED = 256  # Images that the loader is timed with.
@@ -41,7 +41,7 @@ class Setting:
     checkpoint: str
     data: str
     reference: str | None
-    dtype: str
+    dtype: Dtype
     repeats: int
     machine: Mapping[str, Any]
 

@@ -85,11 +85,14 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
     widths = [_shape(tensors, f"{block}.attn.norm.weight", 1)[0] for block in blocks]
     hidden = [_shape(tensors, f"{block}.mlp.fc1.weight", 2)[0] for block in blocks]
     names = [f"{block}.attn.attention_biases" for block in blocks]
-    config = TinyVitConfig(
+    by_stage: dict[str, Any] = dict(  # Of any length, until they are checked.
         dims=(first, *widths),
         depths=tuple(_count(tensors, stage) for stage in stages),
         num_heads=tuple(_shape(tensors, name, 2)[0] for name in names),
         window_sizes=tuple(_window_side(tensors, name) for name in names),
+    )
+    config = TinyVitConfig(
+        **by_stage,
         mlp_ratio=_ratio(hidden, widths),
         conv_ratio=_ratio([_shape(tensors, f"{convolution}.conv1.c.weight", 4)[0]], [first]),
     )

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from samjax import conversion, masks
 from samjax.inference import batch
 from samjax.inference.objects import ObjectPrompt, as_numbers
+from samjax.models.config import Dtype
 from samjax.pretrained import Pretrained
 
 _log = logging.getLogger(__name__)
@@ -27,9 +28,13 @@ _ARGUMENTS = {
     "mask_input": ("mask", "(1, m, m)", 3),
 }
 
-_DTYPES = {
-    **dict.fromkeys(("float32", "f32", "fp32", "float"), "float32"),
-    **dict.fromkeys(("bfloat16", "bf16"), "bfloat16"),
+_DTYPES: dict[str, Dtype] = {
+    "float32": "float32",
+    "f32": "float32",
+    "fp32": "float32",
+    "float": "float32",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
 }
 
 
@@ -262,16 +267,16 @@ class Predictor:
         return self._embedded
 
 
-def _dtype_name(dtype: object) -> str:
+def _dtype_name(dtype: object) -> Dtype:
     """`float32` or `bfloat16`, from the usual spellings of either."""
     try:
         name = np.dtype(dtype).name  # pyrefly: ignore[no-matching-overload]
     except TypeError:
         name = str(dtype)
-    name = _DTYPES.get(name.removeprefix("torch.").lower(), name)
-    if name not in _DTYPES.values():
+    known = _DTYPES.get(name.removeprefix("torch.").lower())
+    if known is None:
         raise ValueError(f"dtype: expected float32 or bfloat16, found {dtype!r}")
-    return name
+    return known
 
 
 def _objects(arrays: dict[str, np.ndarray | None]) -> tuple[list[ObjectPrompt], bool]:

@@ -78,7 +78,7 @@ def test_sizes_that_cannot_be(tmp_path, tensors, write, capsys):
     source = str(write(tensors))
     for option, field in (("--image-size", "image_size"), ("--decoder-heads", "decoder_heads")):
         assert convert(["from-torch", source, str(tmp_path / "m"), option, "0"]) == 2
-        assert f"{field}: expected a positive number, found 0" in capsys.readouterr().err
+        assert f"{field}: expected 1 or more, found 0" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
