@@ -4,39 +4,11 @@ import jax
 import numpy as np
 
 from samjax import models
-from samjax.models import PeftConfig, SamConfig, TinyVitConfig
+from samjax.models import PeftConfig, SamConfig
 
-# A network with every structural feature, that runs in milliseconds.
-TINY = SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=32,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=4,
-    prompt_dim=32,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-    decoder_heads=2,
-)
-
-# The same with TinyViT; grids of 16, 8 and 4 tokens, of which windows of 3 and 5 are no divisors.
-TINY_TINY_VIT = SamConfig(
-    image_size=64,
-    encoder="tiny_vit",
-    tiny_vit=TinyVitConfig(
-        dims=(8, 12, 16, 24),
-        depths=(1, 2, 1, 1),
-        num_heads=(3, 2, 4),
-        window_sizes=(3, 5, 4),
-        mlp_ratio=2.0,
-        conv_ratio=3.0,
-    ),
-    peft=PeftConfig(init="kaiming"),
-    prompt_dim=32,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
+TINY = models.tiny(image_size=64, embed_dim=32, window_size=4, mask_in_chans=16)
+TINY_TINY_VIT = models.tiny(
+    encoder="tiny_vit", mask_in_chans=16, decoder_heads=8, peft=PeftConfig(init="kaiming")
 )
 
 

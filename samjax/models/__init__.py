@@ -13,6 +13,7 @@ from samjax.models.sam import (
     predict_prepared,
     prepare_images,
 )
+from samjax.models.tiny import tiny
 
 __all__ = [
     "Embedded",
@@ -31,6 +32,7 @@ __all__ = [
     "predict_prepared",
     "prepare_images",
     "shapes",
+    "tiny",
     "vit_b",
     "vit_h",
     "vit_l",

@@ -28,17 +28,13 @@ def published():
 @pytest.fixture(scope="session")
 def tiny():
     """A small architecture in which no two sizes are the same by chance."""
-    return models.SamConfig(
+    return models.tiny(
         image_size=64,
-        patch_size=8,
         embed_dim=24,
         depth=3,
         num_heads=3,
         mlp_ratio=2.0,
-        global_attn_indexes=(1,),
-        window_size=3,
         peft=PeftConfig("none"),
-        prompt_dim=32,
         mask_in_chans=12,
         decoder_heads=8,
         decoder_mlp_dim=40,

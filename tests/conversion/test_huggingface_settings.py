@@ -10,23 +10,9 @@ from small import random_params
 from samjax import conversion, models
 from samjax.conversion import convert, naming
 from samjax.data.inputs import InputConfig
-from samjax.models import PeftConfig
 
 # A network whose tensors do not tell the decoder's heads.
-CONFIG = models.SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=32,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=3,
-    peft=PeftConfig("none"),
-    prompt_dim=32,
-    decoder_heads=2,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-)
+CONFIG = models.tiny(image_size=64, embed_dim=32, mask_in_chans=16, peft=models.PeftConfig("none"))
 SECTIONS = {
     "vision_config": {
         "hidden_size": 32,

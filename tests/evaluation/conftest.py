@@ -1,16 +1,14 @@
 import dataclasses
 
 import cv2
-import jax
 import numpy as np
 import pytest
+from small import TINY, random_params
 
-from samjax import models
 from samjax.data.index import Sample
 from samjax.data.inputs import InputConfig
-from samjax.models.config import PeftConfig, SamConfig
+from samjax.models.config import PeftConfig
 from samjax.pretrained import Pretrained
-from samjax.types import Params
 
 # Below the input size, so padded; above it; wide; tall; beyond the smallest canvas.
 SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))
@@ -18,34 +16,8 @@ SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))
 
 @pytest.fixture(scope="session")
 def tiny() -> Pretrained:
-    config = SamConfig(
-        image_size=64,
-        patch_size=8,
-        embed_dim=32,
-        depth=2,
-        num_heads=2,
-        global_attn_indexes=(1,),
-        window_size=4,
-        peft=PeftConfig(init="kaiming"),
-        prompt_dim=32,
-        decoder_heads=2,
-        decoder_mlp_dim=32,
-        iou_head_hidden_dim=32,
-    )
+    config = dataclasses.replace(TINY, peft=PeftConfig(init="kaiming"))
     return Pretrained(config, InputConfig(), random_params(config))
-
-
-def random_params(config: SamConfig) -> Params:
-    """Parameters in which everything matters, without compiling their initialisation."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
-        mean = 1 if path[-1].key == "scale" else 0
-        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
-
-    shapes = jax.eval_shape(lambda: models.init(config, jax.random.key(0)))
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -15,17 +15,11 @@ from flax import traverse_util
 from samjax import losses, models, types
 
 FILE = Path(__file__).with_name("tiny.npz")
-CONFIG = models.SamConfig(
+CONFIG = models.tiny(
     image_size=48,
-    patch_size=8,
-    embed_dim=16,
     depth=3,
-    num_heads=2,
-    global_attn_indexes=(1,),
     window_size=4,  # Does not divide the grid of 6: windows are padded.
     prompt_dim=16,
-    mask_in_chans=8,
-    decoder_heads=2,
     decoder_mlp_dim=16,
     iou_head_hidden_dim=16,
 )

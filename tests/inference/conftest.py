@@ -1,30 +1,15 @@
 import dataclasses
-import functools
 
-import jax
 import numpy as np
 import pytest
 import small
+from small import random_params
 
-from samjax import models
 from samjax.data import inputs
 from samjax.models import PeftConfig
 from samjax.pretrained import Pretrained
 
 TINY = dataclasses.replace(small.TINY, peft=PeftConfig(init="kaiming"))
-
-
-def random_params(config):
-    """Parameters of a network in which everything matters, without compiling its initialisation."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        fan_in = np.prod(leaf.shape[:-1]) if path[-1].key == "kernel" else 4
-        mean = 1 if path[-1].key == "scale" else 0
-        return rng.normal(mean, fan_in**-0.5, leaf.shape).astype(np.float32)
-
-    shapes = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @pytest.fixture(scope="session")

@@ -13,21 +13,7 @@ from samjax.models import PeftConfig, SamConfig
 @pytest.fixture(scope="session")
 def tiny() -> SamConfig:
     """A 4 x 4 grid with windows of 3, so that they are padded."""
-    return SamConfig(
-        image_size=32,
-        patch_size=8,
-        embed_dim=16,
-        depth=2,
-        num_heads=2,
-        global_attn_indexes=(1,),
-        window_size=3,
-        peft=PeftConfig(init="kaiming"),
-        prompt_dim=32,
-        mask_in_chans=8,
-        decoder_heads=2,
-        decoder_mlp_dim=32,
-        iou_head_hidden_dim=32,
-    )
+    return models.tiny(peft=PeftConfig(init="kaiming"))
 
 
 @pytest.fixture(scope="session")

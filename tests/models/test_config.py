@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import jax
@@ -86,3 +87,12 @@ def test_parameters_are_float32_and_named_as_promised(tiny):
         "mask_decoder/output_hypernetworks_mlps_0/layers_2/kernel": (32, 4),
     }.items():
         assert flat[name].shape == shape
+
+
+@pytest.mark.parametrize(("encoder", "parameters"), [("vit", 70_102), ("tiny_vit", 89_926)])
+def test_a_tiny_network_is_tiny_and_may_be_changed(encoder, parameters):
+    config = models.tiny(encoder=encoder)
+    assert models.count_parameters(shapes(config)) == parameters
+    assert models.tiny(encoder=encoder, num_multimask=2, image_size=128) == dataclasses.replace(
+        config, num_multimask=2, image_size=128
+    )

@@ -4,16 +4,16 @@ import pytest
 from small import shapes
 
 from samjax import models
-from samjax.models import PeftConfig, SamConfig
+from samjax.models import PeftConfig
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    config = SamConfig(
+    config = models.tiny(
         image_size=64,
+        patch_size=16,
         embed_dim=192,
         depth=1,
-        num_heads=2,
         global_attn_indexes=(),
         peft=PeftConfig(init="kaiming"),
         prompt_dim=128,

@@ -9,28 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from small import random_params
 
-from samjax import losses, prompts
+from samjax import losses, models, prompts
 from samjax.data import phantoms
-from samjax.models import PeftConfig, SamConfig
+from samjax.models import PeftConfig
 from samjax.training import optim, step
 
 SIZE = 32
-MODEL = SamConfig(
-    image_size=SIZE,
-    patch_size=8,
-    embed_dim=16,
-    depth=2,
-    num_heads=2,
-    global_attn_indexes=(1,),
-    window_size=3,
-    peft=PeftConfig(init="kaiming"),
-    prompt_dim=32,
-    mask_in_chans=8,
-    decoder_depth=1,
-    decoder_heads=2,
-    decoder_mlp_dim=32,
-    iou_head_hidden_dim=32,
-)
+MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
 SESSION = prompts.SessionConfig(iterations=4, point_counts=(1, 3))
 RECIPE = step.Recipe(
