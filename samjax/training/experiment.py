@@ -1,7 +1,7 @@
 """A whole run as one frozen, checked description, to and from ml_collections.
 
 The fields, and what paper, published code and we do by default, are documented where they are
-used: every section is a dataclass of the room that it configures.
+used: every section is a dataclass of the package that it configures.
 """
 
 import dataclasses

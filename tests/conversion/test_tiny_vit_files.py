@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from small import TINY_TINY_VIT
 
-from samjax import conversion, models, pretrained
-from samjax.conversion import architecture, cli, convert, naming, torch_file
+from samjax import cli, conversion, models, pretrained
+from samjax.conversion import architecture, convert, naming, torch_file
 from samjax.models import PeftConfig, SamConfig, TinyVitConfig
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
@@ -178,7 +178,7 @@ def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
 def test_options_of_the_command(tmp_path, write):
     flags = "--normalise mean_std --coordinates per_axis --multimask --box-margin 1.5"
     source, target = str(write(state_dict(LITE))), tmp_path / "model"
-    assert cli.main(["from-torch", source, str(target), *flags.split()]) == 0
+    assert cli.main(["convert", "from-torch", source, str(target), *flags.split()]) == 0
     found = pretrained.load(target).input
     assert (found.normalise, found.coordinates) == ("mean_std", "per_axis")
     assert (found.multimask, found.box_margin) == (True, 1.5)

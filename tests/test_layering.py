@@ -1,4 +1,4 @@
-"""The layout: each room of the package knows only the rooms below it."""
+"""The layout: each layer of the package knows only the layers below it."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {  # A room or module of samjax: what it may import of the others.
+LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "types": set(),
     "extra": set(),
     "fields": set(),
@@ -30,26 +30,26 @@ ROOMS = {  # A room or module of samjax: what it may import of the others.
     "conversion": {"data", "models", "pretrained", "types"},
     "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
 }
-ROOMS["evaluation"] = set(ROOMS) - {"curation", "losses", "process"}
-ROOMS["training"] = set(ROOMS) - {"curation", "inference", "process"}
-ROOMS["comparison"] = set(ROOMS) - {"curation"}
-ROOMS["recipes"] = set()
-ROOMS["cli"] = set(ROOMS)
-ROOMS["__init__"] = set(ROOMS) - {"cli"}
-FOREIGN = {  # Packages that only some rooms may know.
+LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "process"}
+LAYERS["training"] = set(LAYERS) - {"curation", "inference", "process"}
+LAYERS["comparison"] = set(LAYERS) - {"curation"}
+LAYERS["recipes"] = set()
+LAYERS["cli"] = set(LAYERS)
+LAYERS["__init__"] = set(LAYERS) - {"cli"}
+FOREIGN = {  # Packages that only some layers may know.
     "torch": {"conversion"},
     "transformers": set(),
     "tensorflow": set(),
     "matplotlib": set(),  # As the next ones, asked for by `samjax.extra`.
     "tensorflow_datasets": {"data"},
     **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
-    "jax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
-    "flax": set(ROOMS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
+    "jax": set(LAYERS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
+    "flax": set(LAYERS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
 }
 MODULES = sorted((ROOT / "samjax").rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def layer_of(path: Path) -> str:
     return path.relative_to(ROOT / "samjax").parts[0].removesuffix(".py")
 
 
@@ -62,22 +62,22 @@ def imports(path: Path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_room_is_in_the_table():
-    assert {room_of(path) for path in MODULES} == set(ROOMS)
+def test_every_layer_is_in_the_table():
+    assert {layer_of(path) for path in MODULES} == set(LAYERS)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_knows_only_the_rooms_below_it(room):
-    for path in (path for path in MODULES if room_of(path) == room):
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_knows_only_the_layers_below_it(layer):
+    for path in (path for path in MODULES if layer_of(path) == layer):
         ours = {name.split(".")[1] for name in imports(path) if name.startswith("samjax.")}
-        beyond = (ours & set(ROOMS)) - ROOMS[room] - {room}
+        beyond = (ours & set(LAYERS)) - LAYERS[layer] - {layer}
         assert not beyond, f"{path.relative_to(ROOT)} imports {beyond}"
 
 
 @pytest.mark.parametrize("package", FOREIGN)
-def test_only_some_rooms_know_a_package(package):
+def test_only_some_layers_know_a_package(package):
     knowing = {
-        room_of(path)
+        layer_of(path)
         for path in MODULES
         if package in {name.split(".")[0] for name in imports(path)}
     }
@@ -92,7 +92,7 @@ def test_only_conversion_knows_the_names_of_torch_parameters():
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
         named = [value for value in strings if re.search(r"\w\.(weight|bias)\b", value)]
-        assert not named or room_of(path) == "conversion", f"{path.relative_to(ROOT)}: {named}"
+        assert not named or layer_of(path) == "conversion", f"{path.relative_to(ROOT)}: {named}"
 
 
 def test_reading_and_preparing_data_does_without_jax():
@@ -100,7 +100,7 @@ def test_reading_and_preparing_data_does_without_jax():
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in MODULES
-        if room_of(path) in ("curation", "data") and path.stem not in ("__init__", "pipeline")
+        if layer_of(path) in ("curation", "data") and path.stem not in ("__init__", "pipeline")
     ]
     program = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
