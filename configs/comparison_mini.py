@@ -71,7 +71,7 @@ def _coarse(recipe: ml_collections.ConfigDict, count: int) -> comparison.Changes
 
 
 def _batches(recipe: ml_collections.ConfigDict, count: int) -> int:
-    """How many batches of a recipe cost what `count` of three updates do."""
+    """Counts the batches of a recipe that cost what `count` of three updates do."""
     return int(count * _SHARE[recipe.session.iterations])
 
 
