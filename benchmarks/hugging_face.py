@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import pytorch, scenario
-from benchmarks.contest import Run
+from benchmarks import inputs, pytorch
+from benchmarks.harness import Run
 
 NEEDS = ("torch", "transformers")
 
@@ -15,8 +15,8 @@ def write_checkpoint(folder: str) -> None:
     """Writes a ViT-B with random weights, for both contenders to load."""
     torch, transformers = importlib.import_module("torch"), _transformers()
     torch.manual_seed(0)
-    vision = transformers.SamVisionConfig(image_size=scenario.SIZE)
-    prompts = transformers.SamPromptEncoderConfig(image_size=scenario.SIZE)
+    vision = transformers.SamVisionConfig(image_size=inputs.SIZE)
+    prompts = transformers.SamPromptEncoderConfig(image_size=inputs.SIZE)
     # SAM's own decoder has 1e-5 where Hugging Face has 1e-6 by default.
     decoder = transformers.SamMaskDecoderConfig(layer_norm_eps=1e-5)
     config = transformers.SamConfig(
@@ -31,7 +31,7 @@ def encoder(checkpoint: str, device: str, precision: str) -> Run:
     """Embeds a batch of images: (BATCH, g, g, c)."""
     torch = importlib.import_module("torch")
     model = _model(checkpoint, device)
-    images = torch.from_numpy(scenario.images().transpose(0, 3, 1, 2).copy()).to(device)
+    images = torch.from_numpy(inputs.images().transpose(0, 3, 1, 2).copy()).to(device)
 
     @torch.no_grad()
     def run() -> np.ndarray:
@@ -45,14 +45,14 @@ def decoder(checkpoint: str, device: str, precision: str) -> Run:
     """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
     torch = importlib.import_module("torch")
     model = _model(checkpoint, device)
-    images = torch.from_numpy(scenario.images()[:1].transpose(0, 3, 1, 2).copy()).to(device)
+    images = torch.from_numpy(inputs.images()[:1].transpose(0, 3, 1, 2).copy()).to(device)
     with torch.no_grad():
         embedding = model.get_image_embeddings(images)
-    _, _, points = scenario.objects(1)
+    _, _, points = inputs.objects(1)
     given = {
         "image_embeddings": embedding,
         "input_points": torch.from_numpy(points[:, :, None]).to(device),
-        "input_labels": torch.ones((1, scenario.OBJECTS, 1), dtype=torch.int32, device=device),
+        "input_labels": torch.ones((1, inputs.OBJECTS, 1), dtype=torch.int32, device=device),
     }
 
     @torch.no_grad()

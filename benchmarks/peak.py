@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.contest import Run
+from benchmarks.harness import Run
 from samjax import process
 
 _SIDES = {"cpu": (1024, 2048, 3072), "gpu": (4096, 8192, 16384)}

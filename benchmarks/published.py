@@ -19,8 +19,8 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks import pytorch, scenario
-from benchmarks.contest import Run
+from benchmarks import inputs, pytorch
+from benchmarks.harness import Run
 from samjax.data import index
 
 NEEDS = ("torch",)
@@ -50,7 +50,7 @@ def encoder(checkout: str, checkpoint: str, device: str, precision: str) -> Run:
     """Embeds a batch of images: (BATCH, g, g, c)."""
     torch = importlib.import_module("torch")
     model = _model(checkout, checkpoint, device, precision).eval()
-    images = torch.from_numpy(scenario.images().transpose(0, 3, 1, 2).copy()).to(device)
+    images = torch.from_numpy(inputs.images().transpose(0, 3, 1, 2).copy()).to(device)
 
     @torch.no_grad()
     def run() -> np.ndarray:
@@ -67,13 +67,13 @@ def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> R
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     criterion = train.FocalDiceloss_IoULoss()
     arguments = argparse.Namespace(
-        device=device, use_amp=False, mask_num=scenario.OBJECTS, multimask=True, iter_point=8,
-        image_size=scenario.SIZE, point_list=[1, 3, 5, 9], metrics=["iou", "dice"], work_dir="",
+        device=device, use_amp=False, mask_num=inputs.OBJECTS, multimask=True, iter_point=8,
+        image_size=inputs.SIZE, point_list=[1, 3, 5, 9], metrics=["iou", "dice"], work_dir="",
     )  # fmt: skip
-    truth, boxes, points = scenario.objects()
+    truth, boxes, points = inputs.objects()
     # As its data loader gives them: images of one, each with its objects.
     arrays = {
-        "image": scenario.images()[: scenario.TRAIN_IMAGES, None].transpose(0, 1, 4, 2, 3),
+        "image": inputs.images()[: inputs.TRAIN_IMAGES, None].transpose(0, 1, 4, 2, 3),
         "label": truth[:, :, None].astype(np.int64),
         "boxes": boxes[:, :, None],
         "point_coords": points[:, :, None],
@@ -98,7 +98,7 @@ def prompt(
         checkpoint: The parameters.
         device: `cpu` or `cuda`.
         precision: See `pytorch.run_in`.
-        prepared: `scenario.photo` as the network takes it, (SIZE, SIZE, 3).
+        prepared: `inputs.photo` as the network takes it, (SIZE, SIZE, 3).
 
     Returns:
         What gives the low-resolution logits (CLICKS, m, m) of the best masks.
@@ -112,9 +112,9 @@ def prompt(
     with torch.no_grad():
         predictor.features = model.image_encoder(image)
     predictor.is_image_set = True
-    predictor.original_size = (scenario.ORIGINAL, scenario.ORIGINAL)
-    predictor.new_size = (scenario.SIZE, scenario.SIZE)
-    clicks = scenario.clicks()
+    predictor.original_size = (inputs.ORIGINAL, inputs.ORIGINAL)
+    predictor.new_size = (inputs.SIZE, inputs.SIZE)
+    clicks = inputs.clicks()
 
     def run() -> np.ndarray:
         answers = [predictor.predict(points, labels) for points, labels in clicks]
@@ -149,7 +149,7 @@ def evaluation(
     }
     Path(folder, "label2image_test.json").write_text(json.dumps(images))
     common = dict(
-        device=device, data_path=folder, image_size=scenario.SIZE, work_dir=folder, run_name="test",
+        device=device, data_path=folder, image_size=inputs.SIZE, work_dir=folder, run_name="test",
         metrics=["iou", "dice"], multimask=True, prompt_path=None, save_pred=False, point_num=1,
         model_type="vit_b", batch_size=1, sam_checkpoint=None, encoder_adapter=True,
     )  # fmt: skip
@@ -174,7 +174,7 @@ def _model(checkout: str, checkpoint: str, device: str, precision: str) -> Any:
     registry = _import(checkout, _NEVER_USED).sam_model_registry
     # Its own file loading would run any code in the file, and keeps the file open.
     arguments = argparse.Namespace(
-        image_size=scenario.SIZE, sam_checkpoint=None, encoder_adapter=True
+        image_size=inputs.SIZE, sam_checkpoint=None, encoder_adapter=True
     )
     model = registry["vit_b"](arguments)
     tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]

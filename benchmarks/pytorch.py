@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.contest import Run
+from benchmarks.harness import Run
 
 # The most exact first. TF32 and bfloat16 are a GPU's; on a CPU there is only the first.
 PRECISIONS = ("highest", "tf32", "autocast")

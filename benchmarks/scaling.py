@@ -33,7 +33,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from benchmarks import flops, ours
+from benchmarks import flops, samjax_impl
 from samjax import models
 from samjax.training import groups, sharding, step
 
@@ -188,7 +188,7 @@ def _bytes(shape: str) -> int:
 
 def default_recipe(model: models.SamConfig) -> step.Recipe:
     """`configs/sam_med2d.py` with another network."""
-    return ours.step_recipe("sam_med2d", model)
+    return samjax_impl.step_recipe("sam_med2d", model)
 
 
 def abstract_state(recipe: step.Recipe) -> step.TrainState:

@@ -24,19 +24,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contest, hugging_face, ours, peak, published, pytorch, rows, sections
+from benchmarks import cases, harness, hugging_face, peak, published, pytorch, samjax_impl, table
 from samjax.data import phantoms
 from samjax.data.files import write_whole
 
-# Command-line name: key of the JSON file, and the section.
-SECTIONS = {
-    "encoder": ("encoder", sections.encoder),
-    "train_step": ("train_step", sections.train_step),
-    "prompt": ("prompt", sections.prompt),
-    "evaluation": ("evaluation", sections.evaluation),
-    "compile": ("compile_s", sections.compile_s),
-    "loader": ("loader", sections.loader),
-    "hugging_face": ("hugging_face", sections.against_hugging_face),
+# Command-line name: key of the JSON file, and the case.
+CASES = {
+    "encoder": ("encoder", cases.encoder),
+    "train_step": ("train_step", cases.train_step),
+    "prompt": ("prompt", cases.prompt),
+    "evaluation": ("evaluation", cases.evaluation),
+    "compile": ("compile_s", cases.compile_s),
+    "loader": ("loader", cases.loader),
+    "hugging_face": ("hugging_face", cases.against_hugging_face),
 }
 PHANTOMS = phantoms.PhantomConfig(count_train=64, count_test=6, size=256)
 
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         report = _about(setting)
         peak_rate = setting.machine["flops_per_s"][setting.dtype] / 1e9
         print(f"{setting.machine['device']}, {peak_rate:.0f} GFLOP/s in {setting.dtype}")
-        print("\n".join([*_left_out(setting.reference), rows.header()]), flush=True)
+        print("\n".join([*_left_out(setting.reference), table.header()]), flush=True)
         for name in arguments.only:
-            key, section = SECTIONS[name]
-            report[key] = section(setting, report)
+            key, case = CASES[name]
+            report[key] = case(setting, report)
             print("\n".join(_lines(key, report[key])), flush=True)
             if arguments.json:  # After each: a run that is stopped keeps what it has.
                 write_whole(arguments.json, (json.dumps(report, indent=2) + "\n").encode())
@@ -69,10 +69,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     def names(text: str) -> list[str]:
         chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in SECTIONS]:
-            expected = ", ".join(SECTIONS)
+        if unknown := [name for name in chosen if name not in CASES]:
+            expected = ", ".join(CASES)
             raise argparse.ArgumentTypeError(f"expected some of {expected}, found {unknown}")
-        return [name for name in SECTIONS if name in chosen]  # The loader looks at others.
+        return [name for name in CASES if name in chosen]  # The loader looks at others.
 
     def checkout(path: str) -> str:
         try:
@@ -88,32 +88,32 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--reference", type=checkout, help="checkout of OpenGVLab/SAM-Med2D")
     parser.add_argument("--json", type=Path, help="file to write all numbers to")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each (5)")
-    parser.add_argument("--only", type=names, default=list(SECTIONS), help="sections, by commas")
+    parser.add_argument("--only", type=names, default=list(CASES), help="cases, by commas")
     parser.add_argument("--data", help="data folder to evaluate and load (six phantoms)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     return parser.parse_args(argv)
 
 
-def _prepare(arguments: argparse.Namespace, folder: Path) -> sections.Setting:
+def _prepare(arguments: argparse.Namespace, folder: Path) -> cases.Setting:
     """Writes what the contenders load, and measures the machine."""
     checkpoint = str(folder / "vit_b.pth")
-    contest.alone(functools.partial(ours.write_checkpoint, checkpoint))
+    harness.alone(functools.partial(samjax_impl.write_checkpoint, checkpoint))
     data = arguments.data
     if data is None:
         data = str(folder / "phantoms")
         phantoms.write_phantoms(data, PHANTOMS)
-    return sections.Setting(
+    return cases.Setting(
         folder=folder,
         checkpoint=checkpoint,
         data=data,
         reference=arguments.reference,
         dtype=arguments.dtype,
         repeats=arguments.repeats,
-        machine=contest.alone(functools.partial(peak.measure, arguments.dtype)),
+        machine=harness.alone(functools.partial(peak.measure, arguments.dtype)),
     )
 
 
-def _about(setting: sections.Setting) -> dict[str, Any]:
+def _about(setting: cases.Setting) -> dict[str, Any]:
     """What the numbers were measured with."""
     versions: dict[str, str | None] = {}
     for name in _VERSIONS:
@@ -149,26 +149,26 @@ def _left_out(reference: str | None) -> list[str]:
     return told
 
 
-def _lines(key: str, row: rows.Row) -> list[str]:
-    """Lines of the table for a section."""
+def _lines(key: str, row: table.Row) -> list[str]:
+    """Lines of the table for a case."""
     match key:
         case "train_step":
             default = {
                 "ours_s": row["ours_default_s"],
                 "share_of_peak": row["ours_default_share_of_peak"],
             }
-            return [rows.line(key, row), rows.line("  by our default recipe", default)]
+            return [table.line(key, row), table.line("  by our default recipe", default)]
         case "compile_s":
             cached = {"ours_s": row["cached_s"]}
-            return [rows.line("first step, cold", row), rows.line("  compile cache", cached)]
+            return [table.line("first step, cold", row), table.line("  compile cache", cached)]
         case "hugging_face":
-            return [rows.line(f"HF {name}", part) for name, part in row.items() if part]
+            return [table.line(f"HF {name}", part) for name, part in row.items() if part]
         case "loader":
             eaten = row["eaten_per_s"]
             told = f"loader: {row['images_per_s']:.0f} images/s"
             return [told + (f"; a training step takes {eaten:.1f}" if eaten else "")]
         case _:
-            return [rows.line(key, row)]
+            return [table.line(key, row)]
 
 
 if __name__ == "__main__":

@@ -44,4 +44,4 @@ def surroundings():
 def loaded_with_the_published_code():
     """Which of JAX and the command are there once its contenders can be built."""
     importlib.import_module("benchmarks.published")
-    return {"jax", "benchmarks.sections"} & set(sys.modules)
+    return {"jax", "benchmarks.cases"} & set(sys.modules)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small
 
-from benchmarks import contest, ours, peak, published, pytorch, rows, scenario, speed
+from benchmarks import harness, inputs, peak, published, pytorch, samjax_impl, speed, table
 from samjax import process
 from samjax.data.phantoms import PhantomConfig
 from samjax.models import PeftConfig
@@ -29,7 +29,7 @@ COMPARED = ("encoder", "train_step", "prompt", "evaluation", "compile_s")
 
 def test_contenders_give_their_answers_and_the_seconds_of_every_repeat():
     builds = {name: partial(contenders.answering, name.upper()) for name in ("a", "b")}
-    measured = contest.contest(builds, 2)
+    measured = harness.measure(builds, 2)
     assert {name: one.answer for name, one in measured.items()} == {"a": "A", "b": "B"}
     for one in measured.values():
         assert len(one.seconds) == 2
@@ -39,7 +39,7 @@ def test_contenders_give_their_answers_and_the_seconds_of_every_repeat():
 
 def test_contenders_take_turns(tmp_path):
     path = tmp_path / "order"
-    contest.contest({name: partial(contenders.writing, path, name) for name in "ab"}, 3)
+    harness.measure({name: partial(contenders.writing, path, name) for name in "ab"}, 3)
     assert path.read_text() == "ab" + "ababab"  # A warm-up each, then the turns.
 
 
@@ -53,14 +53,14 @@ def test_contenders_take_turns(tmp_path):
 )
 def test_a_contender_that_fails_is_named_with_its_traceback(build, told):
     with pytest.raises(RuntimeError, match="second: ") as caught:
-        contest.contest({"first": partial(contenders.answering, 1), "second": build}, 1)
+        harness.measure({"first": partial(contenders.answering, 1), "second": build}, 1)
     assert told in str(caught.value)
     assert "first" not in str(caught.value)
 
 
 def test_a_contender_sees_its_environment_and_starts_processes_as_it_would_without_us():
     build = partial(partial, contenders.surroundings)
-    found, start_method = contest.contest({"a": build}, 0, {"SAMJAX_X": "1"})["a"].answer
+    found, start_method = harness.measure({"a": build}, 0, {"SAMJAX_X": "1"})["a"].answer
     assert found["SAMJAX_X"] == "1"
     assert found["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert start_method is None
@@ -69,15 +69,15 @@ def test_a_contender_sees_its_environment_and_starts_processes_as_it_would_witho
 
 def test_the_published_code_does_not_carry_jax_or_the_command_along(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", speed)  # As `python -m benchmarks.speed` has it.
-    assert contest.alone(contenders.loaded_with_the_published_code) == set()
+    assert harness.alone(contenders.loaded_with_the_published_code) == set()
 
 
 def test_a_function_runs_alone_in_another_process():
-    assert contest.alone(os.getpid) != os.getpid()
+    assert harness.alone(os.getpid) != os.getpid()
 
 
 class Stub:
-    """Stands in for `contest.contest`: runs nothing, and keeps what it was asked for."""
+    """Stands in for `harness.measure`: runs nothing, and keeps what it was asked for."""
 
     def __init__(self, platform):
         flops_per_s = {"float32": 1e12, "bfloat16": 2e12}
@@ -90,13 +90,13 @@ class Stub:
     def measured(self, name, build, repeats):
         if name == "alone":
             answer = self.machine if build.args[0].func is peak.measure else None
-            return contest.Measured((), 1.0, 1.0, None, answer)
+            return harness.Measured((), 1.0, 1.0, None, answer)
         seconds = SECONDS[name]
         # Ours differs from the peer by a tenth of its scale.
         answer = np.array([1.0, 2.0]) + 0.2 * (name == "ours")
         if name == "peak":
             answer = self.product
-        return contest.Measured((seconds,) * repeats, seconds, 10 * seconds, 10**9, answer)
+        return harness.Measured((seconds,) * repeats, seconds, 10 * seconds, 10**9, answer)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def measure(monkeypatch, tmp_path):
     monkeypatch.setattr(pytorch, "lacking", lambda packages: [])
 
     def run(*flags, platform="cpu", reference=True):
-        monkeypatch.setattr(contest, "contest", Stub(platform))
+        monkeypatch.setattr(harness, "measure", Stub(platform))
         path = tmp_path / "speed.json"
         peer = ["--reference", str(checkout)] if reference else []
         speed.main(["--json", str(path), "--repeats", "2", *peer, *flags])
@@ -175,11 +175,11 @@ def test_on_a_gpu_the_peer_counts_at_its_fastest_and_shares_are_of_our_type(meas
 
 
 def test_shares_are_of_the_fastest_product_before_or_among_the_contenders():
-    ours = contest.Measured((2.0,), 0.0, 0.0, None, None)
-    product = contest.Measured((4.0, 1.0), 0.0, 0.0, None, 600)
+    ours = harness.Measured((2.0,), 0.0, 0.0, None, None)
+    product = harness.Measured((4.0, 1.0), 0.0, 0.0, None, 600)
     measured = {"ours": ours, "peak": product}
-    assert rows.row(measured, 1, 300, 500.0)["share_of_peak"] == pytest.approx(150 / 600)
-    assert rows.row(measured, 1, 300, 750.0)["share_of_peak"] == pytest.approx(150 / 750)
+    assert table.row(measured, 1, 300, 500.0)["share_of_peak"] == pytest.approx(150 / 600)
+    assert table.row(measured, 1, 300, 750.0)["share_of_peak"] == pytest.approx(150 / 750)
 
 
 def test_a_checkout_that_is_not_there_is_named(tmp_path, capsys):
@@ -206,27 +206,27 @@ def test_packages_are_lacking_by_the_name_that_pip_knows(monkeypatch):
 
 def test_answers_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(2,\), found \(3,\)"):
-        rows.differ(np.zeros(3), np.ones(2))
+        table.differ(np.zeros(3), np.ones(2))
 
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """A checkpoint of a tiny network in place of ViT-B."""
     size = small.TINY.image_size
-    monkeypatch.setattr(scenario, "SIZE", size)
+    monkeypatch.setattr(inputs, "SIZE", size)
     network = dataclasses.replace(
         small.TINY, depth=1, global_attn_indexes=(0,), peft=PeftConfig("none"), decoder_heads=8
     )
-    monkeypatch.setattr(ours, "VIT_B", network)
+    monkeypatch.setattr(samjax_impl, "VIT_B", network)
     monkeypatch.setattr(process, "prepare", lambda: None)
     path = str(tmp_path / "tiny.pth")
-    ours.write_checkpoint(path)
+    samjax_impl.write_checkpoint(path)
     return path
 
 
 @pytest.mark.heavy
 def test_our_contenders_answer_in_the_shape_of_their_peers(tiny):
-    grid, side = ours.VIT_B.grid_size, ours.VIT_B.mask_size
-    assert ours.encoder(tiny, "float32")().shape == (scenario.BATCH, grid, grid, 32)
-    assert ours.prompt(tiny, "float32")().shape == (scenario.CLICKS, side, side)
-    assert ours.decoder(tiny, "float32")().shape == (scenario.OBJECTS, 3, side, side)
+    grid, side = samjax_impl.VIT_B.grid_size, samjax_impl.VIT_B.mask_size
+    assert samjax_impl.encoder(tiny, "float32")().shape == (inputs.BATCH, grid, grid, 32)
+    assert samjax_impl.prompt(tiny, "float32")().shape == (inputs.CLICKS, side, side)
+    assert samjax_impl.decoder(tiny, "float32")().shape == (inputs.OBJECTS, 3, side, side)

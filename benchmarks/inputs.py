@@ -1,4 +1,4 @@
-"""What all contenders are given: the same images, objects and clicks, as NumPy arrays."""
+"""Inputs of all contenders: the same images, objects and clicks, as NumPy arrays."""
 
 import numpy as np
 

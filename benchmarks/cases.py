@@ -1,4 +1,4 @@
-"""What is compared, one function for each section of the table."""
+"""The cases that are compared, one function each."""
 
 import dataclasses
 import functools
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import contest, flops, hugging_face, ours, peak, published, pytorch, scenario
-from benchmarks.contest import Build, Measured
-from benchmarks.rows import OURS, PEAK, Row, ratio, row
+from benchmarks import flops, harness, hugging_face, inputs, peak, published, pytorch, samjax_impl
+from benchmarks.harness import Build, Measured
+from benchmarks.table import OURS, PEAK, Row, ratio, row
 from samjax.conversion.convert import SAM_MED2D_INPUT
-from samjax.data import index, inputs
+from samjax.data import index
+from samjax.data.inputs import prepare_image
 from samjax.evaluation.results import EvalConfig
 from samjax.inference.objects import MIN_POINTS
 from samjax.models.config import Dtype, PeftConfig
@@ -25,7 +26,7 @@ _OTHER_TOKENS = 3  # Of a prompt, beside its room for points: padding, and two f
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What all sections share.
+    """What all cases share.
 
     Attributes:
         folder: Where they may write.
@@ -61,24 +62,24 @@ class Setting:
         return self.in_each_precision(prepared, *rest)
 
     def compare(self, builds: Mapping[str, Build], flops: int, per: int = 1) -> Row:
-        """Runs a contest; see `rows.row`."""
+        """Measures a case; see `table.row`."""
         fastest = {PEAK: functools.partial(peak.product, self.dtype)}
-        measured = contest.contest({**builds, **fastest}, self.repeats)
+        measured = harness.measure({**builds, **fastest}, self.repeats)
         return row(measured, per, flops, self.machine["flops_per_s"][self.dtype])
 
 
 def encoder(setting: Setting, _: Mapping[str, Row]) -> Row:
     """Embeds a batch of images, with adapters."""
     builds = {
-        OURS: functools.partial(ours.encoder, setting.checkpoint, setting.dtype),
+        OURS: functools.partial(samjax_impl.encoder, setting.checkpoint, setting.dtype),
         **setting.published(published.encoder),
     }
-    return setting.compare(builds, flops.encoder(ours.VIT_B, scenario.BATCH))
+    return setting.compare(builds, flops.encoder(samjax_impl.VIT_B, inputs.BATCH))
 
 
 def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
     """One batch with all nine updates: the published recipe, and ours as `ours_default_s`."""
-    build = functools.partial(ours.train_step, setting.checkpoint, setting.dtype)
+    build = functools.partial(samjax_impl.train_step, setting.checkpoint, setting.dtype)
     builds = {
         OURS: functools.partial(build, "reference"),
         DEFAULT: functools.partial(build, "sam_med2d"),
@@ -86,7 +87,7 @@ def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
     }
     work = {
         recipe: flops.train_step(
-            ours.step_recipe(recipe, ours.VIT_B), scenario.TRAIN_IMAGES, scenario.OBJECTS
+            samjax_impl.step_recipe(recipe, samjax_impl.VIT_B), inputs.TRAIN_IMAGES, inputs.OBJECTS
         )
         for recipe in ("reference", "sam_med2d")
     }
@@ -103,13 +104,13 @@ def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
 
 def prompt(setting: Setting, _: Mapping[str, Row]) -> Row:
     """One prompt about an image that is embedded."""
-    prepared = inputs.prepare_image(scenario.photo(), scenario.SIZE, SAM_MED2D_INPUT, "bgr")[0]
+    prepared = prepare_image(inputs.photo(), inputs.SIZE, SAM_MED2D_INPUT, "bgr")[0]
     builds = {
-        OURS: functools.partial(ours.prompt, setting.checkpoint, setting.dtype),
+        OURS: functools.partial(samjax_impl.prompt, setting.checkpoint, setting.dtype),
         **setting.published(published.prompt, prepared),
     }
-    work = flops.decoder(ours.VIT_B, 1, MIN_POINTS + _OTHER_TOKENS)
-    return setting.compare(builds, work, per=scenario.CLICKS)
+    work = flops.decoder(samjax_impl.VIT_B, 1, MIN_POINTS + _OTHER_TOKENS)
+    return setting.compare(builds, work, per=inputs.CLICKS)
 
 
 def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
@@ -117,7 +118,9 @@ def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
     folder = setting.folder / "published"
     folder.mkdir(exist_ok=True)
     builds = {
-        OURS: functools.partial(ours.evaluation, setting.checkpoint, setting.dtype, setting.data),
+        OURS: functools.partial(
+            samjax_impl.evaluation, setting.checkpoint, setting.dtype, setting.data
+        ),
         **setting.published(
             published.evaluation, setting.data, str(folder), needs=published.EVALUATION_NEEDS
         ),
@@ -125,25 +128,27 @@ def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
     samples = index.load_index(setting.data, "test")
     masks, rounds = sum(len(sample.masks) for sample in samples), EvalConfig().rounds
     work = (
-        flops.encoder(ours.VIT_B, len(samples))
-        + flops.prepare(ours.VIT_B, len(samples))
-        + flops.decoder(ours.VIT_B, masks, 1 + _OTHER_TOKENS)
-        + rounds * flops.decoder(ours.VIT_B, masks, rounds + _OTHER_TOKENS)
+        flops.encoder(samjax_impl.VIT_B, len(samples))
+        + flops.prepare(samjax_impl.VIT_B, len(samples))
+        + flops.decoder(samjax_impl.VIT_B, masks, 1 + _OTHER_TOKENS)
+        + rounds * flops.decoder(samjax_impl.VIT_B, masks, rounds + _OTHER_TOKENS)
     )
     return setting.compare(builds, work) | {"images": len(samples), "masks": masks}
 
 
 def compile_s(setting: Setting, _: Mapping[str, Row]) -> Row:
     """From the start of a process to the end of its first training step, our recipe."""
-    build = functools.partial(ours.train_step, setting.checkpoint, setting.dtype, "sam_med2d")
+    build = functools.partial(
+        samjax_impl.train_step, setting.checkpoint, setting.dtype, "sam_med2d"
+    )
     peers = setting.published(published.train_step)
     runs: dict[str, list[Measured]] = {"cold": [], "cached": [], "theirs": []}
     for repeat in range(setting.repeats):
         cache = {"JAX_COMPILATION_CACHE_DIR": str(setting.folder / f"cache_{repeat}")}
-        runs["cold"].append(contest.contest({OURS: build}, 0, cache)[OURS])
-        runs["cached"].append(contest.contest({OURS: build}, 0, cache)[OURS])
+        runs["cold"].append(harness.measure({OURS: build}, 0, cache)[OURS])
+        runs["cached"].append(harness.measure({OURS: build}, 0, cache)[OURS])
         for name, peer in list(peers.items())[:1]:
-            runs["theirs"].append(contest.contest({name: peer}, 0)[name])
+            runs["theirs"].append(harness.measure({name: peer}, 0)[name])
     split = {name: _split(starts) for name, starts in runs.items() if starts}
     whole = {name: float(np.median(one["seconds"])) for name, one in split.items()}
     return {
@@ -166,11 +171,11 @@ def _split(starts: Sequence[Measured]) -> Row:
 
 def loader(setting: Setting, done: Mapping[str, Row]) -> Row:
     """Images that training data bring in a second, and that a training step takes."""
-    builds = {OURS: functools.partial(ours.loader, setting.data, LOADED)}
-    measured = contest.contest(builds, setting.repeats)[OURS]
+    builds = {OURS: functools.partial(samjax_impl.loader, setting.data, LOADED)}
+    measured = harness.measure(builds, setting.repeats)[OURS]
     loaded, eaten = LOADED / measured.median, None
     if "train_step" in done:
-        eaten = scenario.TRAIN_IMAGES / done["train_step"]["ours_default_s"]
+        eaten = inputs.TRAIN_IMAGES / done["train_step"]["ours_default_s"]
     return {
         "images_per_s": loaded,
         "eaten_per_s": eaten,
@@ -184,16 +189,16 @@ def against_hugging_face(setting: Setting, _: Mapping[str, Row]) -> Row:
     if pytorch.lacking(hugging_face.NEEDS):
         return {"encoder": None, "decoder": None}
     checkpoint = str(setting.folder / "hugging_face")
-    contest.alone(functools.partial(hugging_face.write_checkpoint, checkpoint))
-    plain = dataclasses.replace(ours.VIT_B, peft=PeftConfig("none"))
+    harness.alone(functools.partial(hugging_face.write_checkpoint, checkpoint))
+    plain = dataclasses.replace(samjax_impl.VIT_B, peft=PeftConfig("none"))
     work = {
-        "encoder": flops.encoder(plain, scenario.BATCH),
-        "decoder": flops.decoder(plain, scenario.OBJECTS, 1 + _OTHER_TOKENS),
+        "encoder": flops.encoder(plain, inputs.BATCH),
+        "decoder": flops.decoder(plain, inputs.OBJECTS, 1 + _OTHER_TOKENS),
     }
     return {
         name: setting.compare(
             {
-                OURS: functools.partial(getattr(ours, name), checkpoint, setting.dtype),
+                OURS: functools.partial(getattr(samjax_impl, name), checkpoint, setting.dtype),
                 **setting.in_each_precision(
                     functools.partial(getattr(hugging_face, name), checkpoint)
                 ),

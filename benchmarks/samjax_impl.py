@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import scenario
-from benchmarks.contest import Run
+from benchmarks import inputs
+from benchmarks.harness import Run
 from samjax import conversion, models, pretrained, process, types
 from samjax.conversion import convert
 from samjax.data import index, pipeline
@@ -20,7 +20,7 @@ from samjax.models.config import Dtype
 from samjax.training import experiment, step
 
 # What the checkpoint of `write_checkpoint` holds.
-VIT_B = models.vit_b(image_size=scenario.SIZE, peft=models.PeftConfig(init="kaiming"))
+VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaiming"))
 
 
 def write_checkpoint(path: str) -> None:
@@ -33,7 +33,7 @@ def write_checkpoint(path: str) -> None:
 def encoder(checkpoint: str, dtype: Dtype) -> Run:
     """Embeds a batch of images: (BATCH, g, g, c)."""
     network = _load(checkpoint, dtype)
-    images = jnp.asarray(scenario.images())
+    images = jnp.asarray(inputs.images())
 
     def run() -> np.ndarray:
         return np.asarray(batch.encode(network.model, network.params, images).embedding)
@@ -44,10 +44,10 @@ def encoder(checkpoint: str, dtype: Dtype) -> Run:
 def decoder(checkpoint: str, dtype: Dtype) -> Run:
     """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
     network = _load(checkpoint, dtype)
-    images = jnp.asarray(scenario.images()[:1])
+    images = jnp.asarray(inputs.images()[:1])
     features = batch.encode(network.model, network.params, images)
-    count = scenario.OBJECTS
-    _, _, points = scenario.objects(1)
+    count = inputs.OBJECTS
+    _, _, points = inputs.objects(1)
     prompts = dataclasses.replace(
         types.no_prompts(count, 1, 1, network.model.mask_size),
         points=jnp.asarray(points).reshape(count, 1, 1, 2),
@@ -66,8 +66,8 @@ def decoder(checkpoint: str, dtype: Dtype) -> Run:
 def prompt(checkpoint: str, dtype: Dtype) -> Run:
     """Clicks on an image that is embedded: low-resolution logits (CLICKS, m, m) of the best."""
     asked = predictor.Predictor(_load(checkpoint, dtype))
-    asked.set_image(scenario.photo(), "BGR")
-    clicks = scenario.clicks()
+    asked.set_image(inputs.photo(), "BGR")
+    clicks = inputs.clicks()
 
     def run() -> np.ndarray:
         answers = [asked.predict(points, labels, best=True) for points, labels in clicks]
@@ -80,12 +80,12 @@ def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     """One training batch by a recipe of `configs/`: the loss of each iteration."""
     network = _load(checkpoint, dtype)
     fixed = step_recipe(recipe, network.model)
-    truth, boxes, _ = scenario.objects()
+    truth, boxes, _ = inputs.objects()
     given = step.Batch(
-        image=jnp.asarray(scenario.images()[: scenario.TRAIN_IMAGES]),
+        image=jnp.asarray(inputs.images()[: inputs.TRAIN_IMAGES]),
         masks=jnp.asarray(truth, jnp.uint8),
         boxes=jnp.asarray(boxes),
-        seed=jnp.arange(scenario.TRAIN_IMAGES, dtype=jnp.uint32),
+        seed=jnp.arange(inputs.TRAIN_IMAGES, dtype=jnp.uint32),
     )
     state = step.init_state(fixed, network.params, jax.random.key(0))
     del network  # The state is donated: nothing else may hold its parameters.
@@ -123,7 +123,7 @@ def loader(data: str, images: int) -> Run:
     settings = _settings("sam_med2d")
     config = dataclasses.replace(settings.data, root=data)
     samples = index.load_index(data, "train")
-    batches = pipeline.training_iterator(samples, config, settings.input, scenario.SIZE)
+    batches = pipeline.training_iterator(samples, config, settings.input, inputs.SIZE)
 
     def run() -> None:
         for _ in range(images // config.batch_size):

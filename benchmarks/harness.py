@@ -49,7 +49,7 @@ class Measured:
         return float(np.median(self.seconds))
 
 
-def contest(
+def measure(
     builds: Mapping[str, Build], repeats: int, environment: Mapping[str, str] | None = None
 ) -> dict[str, Measured]:
     """Lets contenders run in turns: a, b, a, b, ...
@@ -85,7 +85,7 @@ def alone(function: Run) -> Any:
     Raises:
         RuntimeError: The function failed; the message holds its traceback.
     """
-    return contest({"alone": functools.partial(_prepared, function)}, 0)["alone"].answer
+    return measure({"alone": functools.partial(_prepared, function)}, 0)["alone"].answer
 
 
 def _prepared(function: Run) -> Run:

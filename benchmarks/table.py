@@ -1,4 +1,4 @@
-"""What a section comes to: one row of numbers, for the JSON file and for the table."""
+"""The row of numbers that a case comes to, for the JSON file and for the table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import pytorch
-from benchmarks.contest import Measured
+from benchmarks.harness import Measured
 
 OURS, PEAK = "ours", "peak"
 

@@ -1,6 +1,6 @@
-"""What each trick of docs/performance.md gives: the plain way beside ours, alone.
+"""Microbenchmarks of docs/performance.md: the plain way of one operation beside ours, alone.
 
-    python -m benchmarks.tricks
+    python -m benchmarks.microbenchmarks
 
 Milliseconds, medians of taken turns, at the sizes of ViT-B with adapters and 256 x 256 images.
 """
@@ -26,7 +26,7 @@ def main() -> None:
     print(f"{'':<48}{'plain, ms':>11}{'ours, ms':>11}")
     before, after = _memory()
     print(f"{'64 MB of memory, used once and freed':<48}{before:>11.2f}{after:>11.2f}")
-    for name, (plain, ours, arguments) in TRICKS.items():
+    for name, (plain, ours, arguments) in MICROBENCHMARKS.items():
         before, after = _take_turns(plain, ours, arguments)
         print(f"{name:<48}{before:>11.2f}{after:>11.2f}")
 
@@ -122,7 +122,7 @@ def _take_turns(
     return tuple(1e3 * float(np.median(took)) for took in seconds)  # type: ignore[return-value]
 
 
-TRICKS = {
+MICROBENCHMARKS = {
     "GELU by erf, 1024 x 3072": gelu(),
     "window attention, four images": window_attention(),
     "global attention, four images": attention(),
