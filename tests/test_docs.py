@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LONGEST = 120
-MADE = {"results.md"}  # Made by a program, with tables as wide as what they compare.
+MADE = {"results.md"}  # Its tables are made by a program, and as wide as what they compare.
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)", re.MULTILINE)
@@ -42,7 +42,7 @@ def test_links_lead_to_files_and_headings(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_are_short(page):
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
-        made = page.name in MADE
+        made = page.name in MADE and line.startswith("|")
         assert made or len(line) <= LONGEST, f"{page.name}:{number}: {len(line)} columns"
 
 
