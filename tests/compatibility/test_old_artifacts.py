@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import models, pretrained, types
+from samjax import cli, models, pretrained, types
 from samjax.data import index
 from samjax.evaluation import prompt_file, testing
 from samjax.evaluation.evaluator import EvalConfig
@@ -96,11 +96,9 @@ def test_replayed_prompts_give_the_same_scores(old):
 def test_a_finished_study_is_a_finished_comparison(old):
     """Nothing is trained or evaluated again; the page shows the numbers of the old reports."""
     pytest.importorskip("matplotlib", reason="draws a page of results (extra `comparison`)")
-    from samjax.comparison.__main__ import main
-
     before = {path: path.read_bytes() for path in (old / "study").rglob("*") if path.is_file()}
     config = Path(__file__).with_name("old_comparison.py")
-    assert main([str(config), "--workdir", "study", "--page", "page.md"]) == 0
+    assert cli.main(["compare", str(config), "--workdir", "study", "--page", "page.md"]) == 0
     page = (old / "page.md").read_text()
     for folder in ("general/seed_0/tests/test", "tuned/seed_0/tests/test"):
         overall = json.loads((old / "study" / folder / "report.json").read_text())["overall"]
