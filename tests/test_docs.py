@@ -52,7 +52,7 @@ def test_a_page_has_one_title(page):
     assert len(titles) == 1, f"{page.name}: {titles}"
 
 
-@pytest.mark.parametrize("page", ROOT.glob("docs/*.md"), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
 def test_the_index_leads_to_every_page(page):
     index = ROOT / "docs/index.md"
     assert page == index or page.name in {link.partition("#")[0] for link in links(index)}
