@@ -75,7 +75,7 @@ def naming(name: Callable[[str], str]) -> Iterator[None]:
         raise FieldError(name(error.path), error.problem) from error.__cause__
 
 
-def check(config: Any, where: str = "") -> None:
+def check(config: Any) -> None:
     """Checks that every field of a dataclass has a value that its hint allows.
 
     Known are int, float (finite), str, bool, a `Literal`, ranges of these, tuples of these, each of
@@ -83,37 +83,33 @@ def check(config: Any, where: str = "") -> None:
 
     Args:
         config: An instance.
-        where: What stands before the fields' names.
 
     Raises:
         FieldError: A field does not; the message names it with the expected and the found.
     """
-    for name, hint in hints(type(config)).items():
+    for name in hints(type(config)):
         value = getattr(config, name)
-        if isinstance(value, list) and typing.get_origin(hint) is tuple:
-            value = tuple(value)
-            object.__setattr__(config, name, value)
-        if expected := _mismatch(value, hint):
-            path = f"{where}.{name}" if where else name
-            raise FieldError(path, f"expected {expected}, found {value!r}")
+        checked = _checked(type(config), name, value)
+        if checked is not value:
+            object.__setattr__(config, name, checked)
 
 
-def check_values(kind: type, values: Mapping[str, Any], where: str) -> None:
-    """Checks values for the fields of a dataclass before it is made, as `check` does after.
-
-    Sections may be dicts and tuples lists, as JSON has them.
+def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """Makes a dataclass, with sections within sections, of what `asdict` and JSON made of it.
 
     Raises:
-        FieldError: A field is unknown, or its value is not of its type.
+        FieldError: A field is unknown, or has a value that cannot work; the whole path is named.
     """
+    made = {}
     for name, value in values.items():
-        hint = hints(kind).get(name)
-        if hint is None:
-            raise FieldError(f"{where}.{name}", "expected no such field")
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            check_values(typing.cast(type, hint), value, f"{where}.{name}")
-        elif expected := _mismatch(tuple(value) if isinstance(value, list) else value, hint):
-            raise FieldError(f"{where}.{name}", f"expected {expected}, found {value!r}")
+        if name not in hints(kind):
+            raise FieldError(name, "expected no such field")
+        section, *_ = _parts(hints(kind)[name])
+        if dataclasses.is_dataclass(section) and isinstance(value, Mapping):
+            with naming(f"{name}.{{}}".format):
+                value = from_dict(typing.cast(type, section), value)
+        made[name] = _checked(kind, name, value)
+    return kind(**made)
 
 
 @functools.cache
@@ -121,6 +117,12 @@ def hints(kind: type) -> dict[str, Any]:
     """The type hints of a dataclass by field, with their ranges."""
     found = typing.get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(kind)}
+
+
+def choices(kind: type) -> dict[str, tuple[str, ...]]:
+    """The fields of a dataclass that are a choice, and what each may be."""
+    every = hints(kind).items()
+    return {name: typing.get_args(each) for name, each in every if _is_choice(each)}
 
 
 def describe(hint: Any) -> tuple[str, str]:
@@ -137,9 +139,19 @@ def describe(hint: Any) -> tuple[str, str]:
         element, count = _element(hint)
         kind, allowed = describe(element)
         return f"{'' if count is None else f'{count}-'}tuple of {kind}", _each(allowed)
-    if typing.get_origin(hint) is Literal:
+    if _is_choice(hint):
         return "str", _choices(hint)
     return hint.__name__, " and ".join(map(str, limits))
+
+
+def _checked(kind: type, name: str, value: Any) -> Any:
+    """The value of a field if its hint allows it, a list as the tuple that it stands for."""
+    hint = hints(kind)[name]
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        value = tuple(value)
+    if expected := _mismatch(value, hint):
+        raise FieldError(name, f"expected {expected}, found {value!r}")
+    return value
 
 
 def _mismatch(value: Any, hint: Any) -> str:
@@ -149,7 +161,7 @@ def _mismatch(value: Any, hint: Any) -> str:
         return "" if value is None else _mismatch(value, hint)
     if dataclasses.is_dataclass(hint):
         return "" if isinstance(value, typing.cast(type, hint)) else "fields"
-    if typing.get_origin(hint) is Literal:
+    if _is_choice(hint):
         return "" if value in typing.get_args(hint) else _choices(hint)
     if typing.get_origin(hint) is tuple:
         element, count = _element(hint)
@@ -183,6 +195,10 @@ def _element(hint: Any) -> tuple[Any, int | None]:
     """The hint of each element of a tuple, and their number if it is fixed."""
     first, *others = typing.get_args(hint)
     return first, None if others == [...] else 1 + len(others)
+
+
+def _is_choice(hint: Any) -> bool:
+    return typing.get_origin(hint) is Literal
 
 
 def _choices(hint: Any) -> str:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import shutil
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +169,11 @@ def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.InputCon
         section = content.get(name)
         if not isinstance(section, dict):
             raise ValueError(f"{name}: expected fields, found {section!r}")
-        fields.check_values(cls, section, name)
         known = {field.name for field in dataclasses.fields(cls)}
         for missing in sorted(known - section.keys() - _YOUNGER):
             raise ValueError(f"{name}.{missing}: expected a field of this name, found none")
-        found.append(from_fields(cls, section))
+        with fields.naming(f"{name}.{{}}".format):
+            found.append(fields.from_dict(cls, section))
     return found[0], found[1]
 
 
@@ -182,19 +181,3 @@ def is_model_dir(path: str | Path) -> bool:
     """Whether `path` looks like a directory written by `save`."""
     path = Path(path)
     return (path / "config.json").is_file() and (path / "params").is_dir()
-
-
-def from_fields(cls: type, content: dict[str, Any]) -> Any:
-    """A dataclass, with sections within sections, from what `asdict` and JSON made of it.
-
-    JSON has no tuples: they come back as lists.
-    """
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for name, value in dict(content).items():
-        if dataclasses.is_dataclass(hints.get(name)):
-            value = from_fields(hints[name], value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[name] = value
-    return cls(**values)

@@ -1,4 +1,5 @@
 import itertools
+import typing
 
 import cv2
 import jax
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samjax import masks
-from samjax.data.inputs import RESIZE, place
+from samjax.data.inputs import Resize, place
 
 LOGITS = np.random.default_rng(0).normal(size=(1, 2, 16, 16)).astype(np.float32)
 SIZE, CANVAS = 64, 320
@@ -22,7 +23,7 @@ def restored(height, width, resize):
     return placement, np.asarray(result)
 
 
-@pytest.mark.parametrize("resize", RESIZE)
+@pytest.mark.parametrize("resize", typing.get_args(Resize))
 @pytest.mark.parametrize("shape", [(40, 50), (64, 64), (63, 200), (300, 280), (7, 311), (20, 64)])
 def test_restoring_is_what_torch_does(shape, resize):
     torch = pytest.importorskip("torch")
@@ -37,7 +38,7 @@ def test_restoring_is_what_torch_does(shape, resize):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, CANVAS), st.integers(1, CANVAS), st.sampled_from(RESIZE))
+@given(st.integers(1, CANVAS), st.integers(1, CANVAS), st.sampled_from(typing.get_args(Resize)))
 def test_restoring_is_what_opencv_does_and_zero_beyond_the_image(height, width, resize):
     at, result = restored(height, width, resize)
     for logits, found in zip(LOGITS[0], result, strict=True):

@@ -163,9 +163,9 @@ def test_info_verifies(model_dir, capsys):
 @pytest.mark.parametrize(
     ("section", "fields", "message"),
     [
-        ("input", {"std": [0.0, 1.0, 1.0]}, r"input\.std: expected 3 positive"),
-        ("input", {"std": [-1.0, 1.0, 1.0]}, r"input\.std: expected 3 positive"),
-        ("input", {"mean": [1.0, 2.0]}, r"input\.mean: expected 3 numbers, found \[1\.0, 2"),
+        ("input", {"std": [0.0, 1.0, 1.0]}, r"input\.std: expected 3 numbers, each more than 0"),
+        ("input", {"std": [-1.0, 1.0, 1.0]}, r"input\.std: expected 3 numbers, each more than 0"),
+        ("input", {"mean": [1.0, 2.0]}, r"input\.mean: expected 3 numbers, found \(1\.0, 2"),
         ("input", {"mean": ["a", "b", "c"]}, r"input\.mean: expected 3 numbers"),
         ("input", {"mean": "123"}, r"input\.mean: expected 3 numbers, found '123'"),
         ("input", {"mean": [float("nan")] * 3}, r"input\.mean: expected"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samjax.cli import input_flags
-from samjax.cli.parser import Parser
+from samjax.cli.parser import Parser, flag
 
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
@@ -52,18 +52,19 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the table, writes the report."""
-    from samjax import lock
+    from samjax import fields, lock
     from samjax.evaluation import EvalConfig
 
-    config = EvalConfig(
-        protocols=tuple(arguments.protocols),
-        batch_size=arguments.batch_size,
-        images_per_batch=arguments.images_per_batch,
-        seed=arguments.seed,
-        adapters=not arguments.no_adapters,
-        oracle=arguments.oracle,
-        limit=arguments.limit,
-    )
+    with fields.naming(flag):
+        config = EvalConfig(
+            protocols=tuple(arguments.protocols),
+            batch_size=arguments.batch_size,
+            images_per_batch=arguments.images_per_batch,
+            seed=arguments.seed,
+            adapters=not arguments.no_adapters,
+            oracle=arguments.oracle,
+            limit=arguments.limit,
+        )
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return _evaluate(arguments, config)
 

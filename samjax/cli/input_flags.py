@@ -4,8 +4,9 @@ import argparse
 import dataclasses
 from typing import Any
 
+from samjax import fields
+from samjax.cli.parser import flag
 from samjax.conversion import families
-from samjax.data import inputs
 from samjax.data.inputs import InputConfig
 
 _PREFIX = "input_"  # Of their names among the parsed arguments.
@@ -24,9 +25,9 @@ def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
     group.add_argument("--family", choices=tuple(families.FAMILIES), help="as for this family")
 
     def add_field(name: str, **how: Any) -> None:
-        group.add_argument("--" + name.replace("_", "-"), dest=_PREFIX + name, **how)
+        group.add_argument(flag(name), dest=_PREFIX + name, **how)
 
-    for field, values in inputs.CHOICES.items():
+    for field, values in fields.choices(InputConfig).items():
         add_field(field, choices=values)
     for field in ("mean", "std"):
         add_field(field, nargs=3, type=float, metavar="X")
@@ -39,10 +40,17 @@ def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `InputConfig` that were given."""
+    """The fields of `InputConfig` that were given.
+
+    Raises:
+        ValueError: One has a value that cannot work; the message names the flag.
+    """
     names = [field.name for field in dataclasses.fields(InputConfig)]
     values = {name: getattr(arguments, _PREFIX + name, None) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    with fields.naming(flag):
+        InputConfig(**given)
+    return given
 
 
 def loading(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Parser(argparse.ArgumentParser):
         return f"no such flag: {flag}" + "".join(f", perhaps {name}" for name in near)
 
 
+def flag(field: str) -> str:
+    """The flag of a field, such as `--batch-size`."""
+    return "--" + field.replace("_", "-")
+
+
 def _without_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words of a command line without `--config.FIELD=VALUE`, and those in this form."""
     plain: list[str] = []

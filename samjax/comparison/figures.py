@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax import conversion, drawing, extra, pretrained
+from samjax import conversion, drawing, extra, fields
 from samjax.comparison.reports import Results
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
@@ -188,7 +188,7 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
     """
     folder, report = results.folders[0], results.reports[0]
     model = conversion.load_any(results.checkpoints[0], report["image_size"])
-    config = pretrained.from_fields(EvalConfig, report["config"])
+    config = fields.from_dict(EvalConfig, report["config"])
     by_image = collections.defaultdict(list)
     for image, mask in masks:
         by_image[image].append(mask)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from samjax.data.inputs import Resize
 from samjax.evaluation import protocols
 from samjax.training.experiment import Experiment
 
@@ -23,7 +24,7 @@ class EvalSetting:
 
     adapters: bool = True
     image_size: int | None = None
-    resize: str | None = None
+    resize: Resize | None = None
     splits: tuple[str, ...] = ("test",)
     datasets: tuple[str, ...] = ()
 

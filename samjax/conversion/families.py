@@ -8,7 +8,7 @@ kind of encoder, the size of the position embedding. A file's wrapper, such as
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from samjax.data.inputs import InputConfig
 from samjax.models.config import SamConfig
@@ -28,7 +28,10 @@ LITE_MEDSAM_INPUT = InputConfig(
 MEDSAM_INPUT = dataclasses.replace(
     SAM_INPUT, resize="stretch", normalise="min_max", multimask=False
 )
-FAMILIES = {  # What the published weights saw in training, and our own recipe's default.
+Family = Literal["sam", "sam_med2d", "ft_sam", "medsam", "mobile_sam", "lite_medsam", "samjax"]
+FAMILIES: dict[
+    Family, InputConfig
+] = {  # What the published weights saw in training, and our own recipe's default.
     "sam": SAM_INPUT,
     "sam_med2d": SAM_MED2D_INPUT,
     "ft_sam": SAM_MED2D_INPUT,
@@ -118,9 +121,9 @@ def _of_tiny_vit(config: SamConfig) -> Decision:
     return dataclasses.replace(found, input=sigmoid)
 
 
-def _evidence(family: str, reason: str) -> Decision:
+def _evidence(family: Family, reason: str) -> Decision:
     return Decision(FAMILIES[family], f"family {family} (evidence: {reason})")
 
 
-def _guess(family: str, seen: str, *rivals: str) -> Decision:
+def _guess(family: Family, seen: str, *rivals: str) -> Decision:
     return Decision(FAMILIES[family], f"family {family} (found: {seen})", rivals)

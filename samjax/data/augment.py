@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import cv2
 import numpy as np
 
+from samjax import fields
 from samjax.data.inputs import Placement
 
 
@@ -25,17 +27,13 @@ class AugmentConfig:
         ValueError: A field is out of its range.
     """
 
-    flip: float = 0.0
-    rotate_degrees: float = 0.0
-    zoom: float = 0.0
-    intensity: float = 0.0
+    flip: fields.Probability = 0.0
+    rotate_degrees: Annotated[float, fields.Range(0, 180)] = 0.0
+    zoom: Annotated[float, fields.Range(0, 3)] = 0.0
+    intensity: Annotated[float, fields.Range(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"flip": 1.0, "rotate_degrees": 180.0, "zoom": 3.0, "intensity": 1.0}
-        for name, highest in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= highest:
-                raise ValueError(f"augment.{name}: expected 0 to {highest}, found {value}")
+        fields.check(self)
 
 
 def augment(

@@ -1,15 +1,10 @@
 """What a run needs to know about its data."""
 
 import dataclasses
+from typing import Annotated, Literal
 
+from samjax import fields
 from samjax.data.augment import AugmentConfig
-
-CHOICES = {
-    "mask_sampling": ("distinct", "replacement"),
-    "balance": ("none", "dataset", "mask"),
-    "check": ("all", "none"),
-    "on_bad": ("skip", "error"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,28 +35,18 @@ class DataConfig:
     """
 
     root: str
-    batch_size: int = 8
-    masks_per_image: int = 5
-    mask_sampling: str = "distinct"
+    batch_size: fields.PositiveInt = 8
+    masks_per_image: fields.PositiveInt = 5
+    mask_sampling: Literal["distinct", "replacement"] = "distinct"
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
-    balance: str = "none"
-    check: str = "all"
-    on_bad: str = "skip"
-    validation_fraction: float = 0.0
+    balance: Literal["none", "dataset", "mask"] = "none"
+    check: Literal["all", "none"] = "all"
+    on_bad: Literal["skip", "error"] = "skip"
+    validation_fraction: Annotated[float, fields.Range(0, 1, below=True)] = 0.0
     leave_out: tuple[str, ...] = ()
-    seed: int = 0
-    threads: int = 4
-    prefetch: int = 4
+    seed: fields.Seed = 0
+    threads: fields.PositiveInt = 4
+    prefetch: fields.PositiveInt = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leave_out", tuple(self.leave_out))
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                found = getattr(self, name)
-                raise ValueError(f"data.{name}: expected one of {allowed}, found {found!r}")
-        for name in ("batch_size", "masks_per_image", "threads", "prefetch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"data.{name}: expected at least 1, found {getattr(self, name)}")
-        if not 0 <= self.validation_fraction < 1:
-            found = self.validation_fraction
-            raise ValueError(f"data.validation_fraction: expected 0 to below 1, found {found}")
+        fields.check(self)

@@ -6,6 +6,8 @@ since weights only work well on what they were trained on.
 """
 
 import dataclasses
+import typing
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,17 +15,11 @@ from PIL import Image
 
 from samjax import fields
 
-RESIZE = ("pad_or_stretch", "stretch", "longest_side")
-CHANNEL_ORDER = ("rgb", "bgr")
-CHOICES = {  # Fields of `InputConfig` and what they may be.
-    "resize": RESIZE,
-    "interpolation": ("nearest", "linear", "antialias", "area"),
-    "channel_order": CHANNEL_ORDER,
-    "mask_prompt": ("logits", "sigmoid"),
-    "normalise": ("mean_std", "min_max"),
-    "coordinates": ("per_axis", "uniform"),
-}
+Resize = Literal["pad_or_stretch", "stretch", "longest_side"]
+ChannelOrder = Literal["rgb", "bgr"]
+CHANNEL_ORDER = typing.get_args(ChannelOrder)
 _OPENCV = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+_Divisor = fields.PositiveFloat
 _SMALLEST_RANGE = 1e-8  # Of an image's values: one of a single value becomes zero.
 
 
@@ -60,16 +56,20 @@ class InputConfig:
         ValueError: A field has a value that cannot work.
     """
 
-    resize: str = "longest_side"
-    interpolation: str = "linear"
-    channel_order: str = "rgb"
-    mask_prompt: str = "sigmoid"
+    resize: Resize = "longest_side"
+    interpolation: Literal["nearest", "linear", "antialias", "area"] = "linear"
+    channel_order: ChannelOrder = "rgb"
+    mask_prompt: Literal["logits", "sigmoid"] = "sigmoid"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    normalise: str = "mean_std"
-    coordinates: str = "per_axis"
+    std: tuple[_Divisor, _Divisor, _Divisor] = (
+        58.395,
+        57.12,
+        57.375,
+    )
+    normalise: Literal["mean_std", "min_max"] = "mean_std"
+    coordinates: Literal["per_axis", "uniform"] = "per_axis"
     multimask: bool = True
-    box_margin: float = 0.0
+    box_margin: fields.NonNegativeFloat = 0.0
     point_prompts: bool | None = None
 
     @property
@@ -80,18 +80,7 @@ class InputConfig:
         return self.point_prompts
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        fields.check(self, "input")
-        for name, values in CHOICES.items():
-            if getattr(self, name) not in values:
-                found = getattr(self, name)
-                raise ValueError(f"input.{name}: expected one of {values}, found {found!r}")
-        if not all(value > 0 for value in self.std):
-            raise ValueError(f"input.std: expected 3 positive numbers, found {self.std}")
-        if not self.box_margin >= 0:
-            raise ValueError(f"input.box_margin: expected 0 or more, found {self.box_margin}")
+        fields.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

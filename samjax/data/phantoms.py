@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from samjax import fields
 from samjax.data import appearance, metadata, scenes
 from samjax.data.files import DataError
 from samjax.data.index import FOLDER
@@ -34,16 +36,13 @@ class PhantomConfig:
         ValueError: A field has a value that cannot work.
     """
 
-    count_train: int = 1200
-    count_test: int = 150
-    size: int = 128
-    seed: int = 0
+    count_train: fields.PositiveInt = 1200
+    count_test: fields.PositiveInt = 150
+    size: Annotated[int, fields.Range(48)] = 128
+    seed: fields.Seed = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("count_train", 1), ("count_test", 1), ("size", 48)):
-            if getattr(self, name) < lowest:
-                found = getattr(self, name)
-                raise ValueError(f"phantoms.{name}: expected at least {lowest}, found {found}")
+        fields.check(self)
 
 
 def draw_phantom(

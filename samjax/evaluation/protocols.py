@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8, UInt32
 
-from samjax import masks, models, types
+from samjax import fields, masks, models, types
 from samjax.models.config import SamConfig
 from samjax.prompts import interaction
 from samjax.prompts.interaction import SessionConfig
@@ -35,9 +35,11 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
     names = tuple(names)
     for name in names:
         if name != BOX and not re.fullmatch(r"[1-9]\d{0,2}pt", name):
-            raise ValueError(f"protocol: expected {BOX}, 1pt, 3pt or any Npt, found {name!r}")
+            problem = f"expected {BOX}, 1pt, 3pt or any Npt, found {name!r}"
+            raise fields.FieldError("protocols", problem)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"protocols: expected different ones, at least one, found {names}")
+        problem = f"expected different ones, at least one, found {names}"
+        raise fields.FieldError("protocols", problem)
     return names
 
 

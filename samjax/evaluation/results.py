@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from samjax import fields
 from samjax.data.metadata import Metadata
 from samjax.evaluation import protocols
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
@@ -28,20 +29,17 @@ class EvalConfig:
     """
 
     protocols: tuple[str, ...] = protocols.DEFAULT
-    batch_size: int = 16
-    images_per_batch: int = 8
-    seed: int = 0
+    batch_size: fields.PositiveInt = 16
+    images_per_batch: fields.PositiveInt = 8
+    seed: fields.Seed = 0
     adapters: bool = True
     oracle: bool = False
-    limit: int | None = None
-    threads: int = 4
+    limit: fields.PositiveInt | None = None
+    threads: fields.PositiveInt = 4
 
     def __post_init__(self) -> None:
+        fields.check(self)
         object.__setattr__(self, "protocols", protocols.parse(self.protocols))
-        for name in ("batch_size", "images_per_batch", "limit", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"eval.{name}: expected at least 1, found {value}")
 
     @property
     def rounds(self) -> int:

@@ -1,17 +1,15 @@
 """The loss of one interaction: choose one of the predicted masks, and score it (paper, 4.1)."""
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from samjax import masks
+from samjax import fields, masks
 from samjax.losses import terms
-
-SELECTION = ("lowest_loss", "true_iou", "predicted_iou")
-IOU_SUPERVISION = ("all", "selected")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,25 +35,17 @@ class LossConfig:
         ValueError: A switch has an unknown value.
     """
 
-    focal_weight: float = 20.0
-    dice_weight: float = 1.0
-    iou_weight: float = 1.0
-    focal_alpha: float = 0.25
-    focal_gamma: float = 2.0
-    reduction: str = "mask"
-    selection: str = "lowest_loss"
-    iou_supervision: str = "all"
+    focal_weight: fields.NonNegativeFloat = 20.0
+    dice_weight: fields.NonNegativeFloat = 1.0
+    iou_weight: fields.NonNegativeFloat = 1.0
+    focal_alpha: fields.Probability = 0.25
+    focal_gamma: fields.NonNegativeFloat = 2.0
+    reduction: terms.Reduction = "mask"
+    selection: Literal["lowest_loss", "true_iou", "predicted_iou"] = "lowest_loss"
+    iou_supervision: Literal["all", "selected"] = "all"
 
     def __post_init__(self) -> None:
-        switches = {
-            "reduction": terms.REDUCTION,
-            "selection": SELECTION,
-            "iou_supervision": IOU_SUPERVISION,
-        }
-        for name, allowed in switches.items():
-            if getattr(self, name) not in allowed:
-                found = getattr(self, name)
-                raise ValueError(f"loss.{name}: expected one of {allowed}, found {found!r}")
+        fields.check(self)
 
 
 @struct.dataclass
@@ -160,7 +150,7 @@ def _mask_terms(
 
 
 def _hard_iou(
-    logits: Float[Array, "b k c s s"], target: jax.Array, reduction: str
+    logits: Float[Array, "b k c s s"], target: jax.Array, reduction: terms.Reduction
 ) -> Float[Array, "#b #k c"]:
     """IoU of every candidate's thresholded mask."""
     hard = (logits > masks.THRESHOLD).astype(jnp.float32)

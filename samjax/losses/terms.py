@@ -4,11 +4,13 @@
 code does; `mask` reduction treats every mask on its own, as SAM does.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-REDUCTION = ("mask", "batch")
+Reduction = Literal["mask", "batch"]
 
 Logits = Float[Array, "b k c h w"]
 Truth = Float[Array, "b k 1 h w"]
@@ -32,25 +34,23 @@ def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Floa
 
 
 def dice_loss(
-    probability: Logits, truth: Truth, reduction: str, smooth: float = 1.0
+    probability: Logits, truth: Truth, reduction: Reduction, smooth: float = 1.0
 ) -> Float[Array, "#b #k c"]:
     """One minus the soft Dice coefficient; one number a mask, or one for the whole batch."""
     intersection, predicted, true = _areas(probability, truth, reduction)
     return 1 - (2 * intersection + smooth) / (predicted + true + smooth)
 
 
-def soft_iou(probability: Logits, truth: Truth, reduction: str) -> Float[Array, "#b #k c"]:
+def soft_iou(probability: Logits, truth: Truth, reduction: Reduction) -> Float[Array, "#b #k c"]:
     """Soft intersection over union; one number a mask, or one for the whole batch."""
     intersection, predicted, true = _areas(probability, truth, reduction)
     return (intersection + 1e-7) / (predicted + true - intersection + 1e-7)
 
 
 def _areas(
-    probability: Logits, truth: Truth, reduction: str
+    probability: Logits, truth: Truth, reduction: Reduction
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Soft areas of intersection, prediction and truth."""
-    if reduction not in REDUCTION:
-        raise ValueError(f"loss.reduction: expected one of {REDUCTION}, found {reduction!r}")
     areas = [x.sum(axis=(-2, -1)) for x in (probability * truth, probability, truth)]
     if reduction == "batch":
         areas = [x.sum(axis=(0, 1), keepdims=True) for x in areas]

@@ -1,10 +1,10 @@
 """What a network looks like: one frozen, hashable description, checked when it is made."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from samjax import fields
-from samjax.fields import PositiveFloat, PositiveInt
+from samjax.fields import NonNegativeInt, PositiveFloat, PositiveInt
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -35,9 +35,9 @@ class TinyVitConfig:
     conv_ratio: PositiveFloat = 4.0
 
     def __post_init__(self) -> None:
-        fields.check(self, "model.tiny_vit")
+        fields.check(self)
         for heads, width in zip(self.num_heads, self.dims[1:], strict=True):
-            _divides(heads, width, "tiny_vit.dims", "num_heads")
+            _divides(heads, width, "dims", "num_heads")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PeftConfig:
     init: Literal["zero", "kaiming"] = "zero"
 
     def __post_init__(self) -> None:
-        fields.check(self, "model.peft")
+        fields.check(self)
 
     @property
     def enabled(self) -> bool:
@@ -114,11 +114,12 @@ class SamConfig:
     depth: PositiveInt = 12
     num_heads: PositiveInt = 12
     mlp_ratio: PositiveFloat = 4.0
-    global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11)
+    global_attn_indexes: tuple[NonNegativeInt, ...] = (2, 5, 8, 11)
     window_size: PositiveInt = 14
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     prompt_dim: PositiveInt = 256
-    mask_in_chans: PositiveInt = 16
+    # A quarter of them is normalised: a single channel would always come out as zero.
+    mask_in_chans: Annotated[int, fields.Range(8)] = 16
     decoder_depth: PositiveInt = 2
     decoder_heads: PositiveInt = 8
     decoder_mlp_dim: PositiveInt = 2048
@@ -128,15 +129,12 @@ class SamConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        fields.check(self, "model")
+        fields.check(self)
         _divides(self.patch_size, self.image_size, "image_size", "patch_size")
         _divides(self.num_heads, self.embed_dim, "embed_dim", "num_heads")
         _divides(2 * self.decoder_heads, self.prompt_dim, "prompt_dim", "2 * decoder_heads")
         _divides(8, self.prompt_dim, "prompt_dim", "8")
         _divides(4, self.mask_in_chans, "mask_in_chans", "4")
-        # A quarter of them is normalised: a single channel would always come out as zero.
-        enough = self.mask_in_chans >= 8
-        _check(enough, "mask_in_chans", "at least 8", self.mask_in_chans)
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
@@ -182,7 +180,7 @@ def vit_h(**overrides: Any) -> SamConfig:
 
 def _check(holds: bool, field: str, expected: str, found: object) -> None:
     if not holds:
-        raise fields.FieldError(f"model.{field}", f"expected {expected}, found {found}")
+        raise fields.FieldError(field, f"expected {expected}, found {found}")
 
 
 def _divides(divisor: int, value: int, field: str, divisor_name: str) -> None:

@@ -1,6 +1,6 @@
 """A simulated annotator: boxes and clicks, jittable, with one random key per object."""
 
-from samjax.prompts.boxes import JITTER, jitter_boxes
+from samjax.prompts.boxes import Jitter, jitter_boxes
 from samjax.prompts.interaction import (
     Plan,
     SessionConfig,
@@ -13,7 +13,7 @@ from samjax.prompts.keys import object_keys
 from samjax.prompts.points import correction_points, first_point, sample_from
 
 __all__ = [
-    "JITTER",
+    "Jitter",
     "Plan",
     "SessionConfig",
     "correction_points",

@@ -1,14 +1,16 @@
 """Boxes as an annotator would draw them: tight ones, jittered (paper section 3.2 C)."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-JITTER = ("coordinate", "shift", "none")
+Jitter = Literal["coordinate", "shift", "none"]
 
 
 def jitter_boxes(
-    keys: Key[Array, "b k"], boxes: Float[Array, "b k 4"], kind: str, pixels: float, size: int
+    keys: Key[Array, "b k"], boxes: Float[Array, "b k 4"], kind: Jitter, pixels: float, size: int
 ) -> Float[Array, "b k 4"]:
     """Moves tight boxes a little.
 
@@ -22,12 +24,7 @@ def jitter_boxes(
             the image), or `none`.
         pixels: Largest move, pixels.
         size: Side of the image, pixels.
-
-    Raises:
-        ValueError: `kind` is unknown.
     """
-    if kind not in JITTER:
-        raise ValueError(f"box jitter: expected one of {JITTER}, found {kind!r}")
     if kind == "none":
         return boxes
     sides = jnp.stack([boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]])

@@ -1,18 +1,17 @@
 """The course of one simulated session: which prompts each iteration gives (paper, 3.2 B and C)."""
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from samjax import types
+from samjax import fields, types
 from samjax.prompts import boxes as box_prompts
 from samjax.prompts import keys as sample_keys
 from samjax.prompts import points as point_prompts
-
-POINTS = ("accumulated", "new")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +34,12 @@ class SessionConfig:
         ValueError: A field cannot work.
     """
 
-    iterations: int = 9
-    point_counts: tuple[int, ...] = (1, 3, 5, 9)
-    points: str = "accumulated"
-    box_probability: float = 0.5
-    box_jitter: str = "coordinate"
-    box_jitter_pixels: float = 5.0
+    iterations: fields.PositiveInt = 9
+    point_counts: tuple[fields.PositiveInt, ...] = (1, 3, 5, 9)
+    points: Literal["accumulated", "new"] = "accumulated"
+    box_probability: fields.Probability = 0.5
+    box_jitter: box_prompts.Jitter = "coordinate"
+    box_jitter_pixels: fields.NonNegativeFloat = 5.0
     mask_only: bool = True
 
     @property
@@ -49,19 +48,9 @@ class SessionConfig:
         return self.iterations > 1 or self.box_probability < 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "point_counts", tuple(self.point_counts))
-        if self.iterations < 1:
-            raise ValueError(f"session.iterations: expected 1 or more, found {self.iterations}")
-        if not self.point_counts or min(self.point_counts) < 1:
-            found = self.point_counts
-            raise ValueError(f"session.point_counts: expected positive counts, found {found}")
-        if not 0 <= self.box_probability <= 1:
-            found = self.box_probability
-            raise ValueError(f"session.box_probability: expected 0 to 1, found {found}")
-        for name, allowed in (("points", POINTS), ("box_jitter", box_prompts.JITTER)):
-            if getattr(self, name) not in allowed:
-                found = getattr(self, name)
-                raise ValueError(f"session.{name}: expected one of {allowed}, found {found!r}")
+        fields.check(self)
+        if not self.point_counts:
+            raise fields.FieldError("point_counts", "expected at least one count, found none")
 
     @property
     def room(self) -> int:

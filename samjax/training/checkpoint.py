@@ -13,7 +13,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
-from samjax import digests
+from samjax import digests, fields
 from samjax.training.step import TrainState
 
 _log = logging.getLogger(__name__)
@@ -30,15 +30,12 @@ class CheckpointConfig:
         fallback: Where the newest is damaged, go on from the newest that is whole.
     """
 
-    every: int = 500
-    keep: int = 2
+    every: fields.PositiveInt = 500
+    keep: fields.PositiveInt = 2
     fallback: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("every", "keep"):
-            if getattr(self, name) < 1:
-                found = getattr(self, name)
-                raise ValueError(f"checkpoint.{name}: expected 1 or more, found {found}")
+        fields.check(self)
 
 
 @dataclasses.dataclass

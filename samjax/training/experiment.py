@@ -5,15 +5,15 @@ used: every section is a dataclass of the package that it configures.
 """
 
 import dataclasses
-import types
 import typing
-from typing import Any
+from typing import Any, Literal
 
 import ml_collections
 from flax import traverse_util
 from ml_collections import config_dict
 
-from samjax import losses, models, pretrained, prompts, renames
+from samjax import fields, losses, models, prompts, renames
+from samjax.conversion.families import Family
 from samjax.data.config import DataConfig
 from samjax.data.inputs import InputConfig
 from samjax.data.phantoms import PhantomConfig
@@ -22,8 +22,6 @@ from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
 from samjax.training.step import Recipe, TrainableConfig
-
-INPUT_FROM = ("auto", "recipe", "checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +36,14 @@ class RunConfig:
         report: Evaluate on the test split at the end, and write WORKDIR/report.
     """
 
-    epochs: int = 12
-    steps: int = 0
-    seed: int = 0
+    epochs: fields.PositiveInt = 12
+    steps: fields.NonNegativeInt = 0
+    seed: fields.Seed = 0
     phantoms: bool = False
     report: bool = True
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.steps < 0:
-            found = f"epochs {self.epochs}, steps {self.steps}"
-            raise ValueError(f"run: expected epochs of 1 or more, steps of 0 or more, not {found}")
+        fields.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +56,12 @@ class ValidationConfig:
         test: How each validation is made, see `samjax.evaluation.evaluator.EvalConfig`.
     """
 
-    every: int = 500
-    patience: int = 0
+    every: fields.NonNegativeInt = 500
+    patience: fields.NonNegativeInt = 0
     test: EvalConfig = dataclasses.field(default_factory=lambda: EvalConfig(limit=200))
 
     def __post_init__(self) -> None:
-        for name in ("every", "patience"):
-            if getattr(self, name) < 0:
-                found = getattr(self, name)
-                raise ValueError(f"validation.{name}: expected 0 or more, found {found}")
+        fields.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +73,11 @@ class LogConfig:
         picture_every: Batches between pictures of predictions; 0 for none.
     """
 
-    every: int = 10
-    picture_every: int = 500
+    every: fields.PositiveInt = 10
+    picture_every: fields.NonNegativeInt = 500
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"log.every: expected 1 or more, found {self.every}")
-        if self.picture_every < 0:
-            found = self.picture_every
-            raise ValueError(f"log.picture_every: expected 0 or more, found {found}")
+        fields.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +98,8 @@ class Experiment:
     """
 
     init_from: str = ""
-    init_family: str = ""
-    input_from: str = "auto"
+    init_family: Literal["", Family] = ""
+    input_from: Literal["auto", "recipe", "checkpoint"] = "auto"
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     input: InputConfig = dataclasses.field(default_factory=InputConfig)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
@@ -127,9 +116,7 @@ class Experiment:
     log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
-        if self.input_from not in INPUT_FROM:
-            found = self.input_from
-            raise ValueError(f"input_from: expected one of {INPUT_FROM}, found {found!r}")
+        fields.check(self)
         if self.trainable.encoder == "adapters" and not self.model.peft.enabled:
             raise ValueError(
                 "trainable.encoder: `adapters` expects adapters, found model.peft.kind='none' "
@@ -211,18 +198,16 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         ValueError: A field has an earlier name or a value that cannot work; the message names it.
     """
-    fields = config.to_dict()
-    renames.check_names(traverse_util.flatten_dict(fields, sep="."))
-    return pretrained.from_fields(Experiment, fields)
+    content = config.to_dict()
+    renames.check_names(traverse_util.flatten_dict(content, sep="."))
+    return fields.from_dict(Experiment, content)
 
 
-def from_dict(fields: dict[str, Any]) -> Experiment:
+def from_dict(content: dict[str, Any]) -> Experiment:
     """Reads what `dataclasses.asdict` and JSON made of an `Experiment`, now or earlier."""
-    return pretrained.from_fields(Experiment, renames.translate(fields))
+    return fields.from_dict(Experiment, renames.translate(content))
 
 
 def _optional(hint: Any) -> type:
     """The type `T` of a hint `T | None`."""
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return hint
+    return next(kind for kind in typing.get_args(hint) if kind is not type(None))

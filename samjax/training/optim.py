@@ -1,15 +1,16 @@
 """Adam or AdamW on groups of parameters, and the learning rate of every batch."""
 
 import dataclasses
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from samjax import fields
 from samjax.training.groups import Groups
 
-SCHEDULES = ("steps", "cosine", "constant")
-
+_Decay = Annotated[float, fields.Range(0, 1, below=True)]  # Of a moment; 1 divides by zero.
 OptimizerStates = dict[str, optax.OptState]
 
 
@@ -36,25 +37,19 @@ class OptimConfig:
         ValueError: `schedule` is unknown or a number is out of range.
     """
 
-    learning_rate: float = 1e-4
-    schedule: str = "steps"
-    decay_epochs: tuple[int, ...] = (7, 10)
-    decay: float = 0.5
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    b1: float = 0.9
-    b2: float = 0.999
-    epsilon: float = 1e-8
-    clip_norm: float = 1.0
+    learning_rate: fields.NonNegativeFloat = 1e-4
+    schedule: Literal["steps", "cosine", "constant"] = "steps"
+    decay_epochs: tuple[fields.PositiveInt, ...] = (7, 10)
+    decay: fields.Probability = 0.5
+    warmup_steps: fields.NonNegativeInt = 0
+    weight_decay: fields.NonNegativeFloat = 0.0
+    b1: _Decay = 0.9
+    b2: _Decay = 0.999
+    epsilon: fields.PositiveFloat = 1e-8
+    clip_norm: fields.NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "decay_epochs", tuple(self.decay_epochs))
-        if self.schedule not in SCHEDULES:
-            found = self.schedule
-            raise ValueError(f"optim.schedule: expected one of {SCHEDULES}, found {found!r}")
-        for name in ("learning_rate", "warmup_steps", "weight_decay", "clip_norm"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"optim.{name}: expected 0 or more, found {getattr(self, name)}")
+        fields.check(self)
 
 
 def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -> optax.Schedule:

@@ -9,16 +9,15 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from samjax import models
+from samjax import fields, models
 from samjax.types import Params
 
-RULES = ("replicated", "fsdp")
 _LARGEST = 3  # Replicated parameters that are named.
 
 
@@ -42,29 +41,24 @@ class MeshConfig:
         ValueError: A field cannot work.
     """
 
-    model: int = 1
-    rules: str = "replicated"
-    min_weight_size: int = 4096
+    model: fields.PositiveInt = 1
+    rules: Literal["replicated", "fsdp"] = "replicated"
+    min_weight_size: fields.PositiveInt = 4096
     coordinator: str = ""
-    process_count: int = 1
-    process_index: int = 0
+    process_count: fields.PositiveInt = 1
+    process_index: fields.NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if self.rules not in RULES:
-            raise ValueError(f"mesh.rules: expected one of {tuple(RULES)}, found {self.rules!r}")
-        if self.model < 1:
-            raise ValueError(f"mesh.model: expected 1 or more, found {self.model}")
+        fields.check(self)
         if self.rules == "fsdp" and self.model == 1:
-            raise ValueError(
-                "mesh.rules: fsdp expects mesh.model of 2 or more devices to cut parameters over, "
-                "found 1"
+            raise fields.FieldError(
+                "rules", "fsdp expects `model` of 2 or more devices to cut parameters over, found 1"
             )
-        if self.min_weight_size < 1:
-            found = self.min_weight_size
-            raise ValueError(f"mesh.min_weight_size: expected 1 or more, found {found}")
-        if not 0 <= self.process_index < self.process_count:
+        if not self.process_index < self.process_count:
             found = f"{self.process_index} of {self.process_count}"
-            raise ValueError(f"mesh.process_index: expected 0 to process_count - 1, found {found}")
+            raise fields.FieldError(
+                "process_index", f"expected 0 to process_count - 1, found {found}"
+            )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ Everything, the simulated annotator included, is one compiled function.
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,9 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
 
-from samjax import losses, masks, models, prompts, types
+from samjax import fields, losses, masks, models, prompts, types
 from samjax.training import groups, optim
 from samjax.types import Params
-
-ENCODER = ("adapters", "frozen", "full")
-PROMPT_ENCODER = ("all", "first", "frozen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +35,12 @@ class TrainableConfig:
         ValueError: A switch has an unknown value.
     """
 
-    encoder: str = "adapters"
-    prompt_encoder: str = "all"
+    encoder: Literal["adapters", "frozen", "full"] = "adapters"
+    prompt_encoder: Literal["all", "first", "frozen"] = "all"
     multimask: bool = True
 
     def __post_init__(self) -> None:
-        for name, allowed in (("encoder", ENCODER), ("prompt_encoder", PROMPT_ENCODER)):
-            if getattr(self, name) not in allowed:
-                found = getattr(self, name)
-                raise ValueError(f"trainable.{name}: expected one of {allowed}, found {found!r}")
+        fields.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,9 +97,3 @@ def _dilated(mask, times):
         padded = np.pad(grown, 1)
         grown = grown | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     return grown
-
-
-def test_a_config_that_cannot_work_names_its_field():
-    for field in ("count_train", "count_test", "size"):
-        with pytest.raises(ValueError, match=rf"phantoms\.{field}: expected at least"):
-            PhantomConfig(**{field: 0})

@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from samjax import fields
 from samjax.data.augment import AugmentConfig
-from samjax.data.config import CHOICES, DataConfig
+from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.data.index import Sample, load_index
 from samjax.data.inputs import InputConfig
@@ -72,7 +73,7 @@ def test_a_saved_state_resumes_bit_for_bit_at_any_number_of_threads(samples, con
     resumed.close()
 
 
-@pytest.mark.parametrize("balance", CHOICES["balance"])
+@pytest.mark.parametrize("balance", fields.choices(DataConfig)["balance"])
 def test_two_processes_together_see_what_one_sees(samples, config, balance):
     halves = [dataclasses.replace(s, dataset="ab"[i % 2]) for i, s in enumerate(samples)]
     config = dataclasses.replace(config, balance=balance)
@@ -232,9 +233,3 @@ def test_evaluation_keeps_a_mask_that_vanishes(write_folder, blob):
     gone = Sample("images/a_1.png", ("masks/gone.png",))
     with pytest.raises(DataError, match="no such file"):
         load_for_evaluation(gone, root, INPUTS, 16)
-
-
-@pytest.mark.parametrize("field", [*CHOICES, "batch_size", "threads", "validation_fraction"])
-def test_a_wrong_value_names_its_field(field):
-    with pytest.raises(ValueError, match=rf"data\.{field}: expected .* found"):
-        DataConfig(root="x", **{field: "other" if field in CHOICES else -1})

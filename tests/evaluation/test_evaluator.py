@@ -343,14 +343,8 @@ def test_a_model_that_knows_boxes_alone_is_shown_no_points(tiny, folder, evaluat
 
 @pytest.mark.parametrize("names", [(), ("box",), ("0pt",), ("3 pts",), ("1pt", "1pt"), ("1000pt",)])
 def test_unknown_protocols_are_refused(names):
-    with pytest.raises(ValueError, match="protocol"):
+    with pytest.raises(ValueError, match=r"^protocols: expected "):
         EvalConfig(protocols=names)
-
-
-@pytest.mark.parametrize("field", ["batch_size", "images_per_batch", "limit", "threads"])
-def test_sizes_below_one_are_refused(field):
-    with pytest.raises(ValueError, match=f"eval.{field}: expected at least 1, found 0"):
-        EvalConfig(**{field: 0})
 
 
 @pytest.mark.parametrize("budget", [0, 5, 10**6])

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import typing
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
-from samjax.data.inputs import RESIZE, place
+from samjax.data.inputs import Resize, place
 from samjax.evaluation import prompt_file
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 
@@ -16,7 +17,13 @@ SIDES = st.integers(4, 3000)
 
 
 @settings(max_examples=200, deadline=None)
-@given(SIDES, SIDES, st.sampled_from([64, 256, 1024]), st.sampled_from(RESIZE), st.integers(0, 999))
+@given(
+    SIDES,
+    SIDES,
+    st.sampled_from([64, 256, 1024]),
+    st.sampled_from(typing.get_args(Resize)),
+    st.integers(0, 999),
+)
 def test_prompts_come_back_as_the_same_pixels(height, width, size, resize, seed):
     placement = place(height, width, size, resize)
     rng = np.random.default_rng(seed)

@@ -172,10 +172,13 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"split": "dev"}, "image2label_dev.json"),
         ({"datasets": "other"}, "found 'other'"),
-        ({"protocols": ["bbox", "3p"]}, "found '3p'"),
+        (
+            {"protocols": ["bbox", "3p"]},
+            "--protocols: expected bbox, 1pt, ",
+        ),
         ({"prompts": "none.json"}, "none.json: no such file"),
-        ({"std": [1, 0, 1]}, "input.std: expected 3 positive numbers, found (1.0, 0.0, 1.0)"),
-        ({"batch_size": 0}, "eval.batch_size: expected at least 1"),
+        ({"std": [1, 0, 1]}, "--std: expected 3 numbers, each more than 0, found (1.0, 0.0, 1.0)"),
+        ({"batch_size": 0}, "--batch-size: expected 1 or more, found 0"),
     ],
 )
 def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, message):

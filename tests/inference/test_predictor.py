@@ -1,6 +1,7 @@
 """The contract of SAM's own predictor."""
 
 import dataclasses
+import typing
 
 import jax.numpy as jnp
 import numpy as np
@@ -113,7 +114,7 @@ def test_an_axis_of_objects_stays(ready):
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (63, 20), (64, 64), (90, 200), (300, 65), (1, 1)])
-@pytest.mark.parametrize("resize", inputs.RESIZE)
+@pytest.mark.parametrize("resize", typing.get_args(inputs.Resize))
 def test_any_image_size(pretrained, photo, shape, resize):
     fitted = dataclasses.replace(pretrained, input=inputs.InputConfig(resize=resize))
     predictor = Predictor(fitted)

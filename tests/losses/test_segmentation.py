@@ -180,9 +180,3 @@ def test_one_candidate():
     low_res, iou, truth = draw()
     outcome = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, OURS)[1]
     np.testing.assert_array_equal(outcome.low_res, low_res[:, :, 0])
-
-
-@pytest.mark.parametrize("field", ["reduction", "selection", "iou_supervision"])
-def test_an_unknown_switch_is_named(field):
-    with pytest.raises(ValueError, match=f"loss.{field}: expected one of .*found 'most'"):
-        losses.LossConfig(**{field: "most"})

@@ -122,9 +122,3 @@ def test_a_confident_mistake_costs_in_proportion_to_its_logit():
     logits = jnp.full((1, 1, 1, 2, 2), -500.0)
     loss = losses.focal_loss(logits, jnp.ones_like(logits), 0.25, 2.0)
     assert loss.item() == pytest.approx(0.25 * 500)
-
-
-def test_an_unknown_reduction_is_named():
-    logits, truth = draw(0)
-    with pytest.raises(ValueError, match=r"loss.reduction: expected .*found 'sum'"):
-        losses.dice_loss(logits, truth, "sum")

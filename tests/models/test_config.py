@@ -43,7 +43,7 @@ def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
         ({"embed_dim": 770}, "embed_dim: expected a multiple of num_heads = 12, found 770"),
         ({"prompt_dim": 40}, "prompt_dim: expected a multiple of 2 * decoder_heads = 16, found 40"),
         ({"prompt_dim": 4, "decoder_heads": 2}, "prompt_dim: expected a multiple of 8, found 4"),
-        ({"mask_in_chans": 6}, "mask_in_chans: expected a multiple of 4 = 4, found 6"),
+        ({"mask_in_chans": 6}, "mask_in_chans: expected 8 or more, found 6"),
         ({"depth": 0}, "depth: expected 1 or more, found 0"),
         ({"window_size": -1}, "window_size: expected 1 or more, found -1"),
         ({"depth": 8}, "global_attn_indexes: expected indexes from 0 to 7, found 8"),
@@ -51,7 +51,7 @@ def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
     ],
 )
 def test_what_cannot_work_is_named(unchecked, fields, message):
-    with pytest.raises(ValueError, match=re.escape(f"model.{message}").replace("8,", "8.*,")):
+    with pytest.raises(ValueError, match="^" + re.escape(message).replace("8,", "8.*,")):
         SamConfig(**fields)
 
 
@@ -64,7 +64,7 @@ def test_what_cannot_work_is_named(unchecked, fields, message):
     ],
 )
 def test_adapters_that_cannot_work_are_named(unchecked, fields, message):
-    with pytest.raises(ValueError, match=re.escape(f"model.peft.{message}")):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         PeftConfig(**fields)
 
 

@@ -62,8 +62,3 @@ def test_a_shift_moves_the_box_as_a_whole(box, limit):
 def test_no_jitter():
     given = boxes(3, 4, 20, 21)
     np.testing.assert_array_equal(jitter(KEYS, given, "none", 5.0, SIZE), given)
-
-
-def test_an_unknown_kind_is_named():
-    with pytest.raises(ValueError, match=r"coordinate.*found 'gauss'"):
-        prompts.jitter_boxes(KEYS, boxes(0, 0, 1, 1), "gauss", 5.0, SIZE)

@@ -236,8 +236,6 @@ def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tm
     said = dataclasses.replace(begun, init_family="medsam")
     assert start.prepare_model(said).input == families.MEDSAM_INPUT
     assert "this is a guess" not in caplog.text
-    with pytest.raises(ValueError, match=r"family: expected one of sam, .*, found 'vgg'"):
-        start.prepare_model(dataclasses.replace(begun, init_family="vgg"))
     with pytest.raises(ValueError, match=r"init_family: expected none where no init_from"):
         start.prepare_model(dataclasses.replace(said, init_from=""))
 
@@ -283,20 +281,6 @@ def test_logs_of_lost_batches_are_dropped(tmp_path):
     writer.scalars(3, {"loss": 0.5})
     writer.close()
     assert rows(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3, "loss": 0.5}]
-
-
-@pytest.mark.parametrize(
-    ("cls", "fields", "message"),
-    [
-        (RunConfig, {"epochs": 0}, "epochs"),
-        (RunConfig, {"steps": -1}, "steps"),
-        (LogConfig, {"every": 0}, "log.every: expected 1 or more, found 0"),
-        (checkpoint.CheckpointConfig, {"keep": 0}, "checkpoint.keep: expected 1 or more, found 0"),
-    ],
-)
-def test_a_bad_field_is_named(cls, fields, message):
-    with pytest.raises(ValueError, match=message):
-        cls(**fields)
 
 
 def test_adapters_cannot_learn_where_there_are_none():

@@ -168,18 +168,3 @@ def test_what_does_not_divide_is_named(state):
     message = r"data.batch_size: expected a multiple of the 8 devices, found 12"
     with pytest.raises(ValueError, match=message):
         sharding.make_mesh(sharding.MeshConfig(), 12)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"rules": "zero"}, "mesh.rules: expected one of .*found 'zero'"),
-        ({"rules": "fsdp"}, "mesh.rules: fsdp expects mesh.model of 2 or more .*found 1"),
-        ({"min_weight_size": 0}, "mesh.min_weight_size: expected 1 or more, found 0"),
-        ({"model": 0}, "mesh.model: expected 1 or more, found 0"),
-        ({"process_index": 1}, "mesh.process_index: expected 0 to .*found 1 of 1"),
-    ],
-)
-def test_a_bad_field_is_named(fields, message):
-    with pytest.raises(ValueError, match=message):
-        sharding.MeshConfig(**fields)

@@ -184,9 +184,3 @@ def test_what_is_not_finite_is_told(ours, train_step, batch, part):
         state = state.replace(params=spoilt)
     metrics = train_step(toy.RECIPE, state, batch)[1]
     assert not metrics.finite.any()
-
-
-@pytest.mark.parametrize("field", ["encoder", "prompt_encoder"])
-def test_an_unknown_switch_is_named(field):
-    with pytest.raises(ValueError, match=f"trainable.{field}: expected one of .*found 'some'"):
-        step.TrainableConfig(**{field: "some"})
