@@ -125,6 +125,11 @@ def choices(kind: type) -> dict[str, tuple[str, ...]]:
     return {name: typing.get_args(each) for name, each in every if _is_choice(each)}
 
 
+def called(kind: type) -> str:
+    """A type in an error's words: "a whole number" for int, "fields" for a section."""
+    return _KINDS[kind][1] if kind in _KINDS else "fields"
+
+
 def describe(hint: Any) -> tuple[str, str]:
     """The type of a field and the values it allows, in words; no words where any will do.
 

@@ -1,12 +1,15 @@
 """Values of a recipe's fields from the command line."""
 
+import re
 from collections.abc import Sequence
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from samjax import renames
+from samjax import fields, renames
+
+_ILLEGAL = re.compile(r"flag --config\.([^=]+)=(.*?): ", re.DOTALL)
 
 
 def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
@@ -22,6 +25,12 @@ def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=words)
         values(words)
+    except flags.IllegalFlagValueError as error:
+        if not (found := _ILLEGAL.match(str(error))):
+            raise ValueError(str(error)) from error
+        path, value = found.groups()
+        expected = fields.called(_type(config, path))
+        raise ValueError(f"{path}: expected {expected}, found {value!r}") from error
     except flags.Error as error:
         raise ValueError(str(error)) from error
     except (AttributeError, KeyError) as error:
@@ -29,3 +38,11 @@ def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
         while isinstance(reason, Exception):  # One wraps the other.
             reason = reason.args[0]
         raise ValueError(f"no such field in the config: {reason}") from error
+
+
+def _type(config: ml_collections.ConfigDict, path: str) -> type:
+    """The type of a field, also of one that is None as yet."""
+    *sections, name = path.split(".")
+    for section in sections:
+        config = config[section]
+    return config.get_type(name)

@@ -102,7 +102,13 @@ def test_fields_are_set_by_their_type():
     [
         ("--config.optim.learningrate=1", ["no such field", "learning_rate"]),
         ("--config.optm.schedule=cosine", ["no such field", '"optim"']),
-        ("--config.optim.learning_rate=fast", ["config.optim.learning_rate=fast", "float"]),
+        (
+            "--config.optim.learning_rate=fast",
+            ["optim.learning_rate: expected a number, found 'fast'"],
+        ),
+        ("--config.test.limit=few", ["test.limit: expected a whole number, found 'few'"]),
+        ("--config.run.report=3", ["run.report: expected true or false, found '3'"]),
+        ("--config.data.augment=3", ["data.augment: expected fields, found '3'"]),
     ],
 )
 def test_a_field_that_cannot_be_set_is_named(word, parts):
