@@ -16,7 +16,7 @@ TOLD = {
         "light is now conv_bottleneck",
     ],
     # A wrong type, a wrong value.
-    "--config.optim.learning_rate=fast": ["config.optim.learning_rate=fast", "float"],
+    "--config.optim.learning_rate=fast": ["optim.learning_rate: expected a number, found 'fast'"],
     "--config.optim.schedule=linear": ["optim.schedule: expected one of", "cosine", "'linear'"],
 }
 
