@@ -27,6 +27,7 @@ os.environ["SAMJAX_TESTS_COMPILED"] = os.environ.get("SAMJAX_TESTS_COMPILED") or
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SAMJAX_TESTS_COMPILED"]
 
 import jax
+import jaxtyping
 import pytest
 from absl import flags
 
@@ -102,3 +103,11 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the real images in {path}")
     return path
+
+
+@pytest.fixture
+def unchecked():
+    """Types and shapes in signatures are checked in tests only: without that, as users have it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -60,9 +60,9 @@ def test_output_that_nobody_reads_any_more_is_no_mistake():
     program = "import sys; from samjax import interruption as i; " + (
         "sys.exit(i.exit_code('samjax', lambda: print('line\\n' * 100_000)))"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "line\n"
-    process.stdout.close()
-    assert process.stderr.read() == "" and process.wait() == 141
+    ) as process:
+        assert process.stdout.readline() == "line\n"
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 141

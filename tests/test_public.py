@@ -64,7 +64,9 @@ def test_train_takes_a_recipe_or_an_experiment(tmp_path):
             samjax.train(given, tmp_path / "run")
 
 
-def test_evaluate_takes_the_test_split_and_the_papers_protocols_by_default(monkeypatch, tmp_path):
+def test_evaluate_takes_the_test_split_and_the_papers_protocols_by_default(
+    unchecked, monkeypatch, tmp_path
+):
     seen = {}
 
     def stop(root, samples):

@@ -120,7 +120,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
     for modality, histogram in found["intensities"].items():
         axes["I"].plot(np.array(histogram) * 100, label=modality, linewidth=0.8)
     axes["I"].set(yscale="log", xlabel="grey value", ylabel="% of pixels", title="intensities")
-    axes["I"].legend(fontsize=6)
+    if found["intensities"]:
+        axes["I"].legend(fontsize=6)
     for axis in axes.values():
         axis.title.set_fontsize(9)
     with whole(path) as partial:

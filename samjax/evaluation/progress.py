@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from samjax.data.journal import Journal
 from samjax.data.metadata import Metadata
@@ -70,7 +70,7 @@ class Progress:
             self.images |= {int(n): _image(one) for n, one in row["images"].items()}
             self.timings += [(count, seconds) for count, seconds in row["timings"]]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *error: Any) -> None:

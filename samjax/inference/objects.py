@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from samjax import types
 from samjax.data import inputs
@@ -15,7 +16,7 @@ _LARGE = 32  # Pixels along the longer side: from here on, 0 to 1 is taken for a
 MIN_POINTS = 8  # Room that is always there: an ordinary round of clicks never recompiles.
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class ObjectPrompt:
     """Everything that says which object is meant: points, a box, a mask, in any combination.
 
@@ -32,20 +33,26 @@ class ObjectPrompt:
         ValueError: Nothing is given, or something has the wrong shape or values.
     """
 
-    points: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    box: np.ndarray | None = None
-    mask: np.ndarray | None = None
+    points: np.ndarray | None
+    labels: np.ndarray | None
+    box: np.ndarray | None
+    mask: np.ndarray | None
 
-    def __post_init__(self) -> None:
-        if (self.points is None) != (self.labels is None):
-            missing = "labels" if self.labels is None else "points"
+    def __init__(
+        self,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> None:
+        if (points is None) != (labels is None):
+            missing = "labels" if labels is None else "points"
             raise ValueError(f"points and labels belong together, found no {missing}")
-        if self.points is None and self.box is None and self.mask is None:
+        if points is None and box is None and mask is None:
             raise ValueError("expected a point, a box or a mask, found none of them")
-        if self.points is not None:
-            points = _numbers(self.points, "points", ("n", 2))
-            labels = _numbers(self.labels, "labels", (len(points),))
+        if points is not None:
+            points = _numbers(points, "points", ("n", 2))
+            labels = _numbers(labels, "labels", (len(points),))
             if not np.isin(labels, _LABELS).all():
                 found = np.unique(labels).tolist()
                 corners = "; a box's corners go into box" if {2, 3} & set(found) else ""
@@ -53,17 +60,18 @@ class ObjectPrompt:
                     "labels: expected 1 (object), 0 (background) and -1 (not a point), found "
                     f"{found}{corners}"
                 )
-            object.__setattr__(self, "points", points)
-            object.__setattr__(self, "labels", labels.astype(np.int32))
-        if self.box is not None:
-            box = _numbers(self.box, "box", (4,))
+            labels = labels.astype(np.int32)
+        if box is not None:
+            box = _numbers(box, "box", (4,))
             if not (box[0] < box[2] and box[1] < box[3]):
                 raise ValueError(
                     f"box: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, found {box.tolist()}"
                 )
-            object.__setattr__(self, "box", box)
-        if self.mask is not None:
-            object.__setattr__(self, "mask", _numbers(self.mask, "mask", ("m", "m")))
+        if mask is not None:
+            mask = _numbers(mask, "mask", ("m", "m"))
+        checked = {"points": points, "labels": labels, "box": box, "mask": mask}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def clicks(self) -> np.ndarray:

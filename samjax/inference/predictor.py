@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from samjax import conversion, masks
 from samjax.inference import batch
@@ -125,10 +126,10 @@ class Predictor:
 
     def predict(
         self,
-        point_coords: np.ndarray | None = None,
-        point_labels: np.ndarray | None = None,
-        box: np.ndarray | None = None,
-        mask_input: np.ndarray | None = None,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
         multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
@@ -279,7 +280,7 @@ def _dtype_name(dtype: object) -> Dtype:
     return known
 
 
-def _objects(arrays: dict[str, np.ndarray | None]) -> tuple[list[ObjectPrompt], bool]:
+def _objects(arrays: dict[str, ArrayLike | None]) -> tuple[list[ObjectPrompt], bool]:
     """Splits the arguments of a call into objects; the flag says whether they have an axis K."""
     given, counts = {}, {}
     for name, value in arrays.items():

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from samjax.data import files, journal
 from samjax.data.files import DataError
@@ -61,7 +61,7 @@ class Record:
                 self.images[row["image"]] = row["entry"]
                 self.failed.pop(row["image"], None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Record":
         return self
 
     def __exit__(

@@ -3,6 +3,8 @@
 Handing over all 137 takes a tenth of the time of a click: norms and biases travel as one.
 """
 
+from typing import no_type_check
+
 import jax
 import jax.numpy as jnp
 from flax import struct, traverse_util
@@ -12,6 +14,7 @@ from samjax import models
 from samjax.types import Params
 
 
+@no_type_check  # JAX fills it with shapes, too, and parameters may be NumPy's.
 @struct.dataclass
 class DecoderWeights:
     """Prompt encoder and mask decoder, packed.

@@ -7,8 +7,8 @@ everything would not do: momentum would go on moving the parameters.)
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
-import jax
 from flax import traverse_util
 
 from samjax import models
@@ -28,7 +28,7 @@ _PATTERNS = {
 }
 PROMPT_GROUPS = ("points", "boxes", "no_mask", "masks")
 
-Group = dict[str, jax.Array]  # Flat: `a/b/c` -> parameter.
+Group = dict[str, Any]  # Flat: `a/b/c` -> parameter, or its shape.
 Groups = dict[str, Group]
 
 

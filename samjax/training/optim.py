@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from samjax import fields
 from samjax.training.groups import Groups
@@ -89,7 +90,7 @@ def apply(
     groups: Groups,
     states: OptimizerStates,
     gradients: Groups,
-    rate: jax.Array,
+    rate: ArrayLike,
     active: dict[str, jax.Array],
 ) -> tuple[Groups, OptimizerStates]:
     """One update of the given groups.

@@ -94,7 +94,7 @@ def state_shardings(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
     Size and shape alone decide, so that moments lie as their parameter does.
     """
 
-    def sharding(leaf: jax.Array) -> NamedSharding:
+    def sharding(leaf: Any) -> NamedSharding:
         axis = _axis_to_cut(leaf.shape, config) if config.rules == "fsdp" else None
         cut = () if axis is None else (*(None,) * axis, "model")
         return NamedSharding(mesh, PartitionSpec(*cut))
@@ -132,7 +132,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
 def place_state(state: Any, shardings: Any) -> Any:
     """Puts a state that every process holds whole on the devices, each its own part."""
 
-    def place(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+    def place(array: Any, sharding: NamedSharding) -> jax.Array:
         if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = place(jax.random.key_data(array), sharding)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))

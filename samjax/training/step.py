@@ -7,7 +7,7 @@ Everything, the simulated annotator included, is one compiled function.
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,7 @@ class Recipe:
         return ("points", "masks", "decoder") if learns else ("decoder",)
 
 
+@no_type_check  # JAX fills it with shapes and shardings, too.
 @struct.dataclass
 class TrainState:
     """All that changes while training.
@@ -103,6 +104,7 @@ class TrainState:
     key: PRNGKeyArray
 
 
+@no_type_check
 @struct.dataclass
 class Batch:
     """Images with `k` masks each, see `samjax.data.pipeline.training_iterator`.
@@ -120,6 +122,7 @@ class Batch:
     seed: UInt32[Array, " b"]
 
 
+@no_type_check
 @struct.dataclass
 class Metrics:
     """What a batch tells, one entry per iteration; or one iteration, without an axis.

@@ -144,7 +144,7 @@ def test_settings_that_we_do_not_have_or_that_disagree(folder, place, value, mes
 
 def test_decoder_heads_that_cannot_be(folder):
     _configure(folder, mask_decoder_config__num_attention_heads=5)
-    with pytest.raises(ValueError, match=r"config\.json: model\.prompt_dim: .*decoder_heads"):
+    with pytest.raises(ValueError, match=r"config\.json: prompt_dim: .*decoder_heads"):
         conversion.from_torch(folder)
 
 

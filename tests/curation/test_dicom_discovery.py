@@ -124,6 +124,7 @@ def test_copies_of_files_are_left_out_and_named(tmp_path, image):
     }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI:UserWarning")
 def test_what_is_neither_image_nor_label_is_told_and_no_failure(tmp_path, image):
     """Plans, doses, reports, an index of files; the dose has the frame of reference of the CT."""
     write_series(tmp_path / "ct", image)

@@ -348,7 +348,7 @@ def test_unknown_protocols_are_refused(names):
 
 
 @pytest.mark.parametrize("budget", [0, 5, 10**6])
-def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(monkeypatch, budget):
+def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(unchecked, monkeypatch, budget):
     """With one thread and a budget of nothing, at most the image in hand is ahead."""
     monkeypatch.setattr(batches, "MAX_WAITING", budget)
     loaded, yielded = [], []

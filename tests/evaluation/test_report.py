@@ -225,7 +225,8 @@ def test_what_is_of_no_use_is_named_at_the_end_and_a_strip_is_tested(
     assert "left out: " in printed.err and "text.png: expected an image" in printed.err
     written = json.loads((tmp_path / "out/report.json").read_text())
     assert [*written["bad"]] == ["images/text.png"]
-    rows = list(csv.DictReader((tmp_path / "out/masks.csv").open()))
+    with (tmp_path / "out/masks.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert rows[-1]["mask"] == "masks/strip.png" and rows[-1]["width"] == "3000"
 
 

@@ -163,13 +163,13 @@ def test_refuses(pretrained, photo, images, prompts, message):
         (ObjectPrompt(**BOX), r"for each of 1 images, found a ObjectPrompt"),
     ],
 )
-def test_refuses_what_are_no_lists_of_prompts(pretrained, photo, prompts, message):
+def test_refuses_what_are_no_lists_of_prompts(unchecked, pretrained, photo, prompts, message):
     with pytest.raises(ValueError, match=message):
         segment(pretrained, [photo(9, 9)], prompts)
 
 
 @pytest.mark.parametrize("images", [None, "scan.png", np.zeros((9, 9, 3), np.uint8)])
-def test_refuses_what_are_no_lists_of_images(pretrained, images):
+def test_refuses_what_are_no_lists_of_images(unchecked, pretrained, images):
     with pytest.raises(ValueError, match="images: expected a list of images, found"):
         segment(pretrained, images, [[]])
 

@@ -69,6 +69,6 @@ def test_deeper_pictures_are_refused_by_name(mode):
         (None, "found object"),
     ],
 )
-def test_refuses(image, message):
+def test_refuses(unchecked, image, message):
     with pytest.raises(ValueError, match=message):
         pixels_of(image, "BGR")

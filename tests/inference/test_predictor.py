@@ -264,9 +264,13 @@ def test_from_pretrained(pretrained, photo, tmp_path):
     assert 0 < np.abs(results["half"] - results["plain"]).max() < 0.1 * scale
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Predictor.from_pretrained(tmp_path / "nowhere")
-    for size in ("256", 64.0):
-        with pytest.raises(ValueError, match=rf"image_size: expected a whole .* found {size!r}"):
-            Predictor.from_pretrained(tmp_path / "model", image_size=size)
+
+
+@pytest.mark.parametrize("size", ["256", 64.0])
+def test_an_image_size_that_is_none(unchecked, pretrained, tmp_path, size):
+    storage.save(tmp_path / "model", pretrained)
+    with pytest.raises(ValueError, match=rf"image_size: expected a whole .* found {size!r}"):
+        Predictor.from_pretrained(tmp_path / "model", image_size=size)
 
 
 @pytest.mark.parametrize(

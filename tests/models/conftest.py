@@ -2,7 +2,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import pytest
 from small import random_params
 
@@ -40,11 +39,3 @@ def embedding(encode, tiny, params, images):
 @pytest.fixture
 def change(tiny):
     return lambda **fields: dataclasses.replace(tiny, **fields)
-
-
-@pytest.fixture
-def unchecked():
-    """Shapes in signatures are checked in tests only: without that, as users have it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)

@@ -94,7 +94,7 @@ def test_weight_decay_is_of_matrices_only():
 @pytest.mark.parametrize("factor", [100.0, 1e-3])
 def test_clipping_is_of_the_global_norm(factor):
     gradients = jax.tree.map(lambda g: factor * g, group(1))
-    norm = float(optax.global_norm(gradients))
+    norm = float(optax.tree.norm(gradients))
     _, states = update(optim.OptimConfig(clip_norm=1.0), gradients)
     scale = min(1.0, 1.0 / norm)
     for name in gradients:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from small import TINY_TINY_VIT, random_params, shapes
 from samjax import conversion, pretrained
 from samjax.conversion import convert
 from samjax.models import PeftConfig, SamConfig
-from samjax.training import groups, resume, start, step
+from samjax.training import checkpoint, groups, resume, start, step
 from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
@@ -117,7 +117,7 @@ def test_fields_of_the_network_can_be_set_one_by_one():
 
 
 def test_a_run_older_than_a_field_began_with_its_default(tmp_path):
-    path, checkpoints = tmp_path / "config.json", types.SimpleNamespace(latest=1)
+    path, checkpoints = tmp_path / "config.json", mock.Mock(checkpoint.Checkpoints, latest=1)
     experiment = Experiment(model=toy.MODEL)
     resume.begin(experiment, b"", tmp_path)
     fields = json.loads(path.read_text())

@@ -50,3 +50,5 @@ def test_a_full_disk_is_told_and_nothing_waits(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"tfevents.*: cannot be written: No space left on device"):
         for step in range(1000):
             log.scalars(step, {"loss": 0.5})
+    with pytest.raises(OSError, match=r"tfevents.*: cannot be written: No space left on device"):
+        log.close()
