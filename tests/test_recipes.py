@@ -5,10 +5,11 @@ import importlib
 
 import jax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from samjax import models
 from samjax.comparison import Method
-from samjax.training import experiment, resume
+from samjax.training import experiment
 
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full"]
@@ -67,7 +68,7 @@ def test_a_comparison_compares_what_its_titles_say(name):
 def flat(value):
     """Fields of a configuration, or of a method's last stage, by dotted name."""
     whole = value.stages[-1].experiment if isinstance(value, Method) else value
-    return resume.flat(dataclasses.asdict(whole))
+    return flatten_dict(dataclasses.asdict(whole), sep=".")
 
 
 def test_the_default_is_what_is_right():

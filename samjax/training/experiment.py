@@ -9,7 +9,7 @@ import typing
 from typing import Any, Literal
 
 import ml_collections
-from flax import traverse_util
+from flax.traverse_util import flatten_dict
 from ml_collections import config_dict
 
 from samjax import fields, losses, models, prompts, renames
@@ -199,7 +199,7 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
         ValueError: A field has an earlier name or a value that cannot work; the message names it.
     """
     content = config.to_dict()
-    renames.check_names(traverse_util.flatten_dict(content, sep="."))
+    renames.check_names(flatten_dict(content, sep="."))
     return fields.from_dict(Experiment, content)
 
 

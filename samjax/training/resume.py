@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from samjax import lock, pretrained, renames
 from samjax.data import contents, identity
@@ -74,9 +75,9 @@ def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoin
     then = _read_settings(path) if path.exists() else checkpoints.saved("config")
     if then is None or not _holds_run(workdir, checkpoints):
         return  # Nothing was learned yet that other settings could mix with.
-    usual, now = (flat(_as_json(e)) for e in (Experiment(), experiment))
+    usual, now = (_flat(_as_json(e)) for e in (Experiment(), experiment))
     # A field that is younger than the run was what it is by default.
-    was = usual | flat(renames.translate(then))
+    was = usual | _flat(renames.translate(then))
     for fields in (was, now):
         if not fields["data.validation_fraction"]:
             fields["validation.every"] = 0  # An earlier version took any number, without effect.
@@ -180,12 +181,6 @@ def _as_json(experiment: Experiment) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(experiment)))
 
 
-def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields by dotted name, of sections within sections."""
-    found = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
+    return flatten_dict(fields, sep=".")

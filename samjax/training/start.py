@@ -5,11 +5,10 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
+from flax.traverse_util import flatten_dict
 
 from samjax import conversion, models
 from samjax.data import check, contents, identity, index, phantoms
@@ -208,7 +207,10 @@ def architecture(recipe: SamConfig, checkpoint: SamConfig, path: str) -> SamConf
     Raises:
         ValueError: The recipe asks for what the checkpoint has not; the message names the field.
     """
-    asked, found, usual = (_flat(config) for config in (recipe, checkpoint, SamConfig()))
+    asked, found, usual = (
+        flatten_dict(dataclasses.asdict(config), sep=".")
+        for config in (recipe, checkpoint, SamConfig())
+    )
     for name, value in asked.items():
         decided = name in _RECIPE_FIELDS or name.startswith("peft.")
         if not decided and value not in (found[name], usual[name]):
@@ -238,7 +240,3 @@ def _check_peft(recipe: SamConfig, checkpoint: SamConfig, path: str) -> None:
             f"which are trained further, found {getattr(now, name)!r}; model.peft.kind=none trains "
             "without them"
         )
-
-
-def _flat(config: SamConfig) -> dict[str, Any]:
-    return traverse_util.flatten_dict(dataclasses.asdict(config), sep=".")
