@@ -5,7 +5,6 @@ parsed arguments and returns an exit code, or None for 0. Modules import what is
 run, so that help is quick.
 """
 
-import argparse
 import dataclasses
 import importlib
 import sys
@@ -63,10 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         one = commands.add_parser(each, help=command.summary, description=command.summary)
         if each == name:  # The others need not be imported.
             _add_arguments(each, one)
-    arguments = parser.parse_args(words)
-    if argv is None:
-        _use_large_pages(name)
-    return _run(parser.prog, arguments)
+    return _run(parser, name, argv)
 
 
 def run_alone(name: str, program: str, argv: Sequence[str] | None = None) -> int:
@@ -79,21 +75,17 @@ def run_alone(name: str, program: str, argv: Sequence[str] | None = None) -> int
     """
     parser = Parser(program, description=COMMANDS[name].summary)
     _add_arguments(name, parser)
-    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        _use_large_pages(name)
-    return _run(program, arguments)
+    return _run(parser, name, argv)
 
 
 def _add_arguments(name: str, parser: Parser) -> None:
     importlib.import_module(f"samjax.cli.{name}").add_arguments(parser)
 
 
-def _use_large_pages(name: str) -> None:
-    if COMMANDS[name].trains:
+def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
+    """Parses the arguments of a command, and runs it."""
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if argv is None and COMMANDS[name].trains:
         process.restart_with_huge_pages()
-
-
-def _run(program: str, arguments: argparse.Namespace) -> int:
     process.prepare()
-    return interruption.exit_code(program, lambda: arguments.run(arguments))
+    return interruption.exit_code(parser.prog, lambda: arguments.run(arguments))

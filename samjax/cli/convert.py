@@ -1,16 +1,16 @@
 """`samjax convert` and `python -m convert`: checkpoints in and out."""
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samjax import fields
 from samjax.cli import input_flags
-from samjax.cli.parser import Parser
+from samjax.cli.parser import Parser, given
+from samjax.models.config import PeftConfig
 
 if TYPE_CHECKING:
-    from samjax.models import PeftConfig
     from samjax.pretrained import Pretrained
 
 
@@ -25,10 +25,11 @@ def add_arguments(parser: Parser) -> None:
     bring.add_argument(
         "--adapters", action="store_true", help="initialise adapters if the checkpoint has none"
     )
-    allowed = {"kind": ("sam_med2d", "conv_bottleneck"), "init": ("zero", "kaiming")}
-    for name, choices in allowed.items():
-        bring.add_argument(f"--adapter-{name}", choices=choices, help=f"default: {choices[0]}")
-    text = "width of their bottleneck over that of a block; default: 0.25"
+    for name, choices in fields.choices(PeftConfig).items():
+        allowed = [choice for choice in choices if choice != "none"]
+        text = f"default: {getattr(PeftConfig, name)}"
+        bring.add_argument(f"--adapter-{name}", choices=allowed, help=text)
+    text = f"width of their bottleneck over that of a block; default: {PeftConfig.ratio}"
     bring.add_argument("--adapter-ratio", type=float, metavar="R", help=text)
     bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
     bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
@@ -58,10 +59,8 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
         advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    names = {field.name for field in dataclasses.fields(convert.Options)}
-    chosen = {name: given[name] for name in names & given.keys()}
-    options = convert.Options(peft=_peft(arguments), **chosen)
+    names = fields.hints(convert.Options).keys() - {"peft"}
+    options = convert.Options(peft=_peft(arguments), **given(arguments, names))
     model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
     pretrained.save(target, model)
     print(report.table())
@@ -71,16 +70,12 @@ def _from_torch(arguments: argparse.Namespace) -> None:
         print(f"warning: {arguments.source}: {report.notes[-1]}", file=sys.stderr)
 
 
-def _peft(arguments: argparse.Namespace) -> "PeftConfig | None":
+def _peft(arguments: argparse.Namespace) -> PeftConfig | None:
     """The fresh adapters that are asked for."""
-    from samjax.models import PeftConfig
-
-    flags_of = {name: f"adapter_{name}" for name in ("kind", "ratio", "init")}
-    given = {name: getattr(arguments, flag) for name, flag in flags_of.items()}
-    given = {name: value for name, value in given.items() if value is not None}
-    if given and not arguments.adapters:
-        raise ValueError(f"--adapter-{next(iter(given))}: expected --adapters beside it")
-    return PeftConfig(**given) if arguments.adapters else None
+    found = given(arguments, fields.hints(PeftConfig), "adapter_")
+    if found and not arguments.adapters:
+        raise ValueError(f"--adapter-{next(iter(found))}: expected --adapters beside it")
+    return PeftConfig(**found) if arguments.adapters else None
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samjax.cli import input_flags
-from samjax.cli.parser import Parser, flag
+from samjax.cli.parser import Parser, flag, given
 
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
@@ -30,7 +30,6 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--protocols",
         nargs="+",
-        default=["bbox", "1pt", "3pt", "5pt"],
         type=_name,
         metavar="NAME",
         help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt",
@@ -38,11 +37,11 @@ def add_arguments(parser: Parser) -> None:
     add("--no-adapters", action="store_true", help="drop the adapters")
     add("--oracle", action="store_true", help="also score the best of the three answered masks")
     add("--image-size", type=int, metavar="N", help="side of the network's input")
-    add("--seed", type=int, default=0, help="of the prompts")
+    add("--seed", type=int, help="of the prompts")
     add("--prompts", metavar="FILE", help="prompts.json of an earlier evaluation, to replay")
     add("--limit", type=int, metavar="N", help="only so many images, spread evenly")
-    add("--batch-size", type=int, default=16, metavar="N", help="masks answered at a time")
-    add("--images-per-batch", type=int, default=8, metavar="N", help="images encoded at a time")
+    add("--batch-size", type=int, metavar="N", help="masks answered at a time")
+    add("--images-per-batch", type=int, metavar="N", help="images encoded at a time")
     add("--overwrite", action="store_true", help="replace what DIR holds of another evaluation")
     add(
         "--on-bad", choices=("skip", "error"), default="skip", help="files of no use; default: skip"
@@ -55,16 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     from samjax import fields, lock
     from samjax.evaluation import EvalConfig
 
+    names = ("protocols", "batch_size", "images_per_batch", "seed", "limit")
+    how = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
     with fields.naming(flag):
-        config = EvalConfig(
-            protocols=tuple(arguments.protocols),
-            batch_size=arguments.batch_size,
-            images_per_batch=arguments.images_per_batch,
-            seed=arguments.seed,
-            adapters=not arguments.no_adapters,
-            oracle=arguments.oracle,
-            limit=arguments.limit,
-        )
+        config = fields.from_dict(EvalConfig, given(arguments, names) | how)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return _evaluate(arguments, config)
 

@@ -1,11 +1,10 @@
 """Flags that say how a checkpoint is loaded and its images prepared, alike for every command."""
 
 import argparse
-import dataclasses
 from typing import Any
 
 from samjax import fields
-from samjax.cli.parser import flag
+from samjax.cli.parser import flag, given
 from samjax.conversion import families
 from samjax.data.inputs import InputConfig
 
@@ -45,12 +44,10 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: One has a value that cannot work; the message names the flag.
     """
-    names = [field.name for field in dataclasses.fields(InputConfig)]
-    values = {name: getattr(arguments, _PREFIX + name, None) for name in names}
-    given = {name: value for name, value in values.items() if value is not None}
+    found = given(arguments, fields.hints(InputConfig), _PREFIX)
     with fields.naming(flag):
-        InputConfig(**given)
-    return given
+        InputConfig(**found)
+    return found
 
 
 def loading(arguments: argparse.Namespace) -> dict[str, Any]:

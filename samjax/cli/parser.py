@@ -2,7 +2,7 @@
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _RENAMED = {"--allow-surprises": "--no-strict"}
@@ -50,6 +50,18 @@ class Parser(argparse.ArgumentParser):
 def flag(field: str) -> str:
     """The flag of a field, such as `--batch-size`."""
     return "--" + field.replace("_", "-")
+
+
+def given(arguments: argparse.Namespace, names: Iterable[str], prefix: str = "") -> dict[str, Any]:
+    """Returns the values by name that the command line has; the others keep their defaults.
+
+    Args:
+        arguments: The parsed arguments, None where a flag was not given.
+        names: Names of settings.
+        prefix: Put before each among the arguments.
+    """
+    values = {name: getattr(arguments, prefix + name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _without_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
