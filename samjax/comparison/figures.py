@@ -201,11 +201,11 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
 
 def missing(found: Titled, root: str) -> list[Path]:
     """Lists what `prompts_grid` and `fused` need and what is not there: models, prompts, data."""
-    needed = [Path(root)]
+    needed = []
     for results in found.values():
         folder = results.folders[0]
         needed += [Path(results.checkpoints[0]), folder / "prompts.json", folder / "masks.csv"]
-    return [path for path in needed if not path.exists()]
+    return [path for path in (*needed, Path(root)) if not path.exists()]
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
