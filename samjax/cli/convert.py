@@ -35,8 +35,8 @@ def add_arguments(parser: Parser) -> None:
     bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
     bring.add_argument(
         "--no-strict",
-        dest="allow_surprises",
-        action="store_true",
+        dest="strict",
+        action="store_false",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
     input_flags.add(bring)

@@ -2,13 +2,13 @@
 
 from samjax.conversion.convert import Options, adapt, from_torch, to_torch
 from samjax.conversion.loading import load_any
-from samjax.conversion.report import Entry, Report, SurpriseError
+from samjax.conversion.report import Entry, KeyMismatchError, Report
 
 __all__ = [
     "Entry",
+    "KeyMismatchError",
     "Options",
     "Report",
-    "SurpriseError",
     "adapt",
     "from_torch",
     "load_any",

@@ -25,7 +25,7 @@ from samjax.conversion import (
 from samjax.conversion.families import LITE_MEDSAM_INPUT as LITE_MEDSAM_INPUT
 from samjax.conversion.families import SAM_INPUT as SAM_INPUT
 from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
-from samjax.conversion.report import Entry, Report, SurpriseError
+from samjax.conversion.report import Entry, KeyMismatchError, Report
 from samjax.models import finite
 from samjax.models.config import PeftConfig, SamConfig
 from samjax.pretrained import Pretrained
@@ -43,8 +43,8 @@ class Options:
         peft: Fresh adapters for a checkpoint that has none; None and kind `none` add none.
         decoder_heads: Attention heads of the decoder, which the tensors do not tell; None takes
             what the checkpoint says, or SAM's 8.
-        allow_surprises: Go on where keys are unexpected (left out), missing or of a wrong shape
-            (initialised).
+        strict: Raise `KeyMismatchError` for missing keys, unexpected keys and keys of a wrong
+            shape; otherwise unexpected keys are left out and the others are initialised.
         seed: Seed of what is initialised.
         family: Whose way of preparing images to take, one of `families.FAMILIES`; None takes what
             travels with the file, or what its tensors speak for.
@@ -54,7 +54,7 @@ class Options:
     image_size: int | None = None
     peft: PeftConfig | None = None
     decoder_heads: int | None = None
-    allow_surprises: bool = False
+    strict: bool = True
     seed: int = 0
     family: str | None = None
     allow_non_finite: bool = False
@@ -82,7 +82,7 @@ def from_torch(
 
     Raises:
         FileNotFoundError: There is no checkpoint at `path`.
-        SurpriseError: Keys are unexpected, missing or of a wrong shape; it lists them all.
+        KeyMismatchError: Keys are unexpected, missing or of a wrong shape; it lists them all.
         ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
             leaves open what the network looks like.
     """
@@ -208,8 +208,8 @@ def _assemble(
     paths = {naming.torch_name(path): path for path in shapes}
     entries = {name: _entry(source, path, shapes[path], added) for name, path in paths.items()}
     report = _report(name, source, entries)
-    if report.surprises and not options.allow_surprises:
-        raise SurpriseError(report)
+    if report.mismatches and options.strict:
+        raise KeyMismatchError(report)
 
     usable = {key: source.tensors[key] for key in paths if entries[key].status == "loaded"}
     size = config.image_size if options.image_size is None else options.image_size

@@ -41,7 +41,7 @@ def load_any(
 
     Raises:
         FileNotFoundError: There is no model at `path`.
-        ValueError: It cannot be read, or does not convert without surprises.
+        ValueError: It cannot be read, or has missing or unexpected keys.
     """
     options = convert.Options(
         image_size,

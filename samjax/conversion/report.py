@@ -13,7 +13,7 @@ STATUSES = (
     "missing",
     "wrong shape",
 )
-SURPRISES = ("unexpected", "missing", "wrong shape")
+MISMATCHES = ("unexpected", "missing", "wrong shape")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Report:
     is_guess: bool = False
 
     @property
-    def surprises(self) -> tuple[Entry, ...]:
-        """Entries that a faithful conversion has none of."""
-        return tuple(entry for entry in self.entries if entry.status in SURPRISES)
+    def mismatches(self) -> tuple[Entry, ...]:
+        """Entries of missing keys, unexpected keys and keys of a wrong shape."""
+        return tuple(entry for entry in self.entries if entry.status in MISMATCHES)
 
     def summary(self) -> str:
         """Counts by status, in one line."""
@@ -71,18 +71,19 @@ class Report:
         return "\n".join([*_lines(ordered), *(f"{self.source}: {end}" for end in ends)])
 
 
-class SurpriseError(ValueError):
-    """The checkpoint and the architecture do not fit each other key by key.
+class KeyMismatchError(ValueError):
+    """The checkpoint has missing keys, unexpected keys or keys of a wrong shape.
 
     Attributes:
-        report: What was found of every key.
+        report: Status of every key.
     """
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        listed = "\n".join(_lines(report.surprises))
+        listed = "\n".join(_lines(report.mismatches))
         super().__init__(
-            f"{report.source}: {report.summary()}; nothing converted, because of\n{listed}"
+            f"{report.source}: expected no missing or unexpected keys, found {report.summary()}; "
+            f"nothing converted, because of\n{listed}"
         )
 
 

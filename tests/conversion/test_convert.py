@@ -74,21 +74,21 @@ def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
     assert changed.input == dataclasses.replace(convert.SAM_INPUT, **override)
 
 
-def test_surprises_fail_with_the_full_list(tensors, write):
+def test_missing_and_unexpected_keys_are_errors_that_list_them_all(tensors, write):
     lacking = "image_encoder.neck.2.weight", "prompt_encoder.no_mask_embed.weight"
     wrong = "mask_decoder.iou_token.weight"
     changed = {key: tensor for key, tensor in tensors.items() if key not in lacking}
     changed |= {wrong: np.zeros((1, 31), np.float32), "head.bias": np.zeros(7, np.float32)}
     path = write(changed)
-    with pytest.raises(conversion.SurpriseError) as caught:
+    with pytest.raises(conversion.KeyMismatchError) as caught:
         conversion.from_torch(path)
     message = str(caught.value)
     assert str(path) in message
     for words in (*lacking, f"{wrong}  (expected (1, 32))", "(1, 31)", "(7,)", "head.bias"):
         assert words in message
-    assert len(caught.value.report.surprises) == 4
+    assert len(caught.value.report.mismatches) == 4
 
-    model, report = conversion.from_torch(path, conversion.Options(allow_surprises=True, seed=3))
+    model, report = conversion.from_torch(path, conversion.Options(strict=False, seed=3))
     statuses = _statuses(report)
     assert statuses["head.bias"] == "unexpected"
     assert {statuses[key] for key in (*lacking, wrong)} == {"initialised"}
@@ -120,16 +120,16 @@ def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
     assert "image_encoder.blocks.0.Adapter.down.weight" in naming.state_dict(model.params)
     conversion.to_torch(tmp_path / "light.pth", model)
     back, report = conversion.from_torch(tmp_path / "light.pth")
-    assert not report.surprises
+    assert not report.mismatches
     assert back.model == model.model
     _same(naming.state_dict(back.params), naming.state_dict(model.params))
 
 
-def test_a_missing_adapter_is_a_surprise(published, write):
+def test_a_missing_adapter_is_a_missing_key(published, write):
     """Once a checkpoint has adapters, a block without one is not simply filled up."""
     tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors
     path = write({key: tensor for key, tensor in tensors.items() if ".3.Adapter" not in key})
-    with pytest.raises(conversion.SurpriseError, match=r"missing .*blocks\.3\.Adapter"):
+    with pytest.raises(conversion.KeyMismatchError, match=r"missing .*blocks\.3\.Adapter"):
         conversion.from_torch(path, conversion.Options(peft=PeftConfig()))
 
 

@@ -200,5 +200,5 @@ def test_what_is_wrong_is_told(unchecked, write):
     with pytest.raises(ValueError, match=f"not a SAM checkpoint: no tensor {BIASES}"):
         conversion.from_torch(write(lacking))
     del tensors["image_encoder.layers.1.downsample.conv2.bn.running_mean"]
-    with pytest.raises(conversion.SurpriseError, match=r"missing .* downsample|running_mean"):
+    with pytest.raises(conversion.KeyMismatchError, match=r"missing .* downsample|running_mean"):
         conversion.from_torch(write(tensors))
