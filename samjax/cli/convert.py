@@ -59,8 +59,8 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
         advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
-    names = fields.hints(convert.Options).keys() - {"peft"}
-    options = convert.Options(peft=_peft(arguments), **given(arguments, names))
+    names = fields.hints(convert.ConversionOptions).keys() - {"peft"}
+    options = convert.ConversionOptions(peft=_peft(arguments), **given(arguments, names))
     model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
     pretrained.save(target, model)
     print(report.table())

@@ -1,14 +1,14 @@
 """PyTorch and Hugging Face checkpoints, in and out: the only place that knows their names."""
 
-from samjax.conversion.convert import Options, adapt, from_torch, to_torch
+from samjax.conversion.convert import ConversionOptions, adapt, from_torch, to_torch
 from samjax.conversion.loading import load_any
-from samjax.conversion.report import Entry, KeyMismatchError, Report
+from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 
 __all__ = [
-    "Entry",
+    "ConversionOptions",
+    "ConversionReport",
+    "KeyEntry",
     "KeyMismatchError",
-    "Options",
-    "Report",
     "adapt",
     "from_torch",
     "load_any",

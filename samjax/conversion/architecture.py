@@ -21,7 +21,7 @@ _TINY_STAGE = "image_encoder.layers"
 _LAYER = "mask_decoder.transformer.layers"
 
 
-class MissingError(ValueError):
+class MissingTensorError(ValueError):
     """A tensor that every SAM has is not there."""
 
 
@@ -33,7 +33,7 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
         decoder_heads: Attention heads in the decoder, which leave no trace in the tensors.
 
     Raises:
-        MissingError: A tensor that tells the architecture is missing.
+        MissingTensorError: A tensor that tells the architecture is missing.
         ValueError: One has an impossible shape.
     """
     encoder = _tiny_vit(tensors) if _TINY_STEM in tensors else _vit(tensors)
@@ -162,13 +162,13 @@ def _count(tensors: Tensors, prefix: str) -> int:
         if (found := re.match(rf"{re.escape(prefix)}\.(\d+)\.", name))
     }
     if not numbers:
-        raise MissingError(f"not a SAM checkpoint: no tensor {prefix}.0.*")
+        raise MissingTensorError(f"not a SAM checkpoint: no tensor {prefix}.0.*")
     return max(numbers) + 1
 
 
 def _shape(tensors: Tensors, name: str, ndim: int) -> tuple[int, ...]:
     if name not in tensors:
-        raise MissingError(f"not a SAM checkpoint: no tensor {name}")
+        raise MissingTensorError(f"not a SAM checkpoint: no tensor {name}")
     shape = tensors[name].shape
     if len(shape) != ndim:
         raise ValueError(f"{name}: expected {ndim} axes, found shape {shape}")

@@ -15,17 +15,18 @@ from samjax import models
 from samjax import pretrained as model_dirs
 from samjax.conversion import (
     architecture,
+    checkpoint_file,
     families,
     naming,
     resizing,
-    sources,
     torch_writer,
     wrappers,
 )
+from samjax.conversion.checkpoint_file import CheckpointContents
 from samjax.conversion.families import LITE_MEDSAM_INPUT as LITE_MEDSAM_INPUT
 from samjax.conversion.families import SAM_INPUT as SAM_INPUT
 from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
-from samjax.conversion.report import Entry, KeyMismatchError, Report
+from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 from samjax.models import finite
 from samjax.models.config import PeftConfig, SamConfig
 from samjax.pretrained import Pretrained
@@ -35,7 +36,7 @@ _CLASSES = 1000  # Of the classifier in MobileSAM's file.
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class ConversionOptions:
     """How to adapt a checkpoint.
 
     Attributes:
@@ -62,9 +63,9 @@ class Options:
 
 def from_torch(
     path: str | Path,
-    options: Options = Options(),
+    options: ConversionOptions = ConversionOptions(),
     input_overrides: Mapping[str, Any] | None = None,
-) -> tuple[Pretrained, Report]:
+) -> tuple[Pretrained, ConversionReport]:
     """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
 
     What the network expects of its images is what travels with the file: samjax's own settings, or
@@ -86,22 +87,24 @@ def from_torch(
         ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
             leaves open what the network looks like.
     """
-    source = sources.read(path)
+    contents = checkpoint_file.read(path)
     try:
-        config = _architecture(source, options)
+        config = _architecture(contents, options)
     except ValueError as error:
         raise ValueError(_at(path, error)) from error
-    decision = _decide(source, config, options)
+    decision = _decide(contents, config, options)
     decision = families.override(decision, input_overrides or {})
-    config, params, report = _assemble(str(path), source, config, options)
+    config, params, report = _assemble(str(path), contents, config, options)
     if not options.allow_non_finite:
-        finite.check(str(path), source.tensors.items())
-    report = dataclasses.replace(report, notes=(*source.notes, decision.line()))
+        finite.check(str(path), contents.tensors.items())
+    report = dataclasses.replace(report, notes=(*contents.notes, decision.line()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
     return Pretrained(config, decision.input, params), report
 
 
-def adapt(pretrained: Pretrained, options: Options, name: str) -> tuple[Pretrained, Report]:
+def adapt(
+    pretrained: Pretrained, options: ConversionOptions, name: str
+) -> tuple[Pretrained, ConversionReport]:
     """Resizes a samjax model or gives it adapters, just as `from_torch` does.
 
     Args:
@@ -110,8 +113,8 @@ def adapt(pretrained: Pretrained, options: Options, name: str) -> tuple[Pretrain
         name: What the report calls it.
     """
     tensors = naming.state_dict(pretrained.params)
-    source = sources.Source(tensors, {key: key for key in tensors}, {})
-    config, params, report = _assemble(name, source, pretrained.model, options)
+    contents = CheckpointContents(tensors, {key: key for key in tensors}, {})
+    config, params, report = _assemble(name, contents, pretrained.model, options)
     return dataclasses.replace(pretrained, model=config, params=params), report
 
 
@@ -139,13 +142,13 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     torch_writer.write(path, tensors, sam_med2d, record)
 
 
-def _architecture(source: sources.Source, options: Options) -> SamConfig:
+def _architecture(contents: CheckpointContents, options: ConversionOptions) -> SamConfig:
     """The network: as it travels with the file, or as tensors and configuration tell it."""
     heads = options.decoder_heads
-    if source.settings is not None:
-        config, _ = source.settings
+    if contents.settings is not None:
+        config, _ = contents.settings
         return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
-    beside = source.beside
+    beside = contents.beside
     if beside is not None and not beside.fields and heads is None:
         raise ValueError(
             f"expected {beside.config.name} beside it, since the decoder's attention heads leave "
@@ -153,9 +156,12 @@ def _architecture(source: sources.Source, options: Options) -> SamConfig:
         )
     try:
         known = SamConfig.decoder_heads if heads is None else heads
-        config = architecture.infer(source.tensors, known)
-    except architecture.MissingError as error:
-        found = [*source.keys.values(), *(f"{key} ({why})" for key, why in source.ignored.items())]
+        config = architecture.infer(contents.tensors, known)
+    except architecture.MissingTensorError as error:
+        found = [
+            *contents.keys.values(),
+            *(f"{key} ({why})" for key, why in contents.ignored.items()),
+        ]
         raise ValueError(f"{error}; {wrappers.unknown_names(found)}") from error
     if beside is None or not beside.fields:
         return config
@@ -163,15 +169,19 @@ def _architecture(source: sources.Source, options: Options) -> SamConfig:
     return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
 
 
-def _decide(source: sources.Source, config: SamConfig, options: Options) -> families.Decision:
+def _decide(
+    contents: CheckpointContents, config: SamConfig, options: ConversionOptions
+) -> families.PreprocessingDecision:
     """How images are prepared, by what is known best."""
     if options.family is not None:
         return families.named(options.family)
-    if source.settings is not None:
-        return families.Decision(source.settings[1], "the settings that travel with the file")
-    beside = source.beside
+    if contents.settings is not None:
+        return families.PreprocessingDecision(
+            contents.settings[1], "the settings that travel with the file"
+        )
+    beside = contents.beside
     if beside is not None and beside.input is not None:
-        return families.Decision(beside.input, f"{beside.input_file} beside it")
+        return families.PreprocessingDecision(beside.input, f"{beside.input_file} beside it")
     return families.infer(config)
 
 
@@ -198,20 +208,20 @@ def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> di
 
 
 def _assemble(
-    name: str, source: sources.Source, config: SamConfig, options: Options
-) -> tuple[SamConfig, Params, Report]:
+    name: str, contents: CheckpointContents, config: SamConfig, options: ConversionOptions
+) -> tuple[SamConfig, Params, ConversionReport]:
     """Fills the architecture's parameters from the tensors, or raises with the full account."""
     added = False
     if options.peft is not None and options.peft.enabled and not config.peft.enabled:
         config, added = dataclasses.replace(config, peft=options.peft), True
     shapes = models.shapes(config)
     paths = {naming.torch_name(path): path for path in shapes}
-    entries = {name: _entry(source, path, shapes[path], added) for name, path in paths.items()}
-    report = _report(name, source, entries)
+    entries = {name: _entry(contents, path, shapes[path], added) for name, path in paths.items()}
+    report = _report(name, contents, entries)
     if report.mismatches and options.strict:
         raise KeyMismatchError(report)
 
-    usable = {key: source.tensors[key] for key in paths if entries[key].status == "loaded"}
+    usable = {key: contents.tensors[key] for key in paths if entries[key].status == "loaded"}
     size = config.image_size if options.image_size is None else options.image_size
     resized, config = resizing.resize(usable, config, size)
     for key, tensor in resized.items():
@@ -227,7 +237,7 @@ def _assemble(
         was = entries[key].status
         note = f"seed {options.seed}" if was == "initialised" else f"{was}, seed {options.seed}"
         entries[key] = entries[key].become("initialised", note)
-    return config, traverse_util.unflatten_dict(leaves, sep="/"), _report(name, source, entries)
+    return config, traverse_util.unflatten_dict(leaves, sep="/"), _report(name, contents, entries)
 
 
 def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray]:
@@ -242,30 +252,34 @@ def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray
     return jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
 
 
-def _entry(source: sources.Source, path: str, shape: tuple[int, ...], added: bool) -> Entry:
+def _entry(
+    contents: CheckpointContents, path: str, shape: tuple[int, ...], added: bool
+) -> KeyEntry:
     """What the checkpoint has for the parameter at `path`."""
     name = naming.torch_name(path)
     expected = naming.torch_shape(path, shape)
-    if name not in source.tensors:
+    if name not in contents.tensors:
         status = "initialised" if added and "/adapter/" in path else "missing"
-        return Entry(name, status, expected)
-    key, found = source.keys[name], source.tensors[name]
+        return KeyEntry(name, status, expected)
+    key, found = contents.keys[name], contents.tensors[name]
     if found.shape != expected:
-        return Entry(key, "wrong shape", found.shape, f"expected {expected}")
+        return KeyEntry(key, "wrong shape", found.shape, f"expected {expected}")
     note = "" if found.dtype == np.float32 else f"from {found.dtype}"
-    return Entry(key, "loaded", found.shape, note)
+    return KeyEntry(key, "loaded", found.shape, note)
 
 
 def _from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(naming.from_torch(path, tensor), np.float32)
 
 
-def _report(name: str, source: sources.Source, entries: Mapping[str, Entry]) -> Report:
+def _report(
+    name: str, contents: CheckpointContents, entries: Mapping[str, KeyEntry]
+) -> ConversionReport:
     """All keys in the checkpoint's order, then what it lacks and what is of no use in it."""
     found = [
-        entries.get(key) or Entry(source.keys[key], "unexpected", tensor.shape)
-        for key, tensor in source.tensors.items()
+        entries.get(key) or KeyEntry(contents.keys[key], "unexpected", tensor.shape)
+        for key, tensor in contents.tensors.items()
     ]
-    absent = [entry for key, entry in entries.items() if key not in source.tensors]
-    ignored = [Entry(key, "ignored", note=why) for key, why in source.ignored.items()]
-    return Report(name, (*found, *absent, *ignored))
+    absent = [entry for key, entry in entries.items() if key not in contents.tensors]
+    ignored = [KeyEntry(key, "ignored", note=why) for key, why in contents.ignored.items()]
+    return ConversionReport(name, (*found, *absent, *ignored))

@@ -1,9 +1,9 @@
-"""Families of checkpoints: how each prepares its images, and which one a file belongs to.
+"""Families of checkpoints: the preprocessing of each, and the family that a file belongs to.
 
-The tensors tell the architecture, but not how images were prepared in training. What travels with
-the file decides (`Source.settings`, `Source.input`). Without it only evidence counts: adapters, the
-kind of encoder, the size of the position embedding. A file's wrapper, such as
-`{'model', 'optimizer'}`, proves nothing: everyone saves so.
+The tensors determine the architecture, but not how images were prepared in training. Settings that
+travel with the file come first (`CheckpointContents.settings`, or Hugging Face's files beside it).
+Without them only evidence counts: adapters, the kind of encoder, the size of the position
+embedding. A file's wrapper, such as `{'model', 'optimizer'}`, is no evidence: everyone saves so.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ _SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class PreprocessingDecision:
     """How a checkpoint's images are prepared, and why so.
 
     Attributes:
@@ -74,7 +74,7 @@ class Decision:
         )
 
 
-def named(family: str) -> Decision:
+def named(family: str) -> PreprocessingDecision:
     """The settings of a family that the user names.
 
     Raises:
@@ -82,10 +82,10 @@ def named(family: str) -> Decision:
     """
     if family not in FAMILIES:
         raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")
-    return Decision(FAMILIES[family], f"family {family}, as asked")
+    return PreprocessingDecision(FAMILIES[family], f"family {family}, as asked")
 
 
-def infer(config: SamConfig) -> Decision:
+def infer(config: SamConfig) -> PreprocessingDecision:
     """The settings of the family that an architecture speaks for."""
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
@@ -103,7 +103,7 @@ def infer(config: SamConfig) -> Decision:
     return _guess("sam", f"a ViT of {size} without adapters", "ft_sam", "medsam")
 
 
-def override(decision: Decision, settings: Mapping[str, Any]) -> Decision:
+def override(decision: PreprocessingDecision, settings: Mapping[str, Any]) -> PreprocessingDecision:
     """The decision with single settings as the user gives them."""
     if not settings:
         return decision
@@ -112,7 +112,7 @@ def override(decision: Decision, settings: Mapping[str, Any]) -> Decision:
     return dataclasses.replace(decision, input=changed, reason=reason)
 
 
-def _of_tiny_vit(config: SamConfig) -> Decision:
+def _of_tiny_vit(config: SamConfig) -> PreprocessingDecision:
     family = "mobile_sam" if config.patch_size == 16 else "lite_medsam"
     if not config.peft.enabled:
         return _evidence(family, "its TinyViT's first convolution")
@@ -121,9 +121,9 @@ def _of_tiny_vit(config: SamConfig) -> Decision:
     return dataclasses.replace(found, input=sigmoid)
 
 
-def _evidence(family: Family, reason: str) -> Decision:
-    return Decision(FAMILIES[family], f"family {family} (evidence: {reason})")
+def _evidence(family: Family, reason: str) -> PreprocessingDecision:
+    return PreprocessingDecision(FAMILIES[family], f"family {family} (evidence: {reason})")
 
 
-def _guess(family: Family, seen: str, *rivals: str) -> Decision:
-    return Decision(FAMILIES[family], f"family {family} (found: {seen})", rivals)
+def _guess(family: Family, seen: str, *rivals: str) -> PreprocessingDecision:
+    return PreprocessingDecision(FAMILIES[family], f"family {family} (found: {seen})", rivals)

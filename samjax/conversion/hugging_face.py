@@ -55,7 +55,7 @@ _DIGITS = 6  # After which the division by 255 leaves noise.
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class HuggingFaceSettings:
     """What the files beside the weights say.
 
     Attributes:
@@ -101,7 +101,7 @@ class Settings:
         return config
 
 
-def read(folder: Path) -> Settings:
+def read(folder: Path) -> HuggingFaceSettings:
     """Reads `config.json` and the preprocessor's file of a folder, as far as they are there.
 
     Raises:
@@ -110,7 +110,7 @@ def read(folder: Path) -> Settings:
     """
     path = folder / "config.json"
     if not path.is_file():
-        return Settings(path, {})
+        return HuggingFaceSettings(path, {})
     config = _json(path)
     kind = config.get("model_type", "sam")
     if kind != "sam":
@@ -142,7 +142,7 @@ def read(folder: Path) -> Settings:
     found, name = _preprocessor(folder)
     size = fields["image_size"][1]
     prepared = _input(folder / name, found, size) if found is not None else None
-    return Settings(path, fields, prepared, name)
+    return HuggingFaceSettings(path, fields, prepared, name)
 
 
 def _preprocessor(folder: Path) -> tuple[dict[str, Any] | None, str]:

@@ -43,7 +43,7 @@ def load_any(
         FileNotFoundError: There is no model at `path`.
         ValueError: It cannot be read, or has missing or unexpected keys.
     """
-    options = convert.Options(
+    options = convert.ConversionOptions(
         image_size,
         peft,
         family=family,

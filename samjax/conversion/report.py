@@ -17,7 +17,7 @@ MISMATCHES = ("unexpected", "missing", "wrong shape")
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class KeyEntry:
     """One key.
 
     Attributes:
@@ -32,14 +32,14 @@ class Entry:
     shape: tuple[int, ...] | None = None
     note: str = ""
 
-    def become(self, status: str, note: str) -> "Entry":
+    def become(self, status: str, note: str) -> "KeyEntry":
         """The same key with another status, and one more thing to know."""
         notes = ", ".join(filter(None, [self.note, note]))
         return dataclasses.replace(self, status=status, note=notes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ConversionReport:
     """All keys of one conversion.
 
     Attributes:
@@ -50,12 +50,12 @@ class Report:
     """
 
     source: str
-    entries: tuple[Entry, ...]
+    entries: tuple[KeyEntry, ...]
     notes: tuple[str, ...] = ()
     is_guess: bool = False
 
     @property
-    def mismatches(self) -> tuple[Entry, ...]:
+    def mismatches(self) -> tuple[KeyEntry, ...]:
         """Entries of missing keys, unexpected keys and keys of a wrong shape."""
         return tuple(entry for entry in self.entries if entry.status in MISMATCHES)
 
@@ -78,7 +78,7 @@ class KeyMismatchError(ValueError):
         report: Status of every key.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ConversionReport) -> None:
         self.report = report
         listed = "\n".join(_lines(report.mismatches))
         super().__init__(
@@ -87,7 +87,7 @@ class KeyMismatchError(ValueError):
         )
 
 
-def _lines(entries: Sequence[Entry]) -> list[str]:
+def _lines(entries: Sequence[KeyEntry]) -> list[str]:
     shapes = ["" if entry.shape is None else str(entry.shape) for entry in entries]
     status_width = max((len(entry.status) for entry in entries), default=0)
     shape_width = max((len(shape) for shape in shapes), default=0)

@@ -88,7 +88,7 @@ def test_missing_and_unexpected_keys_are_errors_that_list_them_all(tensors, writ
         assert words in message
     assert len(caught.value.report.mismatches) == 4
 
-    model, report = conversion.from_torch(path, conversion.Options(strict=False, seed=3))
+    model, report = conversion.from_torch(path, conversion.ConversionOptions(strict=False, seed=3))
     statuses = _statuses(report)
     assert statuses["head.bias"] == "unexpected"
     assert {statuses[key] for key in (*lacking, wrong)} == {"initialised"}
@@ -101,7 +101,7 @@ def test_missing_and_unexpected_keys_are_errors_that_list_them_all(tensors, writ
 
 
 def test_adapters_are_initialised_on_request(tiny, tensors, write):
-    options = conversion.Options(peft=PeftConfig())
+    options = conversion.ConversionOptions(peft=PeftConfig())
     model, report = conversion.from_torch(write(tensors), options)
     new = {entry.key for entry in report.entries if entry.status == "initialised"}
     assert new and all(".Adapter." in key for key in new)
@@ -115,7 +115,7 @@ def test_adapters_are_initialised_on_request(tiny, tensors, write):
 
 
 def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
-    options = conversion.Options(peft=PeftConfig("conv_bottleneck", init="kaiming"))
+    options = conversion.ConversionOptions(peft=PeftConfig("conv_bottleneck", init="kaiming"))
     model, _ = conversion.from_torch(write(tensors), options)
     assert "image_encoder.blocks.0.Adapter.down.weight" in naming.state_dict(model.params)
     conversion.to_torch(tmp_path / "light.pth", model)
@@ -130,11 +130,13 @@ def test_a_missing_adapter_is_a_missing_key(published, write):
     tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors
     path = write({key: tensor for key, tensor in tensors.items() if ".3.Adapter" not in key})
     with pytest.raises(conversion.KeyMismatchError, match=r"missing .*blocks\.3\.Adapter"):
-        conversion.from_torch(path, conversion.Options(peft=PeftConfig()))
+        conversion.from_torch(path, conversion.ConversionOptions(peft=PeftConfig()))
 
 
 def test_another_image_size(tiny, tensors, write):
-    model, report = conversion.from_torch(write(tensors), conversion.Options(image_size=96))
+    model, report = conversion.from_torch(
+        write(tensors), conversion.ConversionOptions(image_size=96)
+    )
     assert model.model == dataclasses.replace(tiny, image_size=96)
     resized = {entry.key: entry for entry in report.entries if entry.status == "resized"}
     positions = [f"image_encoder.blocks.1.attn.rel_pos_{axis}" for axis in "hw"]

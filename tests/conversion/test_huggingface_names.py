@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samjax import conversion
-from samjax.conversion import convert, naming, sources
+from samjax.conversion import checkpoint_file, convert, naming
 
 transformers = pytest.importorskip("transformers", reason="compares with Hugging Face's SamModel")
 torch = pytest.importorskip("torch", reason="compares with Hugging Face's SamModel")
@@ -46,7 +46,7 @@ def test_every_key_is_loaded(hugging_face):
     assert model.input == convert.SAM_INPUT
     assert model.model.decoder_heads == 4  # From config.json: the tensors do not tell.
     assert model.model.global_attn_indexes == (1,)
-    found = sources.read(hugging_face)
+    found = checkpoint_file.read(hugging_face)
     ours = naming.state_dict(model.params)
     assert ours.keys() == found.tensors.keys()
     for name, tensor in found.tensors.items():
@@ -61,7 +61,7 @@ def test_the_file_alone_will_do(hugging_face, tmp_path):
     alone.write_bytes((hugging_face / "model.safetensors").read_bytes())
     with pytest.raises(ValueError, match=r"model\.safetensors: expected config\.json .*heads"):
         conversion.from_torch(alone)
-    options = conversion.Options(decoder_heads=4)
+    options = conversion.ConversionOptions(decoder_heads=4)
     assert conversion.from_torch(alone, options)[0].model == whole
 
 

@@ -156,15 +156,15 @@ def test_a_training_file_of_lite_medsam(tmp_path):
 
 def test_another_image_size_changes_no_number(write):
     path = write(state_dict(MOBILE))
-    model, report = conversion.from_torch(path, conversion.Options(image_size=80))
+    model, report = conversion.from_torch(path, conversion.ConversionOptions(image_size=80))
     assert model.model == dataclasses.replace(MOBILE, image_size=80)
     assert "resized" not in report.summary()
     with pytest.raises(ValueError, match="image_size: expected a multiple of patch_size = 16"):
-        conversion.from_torch(path, conversion.Options(image_size=72))
+        conversion.from_torch(path, conversion.ConversionOptions(image_size=72))
 
 
 def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
-    options = conversion.Options(peft=PeftConfig())
+    options = conversion.ConversionOptions(peft=PeftConfig())
     model, report = conversion.from_torch(write(state_dict(MOBILE)), options)
     new = {key for key, status in statuses(report).items() if status == "initialised"}
     assert new == {key for key in statuses(report) if ".Adapter." in key}

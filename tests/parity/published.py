@@ -19,7 +19,7 @@ PLAIN = "tiny_sam_1024.pth"
 def load(fixtures: Path, name: str, image_size: int | None = None) -> Pretrained:
     """Converts one of the two checkpoints."""
     heads = json.loads((fixtures / "config.json").read_text())["config"]["dec_heads"]
-    options = convert.Options(image_size=image_size, decoder_heads=heads)
+    options = convert.ConversionOptions(image_size=image_size, decoder_heads=heads)
     return convert.from_torch(fixtures / name, options)[0]
 
 

@@ -58,7 +58,7 @@ _HUGGING_FACE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class CheckpointContents:
     """What a checkpoint file holds.
 
     Attributes:
@@ -76,10 +76,10 @@ class Source:
     ignored: dict[str, str]
     notes: tuple[str, ...] = ()
     settings: tuple[SamConfig, InputConfig] | None = None
-    beside: hugging_face.Settings | None = None
+    beside: hugging_face.HuggingFaceSettings | None = None
 
 
-def read(path: str | Path) -> Source:
+def read(path: str | Path) -> CheckpointContents:
     """Reads a `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, or a Hugging Face directory.
 
     What a file is is told by its content. Sharded weights are read by their index.
@@ -96,7 +96,7 @@ def read(path: str | Path) -> Source:
     is_index = path.name.lower().endswith(".index.json")
     found = _read_shards(path) if is_index else _read_file(path)
     try:
-        return _source(path, found)
+        return _contents(path, found)
     except ValueError as error:
         start = "" if str(error).startswith(str(path.parent)) else f"{path}: "
         raise ValueError(f"{start}{error}") from error
@@ -149,7 +149,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
 
 
-def _source(path: Path, found: torch_file.TorchFile) -> Source:
+def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     """Gives the tensors of a file SAM's names, and sets aside what is known to be of no use."""
     tensors, keys = {}, {}
     aside = {f"[{key}]": why for key, why in found.beside.items()}
@@ -172,7 +172,7 @@ def _source(path: Path, found: torch_file.TorchFile) -> Source:
     notes = [*found.notes]
     notes += [f"unwrapped from {'.'.join(found.under)}"] if found.under else []
     notes += [f"prefix taken off: {prefix}" for prefix in prefixes]
-    return Source(
+    return CheckpointContents(
         tensors,
         keys,
         aside,
