@@ -49,28 +49,28 @@ class LossConfig:
 
 
 @struct.dataclass
-class Outcome:
-    """What came of one interaction.
+class Prediction:
+    """Loss terms of one interaction, and the mask of every object that an annotator sees.
 
-    The mask that an annotator is shown, and corrects, is the one of highest predicted IoU, as in
-    use, whichever gets the gradient (SAM, appendix A). Were it the one closest to the truth, the
-    network would never learn to mend what its IoU head gets wrong.
+    That is the candidate of highest predicted IoU, as in use, whichever gets the gradient (SAM,
+    appendix A). With the candidate closest to the truth, the network would never learn to correct
+    the errors of its IoU head.
 
     Attributes:
-        low_res: Low-resolution logits of the shown masks.
-        predicted: The shown masks at input resolution.
+        low_res: Low-resolution logits of these masks.
+        predicted: The masks at input resolution.
         iou: Their predicted IoU.
         focal: Focal loss.
-        dice: Dice loss.
+        dice_loss: Dice loss.
         iou_error: Squared error of the predicted IoU.
-        mean_dice: Mean Dice coefficient of the shown masks, for the log.
+        mean_dice: Mean Dice coefficient of these masks, for the log.
     """
 
     low_res: Float[Array, "b k m m"]
     predicted: Bool[Array, "b k s s"]
     iou: Float[Array, "b k"]
     focal: Float[Array, ""]
-    dice: Float[Array, ""]
+    dice_loss: Float[Array, ""]
     iou_error: Float[Array, ""]
     mean_dice: Float[Array, ""]
 
@@ -80,7 +80,7 @@ def segmentation_loss(
     iou: Float[Array, "b k c"],
     truth: Bool[Array, "b k s s"],
     config: LossConfig,
-) -> tuple[Float[Array, ""], Outcome]:
+) -> tuple[Float[Array, ""], Prediction]:
     """Selects one candidate for every object and returns the loss (paper, section 4.1).
 
     Args:
@@ -90,7 +90,7 @@ def segmentation_loss(
         config: Weights and switches.
 
     Returns:
-        `focal_weight * focal + dice_weight * dice + iou_weight * iou_error`, and what came of it.
+        The weighted sum of focal loss, dice loss and squared IoU error, and the prediction.
     """
     target = truth[:, :, None].astype(jnp.float32)
     # All candidates at input resolution, once, to judge them by; where nothing asks, never made.
@@ -116,17 +116,17 @@ def segmentation_loss(
     same = config.selection == "predicted_iou"  # Then it is there already.
     predicted = (logits[:, :, 0] if same else masks.select(candidates, shown)) > masks.THRESHOLD
     hard = predicted[:, :, None].astype(jnp.float32)
-    outcome = Outcome(
+    prediction = Prediction(
         low_res=masks.select(low_res, shown),
         predicted=predicted,
         iou=masks.select(iou, shown),
         focal=focal.mean(),
-        dice=dice.mean(),
+        dice_loss=dice.mean(),
         iou_error=iou_error,
         # Rounding would now and then show a Dice just below zero.
         mean_dice=jnp.maximum(1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(), 0),
     )
-    return loss, jax.lax.stop_gradient(outcome)
+    return loss, jax.lax.stop_gradient(prediction)
 
 
 def _choose(

@@ -178,13 +178,13 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     )
 
     def later(carry, iteration):
-        learned, given, outcome = carry
+        learned, given, prediction = carry
         given = prompts.next_prompts(
             keys,
             given,
-            outcome.predicted,
+            prediction.predicted,
             truth,
-            masks.mask_prompt(outcome.low_res, recipe.mask_prompt),
+            masks.mask_prompt(prediction.low_res, recipe.mask_prompt),
             iteration,
             plan.point_counts[iteration],
             recipe.session,
@@ -194,10 +194,10 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
         learned, result = later_update(
             recipe, everything.params, learned, embedding, truth, shown, rate, mask_only
         )
-        return (learned, given, result.outcome), result.metrics
+        return (learned, given, result.prediction), result.metrics
 
     iterations = jnp.arange(1, recipe.session.iterations)
-    start = (everything.pick(recipe.later_groups), given, first.outcome)
+    start = (everything.pick(recipe.later_groups), given, first.prediction)
     # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
     (learned, _, _), rest = jax.lax.scan(later, start, iterations)
     everything = everything.updated(learned)
@@ -231,7 +231,7 @@ class Learned:
 class Result:
     """What one iteration gives: its predictions, and its row of `Metrics`."""
 
-    outcome: losses.Outcome
+    prediction: losses.Prediction
     metrics: Metrics
 
 
@@ -307,18 +307,25 @@ def _update(
     """Differentiates `forward` by the learning groups alone, and updates them."""
 
     def loss_of(params: groups.Groups):
-        (loss, outcome), extra = forward(groups.merge({**fixed, **params}))
-        return loss, (outcome, extra)
+        (loss, prediction), extra = forward(groups.merge({**fixed, **params}))
+        return loss, (prediction, extra)
 
-    (loss, (outcome, extra)), gradients = jax.value_and_grad(loss_of, has_aux=True)(learning.params)
+    (loss, (prediction, extra)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        learning.params
+    )
     moved, states = optim.apply(
         recipe.optim, learning.params, learning.optimizer, gradients, rate, active
     )
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(moved))
     metrics = Metrics(
-        loss, outcome.focal, outcome.dice, outcome.iou_error, outcome.mean_dice, finite
+        loss,
+        prediction.focal,
+        prediction.dice_loss,
+        prediction.iou_error,
+        prediction.mean_dice,
+        finite,
     )
-    return Learned(moved, states), Result(outcome, metrics), extra
+    return Learned(moved, states), Result(prediction, metrics), extra
 
 
 def _predict(
@@ -327,7 +334,7 @@ def _predict(
     embedding: jax.Array,
     truth: jax.Array,
     given: types.Prompts,
-) -> tuple[jax.Array, losses.Outcome]:
+) -> tuple[jax.Array, losses.Prediction]:
     low_res, iou = models.predict_masks(
         recipe.model, params, embedding, given, recipe.trainable.multimask
     )

@@ -58,8 +58,13 @@ def outputs() -> dict[str, np.ndarray]:
     def loss(params, adapters):
         embedding = models.encode_image(CONFIG, params, images, adapters)
         logits, iou = models.predict_masks(CONFIG, params, embedding, prompts)
-        value, outcome = losses.segmentation_loss(logits, iou, truth, losses.LossConfig())
-        return value, {"embedding": embedding, "logits": logits, "iou": iou, "low": outcome.low_res}
+        value, prediction = losses.segmentation_loss(logits, iou, truth, losses.LossConfig())
+        return value, {
+            "embedding": embedding,
+            "logits": logits,
+            "iou": iou,
+            "low": prediction.low_res,
+        }
 
     found = {}
     for adapters in (True, False):

@@ -58,11 +58,11 @@ def test_the_published_formula():
     chosen = iou.argmax(-1)
     focal, dice, soft_iou, _ = terms(pick(low_res, chosen), truth, REFERENCE)
     error = np.square(pick(iou, chosen) - soft_iou).mean()
-    loss, outcome = segmentation_loss(low_res, iou, truth, REFERENCE)
+    loss, prediction = segmentation_loss(low_res, iou, truth, REFERENCE)
     assert float(loss) == pytest.approx(20 * focal.mean() + dice + error, rel=1e-5)
-    assert float(outcome.focal) == pytest.approx(focal.mean(), rel=1e-5)
-    assert float(outcome.dice) == pytest.approx(dice, rel=1e-5)
-    assert float(outcome.iou_error) == pytest.approx(error, rel=1e-5)
+    assert float(prediction.focal) == pytest.approx(focal.mean(), rel=1e-5)
+    assert float(prediction.dice_loss) == pytest.approx(dice, rel=1e-5)
+    assert float(prediction.iou_error) == pytest.approx(error, rel=1e-5)
 
 
 def test_our_formula():
@@ -73,10 +73,10 @@ def test_our_formula():
     chosen = (7 * focal + 2 * dice).argmin(-1)
     error = np.square(iou - hard_iou).mean()
     expected = 7 * pick(focal, chosen).mean() + 2 * pick(dice, chosen).mean() + 3 * error
-    loss, outcome = segmentation_loss(low_res, iou, truth, config)
+    loss, prediction = segmentation_loss(low_res, iou, truth, config)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_array_equal(outcome.low_res, pick(low_res, iou.argmax(-1)))
-    np.testing.assert_array_equal(outcome.iou, iou.max(-1))
+    np.testing.assert_array_equal(prediction.low_res, pick(low_res, iou.argmax(-1)))
+    np.testing.assert_array_equal(prediction.iou, iou.max(-1))
 
 
 def candidates():
@@ -117,11 +117,11 @@ def test_the_mask_shown_is_the_one_of_highest_predicted_iou(selection):
     expected = low_res[:, :, 0].copy()
     expected[1, 2] = low_res[1, 2, 2]
     config = dataclasses.replace(OURS, selection=selection)
-    outcome = segmentation_loss(low_res, iou, truth, config)[1]
-    np.testing.assert_array_equal(outcome.low_res, expected)
-    np.testing.assert_array_equal(outcome.iou, iou.max(-1))
+    prediction = segmentation_loss(low_res, iou, truth, config)[1]
+    np.testing.assert_array_equal(prediction.low_res, expected)
+    np.testing.assert_array_equal(prediction.iou, iou.max(-1))
     predicted = np.asarray(masks.upsample(jnp.asarray(expected), SIZE)) > 0
-    np.testing.assert_array_equal(outcome.predicted, predicted)
+    np.testing.assert_array_equal(prediction.predicted, predicted)
 
 
 def test_selection_is_made_for_every_object_alone():
@@ -172,11 +172,11 @@ def test_mean_dice_is_that_of_the_thresholded_masks():
     predicted = np.asarray(masks.upsample(jnp.asarray(low_res[:, :, 0]), SIZE)) > 0
     both = (predicted & truth).sum((-2, -1))
     dice = (2 * both / (predicted.sum((-2, -1)) + truth.sum((-2, -1)))).mean()
-    outcome = segmentation_loss(low_res, iou, truth, OURS)[1]
-    assert float(outcome.mean_dice) == pytest.approx(dice, rel=1e-5)
+    prediction = segmentation_loss(low_res, iou, truth, OURS)[1]
+    assert float(prediction.mean_dice) == pytest.approx(dice, rel=1e-5)
 
 
 def test_one_candidate():
     low_res, iou, truth = draw()
-    outcome = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, OURS)[1]
-    np.testing.assert_array_equal(outcome.low_res, low_res[:, :, 0])
+    prediction = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, OURS)[1]
+    np.testing.assert_array_equal(prediction.low_res, low_res[:, :, 0])

@@ -56,7 +56,7 @@ class Run:
         learning = everything.pick(self.recipe.later_groups)
         later = jax.jit(step.later_update, static_argnums=0)
         for i in range(1, 9):
-            given = self.prompts(i, self.results[-1].outcome.low_res)
+            given = self.prompts(i, self.results[-1].prediction.low_res)
             learning, result = later(
                 self.recipe,
                 everything.params,
@@ -130,9 +130,9 @@ def test_losses(run, i):
 def test_selected_iou_and_logits(run):
     for i, result in enumerate(run.results):
         theirs = run.forward.by_object(run.theirs[f"{i}/iou"][:, 0])
-        np.testing.assert_allclose(result.outcome.iou, theirs, atol=1e-4)
+        np.testing.assert_allclose(result.prediction.iou, theirs, atol=1e-4)
     last = run.forward.by_object(run.theirs["8/low_res_logits"][:, 0])
-    np.testing.assert_allclose(run.results[8].outcome.low_res, last, atol=1e-4)
+    np.testing.assert_allclose(run.results[8].prediction.low_res, last, atol=1e-4)
 
 
 def test_exactly_the_same_parameters_change(run):
@@ -166,7 +166,7 @@ def test_the_published_clicks_lie_in_our_errors(run):
     for i in range(1, 9):
         if run.theirs[f"{i}/mask_only"]:
             continue
-        predicted = np.asarray(run.results[i - 1].outcome.predicted)
+        predicted = np.asarray(run.results[i - 1].prediction.predicted)
         error = predicted != truth
         points = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_coords"])).astype(int)
         labels = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_labels"]))
