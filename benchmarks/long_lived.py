@@ -28,15 +28,17 @@ import samjax
 from benchmarks import memory
 from configs import comparison as comparison_config
 from configs import demo, sam_med2d
-from samjax import models, process
+from samjax import models, runtime
 from samjax.comparison import plan, runner
 from samjax.data import inputs, phantoms
-from samjax.pretrained import Pretrained
-from samjax.training import experiment
+from samjax.models.directory import Pretrained
+from samjax.training import config as training_config
 
 ROWS = 10  # Lines of the table.
 SIDES = 40, 1200  # Shortest and longest side of an image, pixels.
-NETWORK = experiment.from_config_dict(demo.get_config()).model  # Any other has as many programs.
+NETWORK = training_config.from_config_dict(
+    demo.get_config()
+).model  # Any other has as many programs.
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     of_comparison.add_argument("--seeds", type=int, default=2)
     of_comparison.set_defaults(run=lambda given: comparison(given.seeds))
     arguments = parser.parse_args(argv)
-    process.prepare()
+    runtime.prepare()
     print("| Done | Mappings | Resident, MiB | Seconds |")
     print("| ---: | ---: | ---: | ---: |")
     start = time.perf_counter()
@@ -111,12 +113,12 @@ def _small(root: str) -> plan.Comparison:
         recipe.log.update(every=1, picture_every=0)
 
     recipe = sam_med2d.get_config()
-    network = experiment.to_config_dict(NETWORK)
+    network = training_config.to_config_dict(NETWORK)
     recipe.model.update(network)
     recipe.model.peft.kind = "none"
     recipe.trainable.encoder = "full"
     prepare(recipe)
-    first = plan.TrainingStage("only", experiment.from_config_dict(recipe))
+    first = plan.TrainingStage("only", training_config.from_config_dict(recipe))
     return comparison_config.paper_comparison(
         prepare,
         large=2 * NETWORK.image_size,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from samjax import masks, process
+from samjax import masks, runtime
 from samjax.models import SamConfig, layers
 from samjax.models.image_encoder import WindowAttention
 
@@ -96,7 +96,7 @@ def _memory() -> tuple[float, float]:
         return 1e3 * (time.perf_counter() - begin)
 
     before = float(np.median([once() for _ in range(REPEATS)]))
-    process.keep_memory()
+    runtime.keep_memory()
     return before, float(np.median([once() for _ in range(REPEATS)][1:]))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.harness import Run
-from samjax import process
+from samjax import runtime
 
 _SIDES = {"cpu": (1024, 2048, 3072), "gpu": (4096, 8192, 16384)}
 _REPEATS = 5
@@ -21,7 +21,7 @@ def measure(dtype: str) -> dict[str, Any]:
     Returns:
         The `platform`, the `device`'s name, and `flops_per_s`, the best of each type.
     """
-    process.prepare()
+    runtime.prepare()
     platform = jax.default_backend()
     dtypes = {"float32", dtype} | ({"bfloat16"} if platform == "gpu" else set())
     return {
@@ -37,7 +37,7 @@ def product(dtype: str) -> Run:
     Returns:
         What multiplies once and returns how many operations that takes.
     """
-    process.prepare()
+    runtime.prepare()
     return max(_products(dtype), key=_flops_per_s)
 
 

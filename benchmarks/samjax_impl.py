@@ -10,14 +10,16 @@ import numpy as np
 
 from benchmarks import inputs
 from benchmarks.harness import Run
-from samjax import conversion, models, pretrained, process, types
+from samjax import conversion, models, runtime, types
 from samjax.conversion import convert
 from samjax.data import index, pipeline
 from samjax.evaluation import evaluator
 from samjax.evaluation.results import EvalConfig
 from samjax.inference import batch, pack_weights, predictor
+from samjax.models import directory
 from samjax.models.config import Dtype
-from samjax.training import experiment, step
+from samjax.training import config as training_config
+from samjax.training import step
 
 # What the checkpoint of `write_checkpoint` holds.
 VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaiming"))
@@ -26,7 +28,7 @@ VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaimin
 def write_checkpoint(path: str) -> None:
     """Writes a ViT-B with adapters and random weights, for all contenders to load."""
     params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
-    whole = pretrained.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
+    whole = directory.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
     convert.to_torch(path, whole)
 
 
@@ -119,7 +121,7 @@ def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:
 
 def loader(data: str, images: int) -> Run:
     """Loads so many training images of a data folder as the default recipe prepares them."""
-    process.prepare()
+    runtime.prepare()
     settings = _settings("sam_med2d")
     config = dataclasses.replace(settings.data, root=data)
     samples = index.load_index(data, "train")
@@ -132,13 +134,15 @@ def loader(data: str, images: int) -> Run:
     return run
 
 
-def _settings(recipe: str) -> experiment.Experiment:
-    return experiment.from_config_dict(importlib.import_module(f"configs.{recipe}").get_config())
+def _settings(recipe: str) -> training_config.Experiment:
+    return training_config.from_config_dict(
+        importlib.import_module(f"configs.{recipe}").get_config()
+    )
 
 
-def _load(checkpoint: str, dtype: Dtype) -> pretrained.Pretrained:
+def _load(checkpoint: str, dtype: Dtype) -> directory.Pretrained:
     """A network as it is on disk, to compute in `dtype`, its parameters on the device."""
-    process.prepare()
+    runtime.prepare()
     loaded = conversion.load_any(checkpoint)
     model = dataclasses.replace(loaded.model, dtype=dtype)
     return dataclasses.replace(loaded, model=model, params=jax.device_put(loaded.params))

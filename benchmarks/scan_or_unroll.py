@@ -16,16 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import demo
-from samjax import models, prompts
-from samjax.training import experiment, step
+from samjax import models, prompting
+from samjax.training import config as training_config
+from samjax.training import step
 
 
 def main() -> None:
     """Measures both."""
-    settings = experiment.from_config_dict(demo.get_config())
+    settings = training_config.from_config_dict(demo.get_config())
     recipe = dataclasses.replace(
         settings.recipe(settings.model, settings.input.mask_prompt, 100, 100),
-        session=prompts.SessionConfig(),
+        session=prompting.SessionConfig(),
     )
     unrolled = functools.partial(jax.lax.scan, unroll=True)
     print(f"{'':<10}{'compile, s':>12}{'a batch, s':>12}")

@@ -16,7 +16,7 @@ import ml_collections
 
 from configs import ft_sam, reference, sam_med2d
 from samjax.comparison import Ablation, Comparison, EvalSetting, Method, TrainingStage
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 UPDATES = (1, 3, 9)  # A batch.
 ADAPTER_INIT = {"zero": "adding nothing", "kaiming": "as published"}
@@ -108,7 +108,7 @@ def paper_comparison(
         for name, changed in divide(recipe).items():
             stage = recipe.copy_and_resolve_references()
             stage.update_from_flattened_dict(changed)
-            stages.append(TrainingStage(name, experiment.from_config_dict(stage)))
+            stages.append(TrainingStage(name, training_config.from_config_dict(stage)))
         return tuple(stages)
 
     def ours(changes: Changes, divide: InStages = in_stages) -> tuple[TrainingStage, ...]:
@@ -172,7 +172,7 @@ def paper_comparison(
     )
 
 
-def _by_budget(ours: experiment.Experiment) -> dict[str, Choice]:
+def _by_budget(ours: training_config.Experiment) -> dict[str, Choice]:
     """The choices that the budget decides: what ours does not have are the alternatives."""
     choices = {}
     peft = ours.model.peft

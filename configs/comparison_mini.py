@@ -11,7 +11,7 @@ import ml_collections
 
 from configs import comparison, general
 from samjax.comparison import Comparison, TrainingStage
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 MEDICAL = "../shared/data/samed2d_mini"
 PHOTOGRAPHS = "../shared/data/natural_mini"
@@ -75,8 +75,8 @@ def _batches(recipe: ml_collections.ConfigDict, count: int) -> int:
     return int(count * _SHARE[recipe.session.iterations])
 
 
-def _general(stage: str) -> experiment.Experiment:
+def _general(stage: str) -> training_config.Experiment:
     recipe = general.get_config(stage)
     recipe.data.root = PHOTOGRAPHS
     recipe.run.report = False
-    return experiment.from_config_dict(recipe)
+    return training_config.from_config_dict(recipe)

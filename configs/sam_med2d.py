@@ -11,11 +11,11 @@ import ml_collections
 
 from samjax.data.augment import AugmentConfig
 from samjax.data.config import DataConfig
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 
 def get_config() -> ml_collections.ConfigDict:
     """The default recipe."""
     augment = AugmentConfig(flip=0.5, rotate_degrees=15.0, intensity=0.1)
     data = DataConfig(root="", balance="mask", validation_fraction=0.05, augment=augment)
-    return experiment.to_config_dict(experiment.Experiment(data=data))
+    return training_config.to_config_dict(training_config.Experiment(data=data))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # The same as in the table below, for type checkers and edito
         inference,
         losses,
         models,
-        prompts,
+        prompting,
         recipes,
         training,
     )
@@ -36,8 +36,8 @@ if TYPE_CHECKING:  # The same as in the table below, for type checkers and edito
     from samjax.conversion import load_any as load
     from samjax.evaluation import EvalConfig, evaluate
     from samjax.inference import ObjectPrompt, Predictor, segment
-    from samjax.pretrained import Pretrained, save
-    from samjax.training.experiment import Experiment
+    from samjax.models.directory import Pretrained, save
+    from samjax.training.config import Experiment
     from samjax.training.loop import train
 
 __all__ = [
@@ -58,7 +58,7 @@ __all__ = [
     "load",
     "losses",
     "models",
-    "prompts",
+    "prompting",
     "recipes",
     "save",
     "segment",
@@ -68,14 +68,14 @@ __all__ = [
 ]
 _HOMES = {  # Of those that are not modules.
     "EvalConfig": "samjax.evaluation.EvalConfig",
-    "Experiment": "samjax.training.experiment.Experiment",
+    "Experiment": "samjax.training.config.Experiment",
     "ObjectPrompt": "samjax.inference.ObjectPrompt",
     "Predictor": "samjax.inference.Predictor",
-    "Pretrained": "samjax.pretrained.Pretrained",
+    "Pretrained": "samjax.models.directory.Pretrained",
     "evaluate": "samjax.evaluation.evaluate",
     "from_torch": "samjax.conversion.from_torch",
     "load": "samjax.conversion.load_any",
-    "save": "samjax.pretrained.save",
+    "save": "samjax.models.directory.save",
     "segment": "samjax.inference.segment",
     "to_torch": "samjax.conversion.to_torch",
     "train": "samjax.training.loop.train",

@@ -13,7 +13,7 @@ from jax.interpreters import partial_eval
 from small import TINY, shapes
 
 from benchmarks import flops
-from samjax import losses, models, prompts, types
+from samjax import losses, models, prompting, types
 from samjax.models import PeftConfig, image_encoder
 from samjax.training import optim, step
 
@@ -113,7 +113,7 @@ def recipe(model, loss=REFERENCE, **trainable):
     return step.Recipe(
         model=model,
         mask_prompt="logits",
-        session=prompts.SessionConfig(iterations=4, point_counts=(1, 2)),
+        session=prompting.SessionConfig(iterations=4, point_counts=(1, 2)),
         loss=loss,
         trainable=step.TrainableConfig(**trainable),
         optim=optim.OptimConfig(),

@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from small import TINY
 
 from benchmarks import flops, scaling
-from samjax import models, prompts
+from samjax import models, prompting
 from samjax.training import optim, sharding, step
 
 pytestmark = pytest.mark.heavy
@@ -20,7 +20,7 @@ RECIPE = dataclasses.replace(
     scaling.default_recipe(
         dataclasses.replace(TINY, depth=1, global_attn_indexes=(), decoder_depth=1, num_multimask=1)
     ),
-    session=prompts.SessionConfig(iterations=3, point_counts=(1,), mask_only=False),
+    session=prompting.SessionConfig(iterations=3, point_counts=(1,), mask_only=False),
     optim=optim.OptimConfig(clip_norm=0.0),
 )
 

@@ -12,7 +12,7 @@ import pytest
 import small
 
 from benchmarks import harness, inputs, peak, published, pytorch, samjax_impl, speed, table
-from samjax import process
+from samjax import runtime
 from samjax.data.phantoms import PhantomConfig
 from samjax.models import PeftConfig
 
@@ -218,7 +218,7 @@ def tiny(monkeypatch, tmp_path):
         small.TINY, depth=1, global_attn_indexes=(0,), peft=PeftConfig("none"), decoder_heads=8
     )
     monkeypatch.setattr(samjax_impl, "VIT_B", network)
-    monkeypatch.setattr(process, "prepare", lambda: None)
+    monkeypatch.setattr(runtime, "prepare", lambda: None)
     path = str(tmp_path / "tiny.pth")
     samjax_impl.write_checkpoint(path)
     return path

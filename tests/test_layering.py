@@ -15,23 +15,22 @@ LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "fields": set(),
     "data": {"fields"},
     "masks": set(),
-    "process": set(),
+    "runtime": set(),
     "lock": set(),
     "digests": set(),
-    "drawing": {"data"},
+    "visualization": {"data"},
     "renames": set(),
-    "interruption": {"extra"},
-    "curation": {"data", "drawing", "extra", "interruption"},
-    "models": {"fields", "types"},
-    "prompts": {"fields", "types"},
+    "signals": {"extra"},
+    "curation": {"data", "visualization", "extra", "signals"},
+    "models": {"array_files", "data", "digests", "fields", "renames", "types"},
+    "prompting": {"fields", "types"},
     "losses": {"fields", "masks"},
     "array_files": {"types"},
-    "pretrained": {"array_files", "data", "digests", "fields", "models", "renames", "types"},
-    "conversion": {"data", "models", "pretrained", "types"},
-    "inference": {"conversion", "data", "drawing", "masks", "models", "pretrained", "types"},
+    "conversion": {"data", "models", "types"},
+    "inference": {"conversion", "data", "visualization", "masks", "models", "types"},
 }
-LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "process"}
-LAYERS["training"] = set(LAYERS) - {"curation", "inference", "process"}
+LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "runtime"}
+LAYERS["training"] = set(LAYERS) - {"curation", "inference", "runtime"}
 LAYERS["comparison"] = set(LAYERS) - {"curation"}
 LAYERS["recipes"] = set()
 LAYERS["cli"] = set(LAYERS)
@@ -43,8 +42,8 @@ FOREIGN = {  # Packages that only some layers may know.
     "matplotlib": set(),  # As the next ones, asked for by `samjax.extra`.
     "tensorflow_datasets": {"data"},
     **{name: {"curation"} for name in ("nibabel", "pydicom", "SimpleITK", "apache_beam")},
-    "jax": set(LAYERS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
-    "flax": set(LAYERS) - {"curation", "data", "digests", "drawing", "interruption", "lock"},
+    "jax": set(LAYERS) - {"curation", "data", "digests", "visualization", "signals", "lock"},
+    "flax": set(LAYERS) - {"curation", "data", "digests", "visualization", "signals", "lock"},
 }
 MODULES = sorted((ROOT / "samjax").rglob("*.py"))
 

@@ -11,7 +11,7 @@ import pytest
 
 import samjax
 from samjax.evaluation import evaluator
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "ml_collections", "cv2", "numpy"}
 
@@ -59,7 +59,7 @@ def test_another_name_is_an_error():
 
 def test_train_takes_a_recipe_or_an_experiment(tmp_path):
     settings = samjax.Experiment()
-    for given in (settings, experiment.to_config_dict(settings)):
+    for given in (settings, training_config.to_config_dict(settings)):
         with pytest.raises(ValueError, match=r"validation\.every: expected 0 where"):
             samjax.train(given, tmp_path / "run")
 

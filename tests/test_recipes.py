@@ -9,19 +9,19 @@ from flax.traverse_util import flatten_dict
 
 from samjax import models
 from samjax.comparison import Method
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full"]
 
 
 def recipe(name):
-    return experiment.from_config_dict(importlib.import_module(f"configs.{name}").get_config())
+    return training_config.from_config_dict(importlib.import_module(f"configs.{name}").get_config())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_one_that_can_work(name):
-    assert isinstance(recipe(name), experiment.Experiment)
+    assert isinstance(recipe(name), training_config.Experiment)
     recipe(name).check_validation()
 
 
@@ -30,7 +30,7 @@ def test_every_recipe_is_one_that_can_work(name):
     [("coarse", (3, 4)), ("fine", (3, 4)), ("dense", (3, 4)), ("large", (9, 10))],
 )
 def test_the_general_model_is_made_from_nothing(stage, millions):
-    found = experiment.from_config_dict(
+    found = training_config.from_config_dict(
         importlib.import_module("configs.general").get_config(stage)
     )
     assert found.trainable.encoder == "full"
@@ -73,7 +73,7 @@ def flat(value):
 
 def test_the_default_is_what_is_right():
     """`sam_med2d` takes every section's own defaults; `reference` says what it does otherwise."""
-    plain = experiment.Experiment()
+    plain = training_config.Experiment()
     ours, published = recipe("sam_med2d"), recipe("reference")
     for section in ("model", "input", "session", "loss", "trainable", "optim"):
         assert getattr(ours, section) == getattr(plain, section)

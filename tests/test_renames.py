@@ -4,7 +4,7 @@ import pytest
 
 from samjax import renames
 from samjax.renames import DROPPED, Rename
-from samjax.training import experiment
+from samjax.training import config as training_config
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_sections_fields_and_values_change_in_turn(monkeypatch):
 
 
 def test_a_recipe_with_an_earlier_name_is_told_the_new_one():
-    config = experiment.to_config_dict(experiment.Experiment())
+    config = training_config.to_config_dict(training_config.Experiment())
     config.model.adapters = False
     with pytest.raises(ValueError, match=r"model.adapters: .* model.peft.kind \(False is now none"):
-        experiment.from_config_dict(config)
+        training_config.from_config_dict(config)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import samjax
-from samjax import interruption, process
+from samjax import runtime, signals
 from samjax.cli.parser import Parser
 
 
@@ -86,6 +86,6 @@ def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
     """Parses the arguments of a command, and runs it."""
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     if argv is None and COMMANDS[name].trains:
-        process.restart_with_huge_pages()
-    process.prepare()
-    return interruption.exit_code(parser.prog, lambda: arguments.run(arguments))
+        runtime.restart_with_huge_pages()
+    runtime.prepare()
+    return signals.exit_code(parser.prog, lambda: arguments.run(arguments))

@@ -43,16 +43,17 @@ def run(arguments: argparse.Namespace) -> None:
     """Prints the settings."""
     from samjax import recipes
     from samjax.cli import overrides
-    from samjax.training import describe, experiment
+    from samjax.training import config as training_config
+    from samjax.training import describe
 
-    default = experiment.Experiment()
+    default = training_config.Experiment()
     config = (
         recipes.load(arguments.recipe)
         if arguments.recipe
-        else experiment.to_config_dict(default).lock()
+        else training_config.to_config_dict(default).lock()
     )
     overrides.apply(config, arguments.overrides)
-    sections = [*describe.sections(experiment.from_config_dict(config), default)]
+    sections = [*describe.sections(training_config.from_config_dict(config), default)]
     form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
     print(form(sections))
 

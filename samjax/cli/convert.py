@@ -11,7 +11,7 @@ from samjax.cli.parser import Parser, given
 from samjax.models.config import PeftConfig
 
 if TYPE_CHECKING:
-    from samjax.pretrained import Pretrained
+    from samjax.models.directory import Pretrained
 
 
 def add_arguments(parser: Parser) -> None:
@@ -52,17 +52,18 @@ def add_arguments(parser: Parser) -> None:
 
 
 def _from_torch(arguments: argparse.Namespace) -> None:
-    from samjax import models, pretrained
+    from samjax import models
     from samjax.conversion import convert
+    from samjax.models import directory
 
     target = arguments.target
-    if target.exists() and not (arguments.overwrite and pretrained.is_model_dir(target)):
-        advice = " (--overwrite replaces it)" if pretrained.is_model_dir(target) else ""
+    if target.exists() and not (arguments.overwrite and directory.is_model_dir(target)):
+        advice = " (--overwrite replaces it)" if directory.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
     names = fields.hints(convert.ConversionOptions).keys() - {"peft"}
     options = convert.ConversionOptions(peft=_peft(arguments), **given(arguments, names))
     model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
-    pretrained.save(target, model)
+    directory.save(target, model)
     print(report.table())
     print(_input(model))
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")

@@ -66,7 +66,7 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     """Evaluates, when nothing is wrong with the flags themselves."""
     from samjax import conversion
     from samjax.data import index
-    from samjax.evaluation import prompt_file, testing
+    from samjax.evaluation import prompt_file, run
 
     replayed = prompt_file.load(arguments.prompts) if arguments.prompts else None
     samples = index.load_index(arguments.data, arguments.split)
@@ -78,7 +78,7 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     what = (pretrained, arguments.data, samples, arguments.out, config, name)
     origin = {name: getattr(arguments, name) for name in ("checkpoint", "data", "split")}
     how = (origin, replayed, arguments.on_bad, arguments.overwrite)
-    tested = testing.test_and_report(*what, *how)
+    tested = run.test_and_report(*what, *how)
     print(f"{tested.table}\n\nDice at original resolution, see {arguments.out}")
     for problem in tested.problems:
         print(f"left out: {problem}", file=sys.stderr)

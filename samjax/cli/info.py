@@ -22,7 +22,8 @@ def run(arguments: argparse.Namespace) -> None:
     import jax
 
     import samjax
-    from samjax import conversion, models, pretrained
+    from samjax import conversion, models
+    from samjax.models import directory
 
     print(f"samjax {samjax.__version__}, Python {platform.python_version()}, {platform.system()}")
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
@@ -31,5 +32,5 @@ def run(arguments: argparse.Namespace) -> None:
         loaded = conversion.load_any(arguments.checkpoint, **input_flags.loading(arguments))
         print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.input}\n")
         print(models.parameter_overview(loaded.params))
-        if pretrained.is_model_dir(arguments.checkpoint):
-            print(f"\n{pretrained.verify(arguments.checkpoint)}")
+        if directory.is_model_dir(arguments.checkpoint):
+            print(f"\n{directory.verify(arguments.checkpoint)}")

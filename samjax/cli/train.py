@@ -29,15 +29,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     from samjax import recipes
     from samjax.cli import overrides
-    from samjax.training import experiment, loop, summary
+    from samjax.training import config as training_config
+    from samjax.training import loop, summary
 
     if arguments.recipe and arguments.config:
         raise ValueError(f"--config: expected one recipe, found {arguments.recipe} as well")
     recipe = arguments.recipe or arguments.config or "demo"
     config = recipes.load(recipe)
-    plain = summary.RecipeFile(recipes.name_of(recipe), experiment.from_config_dict(config))
+    plain = summary.RecipeFile(recipes.name_of(recipe), training_config.from_config_dict(config))
     overrides.apply(config, arguments.overrides)
-    settings = experiment.from_config_dict(config)
+    settings = training_config.from_config_dict(config)
     workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
     _tell()
     trained = loop.train(settings, workdir, plain)

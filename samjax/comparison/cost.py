@@ -16,8 +16,8 @@ from samjax.comparison import runner
 from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
-from samjax.training import start, step
-from samjax.training.experiment import Experiment
+from samjax.training import setup, step
+from samjax.training.config import Experiment
 
 # Share of a matrix product's speed that training is guessed to reach.
 EFFICIENCY = 0.5
@@ -78,7 +78,7 @@ def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
     """Returns the network of a training that starts from `begin`, or from nothing."""
     if begin is None:
         return experiment.model
-    return start.architecture(experiment.model, begin, "the model it starts from")
+    return setup.architecture(experiment.model, begin, "the model it starts from")
 
 
 def _speed(size: int = 2048) -> float:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from samjax import conversion, drawing, extra, fields
+from samjax import conversion, extra, fields, visualization
 from samjax.comparison.reports import Results
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
-from samjax.evaluation import evaluator, pictures, prompt_file, protocols
+from samjax.evaluation import evaluator, figures, prompt_file, protocols
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.evaluation.pictures import Case
+from samjax.evaluation.figures import Case
 
 Titled = Mapping[str, Results]
 _DPI = 110
@@ -122,18 +122,22 @@ def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
     for _, mask in masks:
         known = cases[next(iter(cases))][mask]
         what = known.result.metadata.modality
-        truth = drawing.draw_contour(drawing.fit(known.image, side), known.truth, drawing.TRUTH)
+        truth = visualization.draw_contour(
+            visualization.fit(known.image, side), known.truth, visualization.TRUTH
+        )
         panels = [_labelled(truth, side, what)]
         for answered in cases.values():
             case = answered[mask]
             for name in case.predicted:
                 label = f"{protocols.title(name)}: {case.result.scores[name].dice:.2f}"
-                panels.append(_labelled(pictures.answer_picture(case, name, side), side, label))
+                panels.append(_labelled(figures.answer_picture(case, name, side), side, label))
         rows.append(panels)
-    heads = [drawing.label_bar("truth", side)]
+    heads = [visualization.label_bar("truth", side)]
     for title, answered in cases.items():
-        heads += [drawing.label_bar(title, side) for _ in next(iter(answered.values())).predicted]
-    write_whole(path, drawing.encode_jpeg(drawing.grid([heads, *rows], gap=3)))
+        heads += [
+            visualization.label_bar(title, side) for _ in next(iter(answered.values())).predicted
+        ]
+    write_whole(path, visualization.encode_jpeg(visualization.grid([heads, *rows], gap=3)))
 
 
 def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220) -> None:
@@ -159,7 +163,7 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
     rows = []
     for _, masks in shown:
         first = next(iter(cases.values()))
-        picture = drawing.fit(first[masks[0]].image, side)
+        picture = visualization.fit(first[masks[0]].image, side)
         panels = [
             _labelled(_colored(picture, [first[mask].truth for mask in masks]), side, "truth")
         ]
@@ -172,7 +176,7 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
                 label = f"{title}, {protocols.title(name)}: {dice:.2f}"
                 panels.append(_labelled(_colored(picture, predicted), side, label))
         rows.append(panels)
-    write_whole(path, drawing.encode_jpeg(drawing.grid(rows, gap=3)))
+    write_whole(path, visualization.encode_jpeg(visualization.grid(rows, gap=3)))
 
 
 def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
@@ -195,7 +199,7 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
     samples = [Sample(image, tuple(of_image)) for image, of_image in by_image.items()]
     prompts = prompt_file.load(folder / "prompts.json")
     evaluation = evaluator.evaluate(model, root, samples, config, prompts, progress=False)
-    cases = pictures.cases(model, root, evaluation, evaluation.results)
+    cases = figures.cases(model, root, evaluation, evaluation.results)
     return {case.result.mask: case for case in cases}
 
 
@@ -220,15 +224,17 @@ def _mean_dice(row: Mapping[str, str]) -> float:
 
 def _colored(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     for number, mask in enumerate(masks):
-        color = drawing.COLORS[number % len(drawing.COLORS)]
-        picture = drawing.draw_contour(drawing.draw_mask(picture, mask, color), mask, color, 1)
+        color = visualization.COLORS[number % len(visualization.COLORS)]
+        picture = visualization.draw_contour(
+            visualization.draw_mask(picture, mask, color), mask, color, 1
+        )
     return picture
 
 
 def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
     """Centres a picture in a square, so that there is room for the text above a narrow one."""
-    canvas = np.full((side, side, 3), drawing.PAPER, np.uint8)
+    canvas = np.full((side, side, 3), visualization.PAPER, np.uint8)
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture
-    return drawing.labelled(canvas, text)
+    return visualization.labelled(canvas, text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samjax.data.inputs import Resize
 from samjax.evaluation import protocols
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 
 
 @dataclasses.dataclass(frozen=True)

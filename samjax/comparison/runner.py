@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from samjax import conversion, lock, pretrained
+from samjax import conversion, lock
 from samjax.comparison.plan import (
     Comparison,
     EvalSetting,
@@ -22,11 +22,12 @@ from samjax.comparison.plan import (
 )
 from samjax.data import index
 from samjax.data.files import write_whole
-from samjax.evaluation import testing
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.pretrained import Pretrained
+from samjax.evaluation.run import test_and_report
+from samjax.models import directory
+from samjax.models.directory import Pretrained
 from samjax.training import loop, processes
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 
 SECONDS = "seconds.json"
 
@@ -130,7 +131,7 @@ def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
 
 def is_trained(folder: Path) -> bool:
     """Tells whether the training in a folder has come to its end."""
-    return pretrained.is_model_dir(folder / "last")
+    return directory.is_model_dir(folder / "last")
 
 
 def seconds(folder: Path) -> float:
@@ -203,7 +204,7 @@ def _test(
     samples = index.of_datasets(samples, setting.datasets)
     config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
-    tested = testing.test_and_report(model, root, samples, out, config, title, origin)
+    tested = test_and_report(model, root, samples, out, config, title, origin)
     print(tested.table)
     for problem in tested.problems:
         _log.warning("left out: %s", problem)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from samjax import pretrained
 from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
 from samjax.data.inputs import InputConfig
+from samjax.models import directory
 from samjax.models.config import SamConfig
 
 _log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
 
 def _settings(record: str) -> tuple[SamConfig, InputConfig]:
     try:
-        return pretrained.read_settings(json.loads(record))
+        return directory.read_settings(json.loads(record))
     except ValueError as error:
         raise ValueError(f"the settings that travel with it: {error}") from error
 

@@ -12,7 +12,6 @@ import numpy as np
 from flax import traverse_util
 
 from samjax import models
-from samjax import pretrained as model_dirs
 from samjax.conversion import (
     architecture,
     checkpoint_file,
@@ -27,9 +26,10 @@ from samjax.conversion.families import LITE_MEDSAM_INPUT as LITE_MEDSAM_INPUT
 from samjax.conversion.families import SAM_INPUT as SAM_INPUT
 from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
 from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
+from samjax.models import directory as model_dirs
 from samjax.models import finite
 from samjax.models.config import PeftConfig, SamConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 from samjax.types import Params
 
 _CLASSES = 1000  # Of the classifier in MobileSAM's file.

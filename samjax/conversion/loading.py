@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from samjax import pretrained
 from samjax.conversion import convert, families
+from samjax.models import directory
 from samjax.models.config import PeftConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +49,13 @@ def load_any(
         family=family,
         allow_non_finite=allow_non_finite,
     )
-    if not pretrained.is_model_dir(path):
+    if not directory.is_model_dir(path):
         model, report = convert.from_torch(path, options, input_overrides)
         _log.info(report.summary())
         if report.is_guess:
             _log.warning("%s: %s", path, report.notes[-1])
         return model
-    model = pretrained.load(path, allow_non_finite)
+    model = directory.load(path, allow_non_finite)
     expected = families.named(family).input if family else model.input
     expected = dataclasses.replace(expected, **(input_overrides or {}))
     model = dataclasses.replace(model, input=expected)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from samjax import drawing
+from samjax import visualization
 from samjax.curation import left_out
 from samjax.curation.subjects import summary
 from samjax.data import check, index, likeness, metadata, suspicion
@@ -158,7 +158,7 @@ def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
     grey = [p.path for p in found.suspicious if p.kind == "not_binary" and p.path.endswith(".png")]
     for path in grey:
         mask = read_mask(Path(root) / path)
-        write_whole(Path(root) / path, drawing.encode_png(mask * np.uint8(255)))
+        write_whole(Path(root) / path, visualization.encode_png(mask * np.uint8(255)))
     if grey:
         done.append(f"written anew as 0 and 255: {len(grey)} masks")
     return done

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax import drawing
+from samjax import visualization
 from samjax.curation import readers, rules
 from samjax.curation.case import Case, LabelMap, Source
 from samjax.curation.options import Dataset, Options
@@ -187,13 +187,13 @@ def curate(
     for one in slices_of(case, source, options, tally):
         stem = f"{source.id_in(one.modality)}--{one.axis}_{one.number:04d}"
         image = f"images/{stem}.png"
-        files = {image: drawing.encode_png(one.image)}
+        files = {image: visualization.encode_png(one.image)}
         rows, counts = [], collections.Counter()
         height, width = one.image.shape[:2]
         for name, mask in one.masks:
             path = f"masks/{stem}--{numbers[name]:04d}_{counts[name]:03d}.png"
             counts[name] += 1
-            files[path] = drawing.encode_png(np.where(mask, np.uint8(255), np.uint8(0)))
+            files[path] = visualization.encode_png(np.where(mask, np.uint8(255), np.uint8(0)))
             area = int(np.count_nonzero(mask))
             rows.append(
                 Row(

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from samjax import interruption
+from samjax import signals
 from samjax.data.files import DataError
 
 
@@ -43,7 +43,7 @@ def each(
     """
     call = functools.partial(_call, function, fixed)
     count = min(processes or multiprocessing.cpu_count(), len(work))
-    with interruption.stop_requests() as stop:
+    with signals.stop_requests() as stop:
         many = count > 1
         results = _in_processes(call, work, lost or _fatal, count) if many else _here(call, work)
         bar = tqdm(results, total=len(work), desc=title, unit="case", disable=None)
@@ -51,7 +51,7 @@ def each(
             for number, result in enumerate(bar, start=1):
                 yield result
                 if stop() and number < len(work):
-                    raise interruption.Interrupted(number, len(work))
+                    raise signals.Interrupted(number, len(work))
 
 
 def with_processes(count: int) -> Callable[..., Iterator[Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax import drawing
+from samjax import visualization
 from samjax.data import index
 from samjax.data.files import DataError, read_image, read_mask, write_whole
 from samjax.data.metadata import Metadata
@@ -47,7 +47,7 @@ def show(
         pictures = [_picture(Path(root), split, one, described) for split, one in chosen]
         rows = [pictures[i : i + COLUMNS] for i in range(0, len(pictures), COLUMNS)]
         path = out / f"{modality}--{dataset}.jpg"
-        write_whole(path, drawing.encode_jpeg(drawing.grid(rows)))
+        write_whole(path, visualization.encode_jpeg(visualization.grid(rows)))
         sheets.append(path)
     return sheets
 
@@ -57,19 +57,21 @@ def _picture(
 ) -> np.ndarray:
     try:
         pixels, order = read_image(root / sample.image)
-        picture = drawing.fit(drawing.to_uint8_rgb(pixels, order), SIDE)
+        picture = visualization.fit(visualization.to_uint8_rgb(pixels, order), SIDE)
         classes = sorted({described[mask].class_name for mask in sample.masks})
         for path in sample.masks:
-            color = drawing.COLORS[classes.index(described[path].class_name) % len(drawing.COLORS)]
-            picture = drawing.draw_contour(picture, read_mask(root / path), color, 1)
+            color = visualization.COLORS[
+                classes.index(described[path].class_name) % len(visualization.COLORS)
+            ]
+            picture = visualization.draw_contour(picture, read_mask(root / path), color, 1)
         text = ", ".join(classes)
     except DataError as error:
         picture, text = np.zeros((SIDE, SIDE, 3), np.uint8), str(error)
-    canvas = np.full((SIDE, SIDE, 3), drawing.PAPER, np.uint8)
+    canvas = np.full((SIDE, SIDE, 3), visualization.PAPER, np.uint8)
     top, left = ((SIDE - side) // 2 for side in picture.shape[:2])
     canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     name = Path(sample.image).stem.split("--", 2)[-1]
-    bars = (drawing.label_bar(line, SIDE) for line in (f"{split}: {name}", text))
+    bars = (visualization.label_bar(line, SIDE) for line in (f"{split}: {name}", text))
     return np.concatenate([*bars, canvas])
 
 

@@ -36,7 +36,7 @@ from samjax.evaluation.results import (
 )
 from samjax.inference import programs
 from samjax.inference.batch import encode
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 _log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 from samjax import fields, masks, models, types
 from samjax.models.config import SamConfig
-from samjax.prompts import interaction
-from samjax.prompts.interaction import SessionConfig
+from samjax.prompting import interaction
+from samjax.prompting.interaction import SessionConfig
 from samjax.types import Params
 
 BOX = "bbox"

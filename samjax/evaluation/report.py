@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax import drawing
+from samjax import visualization
 from samjax.data.files import write_whole
 from samjax.evaluation import metrics, prompt_file, protocols
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
@@ -143,10 +143,10 @@ def write_pictures(out: str | os.PathLike[str], pictures: Mapping[str, np.ndarra
 
     Args:
         out: Folder of the report.
-        pictures: RGB pictures by name, see `samjax.evaluation.pictures`.
+        pictures: RGB pictures by name, see `samjax.evaluation.figures`.
     """
     for name, picture in pictures.items():
-        write_whole(Path(out) / "overlays" / f"{name}.png", drawing.encode_png(picture))
+        write_whole(Path(out) / "overlays" / f"{name}.png", visualization.encode_png(picture))
 
 
 def page(evaluation: Evaluation, name: str) -> str:

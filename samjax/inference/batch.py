@@ -23,7 +23,7 @@ from samjax.inference.objects import ObjectPrompt, bucket, pack
 from samjax.inference.pixels import Image, pixels_of
 from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
 from samjax.models.config import SamConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 FORMATS = ("RGB", "BGR")
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.

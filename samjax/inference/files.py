@@ -16,18 +16,18 @@ import numpy as np
 from tqdm import tqdm
 
 import samjax
-from samjax import drawing
+from samjax import visualization
 from samjax.data import contents, files
 from samjax.inference.images import Image
+from samjax.inference.manifest import Entry, Record
 from samjax.inference.objects import ObjectPrompt
 from samjax.inference.predictor import Predictor
 from samjax.inference.prompt_files import Objects
-from samjax.inference.record import Entry, Record
-from samjax.pretrained import digest
+from samjax.models.directory import digest
 
 OVERLAY_SIDE = 768  # Pixels: outlines and clicks look the same on small and large images.
 COLORS = (  # Of the first object, the second, ...
-    drawing.PREDICTION,
+    visualization.PREDICTION,
     (80, 200, 255),
     (150, 230, 90),
     (255, 110, 170),
@@ -123,16 +123,20 @@ def overlay(
     Returns:
         RGB picture of `OVERLAY_SIDE` pixels along its longer side, whatever the image's size.
     """
-    picture = drawing.fit(image, OVERLAY_SIDE)
+    picture = visualization.fit(image, OVERLAY_SIDE)
     scale = np.array(picture.shape[1::-1]) / image.shape[1::-1]
     for mask, color in zip(masks, itertools.cycle(COLORS), strict=False):
-        picture = drawing.draw_mask(picture, mask, color, opacity=0.2)
-        picture = drawing.draw_contour(picture, mask, color)
+        picture = visualization.draw_mask(picture, mask, color, opacity=0.2)
+        picture = visualization.draw_contour(picture, mask, color)
     for prompt, color in zip(objects, itertools.cycle(COLORS), strict=False):
         if prompt.box is not None:
-            picture = drawing.draw_box(picture, prompt.box * np.tile(scale, 2), color, thickness=1)
+            picture = visualization.draw_box(
+                picture, prompt.box * np.tile(scale, 2), color, thickness=1
+            )
         if prompt.points is not None and prompt.labels is not None:
-            picture = drawing.draw_points(picture, (prompt.points + 0.5) * scale, prompt.labels)
+            picture = visualization.draw_points(
+                picture, (prompt.points + 0.5) * scale, prompt.labels
+            )
     return picture
 
 
@@ -196,15 +200,15 @@ def _predict_one(
     def written() -> Iterator[np.ndarray]:
         for named, files_of, (masks, scores) in zip(objects.items(), names, found, strict=True):
             for name, mask in zip(files_of, masks, strict=True):
-                files.write_whole(out / name, drawing.encode_png(mask.astype(np.uint8) * 255))
+                files.write_whole(out / name, visualization.encode_png(mask.astype(np.uint8) * 255))
             best = int(scores.argmax())
             answer = {"masks": files_of, "scores": scores.tolist(), "best": best}
             entries.append(_prompts(*named) | answer)
             yield masks[best if every else 0]
 
     record.begin(image.name, [*itertools.chain(*names), _overlay_name(image)])
-    picture = overlay(drawing.to_uint8_rgb(pixels, order), objects.values(), written())
-    files.write_whole(out / _overlay_name(image), drawing.encode_png(picture))
+    picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), written())
+    files.write_whole(out / _overlay_name(image), visualization.encode_png(picture))
     entry = {"size": list(predictor.original_size), "content": content}
     record.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
 

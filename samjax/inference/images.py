@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from samjax.inference.manifest import JOURNAL, RECORD, results
 from samjax.inference.prompt_files import Objects
-from samjax.inference.record import JOURNAL, RECORD, results
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 

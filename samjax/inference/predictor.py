@@ -15,7 +15,7 @@ from samjax import conversion, masks
 from samjax.inference import batch
 from samjax.inference.objects import ObjectPrompt, as_numbers
 from samjax.models.config import Dtype
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 _log = logging.getLogger(__name__)
 

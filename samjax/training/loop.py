@@ -15,14 +15,15 @@ import ml_collections
 import numpy as np
 from tqdm import tqdm
 
-from samjax import interruption, lock, pretrained
+from samjax import lock, signals
 from samjax.data import identity, index
 from samjax.data.pipeline import training_iterator
-from samjax.evaluation import testing
-from samjax.pretrained import Pretrained
-from samjax.training import groups, processes, resume, sharding, start, step, summary, validation
+from samjax.evaluation import run
+from samjax.models import directory
+from samjax.models.directory import Pretrained
+from samjax.training import groups, processes, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import Checkpoints, Progress
-from samjax.training.experiment import Experiment, from_config_dict
+from samjax.training.config import Experiment, from_config_dict
 from samjax.training.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -88,13 +89,13 @@ def train(
 
 def test(experiment: Experiment, trained: Trained) -> str:
     """Tests a trained model on the test split; writes `WORKDIR/report` and returns the table."""
-    model = pretrained.load(trained.model)
+    model = directory.load(trained.model)
     out = trained.model.parent / "report"
     root, name = trained.data_root, trained.model.parent.name
     origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
     with lock.exclusive(out):
-        tested = testing.test_and_report(model, root, samples, out, experiment.test, name, origin)
+        tested = run.test_and_report(model, root, samples, out, experiment.test, name, origin)
     for problem in tested.problems:
         _log.warning("left out: %s", problem)
     return tested.table
@@ -105,11 +106,11 @@ def _start(experiment: Experiment, workdir: Path) -> "_Run":
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
     checkpoints.check()
     resume.check_settings(experiment, workdir, checkpoints)
-    data = resume.in_order_of_run(start.prepare_data(experiment, workdir), workdir)
+    data = resume.in_order_of_run(setup.prepare_data(experiment, workdir), workdir)
     resume.check_data(data.table, workdir, checkpoints)
-    start.check_length(experiment, data)
-    start.tell_of_leak(experiment, data)
-    begin = start.prepare_model(experiment)
+    setup.check_length(experiment, data)
+    setup.tell_of_leak(experiment, data)
+    begin = setup.prepare_model(experiment)
     run = _Run(experiment, workdir, data, begin, checkpoints)
     if jax.process_index() == 0:
         resume.begin(experiment, data.table, workdir)
@@ -123,7 +124,7 @@ class _Run:
         self,
         experiment: Experiment,
         workdir: Path,
-        data: start.Data,
+        data: setup.Data,
         begin: Pretrained,
         checkpoints: Checkpoints,
     ) -> None:
@@ -192,7 +193,7 @@ class _Run:
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
-        with interruption.stop_requests() as stop, bar:
+        with signals.stop_requests() as stop, bar:
             while self.done < self.total and not self._has_converged():
                 batch = sharding.place_batch(step.Batch(**next(self.batches)), self.mesh)
                 self.state, metrics = self._step(self.recipe, self.state, batch)
@@ -225,7 +226,7 @@ class _Run:
             self._take_in(bar)
             self._save()
         if stop:
-            raise interruption.Interrupted(self.done, self.total)
+            raise signals.Interrupted(self.done, self.total)
 
     def _take_in(self, bar: tqdm) -> None:
         """Fetches the metrics that are pending, stops if they are not finite, logs them."""
@@ -235,7 +236,7 @@ class _Run:
         self._pending = None
         number = self.done
         if not metrics.finite.all():
-            raise interruption.Diverged(self._divergence(number, metrics))
+            raise signals.Diverged(self._divergence(number, metrics))
         self._window.append(metrics)
         if (time_told := self._timer.estimate(number, time.perf_counter())) and self.writer:
             with tqdm.external_write_mode():  # Not into the bar.
@@ -312,7 +313,7 @@ class _Run:
     def _export(self, name: str) -> None:
         model = self._model()
         if jax.process_index() == 0:
-            pretrained.save(self.workdir / name, model)
+            directory.save(self.workdir / name, model)
 
     def _save(self) -> None:
         about = {"config": dataclasses.asdict(self.experiment), "data": self.data_summary}

@@ -12,13 +12,14 @@ from typing import Any
 import jax
 from flax.traverse_util import flatten_dict
 
-from samjax import lock, pretrained, renames
+from samjax import lock, renames
 from samjax.data import contents, identity
 from samjax.data.files import write_whole
+from samjax.models import directory
 from samjax.training import sharding
 from samjax.training.checkpoint import Checkpoints
-from samjax.training.experiment import Experiment
-from samjax.training.start import BAD_FILES, DATA_TABLE, Data
+from samjax.training.config import Experiment
+from samjax.training.setup import BAD_FILES, DATA_TABLE, Data
 
 SETTINGS = "config.json"
 # What may differ when a run goes on: it changes nothing of what is learned.
@@ -157,7 +158,7 @@ def begin(experiment: Experiment, table: bytes, workdir: Path) -> None:
 
 
 def _holds_run(workdir: Path, checkpoints: Checkpoints) -> bool:
-    models = any(pretrained.is_model_dir(workdir / name) for name in ("best", "last"))
+    models = any(directory.is_model_dir(workdir / name) for name in ("best", "last"))
     return models or checkpoints.latest is not None
 
 

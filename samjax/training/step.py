@@ -15,7 +15,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
 
-from samjax import fields, losses, masks, models, prompts, types
+from samjax import fields, losses, masks, models, prompting, types
 from samjax.training import groups, optim
 from samjax.types import Params
 
@@ -60,7 +60,7 @@ class Recipe:
 
     model: models.SamConfig
     mask_prompt: str
-    session: prompts.SessionConfig
+    session: prompting.SessionConfig
     loss: losses.LossConfig
     trainable: TrainableConfig
     optim: optim.OptimConfig
@@ -165,11 +165,11 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     """
     key = jax.random.fold_in(state.key, state.step)
     plan_key, object_key = jax.random.split(key)
-    plan = prompts.plan(plan_key, recipe.session)
-    keys = prompts.object_keys(object_key, batch.seed, batch.masks.shape[1])
+    plan = prompting.plan(plan_key, recipe.session)
+    keys = prompting.object_keys(object_key, batch.seed, batch.masks.shape[1])
     truth = batch.masks != 0
     rate = recipe.learning_rate(state.step)
-    given = prompts.first_prompts(
+    given = prompting.first_prompts(
         keys, truth, batch.boxes, plan.starts_with_box, recipe.session, recipe.model.mask_size
     )
     everything = Learned(groups.split(state.params), state.optimizer)
@@ -179,7 +179,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
 
     def later(carry, iteration):
         learned, given, prediction = carry
-        given = prompts.next_prompts(
+        given = prompting.next_prompts(
             keys,
             given,
             prediction.predicted,
@@ -190,7 +190,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
             recipe.session,
         )
         mask_only = plan.mask_only[iteration]
-        shown = prompts.hide_points(given, mask_only)
+        shown = prompting.hide_points(given, mask_only)
         learned, result = later_update(
             recipe, everything.params, learned, embedding, truth, shown, rate, mask_only
         )

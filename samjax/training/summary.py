@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from samjax.data.index import Sample
 from samjax.training import describe
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 from samjax.training.groups import Groups
 from samjax.training.sharding import MeshConfig
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax import drawing
+from samjax import visualization
 from samjax.data.index import Sample
-from samjax.evaluation import evaluator, pictures, report
+from samjax.evaluation import evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 PICTURED = 4  # Images in a panel of predictions.
 
@@ -33,5 +33,5 @@ def picture(
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
     evaluation = evaluator.evaluate(model, root, firsts, config, progress=False)
-    shown = pictures.cases(model, root, evaluation, evaluation.results)
-    return drawing.grid([[pictures.case_picture(case)] for case in shown])
+    shown = figures.cases(model, root, evaluation, evaluation.results)
+    return visualization.grid([[figures.case_picture(case)] for case in shown])

@@ -13,7 +13,7 @@ from tensorboardX import summary
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import RecordWriter
 
-from samjax import drawing
+from samjax import visualization
 from samjax.data.files import write_whole
 
 _protocol: Any = event_pb2  # Its classes are made when it is imported.
@@ -46,7 +46,7 @@ class Writer:
         """Logs an (h, w, 3) uint8 RGB picture, also as `pictures/NAME_STEP.png`."""
         path = self._workdir / "pictures" / f"{name}_{step:06d}.png"
         with _named(path):
-            write_whole(path, drawing.encode_png(image))
+            write_whole(path, visualization.encode_png(image))
         self._tensorboard.add(step, summary=summary.image(name, image, dataformats="HWC"))
 
     def close(self) -> None:

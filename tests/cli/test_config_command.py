@@ -8,7 +8,7 @@ import pytest
 from samjax import cli
 from samjax.cli import config
 from samjax.training import describe
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 
 PAGE = Path(__file__).parents[2] / "docs/config.md"
 

@@ -11,8 +11,9 @@ import pytest
 from small import TINY
 
 import samjax
-from samjax import cli, lock, models, pretrained
+from samjax import cli, lock, models
 from samjax.data import inputs
+from samjax.models import directory
 
 BOX = ["--box", "5", "6", "30", "40"]
 
@@ -23,7 +24,7 @@ def model(tmp_path_factory):
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
     path = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    pretrained.save(path, pretrained.Pretrained(TINY, inputs.InputConfig(), params))
+    directory.save(path, directory.Pretrained(TINY, inputs.InputConfig(), params))
     return path
 
 

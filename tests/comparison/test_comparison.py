@@ -14,7 +14,7 @@ import tiny_comparison
 from samjax import cli, lock
 from samjax.comparison import page, plan, runner
 from samjax.data.phantoms import PhantomConfig, write_phantoms
-from samjax.training.experiment import ValidationConfig
+from samjax.training.config import ValidationConfig
 
 HEAVY = pytest.mark.heavy
 CONFIG = str(Path(__file__).with_name("tiny_comparison.py"))

@@ -9,8 +9,8 @@ from samjax.comparison import Ablation, Comparison, EvalSetting, Method, Trainin
 from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
 from samjax.models import PeftConfig
-from samjax.prompts import SessionConfig
-from samjax.training.experiment import Experiment, RunConfig, ValidationConfig
+from samjax.prompting import SessionConfig
+from samjax.training.config import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
 MODEL = dataclasses.replace(TINY, image_size=32, peft=PeftConfig("none"), decoder_depth=1)

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import cli, models, pretrained, types
+from samjax import cli, models, types
 from samjax.data import index
-from samjax.evaluation import prompt_file, testing
+from samjax.evaluation import prompt_file, run
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.training import experiment, loop
+from samjax.models import directory
+from samjax.training import config as training_config
+from samjax.training import loop
 
 ARTIFACTS = Path(__file__).with_name("artifacts")
 TOLERANCE = 2e-5  # Of the largest logit: what the order of a sum is worth.
@@ -21,7 +23,7 @@ MASK_TOLERANCE = 2e-3  # Of a mean Dice: a pixel on the threshold may fall to th
 
 def check_outputs(path: Path, name: str, tolerance: float = TOLERANCE) -> None:
     """Compares what a model directory predicts with what its own version predicted."""
-    model = pretrained.load(path)
+    model = directory.load(path)
     with np.load(ARTIFACTS / "expected.npz") as expected:
         fields = {
             key.removeprefix("prompts_"): jnp.asarray(expected[key])
@@ -45,16 +47,16 @@ def test_a_model_predicts_what_it_did(unpacked, name):
 def test_the_description_of_a_network_is_carried_over(unpacked, tmp_path):
     """Saved by the current version and read again, it is the same."""
     for path in sorted((unpacked / "models").iterdir()):
-        model = pretrained.load(path)
-        pretrained.save(tmp_path / path.name, model)
-        again = pretrained.load(tmp_path / path.name)
+        model = directory.load(path)
+        directory.save(tmp_path / path.name, model)
+        again = directory.load(tmp_path / path.name)
         assert (again.model, again.input) == (model.model, model.input)
 
 
 def test_how_images_are_prepared_is_carried_over(unpacked):
     for path in sorted((unpacked / "models").iterdir()):
         then = json.loads((path / "config.json").read_text())["input"]
-        now = pretrained.load(path).input
+        now = directory.load(path).input
         assert {name: getattr(now, name) for name in ("resize", "mask_prompt", "box_margin")} == {
             name: then[name] for name in ("resize", "mask_prompt", "box_margin")
         }
@@ -63,7 +65,7 @@ def test_how_images_are_prepared_is_carried_over(unpacked):
 @pytest.mark.heavy
 def test_a_run_goes_on_to_the_same_end(old):
     """Settings, data, place in the data, moments and random keys of a run that was stopped."""
-    settings = experiment.from_dict(json.loads((old / "workdir/config.json").read_text()))
+    settings = training_config.from_dict(json.loads((old / "workdir/config.json").read_text()))
     assert loop.train(settings, old / "workdir").steps == 6
     then, now = (
         [json.loads(line) for line in path.read_text().splitlines()]
@@ -77,10 +79,10 @@ def test_a_run_goes_on_to_the_same_end(old):
 
 @pytest.mark.heavy
 def test_replayed_prompts_give_the_same_scores(old):
-    model = pretrained.load(old / "models/adapters")
+    model = directory.load(old / "models/adapters")
     prompts = prompt_file.load(old / "evaluation/prompts.json")
     samples = index.load_index(old / "data", "test")
-    testing.test_and_report(
+    run.test_and_report(
         model, old / "data", samples, old / "again", EvalConfig(), "again", {}, prompts
     )
     then, now = (json.loads((old / p / "report.json").read_text()) for p in ("evaluation", "again"))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from samjax import conversion, models, pretrained
+from samjax import conversion, models
 from samjax.conversion import convert, naming, torch_file
-from samjax.models import PeftConfig
+from samjax.models import PeftConfig, directory
 
 ADAPTER_NORM = "image_encoder.blocks.0.Adapter.norm.weight"
 
@@ -30,7 +30,7 @@ def test_round_trip_is_bit_identical(tmp_path, tiny, tensors, write):
     assert model.model == tiny
     assert report.summary() == f"{len(tensors)} loaded"
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
-    pretrained.save(tmp_path / "model", model)
+    directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "back.pth", conversion.load_any(tmp_path / "model"))
     _same(torch_file.read(tmp_path / "back.pth").tensors, tensors)
 
@@ -174,7 +174,7 @@ def test_keys_of_distributed_training(tensors, write):
 
 def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
     checkpoint = write(tensors)
-    pretrained.save(tmp_path / "model", conversion.from_torch(checkpoint)[0])
+    directory.save(tmp_path / "model", conversion.from_torch(checkpoint)[0])
     for options in ({}, {"image_size": 96}, {"peft": PeftConfig()}, {"peft": PeftConfig("none")}):
         one = conversion.load_any(checkpoint, **options)
         other = conversion.load_any(tmp_path / "model", **options)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax import cli, pretrained
+from samjax import cli
 from samjax.conversion import torch_file
-from samjax.models import PeftConfig
+from samjax.models import PeftConfig, directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def test_options_reach_the_model(tmp_path, tensors, write):
     options += " --mean 0 0 0 --std 255 255 255"
     source = str(write(tensors))
     assert convert(["from-torch", source, str(tmp_path / "m"), *options.split()]) == 0
-    found = pretrained.load(tmp_path / "m")
+    found = directory.load(tmp_path / "m")
     expected = (96, PeftConfig("sam_med2d", 0.5, "kaiming"), 4)
     config = found.model
     assert (config.image_size, config.peft, config.decoder_heads) == expected

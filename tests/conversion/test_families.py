@@ -14,7 +14,7 @@ from samjax import cli, conversion, models
 from samjax.conversion import convert, families, naming, torch_file
 from samjax.data.inputs import InputConfig
 from samjax.models import PeftConfig, SamConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 NONE = PeftConfig("none")
 OURS = InputConfig()  # Our own recipe: longest side, linear, RGB, sigmoid.

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from small import TINY_TINY_VIT
 
-from samjax import cli, conversion, models, pretrained
+from samjax import cli, conversion, models
 from samjax.conversion import architecture, convert, naming, torch_file
-from samjax.models import PeftConfig, SamConfig, TinyVitConfig
+from samjax.models import PeftConfig, SamConfig, TinyVitConfig, directory
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
 FILES = {
@@ -67,7 +67,7 @@ def test_round_trip_of_published_files(tmp_path, published_file):
     model, report = conversion.from_torch(published_file)
     told = statuses(report)
     assert told == {name: "ignored" if is_ignored(name) else "loaded" for name in theirs}
-    pretrained.save(tmp_path / "model", model)
+    directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "back.pt", conversion.load_any(tmp_path / "model"))
     back = torch_file.read(tmp_path / "back.pt")
     assert back.tensors.keys() == theirs.keys()
@@ -179,7 +179,7 @@ def test_options_of_the_command(tmp_path, write):
     flags = "--normalise mean_std --coordinates per_axis --multimask --box-margin 1.5"
     source, target = str(write(state_dict(LITE))), tmp_path / "model"
     assert cli.main(["convert", "from-torch", source, str(target), *flags.split()]) == 0
-    found = pretrained.load(target).input
+    found = directory.load(target).input
     assert (found.normalise, found.coordinates) == ("mean_std", "per_axis")
     assert (found.multimask, found.box_margin) == (True, 1.5)
 

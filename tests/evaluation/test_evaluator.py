@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samjax import models, types
-from samjax import prompts as annotator
+from samjax import prompting as annotator
 from samjax.data.boxes import tight_box
 from samjax.data.files import DataError
 from samjax.data.index import Sample
@@ -25,7 +25,7 @@ from samjax.evaluation import (
     report,
 )
 from samjax.inference.batch import encode
-from samjax.prompts import keys as prompt_keys
+from samjax.prompting import keys as prompt_keys
 
 CONFIG = EvalConfig(batch_size=4, images_per_batch=2, oracle=True, threads=2)
 PIXELS = 2e-3  # Dice may differ by a pixel or two where a logit is zero up to rounding.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from samjax import cli, pretrained
+from samjax import cli
 from samjax.data.metadata import Metadata
 from samjax.evaluation import (
     EvalConfig,
@@ -17,9 +17,10 @@ from samjax.evaluation import (
     PromptSet,
     Score,
     evaluator,
-    pictures,
+    figures,
     report,
 )
+from samjax.models import directory
 
 NAMES = ("bbox", "1pt", "3pt", "5pt")
 
@@ -106,14 +107,14 @@ def test_csv_has_a_row_for_every_mask(made_up):
 
 
 def test_best_median_and_worst_cases(made_up):
-    chosen = pictures.chosen(made_up, count=2)
+    chosen = figures.chosen(made_up, count=2)
     assert {part: [r.scores["bbox"].dice for r in rows] for part, rows in chosen.items()} == {
         "best": pytest.approx([0.9, 0.9]),
         "median": pytest.approx([0.7, 0.3]),
         "worst": pytest.approx([0.1, 0.1]),
     }
     few = dataclasses.replace(made_up, results=made_up.results[:1])
-    assert all(len(rows) == 1 for rows in pictures.chosen(few).values())
+    assert all(len(rows) == 1 for rows in figures.chosen(few).values())
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def indexed(tiny, folder, tmp_path_factory):
     index = {sample.image: list(sample.masks) for sample in samples}
     (root / "image2label_test.json").write_text(json.dumps(index))
     model = tmp_path_factory.mktemp("model") / "tiny"
-    pretrained.save(model, tiny)
+    directory.save(model, tiny)
     return root, model
 
 
@@ -232,7 +233,7 @@ def test_what_is_of_no_use_is_named_at_the_end_and_a_strip_is_tested(
 
 def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monkeypatch):
     root, model = indexed
-    monkeypatch.setattr(pictures, "overlays", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(figures, "overlays", lambda *_: (_ for _ in ()).throw(MemoryError()))
     given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
     assert run(out=tmp_path / "out", **given) == 1
     printed = capsys.readouterr()
@@ -287,7 +288,7 @@ def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
     root, samples = folder
     config = EvalConfig(batch_size=4, images_per_batch=2, oracle=True)
     evaluation = evaluate(tiny, root, samples[1:2], config, progress=False)
-    (case,) = pictures.cases(tiny, root, evaluation, evaluation.results[:1])
+    (case,) = figures.cases(tiny, root, evaluation, evaluation.results[:1])
     assert case.truth.shape == case.image.shape[:2] == case.predicted["5pt"].shape
     assert case.points.shape == (5, 2)
     at = case.points[0].astype(int)
@@ -296,6 +297,6 @@ def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
         both = np.sum(predicted & (case.truth > 0))
         dice = 2 * both / (predicted.sum() + case.truth.sum())
         assert dice == pytest.approx(case.result.scores[name].dice, abs=2e-3)
-    picture = pictures.case_picture(case, side=100)
+    picture = figures.case_picture(case, side=100)
     assert picture.dtype == np.uint8
     assert picture.shape[1] >= 5 * 70

@@ -7,7 +7,7 @@ from small import random_params
 
 from samjax.data import inputs
 from samjax.models import PeftConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 TINY = dataclasses.replace(small.TINY, peft=PeftConfig(init="kaiming"))
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from samjax import interruption
+from samjax import signals
 from samjax.data.files import DataError
-from samjax.inference import ObjectPrompt, Predictor, batch, files, images, record
+from samjax.inference import ObjectPrompt, Predictor, batch, files, images, manifest
 
 CLICK = ObjectPrompt(points=[[10, 12]], labels=[1])
 BOX = ObjectPrompt(box=[5, 6, 30, 40])
@@ -51,7 +51,7 @@ def content(folder):
 
 
 def written(folder):
-    return json.loads((folder / record.RECORD).read_text())
+    return json.loads((folder / manifest.RECORD).read_text())
 
 
 def test_what_is_done_is_not_done_again(run, tmp_path, monkeypatch):
@@ -67,9 +67,9 @@ def test_more_images_join_the_record(run, tmp_path):
     run("bc")
     found = written(tmp_path / "out")
     assert list(found["images"]) == ["a.png", "b.png", "c.png"]
-    named = {file for entry in found["images"].values() for file in record.files_of(entry)}
+    named = {file for entry in found["images"].values() for file in manifest.files_of(entry)}
     assert named == masks_of(tmp_path / "out")
-    assert not (tmp_path / "out" / record.JOURNAL).exists()
+    assert not (tmp_path / "out" / manifest.JOURNAL).exists()
 
 
 @pytest.mark.parametrize("change", [{"multimask": True}, {"prompts": {"1": CLICK}}])
@@ -82,7 +82,7 @@ def test_results_of_others_are_refused_or_replaced(run, tmp_path, change):
     run("a", overwrite=True, **change)
     found = written(tmp_path / "out")
     assert list(found["images"]) == ["a.png"]
-    assert masks_of(tmp_path / "out") == set(record.files_of(found["images"]["a.png"]))
+    assert masks_of(tmp_path / "out") == set(manifest.files_of(found["images"]["a.png"]))
 
 
 def test_another_model_is_refused(run, tmp_path, pretrained, scans):
@@ -100,8 +100,8 @@ def test_another_image_of_the_same_name_is_named(run, tmp_path, scans, photo):
     failed = run("ab")
     assert list(failed) == ["a.png"] and "found another (70 x 90" in failed["a.png"]
     after = content(tmp_path / "out")
-    assert {n: after[n] for n in after if n != record.RECORD} == {
-        n: before[n] for n in before if n != record.RECORD
+    assert {n: after[n] for n in after if n != manifest.RECORD} == {
+        n: before[n] for n in before if n != manifest.RECORD
     }
 
 
@@ -115,7 +115,7 @@ def test_files_of_somebody_else_are_kept(run, tmp_path):
 
 def test_a_record_of_another_program_is_kept(run, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / record.RECORD).write_text("[]")
+    (tmp_path / "out" / manifest.RECORD).write_text("[]")
     for overwrite in (False, True):
         with pytest.raises(DataError, match="expected a record of samjax"):
             run(overwrite=overwrite)
@@ -149,8 +149,8 @@ def test_a_run_that_ends_at_any_moment_leaves_no_mask_without_record(
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(files.files, "write_whole", dying)
         run()
-    assert masks_of(tmp_path / "out") <= record.results(tmp_path / "out")
-    assert not (tmp_path / "out" / record.RECORD).exists()
+    assert masks_of(tmp_path / "out") <= manifest.results(tmp_path / "out")
+    assert not (tmp_path / "out" / manifest.RECORD).exists()
     assert run() == {}
     assert content(tmp_path / "out") == expected
 
@@ -169,7 +169,7 @@ def test_stopped_on_request(run, tmp_path, monkeypatch, capsys, number, code):
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "set_image", stopping)
-        code_found = interruption.exit_code("samjax", lambda: bool(run()))
+        code_found = signals.exit_code("samjax", lambda: bool(run()))
     signal.signal(signal.SIGINT, before)
     assert code_found == code
     line = "samjax: stopped: 2 of 3 images are done; the same command goes on\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from samjax import cli
-from samjax import pretrained as storage
+from samjax.models import directory as storage
 
 PAGE = Path(__file__).parents[2] / "docs" / "prediction.md"
 

@@ -9,10 +9,10 @@ import pytest
 
 import samjax
 from samjax import masks
-from samjax import pretrained as storage
 from samjax.data import inputs
 from samjax.inference import Predictor, batch
 from samjax.inference.predictor import _dtype_name
+from samjax.models import directory as storage
 
 BOXES = np.array([[5, 6, 30, 40], [20, 2, 60, 50], [0, 0, 70, 80]])
 POINTS, LABELS = np.array([[10, 12], [40, 50]]), np.array([1, 0])

@@ -10,7 +10,7 @@ import numpy as np
 
 from samjax import types
 from samjax.conversion import convert
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 ADAPTED = "tiny_sam_med2d_256.pth"
 PLAIN = "tiny_sam_1024.pth"

@@ -10,14 +10,15 @@ from flax import traverse_util
 from configs import reference
 from samjax import losses, masks
 from samjax.conversion import naming
-from samjax.training import experiment, groups, step
+from samjax.training import config as training_config
+from samjax.training import groups, step
 
 pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
 def reference_recipe(model) -> step.Recipe:
     """The recipe that users are given as the published code's."""
-    settings = experiment.from_config_dict(reference.get_config())
+    settings = training_config.from_config_dict(reference.get_config())
     return step.Recipe(
         model=model,
         mask_prompt=settings.input.mask_prompt,

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from samjax.training import describe, experiment
-from samjax.training.experiment import Experiment
+from samjax.training import config as training_config
+from samjax.training import describe
+from samjax.training.config import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ def test_every_field_has_a_meaning_in_its_docstring(row):
 
 
 def test_every_field_of_the_config_is_described_once():
-    paths = experiment.to_config_dict(Experiment()).to_dict()
+    paths = training_config.to_config_dict(Experiment()).to_dict()
 
     def flat(tree, prefix=""):
         for name, value in tree.items():

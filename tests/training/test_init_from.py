@@ -7,11 +7,10 @@ import pytest
 import toy
 from small import TINY, TINY_TINY_VIT, random_params
 
-from samjax import pretrained
 from samjax.data.inputs import InputConfig
-from samjax.models import PeftConfig, SamConfig, vit_l
-from samjax.training import start
-from samjax.training.experiment import Experiment
+from samjax.models import PeftConfig, SamConfig, directory, vit_l
+from samjax.training import setup
+from samjax.training.config import Experiment
 
 NONE = PeftConfig("none")
 HALF = PeftConfig("sam_med2d", 0.5, "kaiming")
@@ -22,13 +21,13 @@ def plain(tmp_path_factory):
     """A model directory without adapters."""
     path = tmp_path_factory.mktemp("models") / "plain"
     config = dataclasses.replace(toy.MODEL, peft=NONE)
-    pretrained.save(path, pretrained.Pretrained(config, InputConfig(), random_params(config)))
+    directory.save(path, directory.Pretrained(config, InputConfig(), random_params(config)))
     return path
 
 
 def test_fresh_adapters_are_as_asked(plain):
     recipe = dataclasses.replace(toy.MODEL, peft=HALF)
-    begin = start.prepare_model(Experiment(init_from=str(plain), model=recipe))
+    begin = setup.prepare_model(Experiment(init_from=str(plain), model=recipe))
     assert begin.model == recipe
     adapter = begin.params["image_encoder"]["blocks_0"]["adapter"]
     assert adapter["channel_0"]["kernel"].shape == (16, 8)
@@ -39,7 +38,7 @@ def test_what_a_checkpoint_cannot_have_is_refused_by_its_name(plain):
     recipe = dataclasses.replace(toy.MODEL, decoder_mlp_dim=64)
     expected = rf"model\.decoder_mlp_dim: expected 32, as {re.escape(str(plain))} has, .*found 64"
     with pytest.raises(ValueError, match=expected):
-        start.prepare_model(Experiment(init_from=str(plain), model=recipe))
+        setup.prepare_model(Experiment(init_from=str(plain), model=recipe))
 
 
 @pytest.mark.parametrize("checkpoint", [TINY, TINY_TINY_VIT, vit_l(image_size=1024)])
@@ -47,7 +46,7 @@ def test_defaults_ask_for_nothing(checkpoint):
     checkpoint = dataclasses.replace(checkpoint, peft=NONE)
     recipe = SamConfig(image_size=64, dtype="bfloat16", remat=True, peft=HALF)
     expected = dict(image_size=64, dtype="bfloat16", remat=True, peft=HALF)
-    found = start.architecture(recipe, checkpoint, "x")
+    found = setup.architecture(recipe, checkpoint, "x")
     assert found == dataclasses.replace(checkpoint, **expected)
 
 
@@ -66,12 +65,12 @@ def test_defaults_ask_for_nothing(checkpoint):
 )
 def test_contradictions_are_named(fields, message):
     with pytest.raises(ValueError, match=rf"^model\.{message}"):
-        start.architecture(dataclasses.replace(TINY, **fields), TINY, "x")
+        setup.architecture(dataclasses.replace(TINY, **fields), TINY, "x")
 
 
 def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
     """How its adapters started is past; a ratio that gives the same width is the same."""
     checkpoint = dataclasses.replace(TINY, peft=PeftConfig(ratio=0.26, init="kaiming"))
-    assert start.architecture(TINY, checkpoint, "x").peft == checkpoint.peft
+    assert setup.architecture(TINY, checkpoint, "x").peft == checkpoint.peft
     dropped = dataclasses.replace(TINY, peft=NONE)
-    assert start.architecture(dropped, checkpoint, "x").peft == NONE
+    assert setup.architecture(dropped, checkpoint, "x").peft == NONE

@@ -10,14 +10,14 @@ import pytest
 import toy
 from small import random_params
 
-from samjax import interruption, pretrained
+from samjax import signals
 from samjax.conversion import families, naming, torch_writer
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.models import PeftConfig
-from samjax.training import checkpoint, loop, sharding, start, validation
-from samjax.training.experiment import (
+from samjax.models import PeftConfig, directory
+from samjax.training import checkpoint, loop, setup, sharding, validation
+from samjax.training.config import (
     Experiment,
     LogConfig,
     RunConfig,
@@ -110,7 +110,7 @@ def test_what_is_logged(finished, experiment):
 
 def test_last_and_best_are_models(finished, experiment):
     workdir, trained = finished
-    last, best = pretrained.load(workdir / "last"), pretrained.load(workdir / "best")
+    last, best = directory.load(workdir / "last"), directory.load(workdir / "best")
     assert last.model == best.model == experiment.model
     assert last.input == best.input == dataclasses.replace(experiment.input, point_prompts=True)
     assert identical(last.params, best.params) == (trained.progress.best_step == 4)
@@ -118,11 +118,11 @@ def test_last_and_best_are_models(finished, experiment):
 
 def test_the_same_command_after_the_end_changes_nothing(finished, experiment):
     workdir, trained = finished
-    before = (workdir / "metrics.jsonl").read_text(), pretrained.load(workdir / "last").params
+    before = (workdir / "metrics.jsonl").read_text(), directory.load(workdir / "last").params
     again = loop.train(experiment, workdir)
     assert again == trained
     assert (workdir / "metrics.jsonl").read_text() == before[0]
-    assert identical(pretrained.load(workdir / "last").params, before[1])
+    assert identical(directory.load(workdir / "last").params, before[1])
 
 
 def test_other_settings_are_named(finished, experiment):
@@ -152,7 +152,7 @@ def test_the_best_model_is_kept(experiment, tmp_path, monkeypatch):
     score(monkeypatch, 0.5, 0.4)
     trained = loop.train(experiment, tmp_path)
     assert trained.progress == checkpoint.Progress(0.5, 2, 1)
-    last, best = (pretrained.load(tmp_path / name).params for name in ("last", "best"))
+    last, best = (directory.load(tmp_path / name).params for name in ("last", "best"))
     assert not identical(last, best)
 
 
@@ -169,7 +169,7 @@ def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path,
 
 def test_divergence_is_told_and_the_last_good_checkpoint_kept(experiment, tmp_path, monkeypatch):
     spoil(monkeypatch, 4)
-    with pytest.raises(interruption.Diverged) as told:
+    with pytest.raises(signals.Diverged) as told:
         loop.train(experiment, tmp_path)
     good = tmp_path / "checkpoints/2"
     assert "step 4: the loss or a parameter is no longer a finite number" in str(told.value)
@@ -183,7 +183,7 @@ def test_divergence_is_told_and_the_last_good_checkpoint_kept(experiment, tmp_pa
 
 def test_divergence_before_any_checkpoint(experiment, tmp_path, monkeypatch):
     spoil(monkeypatch, 1)
-    with pytest.raises(interruption.Diverged, match=r"step 1: .*none was saved yet"):
+    with pytest.raises(signals.Diverged, match=r"step 1: .*none was saved yet"):
         loop.train(experiment, tmp_path)
 
 
@@ -193,12 +193,12 @@ def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
     peft = dataclasses.replace(experiment.model.peft, kind=kind)
     model = dataclasses.replace(experiment.model, peft=peft)
     trainable = dataclasses.replace(experiment.trainable, encoder="full")
-    begin = start.prepare_model(
+    begin = setup.prepare_model(
         dataclasses.replace(
             experiment, init_from=str(workdir / "last"), model=model, trainable=trainable
         )
     )
-    saved = pretrained.load(workdir / "last").params
+    saved = directory.load(workdir / "last").params
     assert begin.model == model
     for name in ("prompt_encoder", "mask_decoder"):
         assert identical(begin.params[name], saved[name])
@@ -209,13 +209,13 @@ def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
 
 
 def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finished):
-    params = pretrained.load(finished[0] / "last").params
+    params = directory.load(finished[0] / "last").params
     for name, block in params["image_encoder"].items():
         if name.startswith("blocks_"):
             del block["adapter"]
     plain = dataclasses.replace(experiment.model, peft=PeftConfig("none"))
-    pretrained.save(tmp_path / "plain", pretrained.Pretrained(plain, experiment.input, params))
-    begin = start.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
+    directory.save(tmp_path / "plain", directory.Pretrained(plain, experiment.input, params))
+    begin = setup.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
     assert begin.model == experiment.model
     adapter = begin.params["image_encoder"]["blocks_1"].pop("adapter")
     assert adapter["spatial_0"]["kernel"].shape == (3, 3, 16, 16)
@@ -230,26 +230,26 @@ def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tm
     begun = dataclasses.replace(
         experiment, init_from=str(bare), input_from="checkpoint", model=model
     )
-    assert start.prepare_model(begun).input == families.SAM_INPUT
+    assert setup.prepare_model(begun).input == families.SAM_INPUT
     assert "this is a guess" in caplog.text and "init_family=ft_sam" in caplog.text
     caplog.clear()
     said = dataclasses.replace(begun, init_family="medsam")
-    assert start.prepare_model(said).input == families.MEDSAM_INPUT
+    assert setup.prepare_model(said).input == families.MEDSAM_INPUT
     assert "this is a guess" not in caplog.text
     with pytest.raises(ValueError, match=r"init_family: expected none where no init_from"):
-        start.prepare_model(dataclasses.replace(said, init_from=""))
+        setup.prepare_model(dataclasses.replace(said, init_from=""))
 
 
 def test_no_place_to_start_from(experiment, tmp_path):
     lost = dataclasses.replace(experiment, init_from=str(tmp_path / "lost"))
     with pytest.raises(FileNotFoundError, match="lost"):
-        start.prepare_model(lost)
+        setup.prepare_model(lost)
 
 
 def test_no_data_folder(experiment, tmp_path):
     nowhere = dataclasses.replace(experiment, data=DataConfig(root=""))
     with pytest.raises(ValueError, match=r"data.root: expected the path of a data folder"):
-        start.prepare_data(nowhere, tmp_path)
+        setup.prepare_data(nowhere, tmp_path)
 
 
 def test_a_dataset_can_be_left_out(experiment, tmp_path):
@@ -261,12 +261,12 @@ def test_a_dataset_can_be_left_out(experiment, tmp_path):
     named = [f"{image},{index[image][0]},{'BA'[i % 2]}" for i, image in enumerate(images)]
     (root / "split.csv").write_text("\n".join(["image,mask,dataset", *named]))
     data = dataclasses.replace(experiment.data, root=str(root), leave_out=("A",))
-    prepared = start.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
+    prepared = setup.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
     used = {sample.image for sample in (*prepared.train, *prepared.validation)}
     assert used == set(images[::2])
     with pytest.raises(DataError, match="found 'C'"):
         data = dataclasses.replace(data, leave_out=("C",))
-        start.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
+        setup.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
 
 
 def test_a_config_survives_its_ways(experiment):

@@ -8,8 +8,8 @@ import pytest
 
 from samjax import fields
 from samjax.conversion import families
-from samjax.training import experiment
-from samjax.training.experiment import Experiment
+from samjax.training import config as training_config
+from samjax.training.config import Experiment
 
 FREE = {"input.mean"}  # Numbers of which any will do.
 OPEN = {  # Texts that are no choice: paths, names, and `Npt` for any N.
@@ -90,7 +90,7 @@ def test_an_error_names_the_field_as_it_is_typed(path):
     for value in bad(path):
         section[name] = value
         with pytest.raises(ValueError) as caught:
-            experiment.from_dict(tree)
+            training_config.from_dict(tree)
         assert str(caught.value).startswith(f"{path}: expected "), (value, str(caught.value))
         assert str(caught.value).endswith(f", found {value!r}")
 
@@ -113,7 +113,7 @@ def test_the_path_of_what_does_not_go_together(change, message):
     if isinstance(tree["data"], dict):
         tree["data"] = {"root": "", **tree["data"]}
     with pytest.raises(ValueError, match="^" + message):
-        experiment.from_dict(tree)
+        training_config.from_dict(tree)
 
 
 def test_every_family_has_its_input():

@@ -10,7 +10,7 @@ import pytest
 import toy
 from command import finish, start
 
-from samjax import pretrained
+from samjax.models import directory
 
 INTERRUPTED = "tests/training/interrupted.py"
 
@@ -72,7 +72,7 @@ def test_the_end_is_the_same_to_the_bit(runs):
     alone, troubled = final_state(folder / "alone"), final_state(folder / "troubled")
     assert set(alone) == {"step", "params", "optimizer", "key"}
     assert identical(alone, troubled)
-    last = [pretrained.load(folder / name / "last").params for name in ("alone", "troubled")]
+    last = [directory.load(folder / name / "last").params for name in ("alone", "troubled")]
     assert identical(*last)
     assert identical(last[0], alone["params"])
 

@@ -11,12 +11,12 @@ from jax.sharding import AxisType, Mesh
 from small import TINY_TINY_VIT, random_params
 
 from benchmarks import scaling
-from samjax import models, prompts
+from samjax import models, prompting
 from samjax.training import optim, sharding, step
 
 RECIPE = dataclasses.replace(
     toy.RECIPE,
-    session=prompts.SessionConfig(iterations=2, point_counts=(1,), mask_only=False),
+    session=prompting.SessionConfig(iterations=2, point_counts=(1,), mask_only=False),
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )

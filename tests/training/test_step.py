@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toy
 
-from samjax import prompts
+from samjax import prompting
 from samjax.training import groups, step
 
 
@@ -123,7 +123,7 @@ def test_every_course_of_a_session_shares_one_compilation(ours, train_step, batc
     seen = set()
     for number in range(16):
         plan_key, _ = jax.random.split(jax.random.fold_in(state.key, state.step))
-        plan = prompts.plan(plan_key, toy.SESSION)
+        plan = prompting.plan(plan_key, toy.SESSION)
         seen.add((bool(plan.starts_with_box), int(plan.point_counts[1])))
         seeds = dataclasses.replace(batch, seed=batch.seed + number)
         state, _ = train_step(toy.RECIPE, state, seeds)

@@ -7,7 +7,7 @@ import pytest
 
 from samjax.data.index import Sample
 from samjax.training import summary
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
 

@@ -12,11 +12,11 @@ import pytest
 import toy
 from small import TINY_TINY_VIT, random_params, shapes
 
-from samjax import conversion, pretrained
+from samjax import conversion
 from samjax.conversion import convert
-from samjax.models import PeftConfig, SamConfig
-from samjax.training import checkpoint, groups, resume, start, step
-from samjax.training.experiment import Experiment, from_config_dict, to_config_dict
+from samjax.models import PeftConfig, SamConfig, directory
+from samjax.training import checkpoint, groups, resume, setup, step
+from samjax.training.config import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
     TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4, decoder_depth=1, decoder_heads=2
@@ -66,7 +66,7 @@ def test_every_parameter_belongs_to_a_group():
 @pytest.fixture(scope="module")
 def lite_file(tmp_path_factory):
     config = dataclasses.replace(MODEL, peft=PeftConfig("none"))
-    lite = pretrained.Pretrained(config, convert.LITE_MEDSAM_INPUT, random_params(config))
+    lite = directory.Pretrained(config, convert.LITE_MEDSAM_INPUT, random_params(config))
     path = tmp_path_factory.mktemp("checkpoint") / "lite.pth"
     conversion.to_torch(path, lite)
     return path, lite
@@ -74,7 +74,7 @@ def lite_file(tmp_path_factory):
 
 def from_file(path, **fields):
     model = SamConfig(image_size=48, peft=toy.MODEL.peft)
-    return start.prepare_model(Experiment(init_from=str(path), model=model, **fields))
+    return setup.prepare_model(Experiment(init_from=str(path), model=model, **fields))
 
 
 def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):

@@ -18,8 +18,8 @@ from samjax.data import identity
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.training import checkpoint, loop, resume, start, step, validation
-from samjax.training.experiment import Experiment, LogConfig, RunConfig, ValidationConfig
+from samjax.training import checkpoint, loop, resume, setup, step, validation
+from samjax.training.config import Experiment, LogConfig, RunConfig, ValidationConfig
 
 
 def no_learning(recipe, state, batch):
@@ -131,7 +131,7 @@ def test_a_run_goes_on_with_its_data_elsewhere_and_in_another_order(experiment, 
     before = (workdir / "data.csv").read_bytes()
     rewrite_index(data, reordered)
     experiment = on_root(experiment, data)
-    now = start.prepare_data(experiment, workdir)
+    now = setup.prepare_data(experiment, workdir)
     assert now.table != before
     data = resume.in_order_of_run(now, workdir)
     assert data.table == before == identity.table(data.train, data.validation, described(before))
@@ -384,11 +384,11 @@ def test_subjects_that_the_beginning_was_trained_on_are_told(
     finished, experiment, tmp_path, caplog
 ):
     """With another seed, others are held out than in the run that the weights come from."""
-    data = start.prepare_data(changed(experiment, data={"seed": 5}), tmp_path)
+    data = setup.prepare_data(changed(experiment, data={"seed": 5}), tmp_path)
     further = dataclasses.replace(experiment, init_from=str(finished / "last"))
     with caplog.at_level(logging.WARNING, logger="samjax"):
-        start.tell_of_leak(further, start.prepare_data(experiment, tmp_path))
+        setup.tell_of_leak(further, setup.prepare_data(experiment, tmp_path))
     assert not caplog.text
     with caplog.at_level(logging.WARNING, logger="samjax"):
-        start.tell_of_leak(further, data)
+        setup.tell_of_leak(further, data)
     assert re.search(r"was trained on [1-4] of the 4 subjects to validate on", caplog.text)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from small import random_params
 
-from samjax import losses, models, prompts
+from samjax import losses, models, prompting
 from samjax.data import phantoms
 from samjax.models import PeftConfig
 from samjax.training import optim, step
@@ -17,7 +17,7 @@ from samjax.training import optim, step
 SIZE = 32
 MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
-SESSION = prompts.SessionConfig(iterations=4, point_counts=(1, 3))
+SESSION = prompting.SessionConfig(iterations=4, point_counts=(1, 3))
 RECIPE = step.Recipe(
     model=MODEL,
     mask_prompt="sigmoid",
@@ -59,7 +59,7 @@ def key(*starts_with_box: bool, recipe: step.Recipe = RECIPE) -> jax.Array:
         keys = [
             jax.random.split(jax.random.fold_in(root, i))[0] for i in range(len(starts_with_box))
         ]
-        plans = [prompts.plan(k, recipe.session).starts_with_box for k in keys]
+        plans = [prompting.plan(k, recipe.session).starts_with_box for k in keys]
         if [bool(box) for box in plans] == list(starts_with_box):
             return root
     raise AssertionError("no such key")

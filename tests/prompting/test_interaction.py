@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import prompts, types
+from samjax import prompting, types
 
 SIZE, MASK = 16, 8
 B, K = 2, 3
 # One session serves most of the tests, so that little is compiled.
-SESSION = prompts.SessionConfig(iterations=6, point_counts=(1, 3))
+SESSION = prompting.SessionConfig(iterations=6, point_counts=(1, 3))
 plans = jax.jit(
-    lambda keys, config: jax.vmap(lambda key: prompts.plan(key, config))(keys), static_argnums=1
+    lambda keys, config: jax.vmap(lambda key: prompting.plan(key, config))(keys), static_argnums=1
 )
-first_prompts = jax.jit(prompts.first_prompts, static_argnums=(4, 5))
-next_prompts = jax.jit(prompts.next_prompts, static_argnums=7)
+first_prompts = jax.jit(prompting.first_prompts, static_argnums=(4, 5))
+next_prompts = jax.jit(prompting.next_prompts, static_argnums=7)
 
 
 def many(config, count=500):
@@ -25,7 +25,7 @@ def many(config, count=500):
 
 
 def few(config, count=10):
-    drawn = [prompts.plan(jax.random.key(seed), config) for seed in range(count)]
+    drawn = [prompting.plan(jax.random.key(seed), config) for seed in range(count)]
     return jax.tree.map(lambda *values: jnp.stack(values), *drawn)
 
 
@@ -48,7 +48,7 @@ def play(config, box_first, counts, hidden=()):
         mask = jnp.full((B, K, MASK, MASK), float(i))
         count = jnp.asarray(counts[i])
         given = next_prompts(keys, given, predicted, truth, mask, jnp.asarray(i), count, config)
-        shown.append(prompts.hide_points(given, jnp.asarray(i in hidden)))
+        shown.append(prompting.hide_points(given, jnp.asarray(i in hidden)))
     return shown
 
 
@@ -57,7 +57,7 @@ def present(given):
 
 
 def test_mask_only_is_last_and_one_in_the_middle():
-    drawn = many(prompts.SessionConfig(iterations=9))
+    drawn = many(prompting.SessionConfig(iterations=9))
     mask_only = np.asarray(drawn.mask_only)
     assert mask_only[:, 8].all()
     assert (mask_only.sum(1) == 2).all()
@@ -70,16 +70,16 @@ def test_mask_only_is_last_and_one_in_the_middle():
     ("iterations", "expected"), [(1, [0]), (2, [0, 1]), (3, [0, 0, 1]), (4, [0, 0, 1, 1])]
 )
 def test_mask_only_in_short_sessions(iterations, expected):
-    mask_only = few(prompts.SessionConfig(iterations=iterations)).mask_only
+    mask_only = few(prompting.SessionConfig(iterations=iterations)).mask_only
     np.testing.assert_array_equal(mask_only, np.tile(np.array(expected, bool), (10, 1)))
 
 
 def test_mask_only_can_be_switched_off():
-    assert not few(prompts.SessionConfig(mask_only=False)).mask_only.any()
+    assert not few(prompting.SessionConfig(mask_only=False)).mask_only.any()
 
 
 def test_counts_are_drawn_from_the_set_and_none_where_only_the_mask_is_given():
-    drawn = many(prompts.SessionConfig(point_counts=(1, 3, 5, 9)))
+    drawn = many(prompting.SessionConfig(point_counts=(1, 3, 5, 9)))
     counts, mask_only = np.asarray(drawn.point_counts), np.asarray(drawn.mask_only)
     values, numbers = np.unique(counts[~mask_only], return_counts=True)
     assert values.tolist() == [1, 3, 5, 9]
@@ -89,14 +89,14 @@ def test_counts_are_drawn_from_the_set_and_none_where_only_the_mask_is_given():
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_box_or_point(probability):
-    boxes = few(prompts.SessionConfig(box_probability=probability), 100).starts_with_box
+    boxes = few(prompting.SessionConfig(box_probability=probability), 100).starts_with_box
     assert abs(boxes.mean() - probability) < 0.15
     assert probability == 0.5 or boxes.mean() == probability
 
 
 def test_another_key_is_another_plan():
-    config = prompts.SessionConfig()
-    one, same, other = (prompts.plan(jax.random.key(seed), config) for seed in (0, 0, 1))
+    config = prompting.SessionConfig()
+    one, same, other = (prompting.plan(jax.random.key(seed), config) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.point_counts, same.point_counts)
     assert (one.point_counts != other.point_counts).any()
 
@@ -115,7 +115,7 @@ def test_another_key_is_another_plan():
     ],
 )
 def test_room(fields, room):
-    config = prompts.SessionConfig(**fields)
+    config = prompting.SessionConfig(**fields)
     assert config.room == room
     shown = jax.eval_shape(lambda: play(config, False, [1] * config.iterations))
     assert [given.points.shape for given in shown] == [(B, K, room, 2)] * config.iterations
@@ -185,8 +185,8 @@ def test_after_the_first_iteration_the_mask_replaces_the_box(points):
 def test_jitter_is_the_configured_one():
     keys, truth, _, boxes = scene()
     moved = {}
-    for kind in typing.get_args(prompts.Jitter):
-        config = prompts.SessionConfig(box_jitter=kind)
+    for kind in typing.get_args(prompting.Jitter):
+        config = prompting.SessionConfig(box_jitter=kind)
         given = first_prompts(keys, truth, boxes, jnp.asarray(True), config, MASK)
         moved[kind] = np.asarray(given.boxes) - boxes
     assert (moved["none"] == 0).all()
@@ -196,4 +196,4 @@ def test_jitter_is_the_configured_one():
 
 def test_there_is_a_count_of_points():
     with pytest.raises(ValueError, match=r"^point_counts: expected at least one count, found none"):
-        prompts.SessionConfig(point_counts=())
+        prompting.SessionConfig(point_counts=())

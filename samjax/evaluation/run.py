@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from samjax import pretrained as pretrained_models
 from samjax.data import contents, journal
 from samjax.data.index import Sample
 from samjax.data.metadata import read_json
-from samjax.evaluation import evaluator, pictures, report
+from samjax.evaluation import evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import Progress
 from samjax.evaluation.prompt_file import PromptSet
-from samjax.pretrained import Pretrained
+from samjax.models import directory as pretrained_models
+from samjax.models.directory import Pretrained
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def test_and_report(
         kept.remove()
     problems = [*bad.values()]
     try:
-        report.write_pictures(out, pictures.overlays(pretrained, root, evaluation))
+        report.write_pictures(out, figures.overlays(pretrained, root, evaluation))
     except Exception as error:  # Whatever it is: the scores are what was asked for.
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"

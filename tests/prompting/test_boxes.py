@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax import prompts
+from samjax import prompting
 
 SIZE = 64
-jitter = jax.jit(prompts.jitter_boxes, static_argnums=(2, 3, 4))
+jitter = jax.jit(prompting.jitter_boxes, static_argnums=(2, 3, 4))
 KEYS = jax.random.split(jax.random.key(2), (40, 50))
 
 

@@ -15,9 +15,9 @@ from samjax.data import check, contents, identity, index, phantoms
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
 from samjax.models.config import SamConfig
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 from samjax.training import groups, sharding
-from samjax.training.experiment import Experiment
+from samjax.training.config import Experiment
 
 # Fields of the model that a recipe decides, whatever checkpoint it starts from.
 _RECIPE_FIELDS = ("image_size", "dtype", "remat")

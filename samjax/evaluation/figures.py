@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from samjax import drawing, masks
+from samjax import masks, visualization
 from samjax.data.files import read_image
 from samjax.data.index import Sample
 from samjax.evaluation import batches, evaluator, protocols
@@ -16,7 +16,7 @@ from samjax.evaluation.batches import Batch
 from samjax.evaluation.evaluator import Answers
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
-from samjax.pretrained import Pretrained
+from samjax.models.directory import Pretrained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def case_picture(case: Case, side: int = 256) -> np.ndarray:
     Returns:
         RGB picture; truth is green, the answer orange, boxes blue.
     """
-    return drawing.grid([_panels(case, side)])
+    return visualization.grid([_panels(case, side)])
 
 
 def overlays(
@@ -103,34 +103,36 @@ def overlays(
     for part, results in chosen(evaluation).items():
         rows = [_panels(case, side) for case in cases(pretrained, root, evaluation, results)]
         legend = f"{part}: truth green, answer orange, numbers are Dice"
-        pictures[part] = drawing.labelled(drawing.grid(rows), legend)
+        pictures[part] = visualization.labelled(visualization.grid(rows), legend)
     return pictures
 
 
 def _panels(case: Case, side: int) -> list[np.ndarray]:
-    truth = drawing.draw_contour(drawing.fit(case.image, side), case.truth, drawing.TRUTH)
+    truth = visualization.draw_contour(
+        visualization.fit(case.image, side), case.truth, visualization.TRUTH
+    )
     known = case.result.metadata
-    panels = [drawing.labelled(truth, f"{known.modality}: {known.class_name}")]
+    panels = [visualization.labelled(truth, f"{known.modality}: {known.class_name}")]
     for name in case.predicted:
         label = f"{protocols.title(name)}  {case.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {case.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(drawing.labelled(answer_picture(case, name, side), label))
+        panels.append(visualization.labelled(answer_picture(case, name, side), label))
     return panels
 
 
 def answer_picture(case: Case, name: str, side: int) -> np.ndarray:
     """The answer to one protocol with its prompts and the truth; RGB, longer side `side`."""
-    plain, predicted = drawing.fit(case.image, side), case.predicted[name]
+    plain, predicted = visualization.fit(case.image, side), case.predicted[name]
     scale = plain.shape[1] / case.image.shape[1]
-    panel = drawing.draw_mask(plain, predicted, drawing.PREDICTION, 0.3)
-    panel = drawing.draw_contour(panel, case.truth, drawing.TRUTH, 1)
-    panel = drawing.draw_contour(panel, predicted, drawing.PREDICTION)
+    panel = visualization.draw_mask(plain, predicted, visualization.PREDICTION, 0.3)
+    panel = visualization.draw_contour(panel, case.truth, visualization.TRUTH, 1)
+    panel = visualization.draw_contour(panel, predicted, visualization.PREDICTION)
     if name == protocols.BOX:
-        panel = drawing.draw_box(panel, np.array(case.prompt.box) * scale)
+        panel = visualization.draw_box(panel, np.array(case.prompt.box) * scale)
     given = slice(protocols.points_of(name))
     centres = (case.points[given] + 0.5) * scale
-    return drawing.draw_points(panel, centres, case.labels[given])
+    return visualization.draw_points(panel, centres, case.labels[given])
 
 
 def _predicted(
@@ -159,7 +161,7 @@ def _case(
     pixels, order = read_image(Path(root) / image.sample.image)
     return Case(
         result=result,
-        image=drawing.to_uint8_rgb(pixels, order),
+        image=visualization.to_uint8_rgb(pixels, order),
         truth=image.loaded.original_masks[position],
         predicted=predicted,
         prompt=image.prompts[position],

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from samjax import process
+from samjax import runtime
 
 FAULTS = """
 import resource, sys
 import numpy as np
-from samjax import process
+from samjax import runtime
 if sys.argv[1] == "kept":
-    process.keep_memory()
+    runtime.keep_memory()
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(64 << 20, np.uint8)
@@ -22,8 +22,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 COMPILE = """
 import jax, jax.numpy as jnp
-from samjax import process
-process.prepare()
+from samjax import runtime
+runtime.prepare()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
 """
@@ -31,9 +31,9 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
 
 COLLECTIONS = """
 import gc, sys
-from samjax import process
+from samjax import runtime
 if sys.argv[1] == "rarely":
-    process.collect_rarely()
+    runtime.collect_rarely()
 before = gc.get_stats()[0]["collections"]
 kept = [[] for _ in range(50_000)]
 print(gc.get_stats()[0]["collections"] - before)
@@ -42,8 +42,8 @@ print(gc.get_stats()[0]["collections"] - before)
 
 RESTART = """
 import os, sys
-from samjax import process
-process.restart_with_huge_pages()
+from samjax import runtime
+runtime.restart_with_huge_pages()
 print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
 """
 
@@ -65,7 +65,7 @@ def test_freed_memory_is_used_again():
 
 
 @pytest.mark.skipif(
-    not process._huge_pages_on_request(), reason="huge pages are not to be had on request here"
+    not runtime._huge_pages_on_request(), reason="huge pages are not to be had on request here"
 )
 def test_a_program_starts_anew_with_huge_pages_once_and_with_its_arguments():
     found = run(RESTART, "a b", "--c", GLIBC_TUNABLES="glibc.malloc.arena_test=2")
@@ -80,10 +80,10 @@ def test_it_goes_on_where_huge_pages_are_not_to_be_had(answer, tmp_path, monkeyp
     told = tmp_path / "enabled"
     if answer:
         told.write_text(answer)
-    monkeypatch.setattr(process, "_HUGE_PAGES_ON", told)
+    monkeypatch.setattr(runtime, "_HUGE_PAGES_ON", told)
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started anew"))
-    process.restart_with_huge_pages()
+    runtime.restart_with_huge_pages()
 
 
 def files(folder):

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from small import TINY, random_params
 
-from samjax import array_files, cli, conversion, digests, pretrained
+from samjax import array_files, cli, conversion, digests
 from samjax.data import inputs
-from samjax.models import PeftConfig
+from samjax.models import PeftConfig, directory
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("written") / "model"
-    pretrained.save(path, pretrained.Pretrained(TINY, inputs.InputConfig(), random_params(TINY)))
+    directory.save(path, directory.Pretrained(TINY, inputs.InputConfig(), random_params(TINY)))
     return path
 
 
@@ -44,10 +44,10 @@ def _arrays(model_dir):
 
 
 def test_other_formats_are_refused(model_dir):
-    assert pretrained.load(model_dir).model == TINY
+    assert directory.load(model_dir).model == TINY
     _change(model_dir, format=1)
     with pytest.raises(ValueError, match=r"config\.json: format: expected 2 or 3, found 1"):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
 
 
 def _as_format_2(model_dir):
@@ -68,10 +68,10 @@ def _as_format_2(model_dir):
 )
 def test_format_2_is_read(tmp_path, peft):
     config = dataclasses.replace(TINY, peft=peft)
-    model = pretrained.Pretrained(config, inputs.InputConfig(), random_params(config))
-    pretrained.save(tmp_path / "model", model)
+    model = directory.Pretrained(config, inputs.InputConfig(), random_params(config))
+    directory.save(tmp_path / "model", model)
     _as_format_2(tmp_path / "model")
-    assert pretrained.load(tmp_path / "model").model == config
+    assert directory.load(tmp_path / "model").model == config
 
 
 # MARK: damage
@@ -96,20 +96,20 @@ def test_one_changed_byte_anywhere_is_found(written, model_dir):
         content[len(content) // 2] ^= 1
         changed.write_bytes(content)
         with pytest.raises(ValueError) as caught:
-            pretrained.load(model_dir)
+            directory.load(model_dir)
         assert str(model_dir) in str(caught.value)
         changed.write_bytes(file.read_bytes())
-    assert pretrained.load(model_dir).model == TINY
+    assert directory.load(model_dir).model == TINY
 
 
 def test_a_setting_changed_by_hand_is_told_and_can_be_meant(model_dir):
     _change(model_dir, input={"mean": [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match=r"config\.json: expected the bytes .*SHA256SUMS"):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
     sums = model_dir / digests.NAME
     lines = [line for line in sums.read_text().splitlines() if "config.json" not in line]
     sums.write_text("\n".join(lines) + "\n")
-    assert pretrained.load(model_dir).input.mean == (1, 2, 3)
+    assert directory.load(model_dir).input.mean == (1, 2, 3)
 
 
 @pytest.mark.parametrize("with_digests", [True, False])
@@ -134,7 +134,7 @@ def test_a_missing_or_cut_file_is_one_error(model_dir, capfd, with_digests, name
 def test_half_a_directory_is_told(model_dir):
     (model_dir / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"found no config\.json"):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
     with pytest.raises(FileNotFoundError, match="samjax model directory"):
         conversion.load_any(model_dir)
 
@@ -200,7 +200,7 @@ def test_info_verifies(model_dir, capsys):
 def test_every_setting_is_checked(model_dir, section, fields, message):
     _change(model_dir, **{section: fields})
     with pytest.raises(ValueError, match=rf"config\.json: {message}"):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
 
 
 def test_a_setting_that_is_missing_is_named(model_dir):
@@ -209,10 +209,10 @@ def test_a_setting_that_is_missing_is_named(model_dir):
     del content["input"]["mean"]
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"config\.json: input\.mean: expected a field"):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
     path.write_text("")
     with pytest.raises(ValueError, match=r"config\.json: "):
-        pretrained.load(model_dir)
+        directory.load(model_dir)
 
 
 # MARK: weights that are no numbers
@@ -222,8 +222,8 @@ def test_a_setting_that_is_missing_is_named(model_dir):
 def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, value, capsys):
     params = jax.tree.map(np.copy, random_params(TINY))
     params["mask_decoder"]["iou_token"][0, 3] = value
-    model = pretrained.Pretrained(TINY, inputs.InputConfig(), params)
-    pretrained.save(tmp_path / "model", model)
+    model = directory.Pretrained(TINY, inputs.InputConfig(), params)
+    directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "x.pth", model)
     for path, name in ((tmp_path / "model", "mask_decoder/iou_token"), (tmp_path / "x.pth", "iou")):
         with pytest.raises(ValueError, match=rf"{path.name}: expected finite weights.*{name}"):
@@ -245,16 +245,16 @@ def _full(*_):
 
 def test_a_full_disk_leaves_nothing_and_takes_nothing(model_dir, tmp_path, monkeypatch):
     before = sorted(path for path in tmp_path.rglob("*"))
-    model = pretrained.load(model_dir)
+    model = directory.load(model_dir)
     for where, name in ((array_files, "write"), (digests, "write")):
         with monkeypatch.context() as patched:
             patched.setattr(where, name, _full)
             for target in (tmp_path / "new", model_dir):
                 with pytest.raises(OSError, match=f"No space left on device.*{target.name}"):
-                    pretrained.save(target, model)
+                    directory.save(target, model)
     with monkeypatch.context() as patched:
         patched.setattr("zipfile.ZipFile.writestr", _full)
         with pytest.raises(OSError, match=r"No space left on device.*new\.pth"):
             conversion.to_torch(tmp_path / "new.pth", model)
     assert sorted(path for path in tmp_path.rglob("*")) == before
-    assert pretrained.load(model_dir).model == TINY
+    assert directory.load(model_dir).model == TINY

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samjax import prompts, types
+from samjax import prompting, types
 
 SIZE = 12
-sample_from = jax.jit(prompts.sample_from, static_argnums=2)
-correction_points = jax.jit(prompts.correction_points, static_argnums=3)
-first_point = jax.jit(prompts.first_point)
+sample_from = jax.jit(prompting.sample_from, static_argnums=2)
+correction_points = jax.jit(prompting.correction_points, static_argnums=3)
+first_point = jax.jit(prompting.first_point)
 
 
 def keys(b, k, seed=0):
@@ -119,7 +119,7 @@ def test_a_click_belongs_to_the_sample_and_not_to_its_place():
     order = np.array([2, 0, 3, 1])
 
     def clicks(seeds, predicted, truth):
-        own = prompts.object_keys(jax.random.key(5), jnp.asarray(seeds), 2)
+        own = prompting.object_keys(jax.random.key(5), jnp.asarray(seeds), 2)
         return correction_points(own, predicted, truth, 4)
 
     points, labels = clicks(seeds, predicted, truth)
@@ -132,8 +132,8 @@ def test_a_click_belongs_to_the_sample_and_not_to_its_place():
 
 def test_every_object_has_a_key_of_its_own():
     seeds = jnp.array([0, 1, 2, 2**32 - 1], jnp.uint32)
-    own = prompts.object_keys(jax.random.key(0), seeds, 5)
+    own = prompting.object_keys(jax.random.key(0), seeds, 5)
     assert own.shape == (4, 5)
     assert len(np.unique(jax.random.key_data(own).reshape(20, -1), axis=0)) == 20
-    other = prompts.object_keys(jax.random.key(1), seeds, 5)
+    other = prompting.object_keys(jax.random.key(1), seeds, 5)
     assert (jax.random.key_data(own) != jax.random.key_data(other)).any(-1).all()

@@ -12,7 +12,7 @@ import ml_collections
 from flax.traverse_util import flatten_dict
 from ml_collections import config_dict
 
-from samjax import fields, losses, models, prompts, renames
+from samjax import fields, losses, models, prompting, renames
 from samjax.conversion.families import Family
 from samjax.data.config import DataConfig
 from samjax.data.inputs import InputConfig
@@ -104,7 +104,7 @@ class Experiment:
     input: InputConfig = dataclasses.field(default_factory=InputConfig)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
     phantoms: PhantomConfig = dataclasses.field(default_factory=PhantomConfig)
-    session: prompts.SessionConfig = dataclasses.field(default_factory=prompts.SessionConfig)
+    session: prompting.SessionConfig = dataclasses.field(default_factory=prompting.SessionConfig)
     loss: losses.LossConfig = dataclasses.field(default_factory=losses.LossConfig)
     trainable: TrainableConfig = dataclasses.field(default_factory=TrainableConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)

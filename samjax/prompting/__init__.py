@@ -1,7 +1,7 @@
 """A simulated annotator: boxes and clicks, jittable, with one random key per object."""
 
-from samjax.prompts.boxes import Jitter, jitter_boxes
-from samjax.prompts.interaction import (
+from samjax.prompting.boxes import Jitter, jitter_boxes
+from samjax.prompting.interaction import (
     Plan,
     SessionConfig,
     first_prompts,
@@ -9,8 +9,8 @@ from samjax.prompts.interaction import (
     next_prompts,
     plan,
 )
-from samjax.prompts.keys import object_keys
-from samjax.prompts.points import correction_points, first_point, sample_from
+from samjax.prompting.keys import object_keys
+from samjax.prompting.points import correction_points, first_point, sample_from
 
 __all__ = [
     "Jitter",

@@ -9,9 +9,9 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from samjax import fields, types
-from samjax.prompts import boxes as box_prompts
-from samjax.prompts import keys as sample_keys
-from samjax.prompts import points as point_prompts
+from samjax.prompting import boxes as box_prompts
+from samjax.prompting import keys as sample_keys
+from samjax.prompting import points as point_prompts
 
 
 @dataclasses.dataclass(frozen=True)
