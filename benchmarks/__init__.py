@@ -1,1 +1,1 @@
-"""Measurements; those files that are commands say how they are run."""
+"""Benchmarks; each file that is a command has its usage in its docstring."""

@@ -1,4 +1,4 @@
-"""The cases that are compared, one function each."""
+"""The benchmark cases: one function for each."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import flops, harness, hugging_face, inputs, peak, published, pytorch, samjax_impl
-from benchmarks.harness import Build, Measured
+from benchmarks.harness import Build, Measurement
 from benchmarks.table import OURS, PEAK, Row, ratio, row
 from samjax.conversion.convert import SAM_MED2D_INPUT
 from samjax.data import index
@@ -18,24 +18,24 @@ from samjax.evaluation.results import EvalConfig
 from samjax.inference.objects import MIN_POINTS
 from samjax.models.config import Dtype, PeftConfig
 
-DEFAULT = "ours_default"  # The contender with our own recipe.
-LOADED = 256  # Images that the loader is timed with.
+DEFAULT = "ours_default"  # The competitor with our own recipe.
+LOADED = 256  # Number of images in a run of the loader.
 
-_OTHER_TOKENS = 3  # Of a prompt, beside its room for points: padding, and two for a box.
+_OTHER_TOKENS = 3  # Prompt tokens beside those for points: one for padding, two for a box.
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
-    """What all cases share.
+class BenchmarkConfig:
+    """Settings that all cases share.
 
     Attributes:
-        folder: Where they may write.
-        checkpoint: The parameters.
+        folder: Folder for temporary files.
+        checkpoint: Path of the network's parameters.
         data: A data folder.
-        reference: A checkout of the published code; None to do without.
-        dtype: What samjax computes in.
-        repeats: Timed runs of every contender.
-        machine: See `peak.measure`.
+        reference: Path of a checkout of the published code; None to leave it out.
+        dtype: The type in which samjax computes.
+        repeats: Timed runs of every competitor.
+        machine: Result of `peak.measure`.
     """
 
     folder: Path
@@ -46,44 +46,44 @@ class Setting:
     repeats: int
     machine: Mapping[str, Any]
 
-    def in_each_precision(self, build: Callable, *rest: Any) -> dict[str, Build]:
-        """PyTorch contenders on JAX's kind of device, by precision."""
+    def pytorch_builds(self, build: Callable, *rest: Any) -> dict[str, Build]:
+        """Returns PyTorch competitors on JAX's kind of device, by precision."""
         device = "cuda" if self.machine["platform"] == "gpu" else "cpu"
         names = pytorch.PRECISIONS if device == "cuda" else pytorch.PRECISIONS[:1]
         return {name: functools.partial(build, device, name, *rest) for name in names}
 
-    def published(
+    def published_builds(
         self, build: Callable, *rest: Any, needs: Sequence[str] = published.NEEDS
     ) -> dict[str, Build]:
-        """The published code's contenders; none without a checkout or what it needs."""
-        if self.reference is None or pytorch.lacking(needs):
+        """Returns the published code by precision; empty if the code or a package is missing."""
+        if self.reference is None or pytorch.missing_packages(needs):
             return {}
         prepared = functools.partial(build, self.reference, self.checkpoint)
-        return self.in_each_precision(prepared, *rest)
+        return self.pytorch_builds(prepared, *rest)
 
     def compare(self, builds: Mapping[str, Build], flops: int, per: int = 1) -> Row:
-        """Measures a case; see `table.row`."""
+        """Measures a case and returns its `table.row`."""
         fastest = {PEAK: functools.partial(peak.product, self.dtype)}
         measured = harness.measure({**builds, **fastest}, self.repeats)
         return row(measured, per, flops, self.machine["flops_per_s"][self.dtype])
 
 
-def encoder(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """Embeds a batch of images, with adapters."""
+def encoder(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times the encoder with adapters on a batch of images."""
     builds = {
-        OURS: functools.partial(samjax_impl.encoder, setting.checkpoint, setting.dtype),
-        **setting.published(published.encoder),
+        OURS: functools.partial(samjax_impl.encoder, config.checkpoint, config.dtype),
+        **config.published_builds(published.encoder),
     }
-    return setting.compare(builds, flops.encoder(samjax_impl.VIT_B, inputs.BATCH))
+    return config.compare(builds, flops.encoder(samjax_impl.VIT_B, inputs.BATCH))
 
 
-def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """One batch with all nine updates: the published recipe, and ours as `ours_default_s`."""
-    build = functools.partial(samjax_impl.train_step, setting.checkpoint, setting.dtype)
+def train_step(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times a batch with all nine updates: the published recipe, ours as `ours_default_s`."""
+    build = functools.partial(samjax_impl.train_step, config.checkpoint, config.dtype)
     builds = {
         OURS: functools.partial(build, "reference"),
         DEFAULT: functools.partial(build, "sam_med2d"),
-        **setting.published(published.train_step),
+        **config.published_builds(published.train_step),
     }
     work = {
         recipe: flops.train_step(
@@ -91,7 +91,7 @@ def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
         )
         for recipe in ("reference", "sam_med2d")
     }
-    measured = setting.compare(builds, work["reference"])
+    measured = config.compare(builds, work["reference"])
     seconds = float(np.median(measured["runs"][DEFAULT]["seconds"]))
     return measured | {
         "ours_default_s": seconds,
@@ -102,30 +102,30 @@ def train_step(setting: Setting, _: Mapping[str, Row]) -> Row:
     }
 
 
-def prompt(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """One prompt about an image that is embedded."""
+def prompt(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times one prompt on an image that is already embedded."""
     prepared = prepare_image(inputs.photo(), inputs.SIZE, SAM_MED2D_INPUT, "bgr")[0]
     builds = {
-        OURS: functools.partial(samjax_impl.prompt, setting.checkpoint, setting.dtype),
-        **setting.published(published.prompt, prepared),
+        OURS: functools.partial(samjax_impl.prompt, config.checkpoint, config.dtype),
+        **config.published_builds(published.prompt, prepared),
     }
     work = flops.decoder(samjax_impl.VIT_B, 1, MIN_POINTS + _OTHER_TOKENS)
-    return setting.compare(builds, work, per=inputs.CLICKS)
+    return config.compare(builds, work, per=inputs.CLICKS)
 
 
-def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """The test images of the data folder, by all four protocols."""
-    folder = setting.folder / "published"
+def evaluation(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times the evaluation of the test images by all four protocols."""
+    folder = config.folder / "published"
     folder.mkdir(exist_ok=True)
     builds = {
         OURS: functools.partial(
-            samjax_impl.evaluation, setting.checkpoint, setting.dtype, setting.data
+            samjax_impl.evaluation, config.checkpoint, config.dtype, config.data
         ),
-        **setting.published(
-            published.evaluation, setting.data, str(folder), needs=published.EVALUATION_NEEDS
+        **config.published_builds(
+            published.evaluation, config.data, str(folder), needs=published.EVALUATION_NEEDS
         ),
     }
-    samples = index.load_index(setting.data, "test")
+    samples = index.load_index(config.data, "test")
     masks, rounds = sum(len(sample.masks) for sample in samples), EvalConfig().rounds
     work = (
         flops.encoder(samjax_impl.VIT_B, len(samples))
@@ -133,23 +133,21 @@ def evaluation(setting: Setting, _: Mapping[str, Row]) -> Row:
         + flops.decoder(samjax_impl.VIT_B, masks, 1 + _OTHER_TOKENS)
         + rounds * flops.decoder(samjax_impl.VIT_B, masks, rounds + _OTHER_TOKENS)
     )
-    return setting.compare(builds, work) | {"images": len(samples), "masks": masks}
+    return config.compare(builds, work) | {"images": len(samples), "masks": masks}
 
 
-def compile_s(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """From the start of a process to the end of its first training step, our recipe."""
-    build = functools.partial(
-        samjax_impl.train_step, setting.checkpoint, setting.dtype, "sam_med2d"
-    )
-    peers = setting.published(published.train_step)
-    runs: dict[str, list[Measured]] = {"cold": [], "cached": [], "theirs": []}
-    for repeat in range(setting.repeats):
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(setting.folder / f"cache_{repeat}")}
+def compile_s(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times a process from its start to the end of its first training step, default recipe."""
+    build = functools.partial(samjax_impl.train_step, config.checkpoint, config.dtype, "sam_med2d")
+    peers = config.published_builds(published.train_step)
+    runs: dict[str, list[Measurement]] = {"cold": [], "cached": [], "theirs": []}
+    for repeat in range(config.repeats):
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(config.folder / f"cache_{repeat}")}
         runs["cold"].append(harness.measure({OURS: build}, 0, cache)[OURS])
         runs["cached"].append(harness.measure({OURS: build}, 0, cache)[OURS])
         for name, peer in list(peers.items())[:1]:
             runs["theirs"].append(harness.measure({name: peer}, 0)[name])
-    split = {name: _split(starts) for name, starts in runs.items() if starts}
+    split = {name: _start_times(starts) for name, starts in runs.items() if starts}
     whole = {name: float(np.median(one["seconds"])) for name, one in split.items()}
     return {
         **ratio(whole["cold"], whole.get("theirs")),
@@ -158,8 +156,8 @@ def compile_s(setting: Setting, _: Mapping[str, Row]) -> Row:
     }
 
 
-def _split(starts: Sequence[Measured]) -> Row:
-    """Seconds of whole starts; medians of the part up to loaded weights, and of the rest."""
+def _start_times(starts: Sequence[Measurement]) -> Row:
+    """Returns seconds of whole starts, and medians until weights are loaded and of the rest."""
     return {
         "seconds": [start.start_seconds for start in starts],
         "process_and_weights_s": float(np.median([start.build_seconds for start in starts])),
@@ -169,39 +167,37 @@ def _split(starts: Sequence[Measured]) -> Row:
     }
 
 
-def loader(setting: Setting, done: Mapping[str, Row]) -> Row:
-    """Images that training data bring in a second, and that a training step takes."""
-    builds = {OURS: functools.partial(samjax_impl.loader, setting.data, LOADED)}
-    measured = harness.measure(builds, setting.repeats)[OURS]
-    loaded, eaten = LOADED / measured.median, None
-    if "train_step" in done:
-        eaten = inputs.TRAIN_IMAGES / done["train_step"]["ours_default_s"]
+def loader(config: BenchmarkConfig, report: Mapping[str, Row]) -> Row:
+    """Compares the images a second that the loader delivers with those that training uses."""
+    builds = {OURS: functools.partial(samjax_impl.loader, config.data, LOADED)}
+    measured = harness.measure(builds, config.repeats)[OURS]
+    loaded, needed = LOADED / measured.median, None
+    if "train_step" in report:
+        needed = inputs.TRAIN_IMAGES / report["train_step"]["ours_default_s"]
     return {
         "images_per_s": loaded,
-        "eaten_per_s": eaten,
-        "times_as_fast": loaded / eaten if eaten else None,
+        "eaten_per_s": needed,
+        "times_as_fast": loaded / needed if needed else None,
         "seconds": measured.seconds,
     }
 
 
-def against_hugging_face(setting: Setting, _: Mapping[str, Row]) -> Row:
-    """Encoder without adapters, and decoder, beside Hugging Face's."""
-    if pytorch.lacking(hugging_face.NEEDS):
+def hugging_face_model(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
+    """Times the encoder without adapters and the decoder, compared with Hugging Face's."""
+    if pytorch.missing_packages(hugging_face.NEEDS):
         return {"encoder": None, "decoder": None}
-    checkpoint = str(setting.folder / "hugging_face")
-    harness.alone(functools.partial(hugging_face.write_checkpoint, checkpoint))
+    checkpoint = str(config.folder / "hugging_face")
+    harness.run_isolated(functools.partial(hugging_face.write_checkpoint, checkpoint))
     plain = dataclasses.replace(samjax_impl.VIT_B, peft=PeftConfig("none"))
     work = {
         "encoder": flops.encoder(plain, inputs.BATCH),
         "decoder": flops.decoder(plain, inputs.OBJECTS, 1 + _OTHER_TOKENS),
     }
     return {
-        name: setting.compare(
+        name: config.compare(
             {
-                OURS: functools.partial(getattr(samjax_impl, name), checkpoint, setting.dtype),
-                **setting.in_each_precision(
-                    functools.partial(getattr(hugging_face, name), checkpoint)
-                ),
+                OURS: functools.partial(getattr(samjax_impl, name), checkpoint, config.dtype),
+                **config.pytorch_builds(functools.partial(getattr(hugging_face, name), checkpoint)),
             },
             work[name],
         )

@@ -1,9 +1,9 @@
-"""How fast curation is, and whether its memory grows with the number of cases.
+"""Throughput of curation, and its memory by the number of cases.
 
 python -m benchmarks.curation
 
-Writes invented volumes as NIfTI, curates few and many of them in a process of its own each, and
-prints the throughput of one core, the peak of its memory, and what 4.6 million images would take.
+Writes synthetic volumes as NIfTI and curates few and many of them, each number in its own process.
+Prints the throughput of one core, its peak memory, and the hours for 4.6 million images.
 """
 
 import argparse
@@ -28,7 +28,7 @@ MILLIONS = 4.6
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the measurement."""
+    """Measures curation and prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.curation", description=__doc__)
     parser.add_argument("--volumes", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--pictures", type=int, nargs="*", default=[2_000, 20_000])
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _rows(title: str, write: Callable[[Path, int], None], counts: Sequence[int]) -> float:
-    """Prints a row for every number of cases; returns the images a second of the last."""
+    """Prints a row for each number of cases; returns the images a second of the last row."""
     rate = 0.0
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def _rows(title: str, write: Callable[[Path, int], None], counts: Sequence[int])
 
 
 def measure(source: Path, target: Path) -> dict[str, float]:
-    """Curates a folder in this process."""
+    """Curates a folder in this process; returns seconds, peak memory and counts."""
     start = time.perf_counter()
     summary = prepare.prepare(source, target, each=local.with_processes(1))
     seconds = time.perf_counter() - start
@@ -77,7 +77,7 @@ def measure(source: Path, target: Path) -> dict[str, float]:
 
 
 def write_volumes(source: Path, count: int) -> None:
-    """Writes volumes of noise with three balls each, and their labels."""
+    """Writes volumes of noise with three balls in each, and their labels."""
     nibabel = extra.require("nibabel", "data")
     rng = np.random.default_rng(0)
     grid = np.moveaxis(np.indices(SHAPE), 0, -1)
@@ -93,7 +93,7 @@ def write_volumes(source: Path, count: int) -> None:
 
 
 def write_pictures(source: Path, count: int) -> None:
-    """Writes pictures with a square each: so small that what is measured is their number."""
+    """Writes tiny pictures with one square each, so that time depends on their number alone."""
     image = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE)).astype(np.uint8)
     label = np.zeros((SIDE, SIDE), np.uint8)
     label[5:20, 5:20] = 255

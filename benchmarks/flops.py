@@ -1,9 +1,9 @@
-"""What samjax's work comes to on paper: floating point operations from a `SamConfig`.
+"""Calculation of floating-point operations from a `SamConfig`.
 
-Matrix products alone are counted, two operations for each multiply-add. Norms, softmax, GELU,
-losses by pixel and simulated clicks are left out: they take time for the memory that they pass
-over, and few operations. It is counted what has to be done, not what `remat` does again.
-`tests/test_benchmarks_flops.py` holds the counts to the products of the traced programs.
+Only matrix products are counted, with two operations for each multiply-add. Norms, softmax, GELU,
+pixel losses and simulated clicks are left out: they need few operations, and their time goes into
+memory access. Recomputation by `remat` is not counted.
+`tests/test_benchmarks_flops.py` compares the counts with the products of the traced programs.
 """
 
 import dataclasses
@@ -15,59 +15,59 @@ from samjax.training.step import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class Operations:
     """Operations of matrix products and of their gradients.
 
     Attributes:
-        forward: The products themselves.
-        inputs: Their gradients by activations.
-        weights: Their gradients by parameters.
+        forward: Operations of the products themselves.
+        inputs: Operations of their gradients with respect to activations.
+        weights: Operations of their gradients with respect to parameters.
     """
 
     forward: int = 0
     inputs: int = 0
     weights: int = 0
 
-    def __add__(self, other: "Work") -> "Work":
-        return Work(
+    def __add__(self, other: "Operations") -> "Operations":
+        return Operations(
             self.forward + other.forward, self.inputs + other.inputs, self.weights + other.weights
         )
 
-    def __rmul__(self, times: int) -> "Work":
-        return Work(times * self.forward, times * self.inputs, times * self.weights)
+    def __rmul__(self, times: int) -> "Operations":
+        return Operations(times * self.forward, times * self.inputs, times * self.weights)
 
-    def on_constants(self) -> "Work":
-        """The same products of inputs that need no gradient."""
+    def without_input_gradients(self) -> "Operations":
+        """Returns the same products on inputs that need no gradient."""
         return dataclasses.replace(self, inputs=0)
 
 
 def encoder(config: SamConfig, images: int = 1) -> int:
-    """Operations that embed images; window padding is not projected and does not ask."""
-    return sum(_encoder_parts(config, images, _attention), Work()).forward
+    """Counts the operations that embed images; window padding is neither projected nor a query."""
+    return sum(_encoder_parts(config, images, _attention), Operations()).forward
 
 
 def padded_encoder(config: SamConfig, images: int = 1) -> int:
-    """The same where padding is projected and attends like any token, as in a literal port."""
-    return sum(_encoder_parts(config, images, _padded_attention), Work()).forward
+    """Counts the same for a literal port: padding is projected and attends like any token."""
+    return sum(_encoder_parts(config, images, _padded_attention), Operations()).forward
 
 
-def encoder_backward(config: SamConfig, images: int, learns: Collection[str]) -> int:
-    """Operations of the image encoder's gradients.
+def encoder_backward(config: SamConfig, images: int, trainable: Collection[str]) -> int:
+    """Counts the operations of the image encoder's gradients.
 
     Args:
         config: Architecture.
         images: Number of images.
-        learns: Groups of parameters that learn, see `samjax.training.groups`. With `adapter` and
-            without `encoder`, gradients pass through all blocks but the first, of which they only
+        trainable: Trained groups of parameters, see `samjax.training.groups`. With `adapter` and
+            without `encoder`, gradients pass through all blocks but the first, where they only
             reach the adapter.
     """
     patches, *blocks, adapters, neck = _encoder_parts(config, images, _attention)
-    if "encoder" in learns:
-        total = sum((*blocks, adapters, neck), patches.on_constants())
+    if "encoder" in trainable:
+        total = sum((*blocks, adapters, neck), patches.without_input_gradients())
         backward = total.inputs + total.weights
-    elif "adapter" in learns:
+    elif "adapter" in trainable:
         squeeze = _squeeze(config, images)
-        backward = sum((*blocks[1:], adapters, neck), Work()).inputs - squeeze.inputs
+        backward = sum((*blocks[1:], adapters, neck), Operations()).inputs - squeeze.inputs
         backward += adapters.weights
     else:
         return 0
@@ -75,27 +75,27 @@ def encoder_backward(config: SamConfig, images: int, learns: Collection[str]) ->
 
 
 def prepare(config: SamConfig, images: int = 1) -> int:
-    """Operations of the decoder that depend on embedded images alone, done once for all prompts."""
-    parts = (_positions(config, config.grid_size**2), *_prepare(config, images))
-    return sum(parts, Work()).forward
+    """Counts the operations of the decoder that depend on the image alone, once for all prompts."""
+    parts = (_position_encoding(config, config.grid_size**2), *_prepare(config, images))
+    return sum(parts, Operations()).forward
 
 
 def decoder(config: SamConfig, objects: int, tokens: int, multimask: bool = True) -> int:
-    """Operations of prompt encoder and mask decoder on images that are prepared.
+    """Counts the operations of prompt encoder and mask decoder on prepared images.
 
     Args:
         config: Architecture.
-        objects: Objects of all images together.
-        tokens: Prompt tokens of each: its room for points, and three for padding and box.
-        multimask: Three masks for each object, or one.
+        objects: Number of objects in all images together.
+        tokens: Prompt tokens of each object: its slots for points, and three for padding and box.
+        multimask: Whether each object gets three masks, or one.
     """
     parts = (
-        _positions(config, objects * tokens),
+        _position_encoding(config, objects * tokens),
         _mask_prompts(config, objects),
         *_dense(config, objects),
         _mask_decoder(config, objects, tokens, multimask),
     )
-    return sum(parts, Work()).forward
+    return sum(parts, Operations()).forward
 
 
 def decoder_backward(
@@ -103,29 +103,29 @@ def decoder_backward(
     images: int,
     objects: int,
     tokens: int,
-    learns: Collection[str],
+    trainable: Collection[str],
     multimask: bool = True,
 ) -> int:
-    """Operations of the gradients of what `prepare` and `decoder` count.
+    """Counts the operations of the gradients of `prepare` and `decoder`.
 
     Args:
         config: Architecture.
         images: Number of images.
-        objects: Objects of all images together.
-        tokens: Prompt tokens of each.
-        learns: Groups of parameters that learn, `decoder` among them.
-        multimask: Three masks for each object, or one.
+        objects: Number of objects in all images together.
+        tokens: Prompt tokens of each object.
+        trainable: Trained groups of parameters, including `decoder`.
+        multimask: Whether each object gets three masks, or one.
     """
     embedded, encoded, maps = _prepare(config, images)
     dense, projected = _dense(config, objects)
-    backward = sum((embedded, encoded, maps, projected), Work()).weights
+    backward = sum((embedded, encoded, maps, projected), Operations()).weights
     total = _mask_decoder(config, objects, tokens, multimask)
     backward += total.inputs + total.weights
-    if {"adapter", "encoder"} & set(learns):
+    if {"adapter", "encoder"} & set(trainable):
         backward += embedded.inputs
-    if {"masks", "no_mask"} & set(learns):
+    if {"masks", "no_mask"} & set(trainable):
         backward += maps.inputs + dense.weights
-    if "masks" in learns:
+    if "masks" in trainable:
         convolutions = _mask_prompts(config, objects)
         backward += convolutions.inputs + convolutions.weights + dense.inputs + projected.inputs
     return backward
@@ -134,13 +134,13 @@ def decoder_backward(
 def upsampling(
     config: SamConfig, objects: int, loss: losses.LossConfig, multimask: bool = True
 ) -> int:
-    """Operations that bring masks to input size for the loss, and the gradient back.
+    """Counts the operations that upsample masks for the loss, and those of the gradient.
 
     Args:
         config: Architecture.
-        objects: Objects of all images together.
-        loss: Says whether all candidates are upsampled, or just the selected one.
-        multimask: Three candidates for each object, or one.
+        objects: Number of objects in all images together.
+        loss: The loss; it decides whether all candidates are upsampled, or just the selected one.
+        multimask: Whether each object has three candidates, or one.
     """
     compared = loss.selection != "predicted_iou" or loss.iou_supervision == "all"
     candidates = (config.num_multimask if multimask else 1) * compared
@@ -150,21 +150,21 @@ def upsampling(
 
 
 def train_step(recipe: Recipe, images: int, objects: int) -> int:
-    """Operations of one training batch, `samjax.training.step.train_step`.
+    """Counts the operations of one training batch, `samjax.training.step.train_step`.
 
     Args:
-        recipe: Architecture, iterations, room for points, and what learns.
-        images: Images of the batch.
-        objects: Masks of each image.
+        recipe: Architecture, iterations, slots for points, and trained groups.
+        images: Number of images in the batch.
+        objects: Number of masks of each image.
     """
     config, multimask = recipe.model, recipe.trainable.multimask
     count, tokens = images * objects, recipe.session.room + 3
 
-    def update(learns: Collection[str]) -> int:
+    def update(trainable: Collection[str]) -> int:
         return (
             prepare(config, images)
             + decoder(config, count, tokens, multimask)
-            + decoder_backward(config, images, count, tokens, learns, multimask)
+            + decoder_backward(config, images, count, tokens, trainable, multimask)
             + upsampling(config, count, recipe.loss, multimask)
         )
 
@@ -177,22 +177,22 @@ def train_step(recipe: Recipe, images: int, objects: int) -> int:
     )
 
 
-def _linear(rows: int, width: int, features: int) -> Work:
-    """A (rows, width) matrix of activations times a parameter."""
-    each = 2 * rows * width * features
-    return Work(each, each, each)
+def _linear(rows: int, width: int, features: int) -> Operations:
+    """Counts a (rows, width) matrix of activations times a parameter."""
+    operations = 2 * rows * width * features
+    return Operations(operations, operations, operations)
 
 
-def _between(count: int, rows: int, width: int, columns: int) -> Work:
-    """`count` products of two matrices of activations, (rows, width) and (width, columns)."""
-    each = 2 * count * rows * width * columns
-    return Work(each, 2 * each, 0)
+def _matmul(count: int, rows: int, width: int, columns: int) -> Operations:
+    """Counts `count` products of activations, (rows, width) times (width, columns)."""
+    operations = 2 * count * rows * width * columns
+    return Operations(operations, 2 * operations, 0)
 
 
 def _encoder_parts(
-    config: SamConfig, images: int, attention: Callable[[SamConfig, int, int], Work]
-) -> list[Work]:
-    """Patches, every block without its adapter, all adapters, neck."""
+    config: SamConfig, images: int, attention: Callable[[SamConfig, int, int], Operations]
+) -> list[Operations]:
+    """Counts the patches, each block without its adapter, all adapters, and the neck."""
     cells, width = images * config.grid_size**2, config.embed_dim
     patches = _linear(cells, 3 * config.patch_size**2, width)
     hidden = int(width * config.mlp_ratio)
@@ -204,12 +204,12 @@ def _encoder_parts(
     return [patches, *blocks, adapters, neck]
 
 
-def _attention(config: SamConfig, block: int, images: int) -> Work:
-    """Windows of real tokens; what pads the others is one key."""
+def _attention(config: SamConfig, block: int, images: int) -> Operations:
+    """Counts windows of real tokens; in each padded window, all padding is one key."""
     size, grid, width = config.attention_size(block), config.grid_size, config.embed_dim
     total = _linear(images * grid**2, width, 3 * width) + _linear(images * grid**2, width, width)
     if grid % size:
-        total += _linear(1, width, 3 * width).on_constants()
+        total += _linear(1, width, 3 * width).without_input_gradients()
     whole, rest = divmod(grid, size)
     sides = [(count, side) for count, side in ((whole, size), (1, rest)) if count and side]
     for down, rows in sides:
@@ -219,31 +219,31 @@ def _attention(config: SamConfig, block: int, images: int) -> Work:
     return total
 
 
-def _window(windows: int, rows: int, columns: int, size: int, depth: int) -> Work:
-    """Windows of rows x columns tokens in one head of `depth` features each."""
+def _window(windows: int, rows: int, columns: int, size: int, depth: int) -> Operations:
+    """Counts windows of rows x columns tokens in one head with `depth` features."""
     tokens, padded = rows * columns, rows < size or columns < size
-    # Each query against the offsets of both tables; then its row, column and padding are
-    # further features of the scores.
+    # Each query is multiplied by the offsets of both tables. Then its row, column and padding
+    # are further features of the scores.
     relative = 2 * _linear(windows * tokens, depth, 2 * size - 1)
     features = depth + rows + columns + padded
-    scores = _between(windows, tokens, features, tokens + padded)
-    return relative + scores + _between(windows, tokens, tokens + padded, depth)
+    scores = _matmul(windows, tokens, features, tokens + padded)
+    return relative + scores + _matmul(windows, tokens, tokens + padded, depth)
 
 
-def _padded_attention(config: SamConfig, block: int, images: int) -> Work:
-    """Padding makes all windows whole; relative positions are added to the scores."""
+def _padded_attention(config: SamConfig, block: int, images: int) -> Operations:
+    """Counts windows padded to full size; relative positions are added to the scores."""
     size, width = config.attention_size(block), config.embed_dim
     windows = images * (-(-config.grid_size // size)) ** 2
     tokens, depth = size**2, width // config.num_heads
     rows, heads = windows * tokens, windows * config.num_heads
-    scores = _between(heads, tokens, depth, tokens) + _between(heads, tokens, tokens, depth)
-    # A table's row for each pair of a query's and a key's row, and likewise of columns.
+    scores = _matmul(heads, tokens, depth, tokens) + _matmul(heads, tokens, tokens, depth)
+    # One row of a table for each pair of a query's row and a key's row; columns likewise.
     relative = 2 * _linear(heads * tokens, depth, size)
     return _linear(rows, width, 3 * width) + scores + relative + _linear(rows, width, width)
 
 
-def _adapter(config: SamConfig, images: int) -> Work:
-    """Channel attention, strided convolution and, as four dense ones, the transposed one."""
+def _adapter(config: SamConfig, images: int) -> Operations:
+    """Counts channel attention, the strided convolution, and the transposed one as four dense."""
     width = config.embed_dim
     excite = _linear(images, int(width * config.peft.ratio), width)
     cells = images * (-(-config.grid_size // 2)) ** 2
@@ -251,61 +251,65 @@ def _adapter(config: SamConfig, images: int) -> Work:
     return _squeeze(config, images) + excite + spatial
 
 
-def _squeeze(config: SamConfig, images: int) -> Work:
+def _squeeze(config: SamConfig, images: int) -> Operations:
     return _linear(images, config.embed_dim, int(config.embed_dim * config.peft.ratio))
 
 
-def _positions(config: SamConfig, places: int) -> Work:
-    """Fourier features of coordinates; nothing in them learns."""
-    return Work(_linear(places, 2, config.prompt_dim // 2).forward)
+def _position_encoding(config: SamConfig, places: int) -> Operations:
+    """Counts the Fourier features of coordinates; they have no trained parameters."""
+    return Operations(_linear(places, 2, config.prompt_dim // 2).forward)
 
 
-def _prepare(config: SamConfig, images: int) -> tuple[Work, Work, Work]:
-    """What the image is projected to: first layer of images, all layers of the encoding, maps."""
+def _prepare(config: SamConfig, images: int) -> tuple[Operations, Operations, Operations]:
+    """Counts the projections of images (first layer), position encoding (all layers) and maps."""
     cells, width = config.grid_size**2, config.prompt_dim
     inside, depth = width // 2, config.decoder_depth
     embedded = 3 * _linear(images * cells, width, inside)
-    # Two of a layer's three projections see the encoding, of the last two one; to the others
-    # only a bias belongs, taken from a row of zeros.
+    # Two of the three projections of a layer take the encoding, and one of the last two. The
+    # others have only a bias, which is computed from a row of zeros.
     encoded = (2 * depth + 1) * _linear(cells, width, inside)
     encoded += (depth + 1) * _linear(1, width, inside)
-    return embedded, encoded.on_constants(), 3 * _linear(_maps(config), width, inside)
+    return embedded, encoded.without_input_gradients(), 3 * _linear(_maps(config), width, inside)
 
 
-def _mask_prompts(config: SamConfig, objects: int) -> Work:
-    """Convolutions of the mask prompts, from four times the grid to the grid."""
+def _mask_prompts(config: SamConfig, objects: int) -> Operations:
+    """Counts the convolutions of mask prompts, from four times the grid to the grid."""
     cells, hidden = objects * config.grid_size**2, config.mask_in_chans
-    return _linear(4 * cells, 4, hidden // 4).on_constants() + _linear(cells, hidden, hidden)
+    return _linear(4 * cells, 4, hidden // 4).without_input_gradients() + _linear(
+        cells, hidden, hidden
+    )
 
 
-def _dense(config: SamConfig, objects: int) -> tuple[Work, Work]:
-    """The dense prompt as a sum of maps, and its first projections."""
+def _dense(config: SamConfig, objects: int) -> tuple[Operations, Operations]:
+    """Counts the dense prompt as a sum of maps, and its first projections."""
     cells, width = objects * config.grid_size**2, config.prompt_dim
     maps = _maps(config)
     return _linear(cells, maps, width), 3 * _linear(cells, maps, width // 2)
 
 
 def _maps(config: SamConfig) -> int:
-    """Channels of a mask prompt, their bias, and what stands for no mask."""
+    """Returns the number of maps: channels of a mask prompt, their bias, and "no mask"."""
     return config.mask_in_chans + 2
 
 
-def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool) -> Work:
-    """Two-way transformer, upscaling, hypernetworks and IoU head."""
+def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool) -> Operations:
+    """Counts the two-way transformer, upscaling, hypernetworks and IoU head."""
     width, hidden = config.prompt_dim, config.iou_head_hidden_dim
     cells, all_masks = config.grid_size**2, config.num_multimask + 1
     tokens += 1 + all_masks
     inside, rows = width // 2, objects * tokens
     mlp = _linear(rows, width, config.decoder_mlp_dim)
     mlp += _linear(rows, config.decoder_mlp_dim, width)
-    to_image = _linear(rows, width, inside) + _attention_of(config, objects, tokens, cells, inside)
+    to_image = _linear(rows, width, inside) + _cross_attention(
+        config, objects, tokens, cells, inside
+    )
     layer = (
         3 * _linear(rows, width, width)
-        + _attention_of(config, objects, tokens, tokens, width)
+        + _cross_attention(config, objects, tokens, tokens, width)
         + to_image
         + mlp
         + 2 * _linear(rows, width, inside)
-        + _attention_of(config, objects, cells, tokens, inside)
+        + _cross_attention(config, objects, cells, tokens, inside)
     )
     # Keys, queries and values of later layers, keys and values of the final attention.
     projections = (3 * config.decoder_depth - 1) * _linear(objects * cells, width, inside)
@@ -324,15 +328,17 @@ def _mask_decoder(config: SamConfig, objects: int, tokens: int, multimask: bool)
         + projections
         + upscaling
         + masks * hypernetwork
-        + _between(objects, masks, width // 8, 16 * cells)
+        + _matmul(objects, masks, width // 8, 16 * cells)
         + iou_head
     )
 
 
-def _attention_of(config: SamConfig, objects: int, queries: int, keys: int, inside: int) -> Work:
-    """Attention of `queries` tokens to `keys` tokens at an inner width, all of them projected."""
+def _cross_attention(
+    config: SamConfig, objects: int, queries: int, keys: int, inside: int
+) -> Operations:
+    """Counts attention from `queries` to `keys` tokens at an inner width, and its output."""
     return (
-        _between(objects, queries, inside, keys)
-        + _between(objects, queries, keys, inside)
+        _matmul(objects, queries, inside, keys)
+        + _matmul(objects, queries, keys, inside)
         + _linear(objects * queries, inside, config.prompt_dim)
     )

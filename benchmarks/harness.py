@@ -1,4 +1,4 @@
-"""Contenders that take turns: each in a process of its own, so that none disturbs the others."""
+"""Timing of competitors in turns, each in its own process, so that none disturbs the others."""
 
 import contextlib
 import dataclasses
@@ -21,27 +21,27 @@ from benchmarks import memory
 Run = Callable[[], Any]
 Build = Callable[[], Run]
 
-# Contenders share a GPU: none may take all of its memory at the start, as JAX does by default.
+# Competitors share a GPU: JAX must not take all of its memory at the start, its default.
 _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """What a contender did.
+class Measurement:
+    """The measurements of one competitor.
 
     Attributes:
-        seconds: Of every repeat.
-        build_seconds: From the start of its process until its run was prepared.
-        start_seconds: From the start of its process to the end of the first, untimed run.
-        peak_bytes: Most memory of the process (or of its GPU) during the repeats; None if unknown.
-        answer: What its first run returned.
+        seconds: Seconds of each repeat.
+        build_seconds: Seconds from the start of its process until its run was prepared.
+        start_seconds: Seconds from the start of its process to the end of the first, untimed run.
+        peak_bytes: Peak memory of the process (or of its GPU) in the repeats; None if unknown.
+        output: Return value of its first run.
     """
 
     seconds: tuple[float, ...]
     build_seconds: float
     start_seconds: float
     peak_bytes: int | None
-    answer: Any
+    output: Any
 
     @property
     def median(self) -> float:
@@ -51,49 +51,50 @@ class Measured:
 
 def measure(
     builds: Mapping[str, Build], repeats: int, environment: Mapping[str, str] | None = None
-) -> dict[str, Measured]:
-    """Lets contenders run in turns: a, b, a, b, ...
+) -> dict[str, Measurement]:
+    """Measures competitors in turns: a, b, a, b, ...
 
     Args:
-        builds: Functions that prepare a run, by name. They are pickled to their process, called
-            there, and what they return is run once to warm up and then `repeats` times. The
-            process imports their module, never the command that was started.
+        builds: Functions that prepare a run, by name. Each is pickled, sent to its process and
+            called there. The returned function runs once to warm up, then `repeats` times. The
+            process imports the module of the function, never the command that was started.
         repeats: Number of timed runs.
-        environment: Environment variables of the processes, beside those of this one.
+        environment: Environment variables of the processes, added to those of this one.
 
     Raises:
-        RuntimeError: A contender failed; the message holds its traceback.
+        RuntimeError: A competitor failed; the message has its traceback.
     """
-    contenders: dict[str, _Contender] = {}
+    competitors: dict[str, _Worker] = {}
     try:
         with mock.patch.dict(os.environ, {**_ENVIRONMENT, **(environment or {})}):
             for name, build in builds.items():
-                contenders[name] = _Contender(name, build)
-                contenders[name].warm_up()  # One after the other: compiling takes all cores.
+                competitors[name] = _Worker(name, build)
+                competitors[name].warm_up()  # One after the other: compiling takes all cores.
         for _ in range(repeats):
-            for contender in contenders.values():
-                contender.run()
-        return {name: contender.finish() for name, contender in contenders.items()}
+            for competitor in competitors.values():
+                competitor.run()
+        return {name: competitor.finish() for name, competitor in competitors.items()}
     finally:
-        for contender in contenders.values():
-            contender.close()
+        for competitor in competitors.values():
+            competitor.close()
 
 
-def alone(function: Run) -> Any:
-    """Returns what a function returns that is called in a process of its own.
+def run_isolated(function: Run) -> Any:
+    """Calls a function in a new process and returns its result.
 
     Raises:
-        RuntimeError: The function failed; the message holds its traceback.
+        RuntimeError: The function failed; the message has its traceback.
     """
-    return measure({"alone": functools.partial(_prepared, function)}, 0)["alone"].answer
+    builds = {"isolated": functools.partial(_return_function, function)}
+    return measure(builds, 0)["isolated"].output
 
 
-def _prepared(function: Run) -> Run:
+def _return_function(function: Run) -> Run:
     return function
 
 
-class _Contender:
-    """The near end of a process that runs one contender."""
+class _Worker:
+    """A process that runs one competitor, seen from the parent."""
 
     def __init__(self, name: str, build: Build) -> None:
         context = multiprocessing.get_context("spawn")
@@ -109,18 +110,18 @@ class _Contender:
     def warm_up(self) -> None:
         self._receive()
         self._build_seconds = time.perf_counter() - self._begin
-        self._answer = self._receive()
+        self._output = self._receive()
         self._start_seconds = time.perf_counter() - self._begin
 
     def run(self) -> None:
         self._pipe.send("run")
         self._seconds.append(self._receive())
 
-    def finish(self) -> Measured:
+    def finish(self) -> Measurement:
         self._pipe.send("stop")
         peak = self._receive()
         seconds = tuple(self._seconds)
-        return Measured(seconds, self._build_seconds, self._start_seconds, peak, self._answer)
+        return Measurement(seconds, self._build_seconds, self._start_seconds, peak, self._output)
 
     def close(self) -> None:
         self._pipe.close()
@@ -144,8 +145,8 @@ class _Contender:
 def _without_main() -> Iterator[None]:
     """Hides the command from a new process.
 
-    It would import the command, and with it all that the other contenders need: their memory, and
-    their time to start, would count as its own.
+    Otherwise the process imports the command, and with it the packages of the other competitors.
+    Their memory and start time would be counted as its own.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -156,8 +157,8 @@ def _without_main() -> Iterator[None]:
 
 
 def _serve(build: Build, pipe: Connection) -> None:
-    """The far end: prepares, warms up, and runs when told to."""
-    # Processes that a contender starts are started as they would be without us.
+    """Serves one competitor in its process: prepares, warms up, and runs on request."""
+    # Processes that a competitor starts use Python's default start method.
     multiprocessing.set_start_method(None, force=True)
     try:
         run = build()
@@ -169,7 +170,7 @@ def _serve(build: Build, pipe: Connection) -> None:
             run()
             pipe.send((None, time.perf_counter() - begin))
         pipe.send((None, memory.peak_bytes()))
-    except (EOFError, BrokenPipeError):  # The near end has closed: nobody is waiting any more.
+    except (EOFError, BrokenPipeError):  # The parent has closed the pipe.
         return
     except BaseException:
         pipe.send((traceback.format_exc(), None))

@@ -1,4 +1,4 @@
-"""Hugging Face's `SamModel` as a contender: the peer that pip installs. It has no adapters."""
+"""Hugging Face's `SamModel` as a competitor, installed by pip. It has no adapters."""
 
 import importlib
 from typing import Any
@@ -12,7 +12,7 @@ NEEDS = ("torch", "transformers")
 
 
 def write_checkpoint(folder: str) -> None:
-    """Writes a ViT-B with random weights, for both contenders to load."""
+    """Writes a ViT-B with random weights, which both competitors load."""
     torch, transformers = importlib.import_module("torch"), _transformers()
     torch.manual_seed(0)
     vision = transformers.SamVisionConfig(image_size=inputs.SIZE)
@@ -42,14 +42,14 @@ def encoder(checkpoint: str, device: str, precision: str) -> Run:
 
 
 def decoder(checkpoint: str, device: str, precision: str) -> Run:
-    """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
+    """Decodes one point for each of OBJECTS objects in an embedded image: (OBJECTS, 3, m, m)."""
     torch = importlib.import_module("torch")
     model = _model(checkpoint, device)
     images = torch.from_numpy(inputs.images()[:1].transpose(0, 3, 1, 2).copy()).to(device)
     with torch.no_grad():
         embedding = model.get_image_embeddings(images)
     _, _, points = inputs.objects(1)
-    given = {
+    prompts = {
         "image_embeddings": embedding,
         "input_points": torch.from_numpy(points[:, :, None]).to(device),
         "input_labels": torch.ones((1, inputs.OBJECTS, 1), dtype=torch.int32, device=device),
@@ -57,7 +57,7 @@ def decoder(checkpoint: str, device: str, precision: str) -> Run:
 
     @torch.no_grad()
     def run() -> np.ndarray:
-        return model(**given, multimask_output=True).pred_masks[0].float().cpu().numpy()
+        return model(**prompts, multimask_output=True).pred_masks[0].float().cpu().numpy()
 
     return pytorch.run_in(precision, device, run)
 
@@ -67,7 +67,7 @@ def _model(checkpoint: str, device: str) -> Any:
 
 
 def _transformers() -> Any:
-    """The package, without progress bars in the table."""
+    """Imports the package and disables its progress bars."""
     transformers = importlib.import_module("transformers")
     transformers.logging.disable_progress_bar()
     return transformers

@@ -1,26 +1,26 @@
-"""Inputs of all contenders: the same images, objects and clicks, as NumPy arrays."""
+"""Inputs of all competitors: the same images, objects and clicks, as NumPy arrays."""
 
 import numpy as np
 
 SIZE = 256  # Side of the network's input, pixels.
-BATCH = 4  # Images that the encoder embeds.
-TRAIN_IMAGES = 2  # Images of a training batch,
-OBJECTS = 5  # and masks of each.
-ORIGINAL = 512  # Side of the image that is annotated, pixels.
-CLICKS = 10  # Prompts about it.
+BATCH = 4  # Images in a batch of the encoder.
+TRAIN_IMAGES = 2  # Images in a training batch.
+OBJECTS = 5  # Masks of each image in a training batch.
+ORIGINAL = 512  # Side of the annotated image, pixels.
+CLICKS = 10  # Prompts for the annotated image.
 
 
 def images() -> np.ndarray:
-    """Normalised images, (BATCH, SIZE, SIZE, 3) float32."""
+    """Returns normalised images, (BATCH, SIZE, SIZE, 3) float32."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(BATCH, SIZE, SIZE, 3)).astype(np.float32)
 
 
 def objects(images: int = TRAIN_IMAGES) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Discs.
+    """Returns discs with their boxes and centres.
 
     Args:
-        images: How many images they are in, OBJECTS in each.
+        images: Number of images; each has OBJECTS discs.
 
     Returns:
         Masks (images, OBJECTS, SIZE, SIZE) bool, boxes (images, OBJECTS, 4) and central points
@@ -37,13 +37,13 @@ def objects(images: int = TRAIN_IMAGES) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def photo() -> np.ndarray:
-    """The image that is annotated, (ORIGINAL, ORIGINAL, 3) uint8, its channels in BGR."""
+    """Returns the image to annotate, (ORIGINAL, ORIGINAL, 3) uint8 in BGR."""
     rng = np.random.default_rng(3)
     return rng.integers(0, 256, (ORIGINAL, ORIGINAL, 3), np.uint8)
 
 
 def clicks() -> list[tuple[np.ndarray, np.ndarray]]:
-    """CLICKS prompts of one to three points: coordinates (n, 2) in the photo, labels (n,)."""
+    """Returns CLICKS prompts of one to three points: photo coordinates (n, 2), labels (n,)."""
     rng = np.random.default_rng(2)
     prompts = []
     for count in (1 + i % 3 for i in range(CLICKS)):

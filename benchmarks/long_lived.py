@@ -1,13 +1,13 @@
-"""How many memory mappings, and how much memory, a process takes that lives long.
+"""Memory mappings and memory of a long-lived process.
 
 python -m benchmarks.long_lived predictor [--images 2000] [--shapes 50]
 python -m benchmarks.long_lived comparison [--seeds 2]
 
 Every program that JAX compiles stays mapped while it is kept, and Linux ends a process with more
-than 65,530 mappings (`vm.max_map_count`) by a segmentation fault. `predictor` answers prompts about
-images of many shapes, with one to nine clicks on one to twelve objects, in one, three or the best
-mask. `comparison` trains and tests every method of configs/comparison.py, each with several seeds,
-with a small network on phantoms. Both columns have to level off.
+than 65,530 mappings (`vm.max_map_count`) by a segmentation fault. `predictor` predicts one,
+three or the best mask for images of many shapes, with one to nine clicks on one to twelve objects.
+`comparison` trains and evaluates each method of configs/comparison.py with several seeds, with a
+small network on phantoms. Mappings and memory must level off.
 """
 
 import argparse
@@ -34,24 +34,23 @@ from samjax.data import inputs, phantoms
 from samjax.models.directory import Pretrained
 from samjax.training import config as training_config
 
-ROWS = 10  # Lines of the table.
+ROWS = 10  # Rows of the table.
 SIDES = 40, 1200  # Shortest and longest side of an image, pixels.
-NETWORK = training_config.from_config_dict(
-    demo.get_config()
-).model  # Any other has as many programs.
+# The number of programs is the same for any network.
+NETWORK = training_config.from_config_dict(demo.get_config()).model
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the measurement and prints its curve."""
+    """Runs the measurement and prints a row for each step."""
     parser = argparse.ArgumentParser("python -m benchmarks.long_lived", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="WHO")
-    of_predictor = commands.add_parser("predictor", help="one Predictor, many images")
-    of_predictor.add_argument("--images", type=int, default=2000)
-    of_predictor.add_argument("--shapes", type=int, default=50)
-    of_predictor.set_defaults(run=lambda given: predictor(given.images, given.shapes))
-    of_comparison = commands.add_parser("comparison", help="all methods, trained and tested")
-    of_comparison.add_argument("--seeds", type=int, default=2)
-    of_comparison.set_defaults(run=lambda given: comparison(given.seeds))
+    commands = parser.add_subparsers(required=True, metavar="PROGRAM")
+    predictor_parser = commands.add_parser("predictor", help="one Predictor, many images")
+    predictor_parser.add_argument("--images", type=int, default=2000)
+    predictor_parser.add_argument("--shapes", type=int, default=50)
+    predictor_parser.set_defaults(run=lambda args: predictor(args.images, args.shapes))
+    comparison_parser = commands.add_parser("comparison", help="all methods, trained and evaluated")
+    comparison_parser.add_argument("--seeds", type=int, default=2)
+    comparison_parser.set_defaults(run=lambda args: comparison(args.seeds))
     arguments = parser.parse_args(argv)
     runtime.prepare()
     print("| Done | Mappings | Resident, MiB | Seconds |")
@@ -65,18 +64,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def predictor(images: int, shapes: int) -> Iterator[str]:
-    """Prompts one `Predictor` about images in turn; yields after every tenth of them."""
+    """Predicts masks of many images with one `Predictor`; yields after each tenth of them."""
     rng = np.random.default_rng(0)
     params = models.init(NETWORK, jax.random.key(0))
-    one = samjax.Predictor(Pretrained(NETWORK, inputs.InputConfig(), params))
+    sam_predictor = samjax.Predictor(Pretrained(NETWORK, inputs.InputConfig(), params))
     extents = rng.integers(*SIDES, (shapes, 2))
     for number in range(images):
         height, width = extents[number % shapes]
-        one.set_image(rng.integers(0, 256, (height, width, 3), np.uint8))
+        sam_predictor.set_image(rng.integers(0, 256, (height, width, 3), np.uint8))
         objects, points = rng.integers(1, 13), rng.integers(1, 10)
         low_res = None
         for multimask, best in ((True, False), (True, True), (False, False)):
-            low_res = one.predict(
+            low_res = sam_predictor.predict(
                 point_coords=rng.uniform(0, (width, height), (objects, points, 2)),
                 point_labels=np.ones((objects, points)),
                 mask_input=low_res,
@@ -88,12 +87,12 @@ def predictor(images: int, shapes: int) -> Iterator[str]:
 
 
 def comparison(seeds: int) -> Iterator[str]:
-    """Makes every model of a comparison in this process; yields after each."""
+    """Trains and evaluates every model of a comparison in this process; yields after each."""
     with tempfile.TemporaryDirectory() as folder:
         root, workdir = Path(folder) / "data", Path(folder) / "runs"
         phantoms.write_phantoms(root, phantoms.PhantomConfig(16, 4, size=NETWORK.image_size))
         whole = dataclasses.replace(_small(str(root)), seeds=tuple(range(seeds)))
-        with contextlib.redirect_stdout(io.StringIO()):  # The tables of the tests.
+        with contextlib.redirect_stdout(io.StringIO()):  # Tables of scores.
             general = runner.make_general(whole, workdir)
         yield "general"
         for job in plan.jobs(whole):
@@ -103,7 +102,7 @@ def comparison(seeds: int) -> Iterator[str]:
 
 
 def _small(root: str) -> plan.Comparison:
-    """The methods of configs/comparison.py, of two batches each."""
+    """Returns the methods of configs/comparison.py, with two batches each."""
 
     def prepare(recipe: ml_collections.ConfigDict) -> None:
         recipe.data.update(root=root, batch_size=4, masks_per_image=2, validation_fraction=0.0)

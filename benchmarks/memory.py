@@ -1,21 +1,21 @@
-"""The memory that this process takes: of its GPU if it uses one, else of the machine."""
+"""Memory of this process: GPU memory if it uses a GPU, else main memory."""
 
 import sys
 from pathlib import Path
 
 
 def reset_peak() -> None:
-    """Forgets what loading and compiling took, where that is possible (not JAX on a GPU)."""
+    """Resets the peak, so that loading and compiling do not count (impossible for JAX on a GPU)."""
     if _torch_on_gpu():
         sys.modules["torch"].cuda.reset_peak_memory_stats()
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # Only Linux has it, and not everywhere.
+    except OSError:  # Only on Linux, and not on every system.
         return
 
 
 def peak_bytes() -> int | None:
-    """Returns the peak since the reset, or None where it cannot be known."""
+    """Returns the peak since the reset in bytes, or None if it is unknown."""
     if _torch_on_gpu():
         return int(sys.modules["torch"].cuda.max_memory_allocated())
     if "jax" in sys.modules:
@@ -26,12 +26,12 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Returns what the process has in the machine's memory now, or None where it is not told."""
+    """Returns the resident main memory of the process in bytes, or None if it is unknown."""
     return _status("VmRSS")
 
 
 def mappings() -> int | None:
-    """Returns the number of memory mappings, or None where it is not told (Linux alone does)."""
+    """Returns the number of memory mappings, or None if it is unknown (not on Linux)."""
     try:
         return Path("/proc/self/maps").read_bytes().count(b"\n")
     except OSError:
@@ -43,8 +43,8 @@ def _status(name: str) -> int | None:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    found = [line.split()[1] for line in status.splitlines() if line.startswith(name)]
-    return int(found[0]) * 1024 if found else None
+    values = [line.split()[1] for line in status.splitlines() if line.startswith(name)]
+    return int(values[0]) * 1024 if values else None
 
 
 def _torch_on_gpu() -> bool:

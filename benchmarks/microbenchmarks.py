@@ -1,8 +1,9 @@
-"""Microbenchmarks of docs/performance.md: the plain way of one operation beside ours, alone.
+"""Microbenchmarks of docs/performance.md: single operations, plainly implemented and optimised.
 
     python -m benchmarks.microbenchmarks
 
-Milliseconds, medians of taken turns, at the sizes of ViT-B with adapters and 256 x 256 images.
+Prints medians in milliseconds, at the sizes of ViT-B with adapters and 256 x 256 images. Both
+implementations are timed in turns.
 """
 
 import time
@@ -18,7 +19,7 @@ from samjax.models.image_encoder import WindowAttention
 
 REPEATS = 20
 
-Ways = tuple[Callable, Callable, tuple[jax.Array, ...]]
+Pair = tuple[Callable, Callable, tuple[jax.Array, ...]]
 
 
 def main() -> None:
@@ -27,17 +28,17 @@ def main() -> None:
     before, after = _memory()
     print(f"{'64 MB of memory, used once and freed':<48}{before:>11.2f}{after:>11.2f}")
     for name, (plain, ours, arguments) in MICROBENCHMARKS.items():
-        before, after = _take_turns(plain, ours, arguments)
+        before, after = _time_in_turns(plain, ours, arguments)
         print(f"{name:<48}{before:>11.2f}{after:>11.2f}")
 
 
-def gelu() -> Ways:
-    """By way of erf, not erfc."""
+def gelu() -> Pair:
+    """Returns GELU by erfc and by erf."""
     return lambda x: jax.nn.gelu(x, approximate=False), layers.gelu, (_draw(1024, 3072),)
 
 
-def window_attention() -> Ways:
-    """Real tokens alone, not windows padded from 16 x 16 to 28 x 28 tokens."""
+def window_attention() -> Pair:
+    """Returns attention in windows padded from 16 x 16 to 28 x 28 tokens, and on real tokens."""
     config = SamConfig()
     ours = WindowAttention(config.num_heads, config.window_size, jnp.float32)
     x = _draw(4, 16, 16, config.embed_dim)
@@ -51,8 +52,8 @@ def window_attention() -> Ways:
     return plain, lambda x: ours.apply(params, x), (x,)
 
 
-def attention() -> Ways:
-    """Divided after the product, the bias part of it: a global block's twelve heads."""
+def attention() -> Pair:
+    """Returns attention of twelve global heads: bias added to scores, and within one product."""
     q, k, v = (_draw(4, 12, 256, 64) for _ in range(3))
     by_row, by_column = _draw(4, 12, 256, 16), _draw(4, 12, 256, 16)
 
@@ -75,8 +76,8 @@ def attention() -> Ways:
     return plain, ours, (q, k, v, by_row, by_column)
 
 
-def original_size() -> Ways:
-    """Interpolation matrices multiplied first: three masks at 512 x 512."""
+def original_size() -> Pair:
+    """Returns resizing of masks to 512 x 512 in two steps, and with multiplied matrices."""
     logits = _draw(1, 3, 64, 64)
     placement = jnp.array([[512, 512, 0, 0, 256, 256]])
 
@@ -88,7 +89,7 @@ def original_size() -> Ways:
 
 
 def _memory() -> tuple[float, float]:
-    """A scratch array as malloc gives it, and with memory kept."""
+    """Times a scratch array by default and with freed memory kept, in milliseconds."""
 
     def once() -> float:
         begin = time.perf_counter()
@@ -104,11 +105,11 @@ def _draw(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
-def _take_turns(
+def _time_in_turns(
     plain: Callable, ours: Callable, arguments: tuple[jax.Array, ...]
 ) -> tuple[float, float]:
-    """Medians of both in milliseconds; both must give the same, to float tolerance."""
-    compiled = [jax.jit(way).lower(*arguments).compile() for way in (plain, ours)]
+    """Returns medians of both in milliseconds; results must agree to float tolerance."""
+    compiled = [jax.jit(function).lower(*arguments).compile() for function in (plain, ours)]
     results = [jax.device_get(one(*arguments)) for one in compiled]
     for a, b in zip(*map(jax.tree.leaves, results), strict=True):
         scale = np.abs(a).max() if a.dtype != bool else 1

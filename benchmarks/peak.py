@@ -1,4 +1,4 @@
-"""The most FLOP/s that matrix products reach here: what a share of the peak is a share of."""
+"""Peak FLOP/s of matrix products on this machine, the reference for shares of the peak."""
 
 import time
 from typing import Any
@@ -16,10 +16,10 @@ _REPEATS = 5
 def measure(dtype: str) -> dict[str, Any]:
     """Measures products in float32, in `dtype` and, on a GPU, in bfloat16.
 
-    Float32 is multiplied as JAX does by default, on a recent GPU in TF32: so is the network.
+    Float32 uses the default precision of JAX, as the network does: TF32 on a recent GPU.
 
     Returns:
-        The `platform`, the `device`'s name, and `flops_per_s`, the best of each type.
+        The `platform`, the name of the `device`, and `flops_per_s`, the best rate of each type.
     """
     runtime.prepare()
     platform = jax.default_backend()
@@ -32,17 +32,17 @@ def measure(dtype: str) -> dict[str, Any]:
 
 
 def product(dtype: str) -> Run:
-    """The fastest of the products, as a contender: it feels what else the machine has to do.
+    """Builds the fastest product as a competitor, so that other load slows it down, too.
 
     Returns:
-        What multiplies once and returns how many operations that takes.
+        A function that multiplies once and returns the number of operations.
     """
     runtime.prepare()
     return max(_products(dtype), key=_flops_per_s)
 
 
 def _products(dtype: str) -> list[Run]:
-    """Products of two square matrices of several sizes."""
+    """Builds products of two square matrices of several sizes."""
     sides = _SIDES.get(jax.default_backend(), _SIDES["gpu"])
     return [_product(side, dtype) for side in sides]
 
@@ -61,7 +61,7 @@ def _product(side: int, dtype: str) -> Run:
 
 
 def _flops_per_s(run: Run) -> float:
-    """Best of a few."""
+    """Returns the best rate of a few runs."""
     best = 0.0
     for _ in range(_REPEATS):
         begin = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The published PyTorch code as a contender: its own functions, run from a checkout beside ours.
+"""The published PyTorch code as a competitor: its own functions, imported from a checkout.
 
-The checkout is https://github.com/OpenGVLab/SAM-Med2D; nothing of it is part of samjax.
+The checkout is https://github.com/OpenGVLab/SAM-Med2D. It is not part of samjax.
 """
 
 import argparse
@@ -26,17 +26,17 @@ from samjax.data import index
 NEEDS = ("torch",)
 EVALUATION_NEEDS = ("torch", "albumentations", "skimage")
 
-# Imported by the checkout's files and used by nothing that is timed here. Its evaluation, which
-# reads files, does use the rest of what it needs.
+# Imported by the checkout, but not used by the functions timed here. Only its evaluation, which
+# reads files, uses the other packages that it needs.
 _NEVER_USED = ("apex", "torchvision", "matplotlib")
 _UNUSED = (*_NEVER_USED, *EVALUATION_NEEDS[1:])
 
 
 def checkout_at(path: str) -> str:
-    """The absolute path of a checkout.
+    """Checks a checkout and returns its absolute path.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: The folder is not a checkout.
     """
     if not Path(path, "segment_anything").is_dir() or not Path(path, "train.py").is_file():
         raise FileNotFoundError(
@@ -60,7 +60,7 @@ def encoder(checkout: str, checkpoint: str, device: str, precision: str) -> Run:
 
 
 def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> Run:
-    """One batch of its `train_one_epoch`: nine predictions and updates."""
+    """Trains one batch by `train_one_epoch`: nine predictions and updates."""
     torch = importlib.import_module("torch")
     model = _model(checkout, checkpoint, device, precision).train()
     train = _script(checkout, "train", _UNUSED)
@@ -71,7 +71,7 @@ def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> R
         image_size=inputs.SIZE, point_list=[1, 3, 5, 9], metrics=["iou", "dice"], work_dir="",
     )  # fmt: skip
     truth, boxes, points = inputs.objects()
-    # As its data loader gives them: images of one, each with its objects.
+    # The form of its data loader: batches of one image with its objects.
     arrays = {
         "image": inputs.images()[: inputs.TRAIN_IMAGES, None].transpose(0, 1, 4, 2, 3),
         "label": truth[:, :, None].astype(np.int64),
@@ -82,7 +82,7 @@ def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> R
     batch = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
     def run() -> None:
-        with _silent():
+        with _captured_output():
             train.train_one_epoch(arguments, model, optimizer, [dict(batch)], 0, criterion)
 
     return pytorch.run_in(precision, device, run)
@@ -91,24 +91,24 @@ def train_step(checkout: str, checkpoint: str, device: str, precision: str) -> R
 def prompt(
     checkout: str, checkpoint: str, device: str, precision: str, prepared: np.ndarray
 ) -> Run:
-    """Clicks on an image that is embedded, by its `SammedPredictor`.
+    """Predicts masks from clicks on an embedded image, by `SammedPredictor`.
 
     Args:
-        checkout: Where the code is.
-        checkpoint: The parameters.
+        checkout: Folder of the code.
+        checkpoint: Path of the parameters.
         device: `cpu` or `cuda`.
-        precision: See `pytorch.run_in`.
-        prepared: `inputs.photo` as the network takes it, (SIZE, SIZE, 3).
+        precision: A precision of `pytorch.run_in`.
+        prepared: `inputs.photo` after preprocessing, (SIZE, SIZE, 3).
 
     Returns:
-        What gives the low-resolution logits (CLICKS, m, m) of the best masks.
+        A function that returns the low-resolution logits (CLICKS, m, m) of the best masks.
     """
     torch = importlib.import_module("torch")
     model = _model(checkout, checkpoint, device, precision).eval()
     _import(checkout, _UNUSED)
     predictor = importlib.import_module("segment_anything.predictor_sammed").SammedPredictor(model)
     image = torch.from_numpy(prepared.transpose(2, 0, 1)[None].copy()).to(device)
-    # What its `set_image` leaves behind, without the package that prepares its images.
+    # The state after its `set_image`, without the package that prepares its images.
     with torch.no_grad():
         predictor.features = model.image_encoder(image)
     predictor.is_image_set = True
@@ -117,8 +117,8 @@ def prompt(
     clicks = inputs.clicks()
 
     def run() -> np.ndarray:
-        answers = [predictor.predict(points, labels) for points, labels in clicks]
-        return np.concatenate([low_res for _, _, low_res in answers])
+        results = [predictor.predict(points, labels) for points, labels in clicks]
+        return np.concatenate([low_res for _, _, low_res in results])
 
     return pytorch.run_in(precision, device, run)
 
@@ -126,22 +126,22 @@ def prompt(
 def evaluation(
     checkout: str, checkpoint: str, device: str, precision: str, data: str, folder: str
 ) -> Run:
-    """Its `test.py`: once for each protocol, one mask at a time.
+    """Evaluates by `test.py`: once for each protocol, one mask at a time.
 
     Args:
-        checkout: Where the code is.
-        checkpoint: The parameters.
+        checkout: Folder of the code.
+        checkpoint: Path of the parameters.
         device: `cpu` or `cuda`.
-        precision: See `pytorch.run_in`.
+        precision: A precision of `pytorch.run_in`.
         data: The data folder.
-        folder: Where it may write.
+        folder: Folder for temporary files.
 
     Returns:
-        What gives the mean Dice of the box's protocol.
+        A function that returns the mean Dice for boxes.
     """
     test = _script(checkout, "test", _NEVER_USED)
     model = _model(checkout, checkpoint, device, precision)
-    # It takes paths relative to the working directory, from mask to image.
+    # Its index maps masks to images, by paths relative to the working directory.
     images = {
         str(Path(data, mask)): str(Path(data, sample.image))
         for sample in index.load_index(data, "test")
@@ -159,20 +159,23 @@ def evaluation(
     def run() -> float:
         scores = []
         for protocol in protocols:
-            # Building a model is not what is measured.
-            with mock.patch.dict(test.sam_model_registry, vit_b=lambda _: model), _silent() as said:
+            # The time to build a model is not measured.
+            with (
+                mock.patch.dict(test.sam_model_registry, vit_b=lambda _: model),
+                _captured_output() as output,
+            ):
                 test.main(argparse.Namespace(**common, **protocol))
-            scores.append(float(said.getvalue().rsplit("'dice': '", 1)[1].split("'")[0]))
+            scores.append(float(output.getvalue().rsplit("'dice': '", 1)[1].split("'")[0]))
         return scores[0]
 
     return pytorch.run_in(precision, device, run)
 
 
 def _model(checkout: str, checkpoint: str, device: str, precision: str) -> Any:
-    """Its ViT-B with adapters, with the parameters that all contenders share."""
+    """Builds its ViT-B with adapters, and loads the parameters that all competitors share."""
     torch = importlib.import_module("torch")
     registry = _import(checkout, _NEVER_USED).sam_model_registry
-    # Its own file loading would run any code in the file, and keeps the file open.
+    # Its own loading would run any code in the file, and keep the file open.
     arguments = argparse.Namespace(
         image_size=inputs.SIZE, sam_checkpoint=None, encoder_adapter=True
     )
@@ -180,17 +183,17 @@ def _model(checkout: str, checkpoint: str, device: str, precision: str) -> Any:
     tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
     model.load_state_dict(tensors, strict=True)
     if precision == "autocast":
-        # Losses want float32, and NumPy, which its predictor returns, has no bfloat16.
+        # Losses need float32, and its predictor returns NumPy arrays, which have no bfloat16.
         model.mask_decoder.register_forward_hook(_as_float32)
     return model.to(device)
 
 
-def _as_float32(_module: Any, _given: Any, answers: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(answer.float() for answer in answers)
+def _as_float32(_module: Any, _inputs: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(output.float() for output in outputs)
 
 
 def _script(checkout: str, name: str, stand_ins: tuple[str, ...]) -> ModuleType:
-    """Imports `train.py` or `test.py` of the checkout under a name that is free."""
+    """Imports `train.py` or `test.py` of the checkout under a name without conflicts."""
     _import(checkout, stand_ins)
     spec = importlib.util.spec_from_file_location(f"published_{name}", Path(checkout, f"{name}.py"))
     assert spec and spec.loader
@@ -200,7 +203,7 @@ def _script(checkout: str, name: str, stand_ins: tuple[str, ...]) -> ModuleType:
 
 
 def _import(checkout: str, stand_ins: tuple[str, ...]) -> ModuleType:
-    """Imports the checkout's package, with stand-ins for what it imports and is not installed."""
+    """Imports the checkout's package, with stand-ins for packages that are not installed."""
     if checkout not in sys.path:
         sys.path.insert(0, checkout)
     for package in stand_ins:
@@ -210,7 +213,7 @@ def _import(checkout: str, stand_ins: tuple[str, ...]) -> ModuleType:
 
 
 class _StandIn:
-    """Finds a package, and all in it, that is not installed: names without a use."""
+    """Import hook that replaces a package that is not installed, and its modules, by mocks."""
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -228,16 +231,16 @@ class _StandIn:
         return module
 
     def exec_module(self, module: Any) -> None:
-        """Nothing to run."""
+        """Does nothing: a mock has no code."""
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[io.StringIO]:
-    """Keeps its progress bars and prints off the table; gives what was printed."""
-    said = io.StringIO()
+def _captured_output() -> Iterator[io.StringIO]:
+    """Captures printed output, which it yields, and hides progress bars."""
+    output = io.StringIO()
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stderr(nowhere),
-        contextlib.redirect_stdout(said),
+        contextlib.redirect_stdout(output),
     ):
-        yield said
+        yield output

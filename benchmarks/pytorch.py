@@ -1,4 +1,4 @@
-"""How PyTorch is run: whether it is there, in which precision, until its device has finished."""
+"""Helpers to run PyTorch: installed packages, precision, and synchronisation."""
 
 import importlib
 import importlib.util
@@ -7,26 +7,26 @@ from typing import Any
 
 from benchmarks.harness import Run
 
-# The most exact first. TF32 and bfloat16 are a GPU's; on a CPU there is only the first.
+# The most exact first. TF32 and bfloat16 are for GPUs; a CPU has only the first.
 PRECISIONS = ("highest", "tf32", "autocast")
 
-# Names under which `pip install` knows packages, where it is not that of the import.
+# Names for `pip install`, where they differ from the imported name.
 _PIP = {"albumentations": "albumentations==1.3.1", "skimage": "scikit-image"}
 
 
-def lacking(packages: Sequence[str]) -> list[str]:
-    """Those of the packages that are not installed, as `pip install` knows them."""
+def missing_packages(packages: Sequence[str]) -> list[str]:
+    """Returns the packages that are not installed, by their names for `pip install`."""
     return [_PIP.get(name, name) for name in packages if importlib.util.find_spec(name) is None]
 
 
 def run_in(precision: str, device: str, run: Run) -> Run:
-    """Wraps a run.
+    """Wraps a run to use a precision and to wait for the device.
 
     Args:
-        precision: `highest` (float32), `tf32` (its products in TF32) or `autocast` (what PyTorch
-            deems safe in bfloat16, the rest in TF32).
+        precision: `highest` (float32), `tf32` (its products in TF32) or `autocast`
+            (operations that PyTorch considers safe in bfloat16, the rest in TF32).
         device: `cpu` or `cuda`.
-        run: What to run.
+        run: The function to wrap.
     """
     torch = importlib.import_module("torch")
     torch.set_float32_matmul_precision("highest" if precision == "highest" else "high")
@@ -34,9 +34,9 @@ def run_in(precision: str, device: str, run: Run) -> Run:
 
     def run_whole() -> Any:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "autocast"):
-            answer = run()
+            output = run()
         if device == "cuda":
             torch.cuda.synchronize()
-        return answer
+        return output
 
     return run_whole

@@ -1,9 +1,9 @@
-"""How long one image takes to find and read among few records, and among very many.
+"""Time to read a random image from few and from very many records.
 
 python -m benchmarks.random_access [--counts 1000 1000000]
 
-Every image is 32 x 32 pixels with one mask, so that finding it is most of the work. The files that
-records are made of are links to one image and one mask.
+Images are 32 x 32 pixels with one mask, so most of the time goes into finding them. The records are
+made from links to one image and one mask.
 """
 
 import argparse
@@ -23,23 +23,23 @@ from samjax.data.files import read_image, read_mask
 from samjax.data.index import Sample
 
 READS, ROUNDS = 2000, 5
-_A_FOLDER = 10_000  # Images in each: file systems dislike more.
+_IMAGES_PER_FOLDER = 10_000  # File systems are slow with more.
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the measurement."""
+    """Measures reading and prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.random_access", description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 1_000_000])
     print("| Records | Written, s | Opened, s | A read, ms | Peak memory, MiB |")
     print("| --: | --: | --: | --: | --: |")
     for count in parser.parse_args(argv).counts:
         with tempfile.TemporaryDirectory() as folder:
-            print(_measured(Path(folder), count), flush=True)
+            print(_measure(Path(folder), count), flush=True)
     return 0
 
 
-def _measured(folder: Path, count: int) -> str:
-    samples = _folder_of(folder / "files", count)
+def _measure(folder: Path, count: int) -> str:
+    samples = _write_folder(folder / "files", count)
     start = time.perf_counter()
     root = records.write(folder / "files", folder / "records", ("train",))
     written = time.perf_counter() - start
@@ -61,12 +61,12 @@ def _measured(folder: Path, count: int) -> str:
     )
 
 
-def _folder_of(root: Path, count: int) -> list[Sample]:
+def _write_folder(root: Path, count: int) -> list[Sample]:
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)
     mask = np.where(pixels > 127, 255, 0).astype(np.uint8)
     samples = []
     for number in range(count):
-        inner = root / f"{number // _A_FOLDER:04d}"
+        inner = root / f"{number // _IMAGES_PER_FOLDER:04d}"
         names = [f"{inner.name}/{number:08d}_{kind}.png" for kind in ("image", "mask")]
         for name, content in zip(names, (pixels, mask), strict=True):
             first = inner / f"first_{name[-8:]}"  # A file can have only so many links.

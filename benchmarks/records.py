@@ -1,8 +1,8 @@
-"""How fast batches come from a data folder, and from the records made of it.
+"""Throughput of batches from a data folder and from its records.
 
 python -m benchmarks.records --data DATA [--threads 1]
 
-Writes the records, checks that batches are equal bit for bit, and then takes turns.
+Writes the records, times both in turns, and checks that batches are equal bit for bit.
 """
 
 import argparse
@@ -23,13 +23,13 @@ ROUNDS, BATCHES = 7, 25
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the measurement."""
+    """Measures both and prints the rates."""
     parser = argparse.ArgumentParser("python -m benchmarks.records", description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
-    if not flags.FLAGS.is_parsed():  # Grain reads them.
+    if not flags.FLAGS.is_parsed():  # Grain reads absl flags.
         flags.FLAGS.mark_as_parsed()
     with tempfile.TemporaryDirectory() as folder:
         packed = records.write(arguments.data, Path(folder), ("train",))
@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> int:
                     np.testing.assert_array_equal(values, other[key])
         ratios = [b / a for a, b in zip(rates["files"], rates["records"], strict=True)]
     print(f"{ROUNDS * BATCHES} batches equal bit for bit")
-    for name, found in rates.items():
-        print(f"{name}: {statistics.median(found):.0f} images/s")
+    for name, values in rates.items():
+        print(f"{name}: {statistics.median(values):.0f} images/s")
     print(f"records over files: {statistics.median(ratios):.2f} "
           f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
     return 0

@@ -1,4 +1,4 @@
-"""samjax as a contender; every build returns the run that is measured."""
+"""samjax as a competitor; each function builds the run to measure."""
 
 import dataclasses
 import functools
@@ -15,21 +15,22 @@ from samjax.conversion import convert
 from samjax.data import index, pipeline
 from samjax.evaluation import evaluator
 from samjax.evaluation.results import EvalConfig
-from samjax.inference import batch, pack_weights, predictor
+from samjax.inference import batch as inference_batch
+from samjax.inference import pack_weights, predictor
 from samjax.models import directory
 from samjax.models.config import Dtype
 from samjax.training import config as training_config
 from samjax.training import step
 
-# What the checkpoint of `write_checkpoint` holds.
+# The network in the checkpoint of `write_checkpoint`.
 VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaiming"))
 
 
 def write_checkpoint(path: str) -> None:
-    """Writes a ViT-B with adapters and random weights, for all contenders to load."""
+    """Writes a ViT-B with adapters and random weights, which all competitors load."""
     params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
-    whole = directory.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
-    convert.to_torch(path, whole)
+    model = directory.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
+    convert.to_torch(path, model)
 
 
 def encoder(checkpoint: str, dtype: Dtype) -> Run:
@@ -38,16 +39,16 @@ def encoder(checkpoint: str, dtype: Dtype) -> Run:
     images = jnp.asarray(inputs.images())
 
     def run() -> np.ndarray:
-        return np.asarray(batch.encode(network.model, network.params, images).embedding)
+        return np.asarray(inference_batch.encode(network.model, network.params, images).embedding)
 
     return run
 
 
 def decoder(checkpoint: str, dtype: Dtype) -> Run:
-    """One point for each of OBJECTS objects of an embedded image: (OBJECTS, 3, m, m)."""
+    """Decodes one point for each of OBJECTS objects in an embedded image: (OBJECTS, 3, m, m)."""
     network = _load(checkpoint, dtype)
     images = jnp.asarray(inputs.images()[:1])
-    features = batch.encode(network.model, network.params, images)
+    features = inference_batch.encode(network.model, network.params, images)
     count = inputs.OBJECTS
     _, _, points = inputs.objects(1)
     prompts = dataclasses.replace(
@@ -59,68 +60,68 @@ def decoder(checkpoint: str, dtype: Dtype) -> Run:
     kind, weights = network.input.mask_prompt, pack_weights(network.params)
 
     def run() -> np.ndarray:
-        decoded = batch.decode(network.model, weights, features, first, prompts, kind)
+        decoded = inference_batch.decode(network.model, weights, features, first, prompts, kind)
         return np.asarray(decoded[0])
 
     return run
 
 
 def prompt(checkpoint: str, dtype: Dtype) -> Run:
-    """Clicks on an image that is embedded: low-resolution logits (CLICKS, m, m) of the best."""
-    asked = predictor.Predictor(_load(checkpoint, dtype))
-    asked.set_image(inputs.photo(), "BGR")
+    """Predicts masks from clicks on an embedded image: logits (CLICKS, m, m) of the best masks."""
+    sam_predictor = predictor.Predictor(_load(checkpoint, dtype))
+    sam_predictor.set_image(inputs.photo(), "BGR")
     clicks = inputs.clicks()
 
     def run() -> np.ndarray:
-        answers = [asked.predict(points, labels, best=True) for points, labels in clicks]
-        return np.concatenate([low_res for _, _, low_res in answers])
+        results = [sam_predictor.predict(points, labels, best=True) for points, labels in clicks]
+        return np.concatenate([low_res for _, _, low_res in results])
 
     return run
 
 
 def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
-    """One training batch by a recipe of `configs/`: the loss of each iteration."""
+    """Trains one batch by a recipe of `configs/`; the run returns the loss of each iteration."""
     network = _load(checkpoint, dtype)
-    fixed = step_recipe(recipe, network.model)
+    step_config = step_recipe(recipe, network.model)
     truth, boxes, _ = inputs.objects()
-    given = step.Batch(
+    batch = step.Batch(
         image=jnp.asarray(inputs.images()[: inputs.TRAIN_IMAGES]),
         masks=jnp.asarray(truth, jnp.uint8),
         boxes=jnp.asarray(boxes),
         seed=jnp.arange(inputs.TRAIN_IMAGES, dtype=jnp.uint32),
     )
-    state = step.init_state(fixed, network.params, jax.random.key(0))
+    state = step.init_state(step_config, network.params, jax.random.key(0))
     del network  # The state is donated: nothing else may hold its parameters.
-    compiled = jax.jit(functools.partial(step.train_step, fixed), donate_argnums=0)
+    compiled = jax.jit(functools.partial(step.train_step, step_config), donate_argnums=0)
 
     def run() -> np.ndarray:
         nonlocal state
-        state, metrics = jax.block_until_ready(compiled(state, given))
+        state, metrics = jax.block_until_ready(compiled(state, batch))
         return np.asarray(metrics.loss)
 
     return run
 
 
 def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
-    """A recipe of `configs/` as the training step takes it, on a run without an end in sight."""
+    """Returns a recipe of `configs/` in the form of the training step, for a long run."""
     settings = _settings(name)
     return settings.recipe(model, settings.input.mask_prompt, 1000, 1000)
 
 
 def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:
-    """The test images of a data folder by all four protocols: mean Dice of the box's."""
+    """Evaluates the test images of a data folder by all protocols; the run returns the box Dice."""
     network = _load(checkpoint, dtype)
     samples = index.load_index(data, "test")
 
     def run() -> float:
-        outcome = evaluator.evaluate(network, data, samples, EvalConfig(), progress=False)
-        return float(np.mean([result.scores["bbox"].dice for result in outcome.results]))
+        evaluation = evaluator.evaluate(network, data, samples, EvalConfig(), progress=False)
+        return float(np.mean([result.scores["bbox"].dice for result in evaluation.results]))
 
     return run
 
 
 def loader(data: str, images: int) -> Run:
-    """Loads so many training images of a data folder as the default recipe prepares them."""
+    """Loads a number of training images of a data folder, prepared by the default recipe."""
     runtime.prepare()
     settings = _settings("sam_med2d")
     config = dataclasses.replace(settings.data, root=data)
@@ -141,7 +142,7 @@ def _settings(recipe: str) -> training_config.Experiment:
 
 
 def _load(checkpoint: str, dtype: Dtype) -> directory.Pretrained:
-    """A network as it is on disk, to compute in `dtype`, its parameters on the device."""
+    """Loads a network that computes in `dtype`, with its parameters on the device."""
     runtime.prepare()
     loaded = conversion.load_any(checkpoint)
     model = dataclasses.replace(loaded.model, dtype=dtype)

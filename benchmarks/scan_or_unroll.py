@@ -1,9 +1,9 @@
-"""The later iterations of a training batch: scanned, as they are, or unrolled?
+"""Comparison of a scan over the later iterations of a training batch with an unrolled loop.
 
 python -m benchmarks.scan_or_unroll
 
-Prints seconds to compile and seconds a batch (median of ten), for the demo's network with all nine
-iterations.
+Prints the seconds to compile and the seconds for each batch (median of ten), for the demo's network
+with all nine iterations. Training uses the scan.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from samjax.training import step
 
 
 def main() -> None:
-    """Measures both."""
+    """Measures both and prints the table."""
     settings = training_config.from_config_dict(demo.get_config())
     recipe = dataclasses.replace(
         settings.recipe(settings.model, settings.input.mask_prompt, 100, 100),

@@ -1,4 +1,4 @@
-"""Operations on paper against the products of the traced programs."""
+"""Calculated operations, compared with the products of the traced programs."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ REFERENCE = losses.LossConfig(selection="true_iou", iou_supervision="selected")
 
 
 def products(jaxpr) -> int:
-    """Operations of all `dot_general` of a jaxpr, those in loops as often as they run."""
+    """Counts the operations of all `dot_general` of a jaxpr, those in loops for each iteration."""
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
@@ -49,7 +49,7 @@ def products(jaxpr) -> int:
 
 
 def traced(function, *args) -> int:
-    """Operations of a function's products, without those whose results are not used."""
+    """Counts the operations of a function's products, without unused results."""
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
     jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return products(jaxpr)
@@ -66,7 +66,7 @@ def test_encoder(config):
 
 
 def literal_attention(x, qkv, tables, proj, heads):
-    """Padding, projections, scores with decomposed relative positions: as published."""
+    """Computes padding, projections and scores with relative positions as published."""
     size, depth = tables.shape[1], tables.shape[3]
     pad = -x.shape[1] % size
     x = jnp.pad(x, ((0, 0), (0, pad), (0, pad), (0, 0)))
@@ -104,8 +104,8 @@ def test_decoder(multimask):
     predict = functools.partial(models.predict_masks, RAGGED, multimask=multimask)
     side = RAGGED.grid_size
     embedding = jax.ShapeDtypeStruct((2, side, side, RAGGED.prompt_dim), jnp.float32)
-    given = types.no_prompts(2, 3, 7, RAGGED.mask_size)
-    counted = traced(predict, shapes(RAGGED), embedding, given)
+    prompts = types.no_prompts(2, 3, 7, RAGGED.mask_size)
+    counted = traced(predict, shapes(RAGGED), embedding, prompts)
     assert flops.prepare(RAGGED, 2) + flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
 
 

@@ -1,4 +1,4 @@
-"""What is read from compiled programs, against programs of which it is known; and arithmetic."""
+"""Counts of compiled programs with known contents, and the arithmetic of the projection."""
 
 import dataclasses
 
@@ -9,13 +9,13 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from small import TINY
 
-from benchmarks import flops, scaling
+from benchmarks import flops, hlo, projection, scaling
 from samjax import models, prompting
 from samjax.training import optim, sharding, step
 
 pytestmark = pytest.mark.heavy
 
-# As few parameters as can be: it is their updates that take long to compile.
+# Few parameters: their updates take long to compile.
 RECIPE = dataclasses.replace(
     scaling.default_recipe(
         dataclasses.replace(TINY, depth=1, global_attn_indexes=(), decoder_depth=1, num_multimask=1)
@@ -39,7 +39,7 @@ def compiled(function):
 
 
 def test_work_and_communication_of_a_loop():
-    counted = scaling.count(compiled(lambda x, w: descend(x, w, 5)))
+    counted = hlo.count(compiled(lambda x, w: descend(x, w, 5)))
     assert counted.bytes == {"all-reduce": 5 * 16 * 32 * 4}
     assert counted.looped["all-reduce"] == counted.bytes["all-reduce"]
     assert counted.flops == 5 * 2 * (2 * 8 * 16 * 32)  # Eight of 64 rows on each device.
@@ -49,26 +49,26 @@ def test_work_and_communication_outside_of_loops():
     def function(x, w):
         return (x.sum(0), (x @ w).astype(jnp.bfloat16).max(0), x.T @ x)
 
-    counted = scaling.count(compiled(function))
+    counted = hlo.count(compiled(function))
     assert not counted.looped
     # A CPU adds up and compares bfloat16 in float32.
     assert counted.bytes == {"all-reduce": 4 * (16 + 32 + 16 * 16)}
     assert counted.flops == 2 * 8 * 16 * (32 + 16)
 
 
-def test_one_device_has_nobody_to_talk_to():
+def test_one_device_does_not_communicate():
     text = jax.jit(lambda x: x.T @ x).lower(np.ones((64, 16), np.float32)).compile().as_text()
-    counted = scaling.count(text)
+    counted = hlo.count(text)
     assert not counted.bytes
     assert counted.flops == 2 * 64 * 16 * 16
 
 
-def test_what_cannot_be_counted_is_named():
+def test_uncountable_programs_are_an_error():
     with pytest.raises(ValueError, match="expected a known number of rounds"):
-        scaling.count(compiled(lambda x, w: descend(x, w, w[0, 0].astype(int))))
+        hlo.count(compiled(lambda x, w: descend(x, w, w[0, 0].astype(int))))
     text = "ENTRY %main (x: f32[2]) -> f32[2] {\n  %y = f32[2]{0} all-reduce-start(%x)\n}\n"
     with pytest.raises(ValueError, match=r"all-reduce-start: expected .* not split"):
-        scaling.count(text)
+        hlo.count(text)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_what_cannot_be_counted_is_named():
     ],
 )
 def test_sizes(shape, size):
-    assert scaling._bytes(shape) == size
+    assert hlo._bytes(shape) == size
 
 
 def test_replicated_training_sends_the_gradients():
-    """Of all that learns in the first update, then twice of what learns in the later ones."""
+    """All trained groups in the first update, then those of the later updates, twice."""
     program = scaling.compile_step(RECIPE, 8, 2, sharding.MeshConfig())
-    counted = scaling.count(program.as_text())
+    counted = hlo.count(program.as_text())
     assert counted.bytes.keys() == {"all-reduce"}
     first, later = scaling.gradient_bytes(RECIPE)
     sent = counted.once["all-reduce"], counted.looped["all-reduce"]
@@ -95,8 +95,8 @@ def test_replicated_training_sends_the_gradients():
     np.testing.assert_allclose(counted.flops, flops.train_step(RECIPE, 1, 2), rtol=0.05)
 
 
-def test_later_updates_send_what_learns_in_them():
-    """That is the decoder, and by default most of the prompt encoder."""
+def test_later_updates_send_their_trained_groups():
+    """The decoder, and by default most of the prompt encoder."""
     first, later = scaling.gradient_bytes(RECIPE)
     fewer = step.TrainableConfig(prompt_encoder="first")
     same, decoder = scaling.gradient_bytes(dataclasses.replace(RECIPE, trainable=fewer))
@@ -106,10 +106,10 @@ def test_later_updates_send_what_learns_in_them():
     assert decoder < later < first
 
 
-def test_what_is_cut_lies_in_parts():
+def test_sharded_parameters_are_divided():
     axes = (2, 4, 8)
     cuts = [sharding.MeshConfig(axis, "fsdp") for axis in axes]
-    whole, *rows = scaling.memory("small", [sharding.MeshConfig(), *cuts])
+    whole, *rows = scaling.measure_memory("small", [sharding.MeshConfig(), *cuts])
     leaves = jax.tree.leaves(
         scaling.abstract_state(scaling.default_recipe(scaling.MODELS["small"])).params
     )
@@ -124,7 +124,7 @@ def test_what_is_cut_lies_in_parts():
         assert 0.8 * whole[name] < gone.pop() < whole[name]
 
 
-ASSUMED = scaling.Assumptions(
+ASSUMED = projection.Assumptions(
     gpus=4,
     images=10,
     objects=3,
@@ -136,36 +136,36 @@ ASSUMED = scaling.Assumptions(
 )
 
 
-def test_on_paper():
-    paper = scaling.on_paper(RECIPE, ASSUMED, first_bytes=2_000_000, later_bytes=1_000_000)
+def test_projection():
+    projected = projection.project(RECIPE, ASSUMED, first_bytes=2_000_000, later_bytes=1_000_000)
     work = flops.train_step(RECIPE, 10, 3)
-    assert paper["flops_per_image"] == pytest.approx(work / 10)
-    assert paper["compute_s"] == pytest.approx(work / 0.5e12)
+    assert projected["flops_per_image"] == pytest.approx(work / 10)
+    assert projected["compute_s"] == pytest.approx(work / 0.5e12)
     # A ring of four sends 2 x 3/4 of every byte.
-    assert paper["first_communication_s"] == pytest.approx(1e-3)
-    assert paper["communication_s"] == pytest.approx(1e-3 + 2 * 0.5e-3)
-    assert paper["steps_per_epoch"] == 25
-    assert paper["hours_per_epoch"] == pytest.approx(25 * paper["compute_s"] / 3600)
-    assert paper["hours"] == pytest.approx(2 * paper["hours_per_epoch"])
-    slower = 1 / paper["efficiency_if_nothing_hides"]
-    assert paper["hours_if_nothing_hides"] == pytest.approx(slower * paper["hours"])
-    assert slower == pytest.approx(1 + paper["communication_s"] / paper["compute_s"])
-    assert paper["loader_images_per_s"] == pytest.approx(40 / paper["compute_s"])
-    assert paper["loader_bytes_per_s"] == pytest.approx(
-        paper["loader_images_per_s"] * 64 * 64 * (12 + 3)
+    assert projected["first_communication_s"] == pytest.approx(1e-3)
+    assert projected["communication_s"] == pytest.approx(1e-3 + 2 * 0.5e-3)
+    assert projected["steps_per_epoch"] == 25
+    assert projected["hours_per_epoch"] == pytest.approx(25 * projected["compute_s"] / 3600)
+    assert projected["hours"] == pytest.approx(2 * projected["hours_per_epoch"])
+    slower = 1 / projected["efficiency_if_nothing_hides"]
+    assert projected["hours_if_nothing_hides"] == pytest.approx(slower * projected["hours"])
+    assert slower == pytest.approx(1 + projected["communication_s"] / projected["compute_s"])
+    assert projected["loader_images_per_s"] == pytest.approx(40 / projected["compute_s"])
+    assert projected["loader_bytes_per_s"] == pytest.approx(
+        projected["loader_images_per_s"] * 64 * 64 * (12 + 3)
     )
 
 
 @pytest.mark.parametrize(("times", "first", "later"), [(0.99, True, True), (1.01, False, False)])
-def test_communication_hides_while_the_backward_pass_lasts(times, first, later):
-    paper = scaling.on_paper(RECIPE, ASSUMED, 0, 0)
-    a_byte = scaling.on_paper(RECIPE, ASSUMED, 1, 1)["first_communication_s"]
-    sizes = [round(times * paper[f"{name}_backward_s"] / a_byte) for name in ("first", "later")]
-    paper = scaling.on_paper(RECIPE, ASSUMED, *sizes)
-    assert (paper["first_can_hide"], paper["later_can_hide"]) == (first, later)
+def test_communication_is_hidden_by_a_longer_backward_pass(times, first, later):
+    projected = projection.project(RECIPE, ASSUMED, 0, 0)
+    a_byte = projection.project(RECIPE, ASSUMED, 1, 1)["first_communication_s"]
+    sizes = [round(times * projected[f"{name}_backward_s"] / a_byte) for name in ("first", "later")]
+    projected = projection.project(RECIPE, ASSUMED, *sizes)
+    assert (projected["first_can_hide"], projected["later_can_hide"]) == (first, later)
 
 
 def test_one_gpu_sends_nothing():
-    paper = scaling.on_paper(RECIPE, dataclasses.replace(ASSUMED, gpus=1), 10**9, 10**9)
-    assert paper["communication_s"] == 0
-    assert paper["efficiency_if_nothing_hides"] == 1
+    projected = projection.project(RECIPE, dataclasses.replace(ASSUMED, gpus=1), 10**9, 10**9)
+    assert projected["communication_s"] == 0
+    assert projected["efficiency_if_nothing_hides"] == 1

@@ -1,4 +1,4 @@
-"""The benchmark's machinery: contenders in turns, the form of its outcome, what it refuses."""
+"""The speed benchmark: competitors in turns, form of the results, errors."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import os
 import sys
 from functools import partial
 
-import contenders
+import competitors
 import numpy as np
 import pytest
 import small
@@ -27,87 +27,87 @@ SECONDS = {
 COMPARED = ("encoder", "train_step", "prompt", "evaluation", "compile_s")
 
 
-def test_contenders_give_their_answers_and_the_seconds_of_every_repeat():
-    builds = {name: partial(contenders.answering, name.upper()) for name in ("a", "b")}
+def test_competitors_give_their_results_and_the_seconds_of_every_repeat():
+    builds = {name: partial(competitors.returning, name.upper()) for name in ("a", "b")}
     measured = harness.measure(builds, 2)
-    assert {name: one.answer for name, one in measured.items()} == {"a": "A", "b": "B"}
+    assert {name: one.output for name, one in measured.items()} == {"a": "A", "b": "B"}
     for one in measured.values():
         assert len(one.seconds) == 2
         assert 0 < one.build_seconds <= one.start_seconds
         assert one.peak_bytes is None or one.peak_bytes > 0
 
 
-def test_contenders_take_turns(tmp_path):
+def test_competitors_take_turns(tmp_path):
     path = tmp_path / "order"
-    harness.measure({name: partial(contenders.writing, path, name) for name in "ab"}, 3)
+    harness.measure({name: partial(competitors.writing, path, name) for name in "ab"}, 3)
     assert path.read_text() == "ab" + "ababab"  # A warm-up each, then the turns.
 
 
 @pytest.mark.parametrize(
-    ("build", "told"),
+    ("build", "message"),
     [
-        (contenders.failing_build, "ZeroDivisionError: while preparing"),
-        (contenders.failing_run, "ZeroDivisionError: while running"),
-        (contenders.dying, "its process ended with 3"),
+        (competitors.failing_build, "ZeroDivisionError: while preparing"),
+        (competitors.failing_run, "ZeroDivisionError: while running"),
+        (competitors.exiting, "its process ended with 3"),
     ],
 )
-def test_a_contender_that_fails_is_named_with_its_traceback(build, told):
+def test_a_competitor_that_fails_is_named_with_its_traceback(build, message):
     with pytest.raises(RuntimeError, match="second: ") as caught:
-        harness.measure({"first": partial(contenders.answering, 1), "second": build}, 1)
-    assert told in str(caught.value)
+        harness.measure({"first": partial(competitors.returning, 1), "second": build}, 1)
+    assert message in str(caught.value)
     assert "first" not in str(caught.value)
 
 
-def test_a_contender_sees_its_environment_and_starts_processes_as_it_would_without_us():
-    build = partial(partial, contenders.surroundings)
-    found, start_method = harness.measure({"a": build}, 0, {"SAMJAX_X": "1"})["a"].answer
-    assert found["SAMJAX_X"] == "1"
-    assert found["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+def test_a_competitor_has_its_environment_and_the_default_start_method():
+    build = partial(partial, competitors.environment)
+    environment, start_method = harness.measure({"a": build}, 0, {"SAMJAX_X": "1"})["a"].output
+    assert environment["SAMJAX_X"] == "1"
+    assert environment["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert start_method is None
     assert "SAMJAX_X" not in os.environ
 
 
-def test_the_published_code_does_not_carry_jax_or_the_command_along(monkeypatch):
+def test_the_published_code_imports_neither_jax_nor_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", speed)  # As `python -m benchmarks.speed` has it.
-    assert harness.alone(contenders.loaded_with_the_published_code) == set()
+    assert harness.run_isolated(competitors.loaded_with_the_published_code) == set()
 
 
 def test_a_function_runs_alone_in_another_process():
-    assert harness.alone(os.getpid) != os.getpid()
+    assert harness.run_isolated(os.getpid) != os.getpid()
 
 
 class Stub:
-    """Stands in for `harness.measure`: runs nothing, and keeps what it was asked for."""
+    """Stub of `harness.measure` that runs nothing."""
 
     def __init__(self, platform):
         flops_per_s = {"float32": 1e12, "bfloat16": 2e12}
         self.machine = {"platform": platform, "device": "x", "flops_per_s": flops_per_s}
-        self.product = 4e11  # Slower than the machine was before.
+        self.product = 4e11  # Slower than the earlier measurement.
 
     def __call__(self, builds, repeats, environment=None):
         return {name: self.measured(name, build, repeats) for name, build in builds.items()}
 
     def measured(self, name, build, repeats):
-        if name == "alone":
-            answer = self.machine if build.args[0].func is peak.measure else None
-            return harness.Measured((), 1.0, 1.0, None, answer)
+        if name == "isolated":
+            output = self.machine if build.args[0].func is peak.measure else None
+            return harness.Measurement((), 1.0, 1.0, None, output)
         seconds = SECONDS[name]
-        # Ours differs from the peer by a tenth of its scale.
-        answer = np.array([1.0, 2.0]) + 0.2 * (name == "ours")
+        # Our output differs from the peer's by a tenth of its scale.
+        output = np.array([1.0, 2.0]) + 0.2 * (name == "ours")
         if name == "peak":
-            answer = self.product
-        return harness.Measured((seconds,) * repeats, seconds, 10 * seconds, 10**9, answer)
+            output = self.product
+        return harness.Measurement((seconds,) * repeats, seconds, 10 * seconds, 10**9, output)
 
 
 @pytest.fixture
 def measure(monkeypatch, tmp_path):
-    """Runs the command with stubbed contenders and returns what it wrote."""
+    """Runs the command with stubbed competitors and returns its JSON report."""
     checkout = tmp_path / "checkout"
     (checkout / "segment_anything").mkdir(parents=True)
     (checkout / "train.py").touch()
     phantoms = PhantomConfig(count_train=1, count_test=1, size=48)
     monkeypatch.setattr(speed, "PHANTOMS", phantoms)
-    monkeypatch.setattr(pytorch, "lacking", lambda packages: [])
+    monkeypatch.setattr(pytorch, "missing_packages", lambda packages: [])
 
     def run(*flags, platform="cpu", reference=True):
         monkeypatch.setattr(harness, "measure", Stub(platform))
@@ -136,7 +136,7 @@ def test_json_has_all_sections_with_both_sides(measure, capsys):
         assert row["runs"]["ours"] == {"seconds": [2.0, 2.0], "peak_bytes": 10**9}
         assert row["share_of_peak"] == pytest.approx(row["flops"] / 2.0 / 1e12)
         assert row["differ"] == pytest.approx(0.1)
-    assert report["prompt"]["ours_s"] == pytest.approx(0.2)  # Of the ten, one.
+    assert report["prompt"]["ours_s"] == pytest.approx(0.2)  # One of ten prompts.
     assert report["train_step"]["ours_default_s"] == 4.0
     starts = report["compile_s"]
     assert (starts["ours_s"], starts["cached_s"], starts["theirs_s"]) == (20.0, 20.0, 120.0)
@@ -156,9 +156,11 @@ def test_json_without_a_checkout_has_ours_and_hugging_face(measure, capsys):
     assert "needs --reference" in capsys.readouterr().out
 
 
-def test_a_package_that_is_not_there_leaves_its_section_to_us(measure, monkeypatch, capsys):
+def test_without_a_package_its_section_has_only_ours(measure, monkeypatch, capsys):
     monkeypatch.setattr(
-        pytorch, "lacking", lambda packages: ["scikit-image"] if "skimage" in packages else []
+        pytorch,
+        "missing_packages",
+        lambda packages: ["scikit-image"] if "skimage" in packages else [],
     )
     report = measure("--only", "encoder,evaluation")
     assert report["encoder"]["ratio"] == 6.0
@@ -167,46 +169,46 @@ def test_a_package_that_is_not_there_leaves_its_section_to_us(measure, monkeypat
     assert "pip install scikit-image" in capsys.readouterr().out
 
 
-def test_on_a_gpu_the_peer_counts_at_its_fastest_and_shares_are_of_our_type(measure):
+def test_on_a_gpu_the_fastest_precision_of_the_peer_counts(measure):
     row = measure("--only", "encoder", "--dtype", "bfloat16", platform="gpu")["encoder"]
     assert (row["theirs_s"], row["theirs_precision"]) == (6.0, "tf32")
     assert row["runs"].keys() == {"ours", "peak", *pytorch.PRECISIONS}
     assert row["share_of_peak"] == pytest.approx(row["flops"] / 2.0 / 2e12)
 
 
-def test_shares_are_of_the_fastest_product_before_or_among_the_contenders():
-    ours = harness.Measured((2.0,), 0.0, 0.0, None, None)
-    product = harness.Measured((4.0, 1.0), 0.0, 0.0, None, 600)
+def test_shares_use_the_fastest_product_measured():
+    ours = harness.Measurement((2.0,), 0.0, 0.0, None, None)
+    product = harness.Measurement((4.0, 1.0), 0.0, 0.0, None, 600)
     measured = {"ours": ours, "peak": product}
     assert table.row(measured, 1, 300, 500.0)["share_of_peak"] == pytest.approx(150 / 600)
     assert table.row(measured, 1, 300, 750.0)["share_of_peak"] == pytest.approx(150 / 750)
 
 
-def test_a_checkout_that_is_not_there_is_named(tmp_path, capsys):
+def test_a_missing_checkout_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         speed.main(["--reference", str(tmp_path / "nothing")])
-    told = capsys.readouterr().err
-    assert f"{tmp_path / 'nothing'}: expected a checkout of OpenGVLab/SAM-Med2D" in told
+    message = capsys.readouterr().err
+    assert f"{tmp_path / 'nothing'}: expected a checkout of OpenGVLab/SAM-Med2D" in message
     with pytest.raises(FileNotFoundError, match="nothing"):
         published.checkout_at(str(tmp_path / "nothing"))
 
 
-def test_a_section_that_is_not_there_is_named_with_those_that_are(capsys):
+def test_an_unknown_case_is_named_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         speed.main(["--only", "encoder,decoding"])
-    told = capsys.readouterr().err
-    assert "decoding" in told
-    assert "train_step" in told
+    message = capsys.readouterr().err
+    assert "decoding" in message
+    assert "train_step" in message
 
 
-def test_packages_are_lacking_by_the_name_that_pip_knows(monkeypatch):
+def test_missing_packages_have_their_pip_names(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert pytorch.lacking(("torch", "skimage")) == ["torch", "scikit-image"]
+    assert pytorch.missing_packages(("torch", "skimage")) == ["torch", "scikit-image"]
 
 
-def test_answers_of_different_shapes_are_refused():
+def test_results_of_different_shapes_are_an_error():
     with pytest.raises(ValueError, match=r"\(2,\), found \(3,\)"):
-        table.differ(np.zeros(3), np.ones(2))
+        table.relative_difference(np.zeros(3), np.ones(2))
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def tiny(monkeypatch, tmp_path):
 
 
 @pytest.mark.heavy
-def test_our_contenders_answer_in_the_shape_of_their_peers(tiny):
+def test_our_results_have_the_shape_of_the_peers(tiny):
     grid, side = samjax_impl.VIT_B.grid_size, samjax_impl.VIT_B.mask_size
     assert samjax_impl.encoder(tiny, "float32")().shape == (inputs.BATCH, grid, grid, 32)
     assert samjax_impl.prompt(tiny, "float32")().shape == (inputs.CLICKS, side, side)

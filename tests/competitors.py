@@ -1,4 +1,4 @@
-"""Contenders of no weight; they are here because a process of its own has to import them."""
+"""Trivial competitors, in a module of their own because another process imports them."""
 
 import importlib
 import multiprocessing
@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 
-def answering(answer):
-    return lambda: answer
+def returning(value):
+    return lambda: value
 
 
 def writing(path, name):
-    """Adds its name to a file with every run."""
+    """Builds a run that appends its name to a file."""
 
     def run():
         with Path(path).open("a") as file:
@@ -32,16 +32,16 @@ def failing_run():
     return run
 
 
-def dying():
+def exiting():
     return lambda: os._exit(3)
 
 
-def surroundings():
-    """Environment variables, and how the process would start others."""
+def environment():
+    """Returns the environment variables and the start method of processes."""
     return dict(os.environ), multiprocessing.get_start_method(allow_none=True)
 
 
 def loaded_with_the_published_code():
-    """Which of JAX and the command are there once its contenders can be built."""
+    """Returns those of JAX and the benchmark cases that importing the published code imports."""
     importlib.import_module("benchmarks.published")
     return {"jax", "benchmarks.cases"} & set(sys.modules)
