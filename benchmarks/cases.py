@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import flops, harness, hugging_face, inputs, peak, published, pytorch, samjax_impl
 from benchmarks.harness import Build, Measurement
 from benchmarks.table import OURS, PEAK, Row, ratio, row
-from samjax.conversion.convert import SAM_MED2D_INPUT
+from samjax.conversion.convert import SAM_MED2D_PREPROCESSING
 from samjax.data import index
 from samjax.data.inputs import prepare_image
 from samjax.evaluation.results import EvalConfig
@@ -104,7 +104,7 @@ def train_step(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
 
 def prompt(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
     """Times one prompt on an image that is already embedded."""
-    prepared = prepare_image(inputs.photo(), inputs.SIZE, SAM_MED2D_INPUT, "bgr")[0]
+    prepared = prepare_image(inputs.photo(), inputs.SIZE, SAM_MED2D_PREPROCESSING, "bgr")[0]
     builds = {
         OURS: functools.partial(samjax_impl.prompt, config.checkpoint, config.dtype),
         **config.published_builds(published.prompt, prepared),

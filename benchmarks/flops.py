@@ -158,7 +158,7 @@ def train_step(recipe: Recipe, images: int, objects: int) -> int:
         objects: Number of masks of each image.
     """
     config, multimask = recipe.model, recipe.trainable.multimask
-    count, tokens = images * objects, recipe.session.room + 3
+    count, tokens = images * objects, recipe.prompting.room + 3
 
     def update(trainable: Collection[str]) -> int:
         return (
@@ -173,7 +173,7 @@ def train_step(recipe: Recipe, images: int, objects: int) -> int:
         encoder(config, images)
         + encoder_backward(config, images, first)
         + update(first)
-        + (recipe.session.iterations - 1) * update(later)
+        + (recipe.prompting.iterations - 1) * update(later)
     )
 
 

@@ -67,7 +67,7 @@ def predictor(images: int, shapes: int) -> Iterator[str]:
     """Predicts masks of many images with one `Predictor`; yields after each tenth of them."""
     rng = np.random.default_rng(0)
     params = models.init(NETWORK, jax.random.key(0))
-    sam_predictor = samjax.Predictor(Pretrained(NETWORK, inputs.InputConfig(), params))
+    sam_predictor = samjax.Predictor(Pretrained(NETWORK, inputs.Preprocessing(), params))
     extents = rng.integers(*SIDES, (shapes, 2))
     for number in range(images):
         height, width = extents[number % shapes]
@@ -106,7 +106,7 @@ def _small(root: str) -> plan.Comparison:
 
     def prepare(recipe: ml_collections.ConfigDict) -> None:
         recipe.data.update(root=root, batch_size=4, masks_per_image=2, validation_fraction=0.0)
-        recipe.session.update(iterations=2, point_counts=(1,), mask_only=False)
+        recipe.prompting.update(iterations=2, point_counts=(1,), mask_only=False)
         recipe.run.update(steps=2, report=False)
         recipe.validation.every = 0
         recipe.log.update(every=1, picture_every=0)

@@ -53,7 +53,7 @@ def project(
         Seconds of a step and of its parts, hours, and the rate that the loader has to deliver.
     """
     config, trainable = recipe.model, (recipe.first_groups, recipe.later_groups)
-    objects, tokens = assumed.images * assumed.objects, recipe.session.room + 3
+    objects, tokens = assumed.images * assumed.objects, recipe.prompting.room + 3
     speed = assumed.chip_tflops * 1e12 * assumed.share
     encoder = flops.encoder_backward(config, assumed.images, trainable[0])
     shape = (config, assumed.images, objects, tokens)
@@ -62,7 +62,7 @@ def project(
     ring = 2 * (assumed.gpus - 1) / assumed.gpus / (assumed.link_gbytes * 1e9)
     first_sending, later_sending = first_bytes * ring, later_bytes * ring
     compute = flops.train_step(recipe, assumed.images, assumed.objects) / speed
-    sending = first_sending + (recipe.session.iterations - 1) * later_sending
+    sending = first_sending + (recipe.prompting.iterations - 1) * later_sending
     batch = assumed.gpus * assumed.images
     steps = assumed.dataset // batch
     rate = batch / compute

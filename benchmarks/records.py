@@ -17,7 +17,7 @@ from absl import flags
 
 from samjax.data import index, pipeline, records
 from samjax.data.config import DataConfig
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 
 ROUNDS, BATCHES = 7, 25
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             config = DataConfig(root, threads=arguments.threads, prefetch=1)
             samples = index.load_index(root, "train")
             streams[name] = pipeline.training_iterator(
-                samples, config, InputConfig(), arguments.size
+                samples, config, Preprocessing(), arguments.size
             )
         rates: dict[str, list[float]] = {name: [] for name in roots}
         for _ in range(ROUNDS):

@@ -29,7 +29,7 @@ VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaimin
 def write_checkpoint(path: str) -> None:
     """Writes a ViT-B with adapters and random weights, which all competitors load."""
     params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
-    model = directory.Pretrained(VIT_B, convert.SAM_MED2D_INPUT, jax.device_get(params))
+    model = directory.Pretrained(VIT_B, convert.SAM_MED2D_PREPROCESSING, jax.device_get(params))
     convert.to_torch(path, model)
 
 
@@ -57,7 +57,7 @@ def decoder(checkpoint: str, dtype: Dtype) -> Run:
         labels=jnp.full((count, 1, 1), types.FOREGROUND, jnp.int32),
     )
     first = jnp.zeros(count, jnp.int32)
-    kind, weights = network.input.mask_prompt, pack_weights(network.params)
+    kind, weights = network.preprocessing.mask_prompt, pack_weights(network.params)
 
     def run() -> np.ndarray:
         decoded = inference_batch.decode(network.model, weights, features, first, prompts, kind)
@@ -105,7 +105,7 @@ def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
 def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
     """Returns a recipe of `configs/` in the form of the training step, for a long run."""
     settings = _settings(name)
-    return settings.recipe(model, settings.input.mask_prompt, 1000, 1000)
+    return settings.recipe(model, settings.preprocessing.mask_prompt, 1000, 1000)
 
 
 def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:
@@ -126,7 +126,7 @@ def loader(data: str, images: int) -> Run:
     settings = _settings("sam_med2d")
     config = dataclasses.replace(settings.data, root=data)
     samples = index.load_index(data, "train")
-    batches = pipeline.training_iterator(samples, config, settings.input, inputs.SIZE)
+    batches = pipeline.training_iterator(samples, config, settings.preprocessing, inputs.SIZE)
 
     def run() -> None:
         for _ in range(images // config.batch_size):

@@ -174,7 +174,7 @@ def main() -> None:
     (first, later), source = gradient_bytes(recipe), "the sizes of gradients"
     if args.model == "vit_b":
         (row,) = [row for row in measured["programs"] if row["name"] == str(DEVICES[-1])]
-        first, later = row["first_bytes"], row["later_bytes"] // (recipe.session.iterations - 1)
+        first, later = row["first_bytes"], row["later_bytes"] // (recipe.prompting.iterations - 1)
         source = "the program above"
     projected = projection.project(recipe, assumed, first, later)
     _print_projection(assumed, projected, source)
@@ -215,7 +215,7 @@ def _measure(model: str) -> dict[str, Any]:
         "programs": programs,
         "memory": _with_devices(most, measure_memory, model, [plain, *cuts]),
         "calculated_flops": flops.train_step(recipe, IMAGES, OBJECTS),
-        "gradient_bytes": first + (recipe.session.iterations - 1) * later,
+        "gradient_bytes": first + (recipe.prompting.iterations - 1) * later,
     }
 
 

@@ -25,8 +25,8 @@ def main() -> None:
     """Measures both and prints the table."""
     settings = training_config.from_config_dict(demo.get_config())
     recipe = dataclasses.replace(
-        settings.recipe(settings.model, settings.input.mask_prompt, 100, 100),
-        session=prompting.SessionConfig(),
+        settings.recipe(settings.model, settings.preprocessing.mask_prompt, 100, 100),
+        prompting=prompting.PromptingConfig(),
     )
     unrolled = functools.partial(jax.lax.scan, unroll=True)
     print(f"{'':<10}{'compile, s':>12}{'a batch, s':>12}")

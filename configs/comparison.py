@@ -58,7 +58,7 @@ CHOICES = {
         "highest predicted IoU",
         {"loss.selection": "predicted_iou"},
     ),
-    "points_new": Choice("Points", "accumulated", "only the new ones", {"session.points": "new"}),
+    "points_new": Choice("Points", "accumulated", "only the new ones", {"prompting.points": "new"}),
     "no_augmentation": Choice("Augmentation", "yes", "none", NO_AUGMENTATION),
     "prompts_first": Choice(
         "The prompt encoder learns in",
@@ -102,7 +102,7 @@ def paper_comparison(
         recipe: ml_collections.ConfigDict, changes: Changes, divide: InStages = in_stages
     ) -> tuple[TrainingStage, ...]:
         prepare(recipe)
-        recipe.input_from = "recipe"  # Whatever the general model is: recipes differ in it.
+        recipe.preprocessing_from = "recipe"  # Whatever the general model is: recipes differ in it.
         recipe.update_from_flattened_dict(changes)
         stages = []
         for name, changed in divide(recipe).items():
@@ -183,9 +183,9 @@ def _by_budget(ours: training_config.Experiment) -> dict[str, Choice]:
     for name in ADAPTER_KINDS.keys() - {same}:
         choices[name] = Choice("Adapter", same, name, ADAPTER_KINDS[name])
     for count in UPDATES:
-        if count != ours.session.iterations:
-            words = (str(ours.session.iterations), str(count))
-            changes = {"session.iterations": count}
+        if count != ours.prompting.iterations:
+            words = (str(ours.prompting.iterations), str(count))
+            changes = {"prompting.iterations": count}
             choices[f"updates_{count}"] = Choice("Updates a batch, same cost", *words, changes)
     return choices
 
@@ -200,7 +200,7 @@ def get_comparison() -> Comparison:
 
     def in_stages(recipe: ml_collections.ConfigDict) -> dict[str, Changes]:
         # Of the same cost: at this size the encoder, which runs once a batch, is most of it.
-        epochs = {1: 14, 3: 14, 9: 12}[recipe.session.iterations]
+        epochs = {1: 14, 3: 14, 9: 12}[recipe.prompting.iterations]
         return {"tuned": {"run.epochs": epochs}}
 
     return paper_comparison(

@@ -45,7 +45,7 @@ def _prepare(recipe: ml_collections.ConfigDict) -> None:
     recipe.data.update(root=MEDICAL, batch_size=8, masks_per_image=2, balance="mask")
     recipe.data.validation_fraction = 0.0
     # Light batches, as for the general model: with so few of them, new images teach most.
-    recipe.session.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
+    recipe.prompting.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
     recipe.optim.update(learning_rate=1e-3, schedule="cosine", warmup_steps=50)
     recipe.run.report = False
     recipe.validation.every = 0
@@ -65,14 +65,14 @@ def _coarse(recipe: ml_collections.ConfigDict, count: int) -> comparison.Changes
     """Training at half the resolution."""
     return {
         "model.image_size": recipe.model.image_size // 2,
-        "session.box_jitter_pixels": recipe.session.box_jitter_pixels / 2,
+        "prompting.box_jitter_pixels": recipe.prompting.box_jitter_pixels / 2,
         "run.steps": _batches(recipe, count),
     }
 
 
 def _batches(recipe: ml_collections.ConfigDict, count: int) -> int:
     """Counts the batches of a recipe that cost what `count` of three updates do."""
-    return int(count * _SHARE[recipe.session.iterations])
+    return int(count * _SHARE[recipe.prompting.iterations])
 
 
 def _general(stage: str) -> training_config.Experiment:

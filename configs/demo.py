@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.update(balance="none", batch_size=8, masks_per_image=4, validation_fraction=0.0)
     config.data.augment.update(rotate_degrees=0.0, intensity=0.0)
     # Many light batches teach a fresh network more than few heavy ones.
-    config.session.update(iterations=3, point_counts=(1, 2, 3), box_jitter_pixels=2.0)
+    config.prompting.update(iterations=3, point_counts=(1, 2, 3), box_jitter_pixels=2.0)
     # Less weight on single pixels: fewer steps until the first masks are not empty.
     config.loss.focal_weight = 5.0
     config.trainable.encoder = "full"

@@ -54,7 +54,7 @@ def _small(stage: str) -> ml_collections.ConfigDict:
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)
     )
     # Photographs are larger than the input: all of it for them. Logits, as SAM.
-    config.input.update(resize="stretch", mask_prompt="logits")
+    config.preprocessing.update(resize="stretch", mask_prompt="logits")
     config.data.update(
         batch_size=16 if stage == "coarse" else 8,
         masks_per_image=8 if stage == "dense" else 4,
@@ -63,8 +63,8 @@ def _small(stage: str) -> ml_collections.ConfigDict:
     )
     config.data.augment.update(intensity=0.2, zoom=1.0)
     # Light batches, as in the demo: a fresh network has most to learn from new images.
-    config.session.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
-    config.session.box_jitter_pixels = 2.0
+    config.prompting.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
+    config.prompting.box_jitter_pixels = 2.0
     # Less weight on single pixels: fewer steps until the first masks are not empty.
     config.loss.focal_weight = 5.0
     config.trainable.encoder = "full"

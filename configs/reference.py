@@ -15,11 +15,13 @@ def get_config() -> ml_collections.ConfigDict:
     """The published code's choices."""
     config = sam_med2d.get_config()
     config.model.peft.init = "kaiming"
-    config.input.update(resize="pad_or_stretch", interpolation="nearest", channel_order="bgr")
+    config.preprocessing.update(
+        resize="pad_or_stretch", interpolation="nearest", channel_order="bgr"
+    )
     config.data.update(balance="none", mask_sampling="replacement", validation_fraction=0.0)
     config.validation.every = 0
     config.data.augment.update(flip=0.0, rotate_degrees=0.0, intensity=0.0)
-    config.session.update(points="new", box_jitter="shift")
+    config.prompting.update(points="new", box_jitter="shift")
     config.loss.update(reduction="batch", selection="predicted_iou", iou_supervision="selected")
     config.trainable.prompt_encoder = "first"
     config.optim.update(schedule="constant", clip_norm=0.0)

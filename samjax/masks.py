@@ -17,7 +17,7 @@ def mask_prompt(logits: Float[Array, "*n m m"], kind: str) -> Float[Array, "*n m
 
     Args:
         logits: Low-resolution logits.
-        kind: `logits` (SAM) or `sigmoid` (SAM-Med2D), see `samjax.data.inputs.InputConfig`.
+        kind: `logits` (SAM) or `sigmoid` (SAM-Med2D), see `samjax.data.inputs.Preprocessing`.
     """
     return jax.nn.sigmoid(logits) if kind == "sigmoid" else logits
 

@@ -33,6 +33,11 @@ RENAMES = (
     Rename("model.adapters", "model.peft.kind", {True: DROPPED, False: "none"}),
     Rename("model.adapter_ratio", "model.peft.ratio"),
     Rename("model.adapter_init", "model.peft.init", {"reference": "kaiming"}),
+    Rename("input", "preprocessing"),
+    Rename("input_from", "preprocessing_from"),
+    Rename("session", "prompting"),
+    Rename("test", "evaluation"),
+    Rename("validation.test", "validation.evaluation"),
 )
 
 

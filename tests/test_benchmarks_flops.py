@@ -113,7 +113,7 @@ def recipe(model, loss=REFERENCE, **trainable):
     return step.Recipe(
         model=model,
         mask_prompt="logits",
-        session=prompting.SessionConfig(iterations=4, point_counts=(1, 2)),
+        prompting=prompting.PromptingConfig(iterations=4, point_counts=(1, 2)),
         loss=loss,
         trainable=step.TrainableConfig(**trainable),
         optim=optim.OptimConfig(),

@@ -20,7 +20,7 @@ RECIPE = dataclasses.replace(
     scaling.default_recipe(
         dataclasses.replace(TINY, depth=1, global_attn_indexes=(), decoder_depth=1, num_multimask=1)
     ),
-    session=prompting.SessionConfig(iterations=3, point_counts=(1,), mask_only=False),
+    prompting=prompting.PromptingConfig(iterations=3, point_counts=(1,), mask_only=False),
     optim=optim.OptimConfig(clip_norm=0.0),
 )
 

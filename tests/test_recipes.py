@@ -47,9 +47,9 @@ def test_a_comparison_compares_what_its_titles_say(name):
         "adapter_init": {"model.peft.init"},
         "reduction": {"loss.reduction"},
         "selection": {"loss.selection"},
-        "points_new": {"session.points"},
+        "points_new": {"prompting.points"},
         "prompts_first": {"trainable.prompt_encoder"},
-        "updates_1": {"session.iterations", "run.steps", "run.epochs"},
+        "updates_1": {"prompting.iterations", "run.steps", "run.epochs"},
         "light": {"model.peft.kind"},
         "full": {"model.peft.kind", "model.peft.init"},
         "uniform": {"data.balance"},
@@ -75,7 +75,7 @@ def test_the_default_is_what_is_right():
     """`sam_med2d` takes every section's own defaults; `reference` says what it does otherwise."""
     plain = training_config.Experiment()
     ours, published = recipe("sam_med2d"), recipe("reference")
-    for section in ("model", "input", "session", "loss", "trainable", "optim"):
+    for section in ("model", "preprocessing", "prompting", "loss", "trainable", "optim"):
         assert getattr(ours, section) == getattr(plain, section)
         assert getattr(published, section) != getattr(plain, section)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samjax import fields
-from samjax.cli import input_flags
+from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser, given
 from samjax.models.config import PeftConfig
 
@@ -39,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
         action="store_false",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
-    input_flags.add(bring)
+    preprocessing_flags.add(bring)
     give = commands.add_parser("to-torch", help="samjax model directory to .pth")
     give.set_defaults(run=_to_torch)
     give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
@@ -62,7 +62,9 @@ def _from_torch(arguments: argparse.Namespace) -> None:
         raise FileExistsError(f"{target} exists{advice}")
     names = fields.hints(convert.ConversionOptions).keys() - {"peft"}
     options = convert.ConversionOptions(peft=_peft(arguments), **given(arguments, names))
-    model, report = convert.from_torch(arguments.source, options, input_flags.overrides(arguments))
+    model, report = convert.from_torch(
+        arguments.source, options, preprocessing_flags.overrides(arguments)
+    )
     directory.save(target, model)
     print(report.table())
     print(_input(model))
@@ -101,5 +103,5 @@ def _to_torch(arguments: argparse.Namespace) -> None:
 
 
 def _input(model: "Pretrained") -> str:
-    expected = ", ".join(f"{name} {value}" for name, value in vars(model.input).items())
+    expected = ", ".join(f"{name} {value}" for name, value in vars(model.preprocessing).items())
     return f"input: {model.model.image_size} pixels, {expected}"

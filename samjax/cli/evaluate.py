@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samjax.cli import input_flags
+from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser, flag, given
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--on-bad", choices=("skip", "error"), default="skip", help="files of no use; default: skip"
     )
-    input_flags.add(parser)
+    preprocessing_flags.add(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     samples = index.load_index(arguments.data, arguments.split)
     samples = index.of_datasets(samples, arguments.datasets)
     pretrained = conversion.load_any(
-        arguments.checkpoint, arguments.image_size, **input_flags.loading(arguments)
+        arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )
     name = arguments.name or Path(arguments.checkpoint).resolve().stem
     what = (pretrained, arguments.data, samples, arguments.out, config, name)

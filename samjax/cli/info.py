@@ -4,7 +4,7 @@ import argparse
 import importlib.metadata
 import platform
 
-from samjax.cli import input_flags
+from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -14,7 +14,7 @@ def add_arguments(parser: Parser) -> None:
     """Adds what the command takes."""
     parser.set_defaults(run=run)
     parser.add_argument("checkpoint", nargs="?", help="model directory, .pth or .safetensors")
-    input_flags.add(parser)
+    preprocessing_flags.add(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
     print("devices: " + ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
     if arguments.checkpoint:
-        loaded = conversion.load_any(arguments.checkpoint, **input_flags.loading(arguments))
-        print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.input}\n")
+        loaded = conversion.load_any(arguments.checkpoint, **preprocessing_flags.loading(arguments))
+        print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.preprocessing}\n")
         print(models.parameter_overview(loaded.params))
         if directory.is_model_dir(arguments.checkpoint):
             print(f"\n{directory.verify(arguments.checkpoint)}")

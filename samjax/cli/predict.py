@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from samjax.cli import input_flags
+from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what DIR holds of other models or prompts"
     )
-    input_flags.add(parser, multimask=False)
+    preprocessing_flags.add(parser, multimask=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def _predict_into(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         arguments.image_size,
         adapters=not arguments.no_adapters,
-        **input_flags.loading(arguments),
+        **preprocessing_flags.loading(arguments),
     )
     failed = files.predict_files(
         predictor,

@@ -64,10 +64,10 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
     samples = index.load_index(experiment.data.root, "train")
     seen = index.without_datasets(samples, experiment.data.leave_out)
     batches, per_epoch = experiment.length(len(seen))
-    words = f"{batches:,} batches, {batches * experiment.session.iterations:,} updates"
+    words = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
     if done:
         return f"{words}, trained", 0.0
-    recipe = experiment.recipe(network, experiment.input.mask_prompt, batches, per_epoch)
+    recipe = experiment.recipe(network, experiment.preprocessing.mask_prompt, batches, per_epoch)
     data = experiment.data
     operations = batches * operations_of(recipe, data.batch_size, data.masks_per_image)
     hours = operations / rate / 3600
@@ -116,8 +116,8 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
     params = jax.eval_shape(functools.partial(models.init, recipe.model), key)
 
     def whole(iterations: int) -> float:
-        session = dataclasses.replace(recipe.session, iterations=iterations)
-        fixed = dataclasses.replace(recipe, session=session)
+        prompting = dataclasses.replace(recipe.prompting, iterations=iterations)
+        fixed = dataclasses.replace(recipe, prompting=prompting)
         state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
         counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
         analysis = counted.cost_analysis()
@@ -126,5 +126,5 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
 
     # XLA counts a loop's body once, however often it runs.
     once = whole(1)
-    later = whole(2) - once if recipe.session.iterations > 1 else 0.0
-    return once + (recipe.session.iterations - 1) * later
+    later = whole(2) - once if recipe.prompting.iterations > 1 else 0.0
+    return once + (recipe.prompting.iterations - 1) * later

@@ -16,7 +16,7 @@ class EvalSetting:
     Attributes:
         adapters: Whether its adapters take part (`SAM-Med2D*` of the paper: they do not).
         image_size: Side of the input to resize the network to, pixels; None keeps its own.
-        resize: How images are fitted to the input, see `samjax.data.inputs.InputConfig`; None
+        resize: How images are fitted to the input, see `samjax.data.inputs.Preprocessing`; None
             fits them as in training.
         splits: The splits of the data whose masks are tested.
         datasets: Test only on these; empty for all.

@@ -107,8 +107,8 @@ def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None
         setting = job.method.settings[name]
         model = conversion.load_any(checkpoint, setting.image_size)
         if setting.resize is not None:
-            fitted = dataclasses.replace(model.input, resize=setting.resize)
-            model = dataclasses.replace(model, input=fitted)
+            fitted = dataclasses.replace(model.preprocessing, resize=setting.resize)
+            model = dataclasses.replace(model, preprocessing=fitted)
         title = f"{job.method.title}, seed {job.seed}"
         _test(
             comparison,

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 
 from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models import directory
 from samjax.models.config import SamConfig
 
@@ -75,7 +75,7 @@ class CheckpointContents:
     keys: dict[str, str]
     ignored: dict[str, str]
     notes: tuple[str, ...] = ()
-    settings: tuple[SamConfig, InputConfig] | None = None
+    settings: tuple[SamConfig, Preprocessing] | None = None
     beside: hugging_face.HuggingFaceSettings | None = None
 
 
@@ -182,7 +182,7 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     )
 
 
-def _settings(record: str) -> tuple[SamConfig, InputConfig]:
+def _settings(record: str) -> tuple[SamConfig, Preprocessing]:
     try:
         return directory.read_settings(json.loads(record))
     except ValueError as error:

@@ -22,9 +22,9 @@ from samjax.conversion import (
     wrappers,
 )
 from samjax.conversion.checkpoint_file import CheckpointContents
-from samjax.conversion.families import LITE_MEDSAM_INPUT as LITE_MEDSAM_INPUT
-from samjax.conversion.families import SAM_INPUT as SAM_INPUT
-from samjax.conversion.families import SAM_MED2D_INPUT as SAM_MED2D_INPUT
+from samjax.conversion.families import LITE_MEDSAM_PREPROCESSING as LITE_MEDSAM_PREPROCESSING
+from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREPROCESSING
+from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
 from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 from samjax.models import directory as model_dirs
 from samjax.models import finite
@@ -64,7 +64,7 @@ class ConversionOptions:
 def from_torch(
     path: str | Path,
     options: ConversionOptions = ConversionOptions(),
-    input_overrides: Mapping[str, Any] | None = None,
+    preprocessing_overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Pretrained, ConversionReport]:
     """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
 
@@ -76,7 +76,7 @@ def from_torch(
         path: A `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, an index of sharded ones, or
             a directory with them.
         options: How to adapt it.
-        input_overrides: Fields of `InputConfig` to set otherwise.
+        preprocessing_overrides: Fields of `Preprocessing` to set otherwise.
 
     Returns:
         The model and the report of every key.
@@ -93,13 +93,13 @@ def from_torch(
     except ValueError as error:
         raise ValueError(_at(path, error)) from error
     decision = _decide(contents, config, options)
-    decision = families.override(decision, input_overrides or {})
+    decision = families.override(decision, preprocessing_overrides or {})
     config, params, report = _assemble(str(path), contents, config, options)
     if not options.allow_non_finite:
         finite.check(str(path), contents.tensors.items())
     report = dataclasses.replace(report, notes=(*contents.notes, decision.line()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
-    return Pretrained(config, decision.input, params), report
+    return Pretrained(config, decision.preprocessing, params), report
 
 
 def adapt(
@@ -134,7 +134,7 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
     Raises:
         OSError: It cannot be written; nothing is left of it.
     """
-    sam_med2d = pretrained.model.peft.enabled or pretrained.input.mask_prompt == "sigmoid"
+    sam_med2d = pretrained.model.peft.enabled or pretrained.preprocessing.mask_prompt == "sigmoid"
     tensors = naming.state_dict(pretrained.params)
     if pretrained.model.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, pretrained.model)
@@ -180,8 +180,10 @@ def _decide(
             contents.settings[1], "the settings that travel with the file"
         )
     beside = contents.beside
-    if beside is not None and beside.input is not None:
-        return families.PreprocessingDecision(beside.input, f"{beside.input_file} beside it")
+    if beside is not None and beside.preprocessing is not None:
+        return families.PreprocessingDecision(
+            beside.preprocessing, f"{beside.preprocessing_file} beside it"
+        )
     return families.infer(config)
 
 

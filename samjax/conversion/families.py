@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models.config import SamConfig
 
-SAM_INPUT = InputConfig("longest_side", "antialias", "rgb", "logits")  # MobileSAM as well.
-SAM_MED2D_INPUT = InputConfig("pad_or_stretch", "nearest", "bgr", "sigmoid")
-LITE_MEDSAM_INPUT = InputConfig(
+SAM_PREPROCESSING = Preprocessing(
+    "longest_side", "antialias", "rgb", "logits"
+)  # MobileSAM as well.
+SAM_MED2D_PREPROCESSING = Preprocessing("pad_or_stretch", "nearest", "bgr", "sigmoid")
+LITE_MEDSAM_PREPROCESSING = Preprocessing(
     "longest_side",
     "area",
     "rgb",
@@ -25,20 +27,20 @@ LITE_MEDSAM_INPUT = InputConfig(
     multimask=False,
     box_margin=3.0,
 )
-MEDSAM_INPUT = dataclasses.replace(
-    SAM_INPUT, resize="stretch", normalise="min_max", multimask=False
+MEDSAM_PREPROCESSING = dataclasses.replace(
+    SAM_PREPROCESSING, resize="stretch", normalise="min_max", multimask=False
 )
 Family = Literal["sam", "sam_med2d", "ft_sam", "medsam", "mobile_sam", "lite_medsam", "samjax"]
 FAMILIES: dict[
-    Family, InputConfig
+    Family, Preprocessing
 ] = {  # What the published weights saw in training, and our own recipe's default.
-    "sam": SAM_INPUT,
-    "sam_med2d": SAM_MED2D_INPUT,
-    "ft_sam": SAM_MED2D_INPUT,
-    "medsam": MEDSAM_INPUT,
-    "mobile_sam": SAM_INPUT,
-    "lite_medsam": LITE_MEDSAM_INPUT,
-    "samjax": InputConfig(),
+    "sam": SAM_PREPROCESSING,
+    "sam_med2d": SAM_MED2D_PREPROCESSING,
+    "ft_sam": SAM_MED2D_PREPROCESSING,
+    "medsam": MEDSAM_PREPROCESSING,
+    "mobile_sam": SAM_PREPROCESSING,
+    "lite_medsam": LITE_MEDSAM_PREPROCESSING,
+    "samjax": Preprocessing(),
 }
 _SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
 
@@ -53,7 +55,7 @@ class PreprocessingDecision:
         rivals: Families that the file may belong to just as well; empty where there is evidence.
     """
 
-    input: InputConfig
+    preprocessing: Preprocessing
     reason: str
     rivals: tuple[str, ...] = ()
 
@@ -108,8 +110,8 @@ def override(decision: PreprocessingDecision, settings: Mapping[str, Any]) -> Pr
     if not settings:
         return decision
     reason = f"{decision.reason}, with {', '.join(settings)} as asked"
-    changed = dataclasses.replace(decision.input, **settings)
-    return dataclasses.replace(decision, input=changed, reason=reason)
+    changed = dataclasses.replace(decision.preprocessing, **settings)
+    return dataclasses.replace(decision, preprocessing=changed, reason=reason)
 
 
 def _of_tiny_vit(config: SamConfig) -> PreprocessingDecision:
@@ -117,8 +119,8 @@ def _of_tiny_vit(config: SamConfig) -> PreprocessingDecision:
     if not config.peft.enabled:
         return _evidence(family, "its TinyViT's first convolution")
     found = _guess(family, "a TinyViT, but with adapters", "samjax")
-    sigmoid = dataclasses.replace(found.input, mask_prompt="sigmoid")
-    return dataclasses.replace(found, input=sigmoid)
+    sigmoid = dataclasses.replace(found.preprocessing, mask_prompt="sigmoid")
+    return dataclasses.replace(found, preprocessing=sigmoid)
 
 
 def _evidence(family: Family, reason: str) -> PreprocessingDecision:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samjax.conversion import families
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models.config import SamConfig
 
 # Section, field, default there where the file leaves it out, and our field.
@@ -62,13 +62,13 @@ class HuggingFaceSettings:
         config: Path of `config.json`, whether it is there or not.
         fields: Fields of `SamConfig`, each with its place in `config.json`; empty without one.
         input: How images are prepared; None without a preprocessor's file.
-        input_file: Name of that file.
+        preprocessing_file: Name of that file.
     """
 
     config: Path
     fields: dict[str, tuple[str, Any]]
-    input: InputConfig | None = None
-    input_file: str = ""
+    preprocessing: Preprocessing | None = None
+    preprocessing_file: str = ""
 
     def complete(self, inferred: SamConfig) -> SamConfig:
         """Adds what the tensors do not tell.
@@ -157,7 +157,7 @@ def _preprocessor(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return None, own
 
 
-def _input(path: Path, fields: Mapping[str, Any], image_size: int) -> InputConfig:
+def _input(path: Path, fields: Mapping[str, Any], image_size: int) -> Preprocessing:
     """How an image processor prepares images, in our words."""
 
     def expect(name: str, allowed: tuple[Any, ...], default: Any) -> Any:
@@ -190,7 +190,7 @@ def _input(path: Path, fields: Mapping[str, Any], image_size: int) -> InputConfi
             "std": tuple(round(value / scale, _DIGITS) for value in std),
         }
         resize = "stretch" if stretched else "longest_side"
-        return dataclasses.replace(families.SAM_INPUT, resize=resize, **scaled)
+        return dataclasses.replace(families.SAM_PREPROCESSING, resize=resize, **scaled)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: image_mean, image_std or rescale_factor: {error}") from error
 

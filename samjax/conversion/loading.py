@@ -20,7 +20,7 @@ def load_any(
     peft: PeftConfig | None = None,
     *,
     family: str | None = None,
-    input_overrides: Mapping[str, Any] | None = None,
+    preprocessing_overrides: Mapping[str, Any] | None = None,
     allow_non_finite: bool = False,
 ) -> Pretrained:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
@@ -36,7 +36,7 @@ def load_any(
             is: adapters are dropped when the model is run, not when it is loaded.
         family: Prepare images as this family's, one of `families.FAMILIES`, whatever the
             checkpoint says.
-        input_overrides: Fields of `InputConfig` to set otherwise.
+        preprocessing_overrides: Fields of `Preprocessing` to set otherwise.
         allow_non_finite: Take weights that are NaN or infinite.
 
     Raises:
@@ -50,15 +50,15 @@ def load_any(
         allow_non_finite=allow_non_finite,
     )
     if not directory.is_model_dir(path):
-        model, report = convert.from_torch(path, options, input_overrides)
+        model, report = convert.from_torch(path, options, preprocessing_overrides)
         _log.info(report.summary())
         if report.is_guess:
             _log.warning("%s: %s", path, report.notes[-1])
         return model
     model = directory.load(path, allow_non_finite)
-    expected = families.named(family).input if family else model.input
-    expected = dataclasses.replace(expected, **(input_overrides or {}))
-    model = dataclasses.replace(model, input=expected)
+    expected = families.named(family).preprocessing if family else model.preprocessing
+    expected = dataclasses.replace(expected, **(preprocessing_overrides or {}))
+    model = dataclasses.replace(model, preprocessing=expected)
     resized = image_size not in (None, model.model.image_size)
     added = peft is not None and peft.enabled and not model.model.peft.enabled
     if resized or added:

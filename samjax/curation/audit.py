@@ -81,7 +81,7 @@ def audit(
         root: The data folder.
         splits: Splits; copies are looked for between any two of them.
         size: Side of the network's input: a mask must survive being resized to it.
-        resize: How images are fitted to it, see `samjax.data.inputs.InputConfig`.
+        resize: How images are fitted to it, see `samjax.data.inputs.Preprocessing`.
         threads: Threads that read files.
         subject_pattern: Regular expression whose first group in an image's path is the subject,
             whatever tables and names say.

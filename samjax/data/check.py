@@ -58,7 +58,7 @@ def check(
         root: The folder that the samples' paths are relative to.
         samples: What to check.
         size: Side of the network's input, pixels: a mask must survive being resized to it.
-        resize: How images are fitted to it, see `samjax.data.inputs.InputConfig`.
+        resize: How images are fitted to it, see `samjax.data.inputs.Preprocessing`.
         threads: Threads that read files.
 
     Returns:

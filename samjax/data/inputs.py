@@ -1,7 +1,7 @@
 """From an image of any size to the network's square input: one way for all of samjax.
 
 Training, evaluation and prediction call `prepare_image` and `prepare_mask`, and map prompts with
-the `Placement` they return. How an image is fitted belongs to the checkpoint (`InputConfig`),
+the `Placement` they return. How an image is fitted belongs to the checkpoint (`Preprocessing`),
 since weights only work well on what they were trained on.
 """
 
@@ -24,7 +24,7 @@ _SMALLEST_RANGE = 1e-8  # Of an image's values: one of a single value becomes ze
 
 
 @dataclasses.dataclass(frozen=True)
-class InputConfig:
+class Preprocessing:
     """What a checkpoint expects of its images and prompts, and what it answers.
 
     Attributes:
@@ -125,7 +125,7 @@ class Placement:
 
 
 class UniformPlacement(Placement):
-    """One whose coordinates are scaled alike along both axes (`InputConfig.coordinates`)."""
+    """One whose coordinates are scaled alike along both axes (`Preprocessing.coordinates`)."""
 
     def _scale(self) -> np.ndarray:
         longer = max(self.inner_height, self.inner_width) / max(self.height, self.width)
@@ -133,7 +133,7 @@ class UniformPlacement(Placement):
 
 
 def place(height: int, width: int, size: int, resize: str) -> Placement:
-    """Decides where an image lies in a `size` x `size` input (see `InputConfig.resize`)."""
+    """Decides where an image lies in a `size` x `size` input (see `Preprocessing.resize`)."""
     if resize == "pad_or_stretch" and height < size and width < size:
         top, left = (size - height) // 2, (size - width) // 2
         return Placement(height, width, top, left, height, width)
@@ -172,7 +172,7 @@ def to_three_channels(image: np.ndarray, source_order: str, target_order: str) -
 
 
 def prepare_image(
-    image: np.ndarray, size: int, config: InputConfig, source_order: str = "rgb"
+    image: np.ndarray, size: int, config: Preprocessing, source_order: str = "rgb"
 ) -> tuple[np.ndarray, Placement]:
     """Fits an image into the network's input (REFERENCE: SAM-Med2D section 4.1).
 
@@ -209,7 +209,7 @@ def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarra
     return _pad(_resize(mask, placement, "nearest"), size, placement)
 
 
-def _normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:
+def _normalise(image: np.ndarray, config: Preprocessing) -> np.ndarray:
     if config.normalise == "min_max":
         low = image.min()
         return (image - low) / max(image.max() - low, _SMALLEST_RANGE)

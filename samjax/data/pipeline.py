@@ -15,7 +15,7 @@ from samjax.data.boxes import tight_box
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError, read_image, read_mask
 from samjax.data.index import Sample
-from samjax.data.inputs import InputConfig, Placement, prepare_image, prepare_mask
+from samjax.data.inputs import Placement, Preprocessing, prepare_image, prepare_mask
 
 MAX_REPLACED = 10  # Bad images in a row before a run that skips them gives up.
 
@@ -44,7 +44,7 @@ class EvaluationImage:
 def training_iterator(
     samples: Sequence[Sample],
     config: DataConfig,
-    inputs: InputConfig,
+    preprocessing: Preprocessing,
     size: int,
     process_index: int = 0,
     process_count: int = 1,
@@ -58,7 +58,7 @@ def training_iterator(
     Args:
         samples: The images to train on, of the folder `config.root`.
         config: How batches are made.
-        inputs: What the checkpoint expects of its images.
+        preprocessing: What the checkpoint expects of its images.
         size: Side of the network's input.
         process_index: Which process this is.
         process_count: Number of processes.
@@ -84,7 +84,7 @@ def training_iterator(
             f"{config.root}: expected at least data.batch_size = {config.batch_size} images, "
             f"found {len(samples)}"
         )
-    dataset = _shuffled(samples, config).random_map(_Load(samples, config, inputs, size))
+    dataset = _shuffled(samples, config).random_map(_Load(samples, config, preprocessing, size))
     dataset = dataset[process_index::process_count]
     dataset = dataset.batch(config.batch_size // process_count, drop_remainder=True)
     options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
@@ -92,21 +92,21 @@ def training_iterator(
 
 
 def load_for_evaluation(
-    sample: Sample, root: str | os.PathLike[str], inputs: InputConfig, size: int
+    sample: Sample, root: str | os.PathLike[str], preprocessing: Preprocessing, size: int
 ) -> EvaluationImage:
     """Loads an image with all its masks.
 
     Args:
         sample: The image.
         root: The folder that its paths are relative to.
-        inputs: What the checkpoint expects of its images.
+        preprocessing: What the checkpoint expects of its images.
         size: Side of the network's input.
 
     Raises:
         DataError: One of the files cannot be used; a mask that is empty in the square is allowed.
     """
     pixels, order, originals = _read(sample, _masks_of(sample, root), root)
-    image, placement = prepare_image(pixels, size, inputs, order)
+    image, placement = prepare_image(pixels, size, preprocessing, order)
     masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
     held = {path: contents.describe(m) for path, m in zip(sample.masks, originals, strict=True)}
     held[sample.image] = contents.describe(pixels, order)
@@ -133,7 +133,7 @@ class _Load(grain.transforms.RandomMap):
 
     samples: Sequence[Sample] = dataclasses.field(repr=False)
     config: DataConfig
-    inputs: InputConfig
+    preprocessing: Preprocessing
     size: int
 
     def random_map(  # pyrefly: ignore[bad-override]
@@ -156,7 +156,7 @@ class _Load(grain.transforms.RandomMap):
         used, position = np.unique(drawn, return_inverse=True)  # Each file is read once.
         paths = [sample.masks[i] for i in used]
         pixels, order, originals = _read(sample, paths, config.root)
-        image, placement = prepare_image(pixels, size, self.inputs, order)
+        image, placement = prepare_image(pixels, size, self.preprocessing, order)
         masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
         for path, mask in zip(paths, masks, strict=True):
             if not mask.any():

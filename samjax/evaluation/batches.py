@@ -10,7 +10,7 @@ import numpy as np
 
 from samjax.data.files import DataError
 from samjax.data.index import Sample
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.data.pipeline import EvaluationImage, load_for_evaluation
 from samjax.evaluation import prompt_file
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
@@ -90,7 +90,7 @@ def _held(waiting: Iterable[Future[PromptedImage]]) -> int:
 def load(
     sample: Sample,
     root: str | os.PathLike[str],
-    inputs: InputConfig,
+    preprocessing: Preprocessing,
     size: int,
     prompts: PromptSet | int,
 ) -> PromptedImage:
@@ -99,7 +99,7 @@ def load(
     Args:
         sample: The image.
         root: The folder that its paths are relative to.
-        inputs: What the checkpoint expects of its images.
+        preprocessing: What the checkpoint expects of its images.
         size: Side of the network's input.
         prompts: Prompts to replay, or the seed to draw them from.
 
@@ -107,7 +107,7 @@ def load(
         DataError: A file cannot be used, or the prompts to replay have none for a mask, or were
             drawn for another image.
     """
-    loaded = load_for_evaluation(sample, root, inputs, size)
+    loaded = load_for_evaluation(sample, root, preprocessing, size)
     if not isinstance(prompts, int):
         prompts.check(sample.masks, loaded.contents, loaded.original_masks.shape[1:])
     found: dict[int, MaskPrompt] = {}
@@ -122,7 +122,7 @@ def load(
                 raise DataError(f"{path}: the prompts to replay have none for this mask")
         elif loaded.masks[i].any():
             args = (loaded.masks[i], loaded.placement, prompts, path, sample.image)
-            found[i] = prompt_file.draw(*args, inputs.box_margin)
+            found[i] = prompt_file.draw(*args, preprocessing.box_margin)
         elif loaded.original_masks[i].any():
             skipped[path] = f"nothing left of it at {size} x {size}"
         else:

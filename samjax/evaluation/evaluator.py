@@ -153,18 +153,18 @@ def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, 
     Raises:
         ValueError: No protocol is left.
     """
-    if pretrained.input.knows_points:
+    if pretrained.preprocessing.knows_points:
         return config, ()
     left_out = tuple(name for name in config.protocols if name != protocols.BOX)
     if len(left_out) == len(config.protocols):
         raise ValueError(
             f"protocols: expected {protocols.BOX} for a model that knows boxes alone "
-            f"(input.point_prompts), found {', '.join(left_out)}"
+            f"(preprocessing.point_prompts), found {', '.join(left_out)}"
         )
     if not left_out:
         return config, ()
     shown = ", ".join(map(protocols.title, left_out))
-    _log.warning("left out: %s; this model knows boxes alone (input.point_prompts)", shown)
+    _log.warning("left out: %s; this model knows boxes alone (preprocessing.point_prompts)", shown)
     return dataclasses.replace(config, protocols=(protocols.BOX,)), left_out
 
 
@@ -202,7 +202,7 @@ def usable(
             drawn for other files.
     """
     samples = _limited(samples, config.limit)
-    size, resize = pretrained.model.image_size, pretrained.input.resize
+    size, resize = pretrained.model.image_size, pretrained.preprocessing.resize
     held: dict[str, str] = {}
 
     def look(
@@ -231,7 +231,7 @@ def load(
     load_one = functools.partial(
         batches.load,
         root=root,
-        inputs=pretrained.input,
+        preprocessing=pretrained.preprocessing,
         size=pretrained.model.image_size,
         prompts=config.seed if prompts is None else prompts,
     )
@@ -251,7 +251,7 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
 
     images = timed("encode", encode, model, params, batch.images, config.adapters)
     common = (model, params, images, batch.image_index)
-    candidates = (pretrained.input.multimask, config.oracle)
+    candidates = (pretrained.preprocessing.multimask, config.oracle)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:
         boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, *candidates)
@@ -260,7 +260,7 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
         given = (batch.points, batch.seeds, batch.truth)
-        static = (pretrained.input.mask_prompt, config.rounds, *candidates)
+        static = (pretrained.preprocessing.mask_prompt, config.rounds, *candidates)
         rounds, points, labels = timed("points", protocols.answer_points, *common, *given, *static)
         for name in config.protocols:
             if name != protocols.BOX:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, UInt8, UInt32
 from samjax import fields, masks, models, types
 from samjax.models.config import SamConfig
 from samjax.prompting import interaction
-from samjax.prompting.interaction import SessionConfig
+from samjax.prompting.interaction import PromptingConfig
 from samjax.types import Params
 
 BOX = "bbox"
@@ -110,7 +110,7 @@ def answer_points(
         first: First point (x, y), pixels of the input.
         seeds: Seed of each mask's later points.
         truth: True masks in the input square.
-        mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
+        mask_prompt: What a mask prompt is, see `samjax.data.inputs.Preprocessing`.
         rounds: Number of points.
         multimask: Three candidates for each mask, or one.
         every: Whether to keep every candidate.
@@ -121,7 +121,7 @@ def answer_points(
     n = len(first)
     images = images.of(image_index)
     keys = jax.vmap(jax.random.key)(seeds)[:, None]
-    session = SessionConfig(iterations=rounds, point_counts=(1,), mask_only=False)
+    prompting = PromptingConfig(iterations=rounds, point_counts=(1,), mask_only=False)
     start = types.no_prompts(n, 1, rounds, config.mask_size)
     start = dataclasses.replace(
         start,
@@ -135,7 +135,7 @@ def answer_points(
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
         mask = masks.mask_prompt(chosen, mask_prompt)
         following = interaction.next_prompts(
-            keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, one, session
+            keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, one, prompting
         )
         return following, answers[:, 0]
 

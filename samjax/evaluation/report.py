@@ -181,7 +181,9 @@ def _notes(evaluation: Evaluation) -> str:
         notes = f"95 % intervals over {overall['subjects']} subjects (%): {', '.join(found)}."
     if evaluation.left_out:
         shown = ", ".join(map(protocols.title, evaluation.left_out))
-        notes += f"\n\nLeft out: {shown}. This model knows boxes alone (`input.point_prompts`)."
+        notes += (
+            f"\n\nLeft out: {shown}. This model knows boxes alone (`preprocessing.point_prompts`)."
+        )
     return notes
 
 

@@ -58,7 +58,7 @@ def decode(
         images: Result of `encode`.
         image_of: Row of `images` to which each object belongs.
         prompts: One object per row, shapes (n, 1, ...), in input pixels; masks as logits.
-        mask_prompt: What the network takes as a mask prompt (`InputConfig.mask_prompt`).
+        mask_prompt: What the network takes as a mask prompt (`Preprocessing.mask_prompt`).
         multimask: Three masks for each object, or one.
         best: Of these only the one of highest predicted IoU.
 
@@ -188,7 +188,7 @@ def embed_images(
         with naming(f"image {row}" if len(images) > 1 else ""):
             pixels = pixels_of(image, image_format)
             batch[row], placement = inputs.prepare_image(
-                pixels, size, pretrained.input, image_format.lower()
+                pixels, size, pretrained.preprocessing, image_format.lower()
             )
         placements.append(placement)
     features = encode(pretrained.model, pretrained.params, jnp.asarray(batch), adapters)
@@ -206,7 +206,7 @@ def segment_embedded(
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
     check_prompts(prompts, embedded.placements, pretrained.model.mask_size)
-    multimask = pretrained.input.multimask if multimask is None else multimask
+    multimask = pretrained.preprocessing.multimask if multimask is None else multimask
     candidates = pretrained.model.num_multimask if multimask and not best else 1
     m, dtype = pretrained.model.mask_size, np.float32 if return_logits else bool
     results = [
@@ -251,7 +251,7 @@ def best_in_turn(
         (3,) or (1,).
     """
     check_prompts([prompts], embedded.placements, pretrained.model.mask_size)
-    multimask = pretrained.input.multimask if multimask is None else multimask
+    multimask = pretrained.preprocessing.multimask if multimask is None else multimask
     return _best_in_turn(pretrained, embedded, prompts, multimask, every)
 
 
@@ -295,7 +295,7 @@ def _decoded(
         embedded.features,
         image_of,
         packed,
-        pretrained.input.mask_prompt,
+        pretrained.preprocessing.mask_prompt,
         multimask,
         best,
     )

@@ -57,7 +57,7 @@ class Predictor:
         params = jax.device_put(pretrained.params)
         self.pretrained = dataclasses.replace(pretrained, params=params)
         self.adapters = adapters
-        self._told_of_points = pretrained.input.knows_points
+        self._told_of_points = pretrained.preprocessing.knows_points
         self._embedded: batch.EmbeddedImages | None = None
 
     @classmethod
@@ -69,7 +69,7 @@ class Predictor:
         dtype: DTypeLike | None = None,
         *,
         family: str | None = None,
-        input_overrides: Mapping[str, Any] | None = None,
+        preprocessing_overrides: Mapping[str, Any] | None = None,
         allow_non_finite: bool = False,
     ) -> "Predictor":
         """Loads a network.
@@ -82,7 +82,7 @@ class Predictor:
                 `torch.bfloat16`, too); by default the checkpoint's own.
             family: Prepare images as this family's, such as `sam`; by default as the checkpoint
                 says, or as what it looks like (a warning tells where that is a guess).
-            input_overrides: Fields of `samjax.data.inputs.InputConfig` to set otherwise.
+            preprocessing_overrides: Fields of `samjax.data.inputs.Preprocessing` to set otherwise.
             allow_non_finite: Take weights that are NaN or infinite.
 
         Raises:
@@ -96,7 +96,7 @@ class Predictor:
             path,
             image_size,
             family=family,
-            input_overrides=input_overrides,
+            preprocessing_overrides=preprocessing_overrides,
             allow_non_finite=allow_non_finite,
         )
         if name is not None:
@@ -257,8 +257,8 @@ class Predictor:
         """Says once that points mean little to a network that knows boxes alone."""
         if not self._told_of_points and any(len(one.clicks) for one in prompts):
             _log.warning(
-                "points: this model knows boxes alone (input.point_prompts): their masks mean "
-                "little"
+                "points: this model knows boxes alone (preprocessing.point_prompts): their masks "
+                "mean little"
             )
             self._told_of_points = True
 

@@ -17,8 +17,8 @@ from samjax.models import agreement, finite
 from samjax.models import config as model_config
 from samjax.types import Params
 
-FORMAT = 3  # 2 had earlier names of settings (`samjax.renames`).
-_READABLE = (2, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
+FORMAT = 4  # 2 and 3 had earlier names of settings (`samjax.renames`).
+_READABLE = (2, 3, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
 # Fields that came after the format: where they are missing, they are what they are by default.
 _YOUNGER = {
     *("encoder", "tiny_vit"),
@@ -39,7 +39,7 @@ class Pretrained:
     """
 
     model: model_config.SamConfig
-    input: inputs.InputConfig
+    preprocessing: inputs.Preprocessing
     params: Params
 
 
@@ -106,8 +106,8 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
         if not isinstance(content, dict):
             raise ValueError(f"expected fields, found a {type(content).__name__}")
         if content.get("format") not in _READABLE:
-            expected = " or ".join(map(str, _READABLE))
-            raise ValueError(f"format: expected {expected}, found {content.get('format')!r}")
+            expected = ", ".join(map(str, _READABLE))
+            raise ValueError(f"format: expected one of {expected}, found {content.get('format')!r}")
         model, input_config = read_settings(content)
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
@@ -129,7 +129,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
 def digest(pretrained: Pretrained) -> str:
     """What tells a network, and how it is used, from any other: 16 hexadecimal digits."""
     found = hashlib.blake2b(digest_size=8)
-    found.update(repr((pretrained.model, pretrained.input)).encode())
+    found.update(json.dumps(settings(pretrained)).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(pretrained.params):
         found.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
         found.update(np.ascontiguousarray(leaf).data)
@@ -152,17 +152,17 @@ def settings(pretrained: Pretrained) -> dict[str, Any]:
     """What the arrays cannot tell, as JSON can hold it; `read_settings` reads it back."""
     return {
         "model": dataclasses.asdict(pretrained.model),
-        "input": dataclasses.asdict(pretrained.input),
+        "preprocessing": dataclasses.asdict(pretrained.preprocessing),
     }
 
 
-def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.InputConfig]:
+def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.Preprocessing]:
     """Reads what `settings` made, now or under earlier names.
 
     Raises:
         ValueError: A field is unknown, missing or has a value that cannot work.
     """
-    sections = {"model": model_config.SamConfig, "input": inputs.InputConfig}
+    sections = {"model": model_config.SamConfig, "preprocessing": inputs.Preprocessing}
     content = renames.translate(content) if isinstance(content, dict) else {}
     found = []
     for name, cls in sections.items():

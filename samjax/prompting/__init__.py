@@ -3,7 +3,7 @@
 from samjax.prompting.boxes import Jitter, jitter_boxes
 from samjax.prompting.interaction import (
     Plan,
-    SessionConfig,
+    PromptingConfig,
     first_prompts,
     hide_points,
     next_prompts,
@@ -15,7 +15,7 @@ from samjax.prompting.points import correction_points, first_point, sample_from
 __all__ = [
     "Jitter",
     "Plan",
-    "SessionConfig",
+    "PromptingConfig",
     "correction_points",
     "first_point",
     "first_prompts",

@@ -1,4 +1,4 @@
-"""The course of one simulated session: which prompts each iteration gives (paper, 3.2 B and C)."""
+"""Simulated interaction with a network: which prompts each iteration gives (paper, 3.2 B and C)."""
 
 import dataclasses
 from typing import Literal
@@ -15,7 +15,7 @@ from samjax.prompting import points as point_prompts
 
 
 @dataclasses.dataclass(frozen=True)
-class SessionConfig:
+class PromptingConfig:
     """What the simulated annotator does.
 
     Attributes:
@@ -76,8 +76,8 @@ class Plan:
     mask_only: Bool[Array, "*batch n"]
 
 
-def plan(key: PRNGKeyArray, config: SessionConfig) -> Plan:
-    """Draws the course of a session."""
+def plan(key: PRNGKeyArray, config: PromptingConfig) -> Plan:
+    """Draws the choices that all objects of a batch share."""
     box_key, count_key, middle_key = jax.random.split(key, 3)
     n = config.iterations
     counts = jax.random.choice(count_key, jnp.array(config.point_counts), (n,))
@@ -96,7 +96,7 @@ def first_prompts(
     truth: Bool[Array, "b k s s"],
     boxes: Float[Array, "b k 4"],
     starts_with_box: Bool[Array, ""],
-    config: SessionConfig,
+    config: PromptingConfig,
     mask_size: int,
 ) -> types.Prompts:
     """The first iteration: a jittered box, or one foreground point.
@@ -106,7 +106,7 @@ def first_prompts(
         truth: True masks at input resolution.
         boxes: Their tight boxes, pixels.
         starts_with_box: Which of the two.
-        config: The session.
+        config: The simulated annotator.
         mask_size: Side of the mask prompt.
     """
     b, k, size, _ = truth.shape
@@ -134,7 +134,7 @@ def next_prompts(
     mask: Float[Array, "b k m m"],
     iteration: Int[Array, ""],
     count: Int[Array, ""],
-    config: SessionConfig,
+    config: PromptingConfig,
 ) -> types.Prompts:
     """A later iteration: points where the last prediction was wrong, and its mask; no box.
 
@@ -146,7 +146,7 @@ def next_prompts(
         mask: Mask prompt made of the last prediction.
         iteration: Number of this iteration, from 1.
         count: How many points to give.
-        config: The session.
+        config: The simulated annotator.
     """
     after = dataclasses.replace(
         before,

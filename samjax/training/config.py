@@ -12,12 +12,13 @@ import ml_collections
 from flax.traverse_util import flatten_dict
 from ml_collections import config_dict
 
-from samjax import fields, losses, models, prompting, renames
+from samjax import fields, losses, models, renames
 from samjax.conversion.families import Family
 from samjax.data.config import DataConfig
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.data.phantoms import PhantomConfig
 from samjax.evaluation.evaluator import EvalConfig
+from samjax.prompting import PromptingConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
@@ -53,12 +54,12 @@ class ValidationConfig:
     Attributes:
         every: Batches between validations; 0 for none.
         patience: Validations without a better mean Dice after which the run stops; 0 never stops.
-        test: How each validation is made, see `samjax.evaluation.evaluator.EvalConfig`.
+        evaluation: How each validation is made, see `samjax.evaluation.evaluator.EvalConfig`.
     """
 
     every: fields.NonNegativeInt = 500
     patience: fields.NonNegativeInt = 0
-    test: EvalConfig = dataclasses.field(default_factory=lambda: EvalConfig(limit=200))
+    evaluation: EvalConfig = dataclasses.field(default_factory=lambda: EvalConfig(limit=200))
 
     def __post_init__(self) -> None:
         fields.check(self)
@@ -92,26 +93,26 @@ class Experiment:
         init_family: With `init_from`, how that checkpoint's images were prepared, by the name of a
             family such as `sam`; empty: as the checkpoint says, or as what it looks like (a warning
             tells where that is a guess).
-        input_from: With `init_from`, whether images are prepared as the `recipe` says or as the
-            `checkpoint` was used to; `auto` means the recipe for a ViT and the checkpoint for a
-            TinyViT.
+        preprocessing_from: With `init_from`, whether images are prepared as the `recipe` says or as
+            the `checkpoint` was used to; `auto` means the recipe for a ViT and the checkpoint for
+            a TinyViT.
     """
 
     init_from: str = ""
     init_family: Literal["", Family] = ""
-    input_from: Literal["auto", "recipe", "checkpoint"] = "auto"
+    preprocessing_from: Literal["auto", "recipe", "checkpoint"] = "auto"
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
-    input: InputConfig = dataclasses.field(default_factory=InputConfig)
+    preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
     phantoms: PhantomConfig = dataclasses.field(default_factory=PhantomConfig)
-    session: prompting.SessionConfig = dataclasses.field(default_factory=prompting.SessionConfig)
+    prompting: PromptingConfig = dataclasses.field(default_factory=PromptingConfig)
     loss: losses.LossConfig = dataclasses.field(default_factory=losses.LossConfig)
     trainable: TrainableConfig = dataclasses.field(default_factory=TrainableConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
-    test: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    evaluation: EvalConfig = dataclasses.field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
@@ -159,7 +160,7 @@ class Experiment:
 
         Args:
             model: Architecture that is trained.
-            mask_prompt: What a mask prompt is, see `samjax.data.inputs.InputConfig`.
+            mask_prompt: What a mask prompt is, see `samjax.data.inputs.Preprocessing`.
             total_steps: Batches in the whole run.
             steps_per_epoch: Batches in an epoch.
             multimask: Whether the network's three masks were trained so far; if not, they never
@@ -169,7 +170,7 @@ class Experiment:
         return Recipe(
             model=model,
             mask_prompt=mask_prompt,
-            session=self.session,
+            prompting=self.prompting,
             loss=self.loss,
             trainable=dataclasses.replace(self.trainable, multimask=multimask),
             optim=self.optim,

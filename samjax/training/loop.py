@@ -95,7 +95,7 @@ def test(experiment: Experiment, trained: Trained) -> str:
     origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
     with lock.exclusive(out):
-        tested = run.test_and_report(model, root, samples, out, experiment.test, name, origin)
+        tested = run.test_and_report(model, root, samples, out, experiment.evaluation, name, origin)
     for problem in tested.problems:
         _log.warning("left out: %s", problem)
     return tested.table
@@ -133,20 +133,20 @@ class _Run:
         self.experiment, self.workdir, self.data = experiment, workdir, data
         self.data_summary = identity.summary(data.table)
         self.total, self.per_epoch = experiment.length(len(data.train))
-        used = begin.input
+        used = begin.preprocessing
         self.recipe = experiment.recipe(
             begin.model, used.mask_prompt, self.total, self.per_epoch, used.multimask
         )
         learned = {"multimask": self.recipe.trainable.multimask}
-        if experiment.session.gives_points:
+        if experiment.prompting.gives_points:
             learned["point_prompts"] = True
         used = dataclasses.replace(used, **learned)
-        self.begin = dataclasses.replace(begin, input=used, params={})
+        self.begin = dataclasses.replace(begin, preprocessing=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(
             data.train,
             dataclasses.replace(config, root=str(data.root)),
-            begin.input,
+            begin.preprocessing,
             begin.model.image_size,
             jax.process_index(),
             jax.process_count(),
@@ -281,7 +281,7 @@ class _Run:
     def _validate(self) -> None:
         if not self.data.validation:
             return
-        config = self.experiment.validation.test
+        config = self.experiment.validation.evaluation
         row = validation.scores(self._model(), self.data.root, self.data.validation, config)
         dice = row["validation/dice"]
         if dice > self.progress.best_dice:
@@ -298,7 +298,7 @@ class _Run:
         model = self._model()
         if self.writer:
             samples = self.data.validation or self.data.train
-            config = self.experiment.validation.test
+            config = self.experiment.validation.evaluation
             picture = validation.picture(model, self.data.root, samples, config)
             self.writer.picture(self.done, "predictions", picture)
         self._window_start = time.perf_counter()

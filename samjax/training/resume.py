@@ -25,7 +25,7 @@ SETTINGS = "config.json"
 # What may differ when a run goes on: it changes nothing of what is learned.
 # (The place in the data is saved by process, so the number of processes may not.)
 _MAY_CHANGE = (
-    *("checkpoint", "log", "test", "data.threads", "data.prefetch", "run.report"),
+    *("checkpoint", "log", "evaluation", "data.threads", "data.prefetch", "run.report"),
     *("mesh.model", "mesh.rules", "mesh.min_weight_size"),
     *("mesh.coordinator", "mesh.process_index"),
 )

@@ -132,7 +132,7 @@ def prepare_model(experiment: Experiment) -> Pretrained:
                 f"found {experiment.init_family!r}"
             )
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
-        return Pretrained(config, experiment.input, models.init(config, key))
+        return Pretrained(config, experiment.preprocessing, models.init(config, key))
     path = experiment.init_from
     family = experiment.init_family or None
     loaded = conversion.load_any(path, config.image_size, config.peft, family=family)
@@ -141,9 +141,11 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     if not config.peft.enabled:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
     small = loaded.model.encoder == "tiny_vit"
-    kept = experiment.input_from == "checkpoint" or (experiment.input_from == "auto" and small)
-    inputs = loaded.input if kept else experiment.input
-    then, now = dataclasses.asdict(loaded.input), dataclasses.asdict(inputs)
+    kept = experiment.preprocessing_from == "checkpoint" or (
+        experiment.preprocessing_from == "auto" and small
+    )
+    preprocessing = loaded.preprocessing if kept else experiment.preprocessing
+    then, now = dataclasses.asdict(loaded.preprocessing), dataclasses.asdict(preprocessing)
     changed = [
         f"{name} {then[name]!r}, now {now[name]!r}"
         for name in then
@@ -151,11 +153,11 @@ def prepare_model(experiment: Experiment) -> Pretrained:
     ]
     if changed:
         _log.warning(
-            "%s was trained on images prepared in another way (input_from decides): %s",
+            "%s was trained on images prepared in another way (preprocessing_from decides): %s",
             path,
             ", ".join(changed),
         )
-    return Pretrained(model, inputs, params)
+    return Pretrained(model, preprocessing, params)
 
 
 def _check_test_split(root: Path) -> None:
@@ -173,7 +175,7 @@ def _checked(
 ) -> tuple[list[Sample], dict[str, str]]:
     """The samples without what is bad, and a digest of what each holds, by its image."""
     config, problems, described = experiment.data, [], {}
-    size, resize = experiment.model.image_size, experiment.input.resize
+    size, resize = experiment.model.image_size, experiment.preprocessing.resize
     checked = check.each(root, samples, size, resize, config.threads, _describe)
     for sample, (found, content) in zip(samples, checked, strict=True):
         problems += found

@@ -16,6 +16,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
 
 from samjax import fields, losses, masks, models, prompting, types
+from samjax.prompting import PromptingConfig
 from samjax.training import groups, optim
 from samjax.types import Params
 
@@ -50,7 +51,7 @@ class Recipe:
     Attributes:
         model: Architecture.
         mask_prompt: What a mask prompt is, `logits` or `sigmoid`.
-        session: The simulated annotator.
+        prompting: The simulated annotator.
         loss: How predictions are scored.
         trainable: Which parts learn.
         optim: How they move.
@@ -60,7 +61,7 @@ class Recipe:
 
     model: models.SamConfig
     mask_prompt: str
-    session: prompting.SessionConfig
+    prompting: PromptingConfig
     loss: losses.LossConfig
     trainable: TrainableConfig
     optim: optim.OptimConfig
@@ -165,12 +166,12 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     """
     key = jax.random.fold_in(state.key, state.step)
     plan_key, object_key = jax.random.split(key)
-    plan = prompting.plan(plan_key, recipe.session)
+    plan = prompting.plan(plan_key, recipe.prompting)
     keys = prompting.object_keys(object_key, batch.seed, batch.masks.shape[1])
     truth = batch.masks != 0
     rate = recipe.learning_rate(state.step)
     given = prompting.first_prompts(
-        keys, truth, batch.boxes, plan.starts_with_box, recipe.session, recipe.model.mask_size
+        keys, truth, batch.boxes, plan.starts_with_box, recipe.prompting, recipe.model.mask_size
     )
     everything = Learned(groups.split(state.params), state.optimizer)
     everything, embedding, first = first_update(
@@ -187,7 +188,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
             masks.mask_prompt(prediction.low_res, recipe.mask_prompt),
             iteration,
             plan.point_counts[iteration],
-            recipe.session,
+            recipe.prompting,
         )
         mask_only = plan.mask_only[iteration]
         shown = prompting.hide_points(given, mask_only)
@@ -196,7 +197,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
         )
         return (learned, given, result.prediction), result.metrics
 
-    iterations = jnp.arange(1, recipe.session.iterations)
+    iterations = jnp.arange(1, recipe.prompting.iterations)
     start = (everything.pick(recipe.later_groups), given, first.prediction)
     # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
     (learned, _, _), rest = jax.lax.scan(later, start, iterations)

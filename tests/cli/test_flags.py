@@ -73,7 +73,7 @@ def test_help_is_quick():
         ([], []),
         (["--config.a.b=1", "--workdir", "x", "--config.c", "-2"], ["a.b=1", "c=-2"]),
         (["--config.run.report", "--noconfig.d"], ["run.report", "noconfig.d"]),
-        (["demo", "--config.session.point_counts=(1, 2)"], ["session.point_counts=(1, 2)"]),
+        (["demo", "--config.prompting.point_counts=(1, 2)"], ["prompting.point_counts=(1, 2)"]),
     ],
 )
 def test_fields_of_a_recipe_stand_anywhere(words, expected):
@@ -90,11 +90,11 @@ def test_fields_of_a_recipe_stand_anywhere(words, expected):
 def test_fields_are_set_by_their_type():
     config = recipes.load("sam_med2d")
     words = ["--config.optim.learning_rate=1", "--noconfig.run.report", "--config.run.phantoms"]
-    words += ["--config.session.point_counts=(1, 2)", "--config.test.limit=3"]
+    words += ["--config.prompting.point_counts=(1, 2)", "--config.evaluation.limit=3"]
     overrides.apply(config, words)
     assert isinstance(config.optim.learning_rate, float) and config.optim.learning_rate == 1
-    assert (config.run.report, config.run.phantoms, config.test.limit) == (False, True, 3)
-    assert config.session.point_counts == (1, 2)
+    assert (config.run.report, config.run.phantoms, config.evaluation.limit) == (False, True, 3)
+    assert config.prompting.point_counts == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,10 @@ def test_fields_are_set_by_their_type():
             "--config.optim.learning_rate=fast",
             ["optim.learning_rate: expected a number, found 'fast'"],
         ),
-        ("--config.test.limit=few", ["test.limit: expected a whole number, found 'few'"]),
+        (
+            "--config.evaluation.limit=few",
+            ["evaluation.limit: expected a whole number, found 'few'"],
+        ),
         ("--config.run.report=3", ["run.report: expected true or false, found '3'"]),
         ("--config.data.augment=3", ["data.augment: expected fields, found '3'"]),
     ],

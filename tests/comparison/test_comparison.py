@@ -71,7 +71,7 @@ def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
 
     def test_and_report(model, root, samples, out, config, *_):
         seen.update(size=model.model.image_size, images=len(samples), adapters=config.adapters)
-        seen.update(resize=model.input.resize)
+        seen.update(resize=model.preprocessing.resize)
         return types.SimpleNamespace(table="", problems=())
 
     monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)

@@ -9,7 +9,7 @@ from samjax.comparison import Ablation, Comparison, EvalSetting, Method, Trainin
 from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
 from samjax.models import PeftConfig
-from samjax.prompting import SessionConfig
+from samjax.prompting import PromptingConfig
 from samjax.training.config import Experiment, RunConfig, ValidationConfig
 from samjax.training.step import TrainableConfig
 
@@ -21,7 +21,7 @@ def get_comparison() -> Comparison:
     general = Experiment(
         model=MODEL,
         data=DataConfig(root=data, batch_size=8, masks_per_image=1),
-        session=SessionConfig(iterations=1),
+        prompting=PromptingConfig(iterations=1),
         phantoms=PhantomConfig(size=64),
         trainable=TrainableConfig(encoder="full"),
         run=RunConfig(steps=2, report=False),

@@ -50,13 +50,13 @@ def test_the_description_of_a_network_is_carried_over(unpacked, tmp_path):
         model = directory.load(path)
         directory.save(tmp_path / path.name, model)
         again = directory.load(tmp_path / path.name)
-        assert (again.model, again.input) == (model.model, model.input)
+        assert (again.model, again.preprocessing) == (model.model, model.preprocessing)
 
 
 def test_how_images_are_prepared_is_carried_over(unpacked):
     for path in sorted((unpacked / "models").iterdir()):
         then = json.loads((path / "config.json").read_text())["input"]
-        now = directory.load(path).input
+        now = directory.load(path).preprocessing
         assert {name: getattr(now, name) for name in ("resize", "mask_prompt", "box_margin")} == {
             name: then[name] for name in ("resize", "mask_prompt", "box_margin")
         }

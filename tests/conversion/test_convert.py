@@ -61,17 +61,17 @@ def test_every_axis_of_every_kernel_is_where_it_belongs(tensors, write):
 
 def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
     sam = conversion.from_torch(write(tensors))[0]
-    assert sam.input == convert.SAM_INPUT
+    assert sam.preprocessing == convert.SAM_PREPROCESSING
     # Everyone writes an optimizer beside the weights: it tells nothing about images.
     fine_tuned, report = conversion.from_torch(write(tensors, under_model=True))
-    assert fine_tuned.input == convert.SAM_INPUT
+    assert fine_tuned.preprocessing == convert.SAM_PREPROCESSING
     assert _statuses(report)["[optimizer]"] == "ignored"
     assert not fine_tuned.model.peft.enabled
     sam_med2d = conversion.from_torch(published / "tiny_sam_med2d_256.pth")[0]
-    assert sam_med2d.input == convert.SAM_MED2D_INPUT
+    assert sam_med2d.preprocessing == convert.SAM_MED2D_PREPROCESSING
     override = {"mask_prompt": "sigmoid", "resize": "stretch"}
-    changed = conversion.from_torch(write(tensors), input_overrides=override)[0]
-    assert changed.input == dataclasses.replace(convert.SAM_INPUT, **override)
+    changed = conversion.from_torch(write(tensors), preprocessing_overrides=override)[0]
+    assert changed.preprocessing == dataclasses.replace(convert.SAM_PREPROCESSING, **override)
 
 
 def test_missing_and_unexpected_keys_are_errors_that_list_them_all(tensors, write):
@@ -178,7 +178,7 @@ def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
     for options in ({}, {"image_size": 96}, {"peft": PeftConfig()}, {"peft": PeftConfig("none")}):
         one = conversion.load_any(checkpoint, **options)
         other = conversion.load_any(tmp_path / "model", **options)
-        assert (one.model, one.input) == (other.model, other.input)
+        assert (one.model, one.preprocessing) == (other.model, other.preprocessing)
         _same(naming.state_dict(one.params), naming.state_dict(other.params))
         assert one.model.peft == options.get("peft", PeftConfig("none"))
 

@@ -38,9 +38,12 @@ def test_options_reach_the_model(tmp_path, tensors, write):
     expected = (96, PeftConfig("sam_med2d", 0.5, "kaiming"), 4)
     config = found.model
     assert (config.image_size, config.peft, config.decoder_heads) == expected
-    assert (found.input.mask_prompt, found.input.resize) == ("sigmoid", "stretch")
-    assert (found.input.mean, found.input.std) == ((0, 0, 0), (255, 255, 255))
-    assert (found.input.channel_order, found.input.interpolation) == ("bgr", "nearest")
+    assert (found.preprocessing.mask_prompt, found.preprocessing.resize) == ("sigmoid", "stretch")
+    assert (found.preprocessing.mean, found.preprocessing.std) == ((0, 0, 0), (255, 255, 255))
+    assert (found.preprocessing.channel_order, found.preprocessing.interpolation) == (
+        "bgr",
+        "nearest",
+    )
 
 
 def test_what_is_said_of_adapters_needs_some(tmp_path, tensors, write, capsys):

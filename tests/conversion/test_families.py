@@ -12,13 +12,13 @@ from small import TINY, TINY_TINY_VIT, random_params
 
 from samjax import cli, conversion, models
 from samjax.conversion import convert, families, naming, torch_file
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, SamConfig
 from samjax.models.directory import Pretrained
 
 NONE = PeftConfig("none")
-OURS = InputConfig()  # Our own recipe: longest side, linear, RGB, sigmoid.
-ODD = InputConfig(
+OURS = Preprocessing()  # Our own recipe: longest side, linear, RGB, sigmoid.
+ODD = Preprocessing(
     resize="stretch",
     interpolation="area",
     channel_order="bgr",
@@ -51,7 +51,7 @@ def _tensors(config):
 
 
 @pytest.mark.parametrize(
-    "expected", [OURS, ODD, convert.LITE_MEDSAM_INPUT], ids=["ours", "odd", "lite"]
+    "expected", [OURS, ODD, convert.LITE_MEDSAM_PREPROCESSING], ids=["ours", "odd", "lite"]
 )
 @pytest.mark.parametrize(
     "config",
@@ -67,14 +67,14 @@ def test_out_and_back_is_the_same_model(tmp_path, config, expected):
     conversion.to_torch(tmp_path / "x.pth", model)
     (tmp_path / "x.pth").rename(tmp_path / "elsewhere.pt")
     back, report = conversion.from_torch(tmp_path / "elsewhere.pt")
-    assert (back.model, back.input) == (config, expected)
+    assert (back.model, back.preprocessing) == (config, expected)
     assert jax.tree.all(jax.tree.map(np.array_equal, back.params, model.params))
     assert not report.is_guess and "travel with the file" in report.table()
 
 
 def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
     torch = pytest.importorskip("torch")
-    for expected, under_model in ((OURS, True), (convert.SAM_INPUT, False)):
+    for expected, under_model in ((OURS, True), (convert.SAM_PREPROCESSING, False)):
         config = dataclasses.replace(TINY, peft=NONE)
         path = tmp_path / "x.pth"
         conversion.to_torch(path, Pretrained(config, expected, random_params(config)))
@@ -84,7 +84,7 @@ def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
             assert state.keys() == torch_file.read(path).tensors.keys()
         again = tmp_path / "again.pth"
         torch.save(read, again)
-        assert conversion.from_torch(again)[0].input == expected
+        assert conversion.from_torch(again)[0].preprocessing == expected
         module = torch.nn.BatchNorm2d(3)  # Its loading asks for a version in the metadata.
         state.update(module.state_dict())
         for name in state.keys() - module.state_dict().keys():
@@ -97,8 +97,8 @@ def test_the_user_has_the_last_word(tmp_path, capsys):
     path = tmp_path / "x.pth"
     conversion.to_torch(path, model)
     overrides = {"mean": (1.0, 2.0, 3.0)}
-    changed = conversion.load_any(path, family="sam", input_overrides=overrides)
-    assert changed.input == dataclasses.replace(convert.SAM_INPUT, **overrides)
+    changed = conversion.load_any(path, family="sam", preprocessing_overrides=overrides)
+    assert changed.preprocessing == dataclasses.replace(convert.SAM_PREPROCESSING, **overrides)
     with pytest.raises(ValueError, match=r"family: expected one of sam, .* found 'vgg'"):
         conversion.load_any(path, family="vgg")
 
@@ -115,7 +115,8 @@ def test_a_damaged_record_is_named(tmp_path):
         for name, data in content.items():
             archive.writestr(name, data)
     with pytest.raises(
-        ValueError, match=r"x\.pth: the settings that travel with it: input\.resize: expected"
+        ValueError,
+        match=r"x\.pth: the settings that travel with it: preprocessing\.resize: expected",
     ):
         conversion.from_torch(path)
 
@@ -156,7 +157,7 @@ def test_only_evidence_decides_not_the_wrapper(save, config, family, rivals, bes
     tensors = _tensors(config)
     path = save(tensors if beside is None else {"model": tensors} | beside)
     model, report = conversion.from_torch(path)
-    assert model.input == families.FAMILIES[family]
+    assert model.preprocessing == families.FAMILIES[family]
     assert report.is_guess == bool(rivals)
     assert f"family {family}" in report.table()
     for rival in rivals:
@@ -184,4 +185,4 @@ def test_a_guess_is_told_wherever_a_file_is_loaded(save, tmp_path, caplog, capsy
 
 def test_our_default_is_a_family():
     assert families.FAMILIES["samjax"] == OURS
-    assert families.infer(SamConfig()).input == convert.SAM_MED2D_INPUT
+    assert families.infer(SamConfig()).preprocessing == convert.SAM_MED2D_PREPROCESSING

@@ -43,7 +43,7 @@ def test_every_key_is_loaded(hugging_face):
     model, report = conversion.from_torch(hugging_face)
     assert {entry.status for entry in report.entries} == {"loaded"}
     assert "vision_encoder.layers.0.attn.qkv.weight" in {entry.key for entry in report.entries}
-    assert model.input == convert.SAM_INPUT
+    assert model.preprocessing == convert.SAM_PREPROCESSING
     assert model.model.decoder_heads == 4  # From config.json: the tensors do not tell.
     assert model.model.global_attn_indexes == (1,)
     found = checkpoint_file.read(hugging_face)

@@ -9,7 +9,7 @@ from small import random_params
 
 from samjax import conversion, models
 from samjax.conversion import convert, naming
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 
 # A network whose tensors do not tell the decoder's heads.
 CONFIG = models.tiny(image_size=64, embed_dim=32, mask_in_chans=16, peft=models.PeftConfig("none"))
@@ -96,7 +96,7 @@ def test_the_configuration_beside_the_file_is_read(folder):
         model, report = conversion.from_torch(path)
         assert model.model == conversion.from_torch(folder)[0].model
         assert model.model.decoder_heads == 2 and model.model.window_size == 3
-        assert model.input == convert.SAM_INPUT
+        assert model.preprocessing == convert.SAM_PREPROCESSING
         assert not report.is_guess and "preprocessor_config.json" in report.table()
 
 
@@ -108,7 +108,7 @@ def test_without_it_an_error_says_what_is_missing(folder):
 def test_without_a_preprocessor_the_family_is_a_guess(folder):
     _configure(folder)
     model, report = conversion.from_torch(folder)
-    assert model.input == convert.SAM_INPUT and report.is_guess
+    assert model.preprocessing == convert.SAM_PREPROCESSING and report.is_guess
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_decoder_heads_that_cannot_be(folder):
 )
 def test_the_preprocessor_is_honoured(folder, changes, expected):
     _configure(folder, PROCESSOR | changes)
-    found = conversion.load_any(folder).input
-    usual = vars(convert.SAM_INPUT)
-    assert found == InputConfig(**{**usual, **expected})
+    found = conversion.load_any(folder).preprocessing
+    usual = vars(convert.SAM_PREPROCESSING)
+    assert found == Preprocessing(**{**usual, **expected})
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_a_section_of_the_processors_file(folder):
     _configure(folder)
     section = PROCESSOR | {"image_mean": [0.0, 0.0, 0.0]}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": section}))
-    assert conversion.load_any(folder).input.mean == (0, 0, 0)
+    assert conversion.load_any(folder).preprocessing.mean == (0, 0, 0)

@@ -128,17 +128,17 @@ def test_any_architecture(start, changes):
 
 def test_each_kind_brings_what_it_expects_of_images(write):
     mobile = conversion.from_torch(write(state_dict(MOBILE)))[0]
-    assert mobile.input == convert.SAM_INPUT
-    assert mobile.input.multimask
+    assert mobile.preprocessing == convert.SAM_PREPROCESSING
+    assert mobile.preprocessing.multimask
     lite = conversion.from_torch(write(state_dict(LITE)))[0]
-    assert lite.input == convert.LITE_MEDSAM_INPUT
-    assert not lite.input.multimask
+    assert lite.preprocessing == convert.LITE_MEDSAM_PREPROCESSING
+    assert not lite.preprocessing.multimask
     # Training writes its state beside the weights, which tells nothing about mask prompts.
     wrapped = conversion.from_torch(write(state_dict(LITE), under_model=True))[0]
-    assert wrapped.input == lite.input
+    assert wrapped.preprocessing == lite.preprocessing
     adapted = dataclasses.replace(LITE, peft=PeftConfig())
-    expected = dataclasses.replace(lite.input, mask_prompt="sigmoid")
-    assert conversion.from_torch(write(state_dict(adapted)))[0].input == expected
+    expected = dataclasses.replace(lite.preprocessing, mask_prompt="sigmoid")
+    assert conversion.from_torch(write(state_dict(adapted)))[0].preprocessing == expected
 
 
 def test_a_training_file_of_lite_medsam(tmp_path):
@@ -148,7 +148,7 @@ def test_a_training_file_of_lite_medsam(tmp_path):
     content = {"model": tensors, "epoch": 3, "optimizer": optimizer.state_dict(), "loss": 0.1}
     torch.save(content, tmp_path / "lite.pth")
     model, report = conversion.from_torch(tmp_path / "lite.pth")
-    assert model.input == convert.LITE_MEDSAM_INPUT
+    assert model.preprocessing == convert.LITE_MEDSAM_PREPROCESSING
     assert {"[epoch]", "[optimizer]", "[loss]"} <= {
         key for key, status in statuses(report).items() if status == "ignored"
     }
@@ -168,7 +168,7 @@ def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
     model, report = conversion.from_torch(write(state_dict(MOBILE)), options)
     new = {key for key, status in statuses(report).items() if status == "initialised"}
     assert new == {key for key in statuses(report) if ".Adapter." in key}
-    assert model.input == convert.SAM_INPUT
+    assert model.preprocessing == convert.SAM_PREPROCESSING
     conversion.to_torch(tmp_path / "adapted.pt", model)
     again, report = conversion.from_torch(tmp_path / "adapted.pt")
     assert again.model == model.model
@@ -179,7 +179,7 @@ def test_options_of_the_command(tmp_path, write):
     flags = "--normalise mean_std --coordinates per_axis --multimask --box-margin 1.5"
     source, target = str(write(state_dict(LITE))), tmp_path / "model"
     assert cli.main(["convert", "from-torch", source, str(target), *flags.split()]) == 0
-    found = directory.load(target).input
+    found = directory.load(target).preprocessing
     assert (found.normalise, found.coordinates) == ("mean_std", "per_axis")
     assert (found.multimask, found.box_margin) == (True, 1.5)
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.data.augment import AugmentConfig, augment
-from samjax.data.inputs import InputConfig, prepare_image, prepare_mask
+from samjax.data.inputs import Preprocessing, prepare_image, prepare_mask
 
 SIZE = 32
 
@@ -11,7 +11,7 @@ SIZE = 32
 def example(height=20, width=26, seed=0):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
-    image, placement = prepare_image(pixels, SIZE, InputConfig())
+    image, placement = prepare_image(pixels, SIZE, Preprocessing())
     mask = np.zeros((height, width), np.uint8)
     mask[3:12, 5:20] = 1
     return image, prepare_mask(mask, SIZE, placement)[None], placement

@@ -12,7 +12,7 @@ from scipy import ndimage
 from samjax.data.boxes import tight_box
 from samjax.data.files import read_image
 from samjax.data.inputs import (
-    InputConfig,
+    Preprocessing,
     Resize,
     place,
     prepare_image,
@@ -22,7 +22,7 @@ from samjax.data.inputs import (
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 FIXTURES = Path(os.environ.get("SAMJAX_FIXTURES", SHARED / "fixtures/sam_med2d_tiny"))
-REFERENCE = InputConfig("pad_or_stretch", "nearest", "bgr")
+REFERENCE = Preprocessing("pad_or_stretch", "nearest", "bgr")
 
 sides = st.integers(1, 90)
 sizes = st.sampled_from([16, 32, 64])
@@ -72,7 +72,7 @@ def test_each_way_of_resizing_does_what_its_name_says(height, width, size):
 
 @given(sides, sides, sizes, resizes)
 def test_the_padding_is_zero_as_is_the_mean(height, width, size, resize):
-    config = InputConfig(resize=resize, mean=(10, 20, 30), std=(1, 1, 1))
+    config = Preprocessing(resize=resize, mean=(10, 20, 30), std=(1, 1, 1))
     grey = np.full((height, width, 3), (10, 20, 30), np.uint8)
     prepared, at = prepare_image(grey, size, config)
     inside = prepared[at.top :, at.left :][: at.inner_height, : at.inner_width]
@@ -128,7 +128,7 @@ def test_normalisation_is_that_of_the_channel_order():
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 0] = 255  # Red.
     for order, channel in (("rgb", 0), ("bgr", 2)):
-        config = InputConfig(channel_order=order)
+        config = Preprocessing(channel_order=order)
         prepared, _ = prepare_image(image, 64, config, "rgb")
         assert prepared.dtype == np.float32
         expected = (255 - config.mean[channel]) / config.std[channel]
@@ -138,7 +138,7 @@ def test_normalisation_is_that_of_the_channel_order():
 @pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (4, 5, 3, 1), (0, 5)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match=r"image: expected shape .* found"):
-        prepare_image(np.zeros(shape, np.uint8), 16, InputConfig())
+        prepare_image(np.zeros(shape, np.uint8), 16, Preprocessing())
 
 
 def test_a_mask_of_another_shape_is_refused():
@@ -148,7 +148,7 @@ def test_a_mask_of_another_shape_is_refused():
 
 @given(st.integers(0, 255), st.integers(0, 255), sizes)
 def test_min_max_fills_the_range_from_0_to_1(one, other, size):
-    config = InputConfig("longest_side", "area", normalise="min_max")
+    config = Preprocessing("longest_side", "area", normalise="min_max")
     image = np.full((40, 30, 3), one, np.uint8)
     image[20:] = other
     found, at = prepare_image(image, size, config)
@@ -163,7 +163,7 @@ def test_min_max_fills_the_range_from_0_to_1(one, other, size):
 def test_published_resizing_gives_whole_values(interpolation, size):
     """Both ways, smaller and larger; an area's mean is that of all its pixels."""
     image = np.random.default_rng(0).integers(0, 256, (48, 36, 3), dtype=np.uint8)
-    config = InputConfig("longest_side", interpolation, mean=(0, 0, 0), std=(1, 1, 1))
+    config = Preprocessing("longest_side", interpolation, mean=(0, 0, 0), std=(1, 1, 1))
     found, at = prepare_image(image, size, config)
     inner = found[: at.inner_height, : at.inner_width]
     np.testing.assert_array_equal(inner, np.round(inner))
@@ -176,7 +176,7 @@ def test_published_resizing_gives_whole_values(interpolation, size):
 @given(sides, sides, sizes)
 def test_uniform_coordinates_take_one_factor(height, width, size):
     image = np.zeros((height, width), np.uint8)
-    config = InputConfig("longest_side", coordinates="uniform")
+    config = Preprocessing("longest_side", coordinates="uniform")
     _, at = prepare_image(image, size, config)
     corner = np.array([width, height], np.float32)
     np.testing.assert_allclose(at.to_input(corner), corner * size / max(height, width), rtol=1e-6)

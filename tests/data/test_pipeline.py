@@ -10,11 +10,11 @@ from samjax.data.augment import AugmentConfig
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.data.index import Sample, load_index
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.data.pipeline import draw_masks, load_for_evaluation, training_iterator
 
 SIZE = 48
-INPUTS = InputConfig(resize="stretch")
+INPUTS = Preprocessing(resize="stretch")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from samjax.cli import main
 from samjax.data import check, files, index, records
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.data.pipeline import load_for_evaluation, training_iterator
 from samjax.data.recorded import LOOKUP
 
@@ -35,7 +35,7 @@ def test_batches_are_the_same_bit_for_bit(phantom_root, recorded):
     batches = []
     for root in (phantom_root, recorded):
         config = DataConfig(str(root), batch_size=4, masks_per_image=2, balance="mask", threads=2)
-        iterator = training_iterator(index.load_index(root, "train"), config, InputConfig(), 32)
+        iterator = training_iterator(index.load_index(root, "train"), config, Preprocessing(), 32)
         batches.append([next(iterator) for _ in range(8)])
     for one, other in zip(*batches, strict=True):
         for name, values in one.items():
@@ -45,7 +45,7 @@ def test_batches_are_the_same_bit_for_bit(phantom_root, recorded):
 def test_evaluation_reads_records(phantom_root, recorded):
     for sample in index.load_index(recorded, "test"):
         one, other = (
-            load_for_evaluation(sample, root, InputConfig(), 32)
+            load_for_evaluation(sample, root, Preprocessing(), 32)
             for root in (phantom_root, recorded)
         )
         np.testing.assert_array_equal(one.image, other.image)

@@ -6,7 +6,7 @@ import pytest
 from small import TINY, random_params
 
 from samjax.data.index import Sample
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models.config import PeftConfig
 from samjax.models.directory import Pretrained
 
@@ -17,7 +17,7 @@ SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))
 @pytest.fixture(scope="session")
 def tiny() -> Pretrained:
     config = dataclasses.replace(TINY, peft=PeftConfig(init="kaiming"))
-    return Pretrained(config, InputConfig(), random_params(config))
+    return Pretrained(config, Preprocessing(), random_params(config))
 
 
 def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -76,7 +76,7 @@ def one_mask_at_a_time(pretrained, root, sample, prompts, rounds):
     """The protocols for one image without batches, padding or compiled loops."""
     config, params = pretrained.model, jax.device_put(pretrained.params)
     size = config.image_size
-    loaded = load_for_evaluation(sample, root, pretrained.input, size)
+    loaded = load_for_evaluation(sample, root, pretrained.preprocessing, size)
     at = loaded.placement
     predict = jax.jit(lambda prompts: models.predict_masks(config, params, embedding, prompts))
     embedding = jax.jit(functools.partial(models.encode_image, config))(params, loaded.image[None])
@@ -325,11 +325,11 @@ def test_prompts_outside_of_the_image_are_an_error(tiny, with_bad_files, change,
 
 def test_a_model_that_knows_boxes_alone_is_shown_no_points(tiny, folder, evaluation, caplog):
     root, samples = folder
-    medsam = dataclasses.replace(tiny.input, normalise="min_max", multimask=False)
+    medsam = dataclasses.replace(tiny.preprocessing, normalise="min_max", multimask=False)
     assert not medsam.knows_points
     assert dataclasses.replace(medsam, point_prompts=True).knows_points
-    boxes = dataclasses.replace(tiny.input, point_prompts=False)
-    model = dataclasses.replace(tiny, input=boxes)
+    boxes = dataclasses.replace(tiny.preprocessing, point_prompts=False)
+    model = dataclasses.replace(tiny, preprocessing=boxes)
     tested = evaluate(model, root, samples, CONFIG, progress=False)
     assert list(tested.results[0].scores) == ["bbox", "filled_box"]
     assert tested.left_out == ("1pt", "3pt", "5pt")

@@ -14,14 +14,14 @@ TINY = dataclasses.replace(small.TINY, peft=PeftConfig(init="kaiming"))
 
 @pytest.fixture(scope="session")
 def pretrained():
-    return Pretrained(TINY, inputs.InputConfig("pad_or_stretch"), random_params(TINY))
+    return Pretrained(TINY, inputs.Preprocessing("pad_or_stretch"), random_params(TINY))
 
 
 @pytest.fixture(scope="session")
 def expecting_logits(pretrained):
     """The same network, but one that takes raw logits as its mask prompt, as SAM does."""
-    fed = dataclasses.replace(pretrained.input, mask_prompt="logits")
-    return dataclasses.replace(pretrained, input=fed)
+    fed = dataclasses.replace(pretrained.preprocessing, mask_prompt="logits")
+    return dataclasses.replace(pretrained, preprocessing=fed)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_padding_adds_nothing(pretrained, photo):
     image = photo(50, 41, 3)
     prompt = ObjectPrompt(**several_points(3), **BOX)
     (result,) = segment(pretrained, [image], [[prompt]], return_logits=True)
-    prepared, place = inputs.prepare_image(image, 64, pretrained.input)
+    prepared, place = inputs.prepare_image(image, 64, pretrained.preprocessing)
     bare = types.Prompts(
         points=jnp.asarray(place.to_input(prompt.points))[None, None],
         labels=jnp.asarray(prompt.labels)[None, None],

@@ -31,8 +31,8 @@ def ready(predictor, photo):
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_by_default_the_masks_are_those_that_were_trained(pretrained, photo, trained):
-    expected = dataclasses.replace(pretrained.input, multimask=trained)
-    predictor = samjax.Predictor(dataclasses.replace(pretrained, input=expected))
+    expected = dataclasses.replace(pretrained.preprocessing, multimask=trained)
+    predictor = samjax.Predictor(dataclasses.replace(pretrained, preprocessing=expected))
     predictor.set_image(photo(40, 50))
     box = [5, 5, 30, 30]
     found = predictor.predict(box=box)
@@ -116,7 +116,7 @@ def test_an_axis_of_objects_stays(ready):
 @pytest.mark.parametrize("shape", [(30, 40), (63, 20), (64, 64), (90, 200), (300, 65), (1, 1)])
 @pytest.mark.parametrize("resize", typing.get_args(inputs.Resize))
 def test_any_image_size(pretrained, photo, shape, resize):
-    fitted = dataclasses.replace(pretrained, input=inputs.InputConfig(resize=resize))
+    fitted = dataclasses.replace(pretrained, preprocessing=inputs.Preprocessing(resize=resize))
     predictor = Predictor(fitted)
     predictor.set_image(photo(*shape))
     assert predictor.original_size == shape
@@ -132,8 +132,8 @@ def test_feedback_is_always_logits(pretrained, expecting_logits, photo):
     for model in (pretrained, expecting_logits):
         predictor = Predictor(model)
         predictor.set_image(image)
-        results[model.input.mask_prompt] = predictor.predict(mask_input=low_res)[2]
-        if model.input.mask_prompt == "logits":
+        results[model.preprocessing.mask_prompt] = predictor.predict(mask_input=low_res)[2]
+        if model.preprocessing.mask_prompt == "logits":
             given = np.asarray(masks.mask_prompt(jnp.asarray(low_res), "sigmoid"))
             by_hand = predictor.predict(mask_input=given)[2]
     np.testing.assert_allclose(results["sigmoid"], by_hand, atol=1e-5)
@@ -170,8 +170,8 @@ def test_image_formats(predictor, photo):
 
 
 def test_points_for_a_network_that_knows_boxes_alone_are_told_once(pretrained, photo, caplog):
-    boxes = dataclasses.replace(pretrained.input, point_prompts=False)
-    predictor = Predictor(dataclasses.replace(pretrained, input=boxes))
+    boxes = dataclasses.replace(pretrained.preprocessing, point_prompts=False)
+    predictor = Predictor(dataclasses.replace(pretrained, preprocessing=boxes))
     predictor.set_image(photo(80, 70))
     predictor.predict(box=BOXES[0])
     assert not caplog.text

@@ -18,7 +18,7 @@ from samjax.models import PeftConfig, directory
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("written") / "model"
-    directory.save(path, directory.Pretrained(TINY, inputs.InputConfig(), random_params(TINY)))
+    directory.save(path, directory.Pretrained(TINY, inputs.Preprocessing(), random_params(TINY)))
     return path
 
 
@@ -46,7 +46,7 @@ def _arrays(model_dir):
 def test_other_formats_are_refused(model_dir):
     assert directory.load(model_dir).model == TINY
     _change(model_dir, format=1)
-    with pytest.raises(ValueError, match=r"config\.json: format: expected 2 or 3, found 1"):
+    with pytest.raises(ValueError, match=r"config\.json: format: expected one of 2, 3, 4, found 1"):
         directory.load(model_dir)
 
 
@@ -59,6 +59,7 @@ def _as_format_2(model_dir):
     init = {"kaiming": "reference"}.get(peft["init"], peft["init"])
     content["model"] |= {"adapters": peft["kind"] != "none", "adapter_kind": kind}
     content["model"] |= {"adapter_ratio": peft["ratio"], "adapter_init": init}
+    content["input"] = content.pop("preprocessing")
     path.write_text(json.dumps({**content, "format": 2}))
     (model_dir / digests.NAME).unlink()
 
@@ -68,7 +69,7 @@ def _as_format_2(model_dir):
 )
 def test_format_2_is_read(tmp_path, peft):
     config = dataclasses.replace(TINY, peft=peft)
-    model = directory.Pretrained(config, inputs.InputConfig(), random_params(config))
+    model = directory.Pretrained(config, inputs.Preprocessing(), random_params(config))
     directory.save(tmp_path / "model", model)
     _as_format_2(tmp_path / "model")
     assert directory.load(tmp_path / "model").model == config
@@ -103,13 +104,13 @@ def test_one_changed_byte_anywhere_is_found(written, model_dir):
 
 
 def test_a_setting_changed_by_hand_is_told_and_can_be_meant(model_dir):
-    _change(model_dir, input={"mean": [1.0, 2.0, 3.0]})
+    _change(model_dir, preprocessing={"mean": [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match=r"config\.json: expected the bytes .*SHA256SUMS"):
         directory.load(model_dir)
     sums = model_dir / digests.NAME
     lines = [line for line in sums.read_text().splitlines() if "config.json" not in line]
     sums.write_text("\n".join(lines) + "\n")
-    assert directory.load(model_dir).input.mean == (1, 2, 3)
+    assert directory.load(model_dir).preprocessing.mean == (1, 2, 3)
 
 
 @pytest.mark.parametrize("with_digests", [True, False])
@@ -163,16 +164,32 @@ def test_info_verifies(model_dir, capsys):
 @pytest.mark.parametrize(
     ("section", "fields", "message"),
     [
-        ("input", {"std": [0.0, 1.0, 1.0]}, r"input\.std: expected 3 numbers, each more than 0"),
-        ("input", {"std": [-1.0, 1.0, 1.0]}, r"input\.std: expected 3 numbers, each more than 0"),
-        ("input", {"mean": [1.0, 2.0]}, r"input\.mean: expected 3 numbers, found \(1\.0, 2"),
-        ("input", {"mean": ["a", "b", "c"]}, r"input\.mean: expected 3 numbers"),
-        ("input", {"mean": "123"}, r"input\.mean: expected 3 numbers, found '123'"),
-        ("input", {"mean": [float("nan")] * 3}, r"input\.mean: expected"),
-        ("input", {"multimask": "yes"}, r"input\.multimask: expected true or false"),
-        ("input", {"box_margin": None}, r"input\.box_margin: expected a number"),
-        ("input", {"resize": ["stretch"]}, r"input\.resize: expected"),
-        ("input", {"resise": "stretch"}, r"input\.resise: expected no such field"),
+        (
+            "preprocessing",
+            {"std": [0.0, 1.0, 1.0]},
+            r"preprocessing\.std: expected 3 numbers, each more than 0",
+        ),
+        (
+            "preprocessing",
+            {"std": [-1.0, 1.0, 1.0]},
+            r"preprocessing\.std: expected 3 numbers, each more than 0",
+        ),
+        (
+            "preprocessing",
+            {"mean": [1.0, 2.0]},
+            r"preprocessing\.mean: expected 3 numbers, found \(1\.0, 2",
+        ),
+        ("preprocessing", {"mean": ["a", "b", "c"]}, r"preprocessing\.mean: expected 3 numbers"),
+        ("preprocessing", {"mean": "123"}, r"preprocessing\.mean: expected 3 numbers, found '123'"),
+        ("preprocessing", {"mean": [float("nan")] * 3}, r"preprocessing\.mean: expected"),
+        (
+            "preprocessing",
+            {"multimask": "yes"},
+            r"preprocessing\.multimask: expected true or false",
+        ),
+        ("preprocessing", {"box_margin": None}, r"preprocessing\.box_margin: expected a number"),
+        ("preprocessing", {"resize": ["stretch"]}, r"preprocessing\.resize: expected"),
+        ("preprocessing", {"resise": "stretch"}, r"preprocessing\.resise: expected no such field"),
         ("model", {"image_size": "64"}, r"model\.image_size: expected a whole number, found '64'"),
         ("model", {"image_size": 64.5}, r"model\.image_size: expected a whole number"),
         ("model", {"peft": 1}, r"model\.peft: expected fields, found 1"),
@@ -194,7 +211,7 @@ def test_info_verifies(model_dir, capsys):
         ("model", {"num_multimask": 2}, r"model: expected .*num_multimask"),
         ("model", {"decoder_mlp_dim": 64}, r"model: expected .*decoder_mlp_dim"),
         ("model", {"peft": {"kind": "conv_bottleneck"}}, r"model: expected .*peft\.kind"),
-        ("input", "text", r"input: expected fields, found 'text'"),
+        ("preprocessing", "text", r"preprocessing: expected fields, found 'text'"),
     ],
 )
 def test_every_setting_is_checked(model_dir, section, fields, message):
@@ -206,9 +223,9 @@ def test_every_setting_is_checked(model_dir, section, fields, message):
 def test_a_setting_that_is_missing_is_named(model_dir):
     path = model_dir / "config.json"
     content = json.loads(path.read_text())
-    del content["input"]["mean"]
+    del content["preprocessing"]["mean"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"config\.json: input\.mean: expected a field"):
+    with pytest.raises(ValueError, match=r"config\.json: preprocessing\.mean: expected a field"):
         directory.load(model_dir)
     path.write_text("")
     with pytest.raises(ValueError, match=r"config\.json: "):
@@ -222,7 +239,7 @@ def test_a_setting_that_is_missing_is_named(model_dir):
 def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, value, capsys):
     params = jax.tree.map(np.copy, random_params(TINY))
     params["mask_decoder"]["iou_token"][0, 3] = value
-    model = directory.Pretrained(TINY, inputs.InputConfig(), params)
+    model = directory.Pretrained(TINY, inputs.Preprocessing(), params)
     directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "x.pth", model)
     for path, name in ((tmp_path / "model", "mask_decoder/iou_token"), (tmp_path / "x.pth", "iou")):

@@ -21,8 +21,8 @@ def reference_recipe(model) -> step.Recipe:
     settings = training_config.from_config_dict(reference.get_config())
     return step.Recipe(
         model=model,
-        mask_prompt=settings.input.mask_prompt,
-        session=settings.session,
+        mask_prompt=settings.preprocessing.mask_prompt,
+        prompting=settings.prompting,
         loss=settings.loss,
         trainable=settings.trainable,
         optim=settings.optim,
@@ -73,7 +73,7 @@ class Run:
         self.after = groups.merge(self.learned.params)
 
     def prompts(self, i, low_res, start=None):
-        size, room = self.recipe.model.mask_size, self.recipe.session.room
+        size, room = self.recipe.model.mask_size, self.recipe.prompting.room
         arrays = self.forward.arrays
         if start == "box":
             return self.forward.prompts(size, room, boxes=arrays["boxes"])

@@ -12,7 +12,7 @@ from samjax import prompting, types
 SIZE, MASK = 16, 8
 B, K = 2, 3
 # One session serves most of the tests, so that little is compiled.
-SESSION = prompting.SessionConfig(iterations=6, point_counts=(1, 3))
+PROMPTING = prompting.PromptingConfig(iterations=6, point_counts=(1, 3))
 plans = jax.jit(
     lambda keys, config: jax.vmap(lambda key: prompting.plan(key, config))(keys), static_argnums=1
 )
@@ -57,7 +57,7 @@ def present(given):
 
 
 def test_mask_only_is_last_and_one_in_the_middle():
-    drawn = many(prompting.SessionConfig(iterations=9))
+    drawn = many(prompting.PromptingConfig(iterations=9))
     mask_only = np.asarray(drawn.mask_only)
     assert mask_only[:, 8].all()
     assert (mask_only.sum(1) == 2).all()
@@ -70,16 +70,16 @@ def test_mask_only_is_last_and_one_in_the_middle():
     ("iterations", "expected"), [(1, [0]), (2, [0, 1]), (3, [0, 0, 1]), (4, [0, 0, 1, 1])]
 )
 def test_mask_only_in_short_sessions(iterations, expected):
-    mask_only = few(prompting.SessionConfig(iterations=iterations)).mask_only
+    mask_only = few(prompting.PromptingConfig(iterations=iterations)).mask_only
     np.testing.assert_array_equal(mask_only, np.tile(np.array(expected, bool), (10, 1)))
 
 
 def test_mask_only_can_be_switched_off():
-    assert not few(prompting.SessionConfig(mask_only=False)).mask_only.any()
+    assert not few(prompting.PromptingConfig(mask_only=False)).mask_only.any()
 
 
 def test_counts_are_drawn_from_the_set_and_none_where_only_the_mask_is_given():
-    drawn = many(prompting.SessionConfig(point_counts=(1, 3, 5, 9)))
+    drawn = many(prompting.PromptingConfig(point_counts=(1, 3, 5, 9)))
     counts, mask_only = np.asarray(drawn.point_counts), np.asarray(drawn.mask_only)
     values, numbers = np.unique(counts[~mask_only], return_counts=True)
     assert values.tolist() == [1, 3, 5, 9]
@@ -89,13 +89,13 @@ def test_counts_are_drawn_from_the_set_and_none_where_only_the_mask_is_given():
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_box_or_point(probability):
-    boxes = few(prompting.SessionConfig(box_probability=probability), 100).starts_with_box
+    boxes = few(prompting.PromptingConfig(box_probability=probability), 100).starts_with_box
     assert abs(boxes.mean() - probability) < 0.15
     assert probability == 0.5 or boxes.mean() == probability
 
 
 def test_another_key_is_another_plan():
-    config = prompting.SessionConfig()
+    config = prompting.PromptingConfig()
     one, same, other = (prompting.plan(jax.random.key(seed), config) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.point_counts, same.point_counts)
     assert (one.point_counts != other.point_counts).any()
@@ -115,7 +115,7 @@ def test_another_key_is_another_plan():
     ],
 )
 def test_room(fields, room):
-    config = prompting.SessionConfig(**fields)
+    config = prompting.PromptingConfig(**fields)
     assert config.room == room
     shown = jax.eval_shape(lambda: play(config, False, [1] * config.iterations))
     assert [given.points.shape for given in shown] == [(B, K, room, 2)] * config.iterations
@@ -123,8 +123,8 @@ def test_room(fields, room):
 
 def test_first_prompts():
     keys, truth, _, boxes = scene()
-    box = first_prompts(keys, truth, boxes, jnp.asarray(True), SESSION, MASK)
-    point = first_prompts(keys, truth, boxes, jnp.asarray(False), SESSION, MASK)
+    box = first_prompts(keys, truth, boxes, jnp.asarray(True), PROMPTING, MASK)
+    point = first_prompts(keys, truth, boxes, jnp.asarray(False), PROMPTING, MASK)
     assert box.has_box.all()
     assert np.abs(box.boxes - boxes).max() <= 3.5
     assert (present(box) == 0).all()
@@ -140,7 +140,7 @@ def test_first_prompts():
 
 @pytest.mark.parametrize("box_first", [True, False])
 def test_points_accumulate(box_first):
-    shown = play(SESSION, box_first, [0, 3, 1, 3, 1, 0], hidden=(5,))
+    shown = play(PROMPTING, box_first, [0, 3, 1, 3, 1, 0], hidden=(5,))
     first = 0 if box_first else 1
     for given, more in zip(shown[:5], (0, 3, 4, 7, 8), strict=True):
         np.testing.assert_array_equal(present(given), np.full((B, K), first + more))
@@ -151,14 +151,14 @@ def test_points_accumulate(box_first):
 
 
 def test_every_iteration_draws_points_of_its_own():
-    fifth = play(SESSION, True, [0, 3, 3, 3, 3, 0])[4]
+    fifth = play(PROMPTING, True, [0, 3, 3, 3, 3, 0])[4]
     rounds = np.asarray(fifth.points)[:, :, 1:].reshape(B, K, 4, 3, 2)
     for one, other in itertools.combinations(range(4), 2):
         assert (rounds[:, :, one] != rounds[:, :, other]).any()
 
 
 def test_history_outlives_an_iteration_with_the_mask_alone():
-    shown = play(SESSION, False, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
+    shown = play(PROMPTING, False, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
     assert [int(present(given)[0, 0]) for given in shown] == [1, 4, 5, 0, 8, 0]
     kept = np.asarray(shown[2].labels) != types.PADDING
     np.testing.assert_array_equal(shown[4].labels[kept], shown[2].labels[kept])
@@ -167,7 +167,7 @@ def test_history_outlives_an_iteration_with_the_mask_alone():
 
 @pytest.mark.parametrize("box_first", [True, False])
 def test_new_points_replace_the_old(box_first):
-    config = dataclasses.replace(SESSION, points="new")
+    config = dataclasses.replace(PROMPTING, points="new")
     shown = play(config, box_first, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
     first = 0 if box_first else 1
     assert [int(present(given)[0, 0]) for given in shown] == [first, 3, 1, 0, 3, 0]
@@ -175,7 +175,7 @@ def test_new_points_replace_the_old(box_first):
 
 @pytest.mark.parametrize("points", ["accumulated", "new"])
 def test_after_the_first_iteration_the_mask_replaces_the_box(points):
-    config = dataclasses.replace(SESSION, points=points)
+    config = dataclasses.replace(PROMPTING, points=points)
     for i, given in enumerate(play(config, True, [0, 3, 1, 0, 3, 0])):
         assert (given.has_box == (i == 0)).all()
         assert (given.has_mask == (i > 0)).all()
@@ -186,7 +186,7 @@ def test_jitter_is_the_configured_one():
     keys, truth, _, boxes = scene()
     moved = {}
     for kind in typing.get_args(prompting.Jitter):
-        config = prompting.SessionConfig(box_jitter=kind)
+        config = prompting.PromptingConfig(box_jitter=kind)
         given = first_prompts(keys, truth, boxes, jnp.asarray(True), config, MASK)
         moved[kind] = np.asarray(given.boxes) - boxes
     assert (moved["none"] == 0).all()
@@ -196,4 +196,4 @@ def test_jitter_is_the_configured_one():
 
 def test_there_is_a_count_of_points():
     with pytest.raises(ValueError, match=r"^point_counts: expected at least one count, found none"):
-        prompting.SessionConfig(point_counts=())
+        prompting.PromptingConfig(point_counts=())

@@ -7,7 +7,7 @@ import pytest
 import toy
 from small import TINY, TINY_TINY_VIT, random_params
 
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, SamConfig, directory, vit_l
 from samjax.training import setup
 from samjax.training.config import Experiment
@@ -21,7 +21,7 @@ def plain(tmp_path_factory):
     """A model directory without adapters."""
     path = tmp_path_factory.mktemp("models") / "plain"
     config = dataclasses.replace(toy.MODEL, peft=NONE)
-    directory.save(path, directory.Pretrained(config, InputConfig(), random_params(config)))
+    directory.save(path, directory.Pretrained(config, Preprocessing(), random_params(config)))
     return path
 
 

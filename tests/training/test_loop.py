@@ -36,10 +36,10 @@ def experiment(phantom_root):
         data=DataConfig(
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
-        session=dataclasses.replace(toy.SESSION, iterations=2, point_counts=(1,)),
+        prompting=dataclasses.replace(toy.PROMPTING, iterations=2, point_counts=(1,)),
         optim=toy.RECIPE.optim,
         run=RunConfig(steps=4, report=False),
-        validation=ValidationConfig(every=2, test=EvalConfig(protocols=("bbox",))),
+        validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=2),
         log=LogConfig(every=1, picture_every=4),
     )
@@ -112,7 +112,11 @@ def test_last_and_best_are_models(finished, experiment):
     workdir, trained = finished
     last, best = directory.load(workdir / "last"), directory.load(workdir / "best")
     assert last.model == best.model == experiment.model
-    assert last.input == best.input == dataclasses.replace(experiment.input, point_prompts=True)
+    assert (
+        last.preprocessing
+        == best.preprocessing
+        == dataclasses.replace(experiment.preprocessing, point_prompts=True)
+    )
     assert identical(last.params, best.params) == (trained.progress.best_step == 4)
 
 
@@ -214,7 +218,9 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
         if name.startswith("blocks_"):
             del block["adapter"]
     plain = dataclasses.replace(experiment.model, peft=PeftConfig("none"))
-    directory.save(tmp_path / "plain", directory.Pretrained(plain, experiment.input, params))
+    directory.save(
+        tmp_path / "plain", directory.Pretrained(plain, experiment.preprocessing, params)
+    )
     begin = setup.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
     assert begin.model == experiment.model
     adapter = begin.params["image_encoder"]["blocks_1"].pop("adapter")
@@ -228,13 +234,13 @@ def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tm
     torch_writer.write(bare, naming.state_dict(random_params(plain)), under_model=False)
     model = dataclasses.replace(toy.MODEL, decoder_heads=8)  # As such a file is taken to have.
     begun = dataclasses.replace(
-        experiment, init_from=str(bare), input_from="checkpoint", model=model
+        experiment, init_from=str(bare), preprocessing_from="checkpoint", model=model
     )
-    assert setup.prepare_model(begun).input == families.SAM_INPUT
+    assert setup.prepare_model(begun).preprocessing == families.SAM_PREPROCESSING
     assert "this is a guess" in caplog.text and "init_family=ft_sam" in caplog.text
     caplog.clear()
     said = dataclasses.replace(begun, init_family="medsam")
-    assert setup.prepare_model(said).input == families.MEDSAM_INPUT
+    assert setup.prepare_model(said).preprocessing == families.MEDSAM_PREPROCESSING
     assert "this is a guess" not in caplog.text
     with pytest.raises(ValueError, match=r"init_family: expected none where no init_from"):
         setup.prepare_model(dataclasses.replace(said, init_from=""))

@@ -38,7 +38,7 @@ def folder(phantom_root, tmp_path_factory):
     folder, cache = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
     fields = {
         "run.steps": 3,
-        "session.iterations": 1,
+        "prompting.iterations": 1,
         "optim.epsilon": 1e-3,  # Adam would turn rounding noise into steps.
         "mesh.model": 2,
         "mesh.rules": "fsdp",

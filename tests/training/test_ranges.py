@@ -11,10 +11,10 @@ from samjax.conversion import families
 from samjax.training import config as training_config
 from samjax.training.config import Experiment
 
-FREE = {"input.mean"}  # Numbers of which any will do.
+FREE = {"preprocessing.mean"}  # Numbers of which any will do.
 OPEN = {  # Texts that are no choice: paths, names, and `Npt` for any N.
     *("init_from", "data.root", "data.leave_out", "mesh.coordinator"),
-    *("validation.test.protocols", "test.protocols"),
+    *("validation.evaluation.protocols", "evaluation.protocols"),
 }
 
 
@@ -98,9 +98,18 @@ def test_an_error_names_the_field_as_it_is_typed(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test": {"protocols": ("bbox", "3p")}}, "test.protocols: expected bbox, 1pt, 3pt or any"),
-        ({"validation": {"test": {"protocols": ()}}}, "validation.test.protocols: expected differ"),
-        ({"session": {"point_counts": ()}}, "session.point_counts: expected at least one count"),
+        (
+            {"evaluation": {"protocols": ("bbox", "3p")}},
+            "evaluation.protocols: expected bbox, 1pt, 3pt or any",
+        ),
+        (
+            {"validation": {"evaluation": {"protocols": ()}}},
+            "validation.evaluation.protocols: expected differ",
+        ),
+        (
+            {"prompting": {"point_counts": ()}},
+            "prompting.point_counts: expected at least one count",
+        ),
         ({"mesh": {"rules": "fsdp"}}, "mesh.rules: "),
         ({"mesh": {"process_index": 1}}, "mesh.process_index: expected 0 to process_count - 1"),
         ({"data": {"augment": 3}}, "data.augment: expected fields, found 3"),

@@ -16,7 +16,7 @@ from samjax.training import optim, sharding, step
 
 RECIPE = dataclasses.replace(
     toy.RECIPE,
-    session=prompting.SessionConfig(iterations=2, point_counts=(1,), mask_only=False),
+    prompting=prompting.PromptingConfig(iterations=2, point_counts=(1,), mask_only=False),
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )

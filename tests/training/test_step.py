@@ -74,12 +74,12 @@ def test_the_decoder_alone_learns_in_ft_sam(train_step, params, batch):
     assert set(states[0].optimizer) == {"decoder"}
     for name in groups.split(params):
         assert bool(changed(states[0], states[1], name)) == (name == "decoder"), name
-    assert count(states[1], "decoder") == toy.SESSION.iterations
+    assert count(states[1], "decoder") == toy.PROMPTING.iterations
 
 
 def test_counts(ours):
     states, _ = ours
-    n = toy.SESSION.iterations
+    n = toy.PROMPTING.iterations
     counts = {name: count(states[-1], name) for name in states[-1].optimizer}
     assert counts == {
         "adapter": 3,
@@ -95,7 +95,7 @@ def test_counts(ours):
 def test_counts_with_the_prompt_encoder_in_the_first_update_only(first_only):
     states, _ = first_only
     counts = {name: count(states[-1], name) for name in states[-1].optimizer}
-    n = toy.SESSION.iterations
+    n = toy.PROMPTING.iterations
     expected = {"adapter": 2, "no_mask": 2, "boxes": 1, "points": 1, "masks": 0, "decoder": 2 * n}
     assert counts == expected
 
@@ -123,7 +123,7 @@ def test_every_course_of_a_session_shares_one_compilation(ours, train_step, batc
     seen = set()
     for number in range(16):
         plan_key, _ = jax.random.split(jax.random.fold_in(state.key, state.step))
-        plan = prompting.plan(plan_key, toy.SESSION)
+        plan = prompting.plan(plan_key, toy.PROMPTING)
         seen.add((bool(plan.starts_with_box), int(plan.point_counts[1])))
         seeds = dataclasses.replace(batch, seed=batch.seed + number)
         state, _ = train_step(toy.RECIPE, state, seeds)
@@ -134,7 +134,7 @@ def test_every_course_of_a_session_shares_one_compilation(ours, train_step, batc
 def test_metrics_have_a_row_for_every_iteration(ours):
     for metrics in ours[1]:
         for field in dataclasses.fields(metrics):
-            assert getattr(metrics, field.name).shape == (toy.SESSION.iterations,)
+            assert getattr(metrics, field.name).shape == (toy.PROMPTING.iterations,)
         assert metrics.finite.all()
         config = toy.RECIPE.loss
         weighted = config.focal_weight * metrics.focal + config.dice_weight * metrics.dice_loss

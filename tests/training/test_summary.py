@@ -38,7 +38,7 @@ def test_without_a_recipe():
 
 def test_long_lists_are_wrapped():
     now = dataclasses.replace(
-        FASTER, init_from="x" * 60, init_family="lite_medsam", input_from="checkpoint"
+        FASTER, init_from="x" * 60, init_family="lite_medsam", preprocessing_from="checkpoint"
     )
     lines = summary.settings(now, None).splitlines()
     assert len(lines) > 1

@@ -22,7 +22,7 @@ MODEL = dataclasses.replace(
     TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4, decoder_depth=1, decoder_heads=2
 )
 TRAINABLE = {"adapters": ("sam_med2d", {"adapter"}), "full": ("none", {"encoder"})}
-SESSION = dataclasses.replace(toy.SESSION, iterations=1)  # The encoder learns in the first.
+PROMPTING = dataclasses.replace(toy.PROMPTING, iterations=1)  # The encoder learns in the first.
 
 
 def learned(encoder, train_step, batch):
@@ -31,7 +31,7 @@ def learned(encoder, train_step, batch):
     recipe = dataclasses.replace(
         toy.RECIPE,
         model=dataclasses.replace(MODEL, peft=PeftConfig(kind)),
-        session=SESSION,
+        prompting=PROMPTING,
         trainable=step.TrainableConfig(encoder=encoder),
     )
     params = jax.tree.map(jnp.asarray, random_params(recipe.model))
@@ -66,7 +66,7 @@ def test_every_parameter_belongs_to_a_group():
 @pytest.fixture(scope="module")
 def lite_file(tmp_path_factory):
     config = dataclasses.replace(MODEL, peft=PeftConfig("none"))
-    lite = directory.Pretrained(config, convert.LITE_MEDSAM_INPUT, random_params(config))
+    lite = directory.Pretrained(config, convert.LITE_MEDSAM_PREPROCESSING, random_params(config))
     path = tmp_path_factory.mktemp("checkpoint") / "lite.pth"
     conversion.to_torch(path, lite)
     return path, lite
@@ -80,7 +80,7 @@ def from_file(path, **fields):
 def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
     path, lite = lite_file
     begin = from_file(path)
-    assert begin.input == lite.input
+    assert begin.preprocessing == lite.preprocessing
     assert begin.model.encoder == "tiny_vit"
     assert begin.model.tiny_vit.dims == MODEL.tiny_vit.dims
     assert (begin.model.image_size, begin.model.peft.kind) == (48, "sam_med2d")
@@ -92,11 +92,11 @@ def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
 
 def test_the_recipe_may_decide_how_images_are_prepared(lite_file, caplog):
     path, lite = lite_file
-    assert from_file(path, input_from="checkpoint").input == lite.input
+    assert from_file(path, preprocessing_from="checkpoint").preprocessing == lite.preprocessing
     assert "prepared in another way" not in caplog.text
-    assert from_file(path, input_from="recipe").input == Experiment().input
-    told = "prepared in another way (input_from decides): .*normalise 'min_max', now 'mean_std'"
-    assert re.search(told.replace("(", r"\(").replace(")", r"\)"), caplog.text)
+    assert from_file(path, preprocessing_from="recipe").preprocessing == Experiment().preprocessing
+    told = r"another way \(preprocessing_from decides\): .*normalise 'min_max', now 'mean_std'"
+    assert re.search(told, caplog.text)
 
 
 def test_masks_that_were_never_trained_are_not_chosen_among():
@@ -121,7 +121,11 @@ def test_a_run_older_than_a_field_began_with_its_default(tmp_path):
     experiment = Experiment(model=toy.MODEL)
     resume.begin(experiment, b"", tmp_path)
     fields = json.loads(path.read_text())
-    del fields["model"]["encoder"], fields["model"]["tiny_vit"], fields["input"]["normalise"]
+    del (
+        fields["model"]["encoder"],
+        fields["model"]["tiny_vit"],
+        fields["preprocessing"]["normalise"],
+    )
     path.write_text(json.dumps(fields))
     resume.check_settings(experiment, tmp_path, checkpoints)
     other = dataclasses.replace(experiment, model=MODEL)

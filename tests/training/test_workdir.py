@@ -43,10 +43,10 @@ def experiment(phantom_root):
         data=DataConfig(
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
-        session=dataclasses.replace(toy.SESSION, iterations=1),
+        prompting=dataclasses.replace(toy.PROMPTING, iterations=1),
         optim=toy.RECIPE.optim,
         run=RunConfig(steps=2, report=False),
-        validation=ValidationConfig(every=2, test=EvalConfig(protocols=("bbox",))),
+        validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=1),
         log=LogConfig(every=1, picture_every=0),
     )

@@ -17,11 +17,11 @@ from samjax.training import optim, step
 SIZE = 32
 MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
-SESSION = prompting.SessionConfig(iterations=4, point_counts=(1, 3))
+PROMPTING = prompting.PromptingConfig(iterations=4, point_counts=(1, 3))
 RECIPE = step.Recipe(
     model=MODEL,
     mask_prompt="sigmoid",
-    session=SESSION,
+    prompting=PROMPTING,
     loss=losses.LossConfig(),
     trainable=step.TrainableConfig(),
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant"),
@@ -59,7 +59,7 @@ def key(*starts_with_box: bool, recipe: step.Recipe = RECIPE) -> jax.Array:
         keys = [
             jax.random.split(jax.random.fold_in(root, i))[0] for i in range(len(starts_with_box))
         ]
-        plans = [prompting.plan(k, recipe.session).starts_with_box for k in keys]
+        plans = [prompting.plan(k, recipe.prompting).starts_with_box for k in keys]
         if [bool(box) for box in plans] == list(starts_with_box):
             return root
     raise AssertionError("no such key")
@@ -84,9 +84,9 @@ def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
         "data.validation_fraction": 0.0,
         "data.threads": 1,
         "validation.every": 0,
-        "session.iterations": 2,
-        "session.point_counts": (1,),
-        "session.mask_only": False,
+        "prompting.iterations": 2,
+        "prompting.point_counts": (1,),
+        "prompting.mask_only": False,
         "run.steps": 6,
         "run.report": False,
         "checkpoint.every": 2,

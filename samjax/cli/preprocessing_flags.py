@@ -6,13 +6,13 @@ from typing import Any
 from samjax import fields
 from samjax.cli.parser import flag, given
 from samjax.conversion import families
-from samjax.data.inputs import InputConfig
+from samjax.data.inputs import Preprocessing
 
-_PREFIX = "input_"  # Of their names among the parsed arguments.
+_PREFIX = "preprocessing_"  # Of their names among the parsed arguments.
 
 
 def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
-    """Adds `--family`, a flag for every field of `InputConfig`, and `--allow-non-finite`.
+    """Adds `--family`, a flag for every field of `Preprocessing`, and `--allow-non-finite`.
 
     Args:
         parser: Parser of a command.
@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
     def add_field(name: str, **how: Any) -> None:
         group.add_argument(flag(name), dest=_PREFIX + name, **how)
 
-    for field, values in fields.choices(InputConfig).items():
+    for field, values in fields.choices(Preprocessing).items():
         add_field(field, choices=values)
     for field in ("mean", "std"):
         add_field(field, nargs=3, type=float, metavar="X")
@@ -39,14 +39,14 @@ def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `InputConfig` that were given.
+    """The fields of `Preprocessing` that were given.
 
     Raises:
         ValueError: One has a value that cannot work; the message names the flag.
     """
-    found = given(arguments, fields.hints(InputConfig), _PREFIX)
+    found = given(arguments, fields.hints(Preprocessing), _PREFIX)
     with fields.naming(flag):
-        InputConfig(**found)
+        Preprocessing(**found)
     return found
 
 
@@ -54,6 +54,6 @@ def loading(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the flags say about loading a model, as `conversion.load_any` takes it."""
     return {
         "family": arguments.family,
-        "input_overrides": overrides(arguments),
+        "preprocessing_overrides": overrides(arguments),
         "allow_non_finite": arguments.allow_non_finite,
     }
