@@ -15,7 +15,7 @@ import numpy as np
 
 from samjax import masks, runtime
 from samjax.models import SamConfig, layers
-from samjax.models.image_encoder import WindowAttention
+from samjax.models.image_encoder import VitAttention
 
 REPEATS = 20
 
@@ -40,10 +40,10 @@ def gelu() -> Pair:
 def window_attention() -> Pair:
     """Returns attention in windows padded from 16 x 16 to 28 x 28 tokens, and on real tokens."""
     config = SamConfig()
-    ours = WindowAttention(config.num_heads, config.window_size, jnp.float32)
+    ours = VitAttention(config.num_heads, config.window_size, jnp.float32)
     x = _draw(4, 16, 16, config.embed_dim)
     params = ours.init(jax.random.key(0), x)
-    whole = WindowAttention(config.num_heads, config.window_size, jnp.float32)
+    whole = VitAttention(config.num_heads, config.window_size, jnp.float32)
 
     def plain(x: jax.Array) -> jax.Array:
         padded = jnp.pad(x, ((0, 0), (0, 12), (0, 12), (0, 0)))

@@ -5,7 +5,7 @@ not run any more, and what PyTorch calls `weight` is a `scale` in a norm, a `ker
 convolutional layer, and nothing at all in an embedding. Kernels change their axes: (out, in) to
 (in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in, out). The
 adapter's transposed 4x4 kernel is further cut by row and column parity
-(`samjax.models.layers.UpConv4x4`). Both ways are exact.
+(`samjax.models.layers.ConvTranspose4x4`). Both ways are exact.
 """
 
 import re

@@ -81,7 +81,7 @@ def answer_boxes(
     n = len(boxes)
     prompts = types.no_prompts(n, 1, 1, config.mask_size)
     prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
-    return _answer(config, params, images.of(image_index), prompts, multimask, every)[:, 0]
+    return _answer(config, params, images.take(image_index), prompts, multimask, every)[:, 0]
 
 
 @functools.partial(
@@ -119,7 +119,7 @@ def answer_points(
         Low-resolution logits after every round, as from `answer_boxes`; points; labels.
     """
     n = len(first)
-    images = images.of(image_index)
+    images = images.take(image_index)
     keys = jax.vmap(jax.random.key)(seeds)[:, None]
     prompting = PromptingConfig(iterations=rounds, point_counts=(1,), mask_only=False)
     start = types.no_prompts(n, 1, rounds, config.mask_size)

@@ -66,7 +66,7 @@ def decode(
         Low-resolution logits and predicted IoU.
     """
     prompts = dataclasses.replace(prompts, mask=masks.mask_prompt(prompts.mask, mask_prompt))
-    params, images = unpack_weights(weights), images.of(image_of)
+    params, images = unpack_weights(weights), images.take(image_of)
     low_res, scores = models.predict_prepared(config, params, images, prompts, multimask)
     if best:
         low_res, scores = masks.best(low_res, scores)

@@ -4,7 +4,7 @@ from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig, vit_b, vi
 from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.overview import count_parameters, named_leaves, parameter_overview
-from samjax.models.prompt_encoder import Embedded
+from samjax.models.prompt_encoder import PromptEmbeddings
 from samjax.models.sam import (
     decode_masks,
     encode_image,
@@ -16,9 +16,9 @@ from samjax.models.sam import (
 from samjax.models.tiny import tiny
 
 __all__ = [
-    "Embedded",
     "PeftConfig",
     "PreparedImages",
+    "PromptEmbeddings",
     "SamConfig",
     "TinyVitConfig",
     "count_parameters",

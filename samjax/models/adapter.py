@@ -32,7 +32,7 @@ class SamMed2DAdapter(nn.Module):
         excite = layers.Linear(c, self.dtype, False, name="channel_2")
         weights = jax.nn.sigmoid(excite(jax.nn.relu(squeeze(pooled))))
         down = layers.Conv3x3(c, self.dtype, 2, name="spatial_0")
-        up = layers.UpConv4x4(c, self.dtype, name="spatial_2")
+        up = layers.ConvTranspose4x4(c, self.dtype, name="spatial_2")
         spatial = jax.nn.relu(up(jax.nn.relu(down(x * weights[:, None, None]))))
         # An odd grid comes back one token larger; the surplus row and column are dropped.
         spatial = spatial[:, :h, :w]

@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
         shape = (1, cfg.grid_size, cfg.grid_size, cfg.embed_dim)
         self.pos_embed = self.param("pos_embed", layers.declared, shape, jnp.float32)
-        block = nn.remat(Block, static_argnums=(2,)) if cfg.remat else Block
+        block = nn.remat(VitBlock, static_argnums=(2,)) if cfg.remat else VitBlock
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
         self.neck = neck(cfg)
 
@@ -74,7 +74,7 @@ class PatchEmbed(nn.Module):
         return self.proj(images)
 
 
-class Block(nn.Module):
+class VitBlock(nn.Module):
     """One transformer block: attention, then MLP and adapter side by side."""
 
     config: SamConfig
@@ -85,7 +85,7 @@ class Block(nn.Module):
         dtype = jnp.dtype(cfg.dtype)
         size = cfg.attention_size(self.index)
         self.norm1 = layers.LayerNorm(1e-6)
-        self.attn = WindowAttention(cfg.num_heads, size, dtype)
+        self.attn = VitAttention(cfg.num_heads, size, dtype)
         self.norm2 = layers.LayerNorm(1e-6)
         self.mlp = layers.TransformerMLP(int(cfg.embed_dim * cfg.mlp_ratio), layers.gelu, dtype)
         if cfg.peft.enabled:
@@ -98,7 +98,7 @@ class Block(nn.Module):
         return x + self.adapter(normed) if adapters else x
 
 
-class WindowAttention(nn.Module):
+class VitAttention(nn.Module):
     """Self-attention within square windows, with decomposed relative position.
 
     A window as large as the grid is global attention. Where windows do not divide the grid, SAM
@@ -131,7 +131,7 @@ def _attend_windows(
     qkv: Float[Array, "b h w c3"],
     padding: Float[Array, "1 1 1 c3"],
     tables: list[Float[Array, "l d"]],
-    attention: WindowAttention,
+    attention: VitAttention,
 ) -> Float[Array, "b h w c"]:
     """Attends within the windows of a part of the grid whose windows are all alike.
 

@@ -3,7 +3,7 @@
 Every convolution here is written as a matrix product over gathered pixels. It is the same sum,
 and XLA runs its forward and backward passes far faster on a CPU than strided or transposed
 convolutions. Kernels keep the conventional layouts, (in, out) and (height, width, in, out); only
-`UpConv4x4` has one of its own.
+`ConvTranspose4x4` has one of its own.
 """
 
 import functools
@@ -146,7 +146,7 @@ class PatchConv(nn.Module):
         return kernel.reshape(-1, self.features).astype(self.dtype), bias
 
 
-class UpConv(nn.Module):
+class ConvTranspose2x2(nn.Module):
     """Transposed convolution, kernel and stride 2: every pixel becomes a 2x2 patch."""
 
     features: int
@@ -203,7 +203,7 @@ def taps3x3(x: Float[Array, "n h w c"], stride: int) -> list[Float[Array, "n hs 
     return [x[:, a : a + h : stride, b : b + w : stride] for a in range(3) for b in range(3)]
 
 
-class UpConv4x4(nn.Module):
+class ConvTranspose4x4(nn.Module):
     """Transposed 4x4 convolution without bias, stride 2, padding 1: doubles height and width.
 
     An output pixel of given row and column parity sees just 2x2 inputs, so the whole is four

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from samjax.models import layers
 from samjax.models.config import SamConfig
-from samjax.models.prompt_encoder import Embedded
+from samjax.models.prompt_encoder import PromptEmbeddings
 
 
 @struct.dataclass
@@ -32,7 +32,7 @@ class PreparedImages:
     Attributes:
         embedding: Image embeddings.
         projected: First layer's keys, queries and values of them, with encoding and biases.
-        basis: The same of every map that a dense prompt is made of (`Embedded.basis`).
+        basis: The same of every map that a dense prompt is made of (`PromptEmbeddings.basis`).
         offsets: What encoding and biases add to the projections of every later layer.
     """
 
@@ -41,7 +41,7 @@ class PreparedImages:
     basis: list[Float[Array, "r w"]]
     offsets: list[list[Float[Array, "#i w"]]]
 
-    def of(self, images: Int[Array, " n"]) -> "PreparedImages":
+    def take(self, images: Int[Array, " n"]) -> "PreparedImages":
         """Those of the given rows, for `n` objects of which each names its image."""
         projected = [x[images] for x in self.projected]
         return dataclasses.replace(self, embedding=self.embedding[images], projected=projected)
@@ -59,9 +59,9 @@ class MaskDecoder(nn.Module):
         self.iou_token = self.param("iou_token", layers.declared, (1, dim), jnp.float32)
         self.mask_tokens = self.param("mask_tokens", layers.declared, (masks, dim), jnp.float32)
         self.transformer = TwoWayTransformer(cfg)
-        self.output_upscaling_0 = layers.UpConv(dim // 4, dtype)
+        self.output_upscaling_0 = layers.ConvTranspose2x2(dim // 4, dtype)
         self.output_upscaling_1 = layers.LayerNorm(1e-6)
-        self.output_upscaling_3 = layers.UpConv(dim // 8, dtype)
+        self.output_upscaling_3 = layers.ConvTranspose2x2(dim // 8, dtype)
         self.output_hypernetworks_mlps = [
             layers.MLP((dim, dim, dim // 8), dtype) for _ in range(masks)
         ]
@@ -73,7 +73,7 @@ class MaskDecoder(nn.Module):
         self,
         embedding: Float[Array, "b g g c"],
         grid_encoding: Float[Array, "g g c"],
-        prompts: Embedded,
+        prompts: PromptEmbeddings,
         multimask: bool,
     ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
         """`decode` of images that are prepared first."""
@@ -91,7 +91,7 @@ class MaskDecoder(nn.Module):
         Args:
             embedding: Image embeddings.
             grid_encoding: Position encoding of their cells.
-            basis: `Embedded.basis`.
+            basis: `PromptEmbeddings.basis`.
         """
         dtype = jnp.dtype(self.config.dtype)
         embedding = embedding.astype(dtype)
@@ -106,13 +106,13 @@ class MaskDecoder(nn.Module):
         )
 
     def decode(
-        self, prepared: PreparedImages, prompts: Embedded, multimask: bool
+        self, prepared: PreparedImages, prompts: PromptEmbeddings, multimask: bool
     ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
         """Predicts masks for `k` objects in each image.
 
         Args:
             prepared: Result of `prepare`.
-            prompts: Embedded prompts.
+            prompts: PromptEmbeddings prompts.
             multimask: Three masks for an ambiguous prompt, or one.
 
         Returns:
@@ -161,7 +161,7 @@ class TwoWayTransformer(nn.Module):
 
     def setup(self) -> None:
         cfg = self.config
-        self.layers = [TwoWayBlock(cfg, first=i == 0) for i in range(cfg.decoder_depth)]
+        self.layers = [TwoWayAttentionBlock(cfg, first=i == 0) for i in range(cfg.decoder_depth)]
         self.final_attn_token_to_image = _cross_attention(cfg)
         self.norm_final_attn = layers.LayerNorm(1e-5)
 
@@ -199,7 +199,7 @@ class TwoWayTransformer(nn.Module):
         return [*(layer.image_projections() for layer in self.layers), last]
 
 
-class TwoWayBlock(nn.Module):
+class TwoWayAttentionBlock(nn.Module):
     """Self-attention of tokens, tokens to image, MLP, image to tokens."""
 
     config: SamConfig

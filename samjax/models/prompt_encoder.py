@@ -17,7 +17,7 @@ from samjax.models.config import SamConfig
 
 
 @struct.dataclass
-class Embedded:
+class PromptEmbeddings:
     """Prompts as the decoder takes them.
 
     Attributes:
@@ -58,12 +58,12 @@ class PromptEncoder(nn.Module):
         self.mask_downscaling_4 = layers.LayerNorm(1e-6)
         self.mask_downscaling_6 = layers.PatchConv(cfg.prompt_dim, 1, dtype)
 
-    def __call__(self, prompts: types.Prompts) -> Embedded:
+    def __call__(self, prompts: types.Prompts) -> PromptEmbeddings:
         """Embeds prompts; see `samjax.types.Prompts`."""
         points, points_valid = self._points(prompts)
         corners = self._corners(prompts.boxes)
         corners_valid = jnp.repeat(prompts.has_box[..., None], 2, axis=-1)
-        return Embedded(
+        return PromptEmbeddings(
             sparse=jnp.concatenate([points, corners], axis=-2),
             valid=jnp.concatenate([points_valid, corners_valid], axis=-1),
             coefficients=self._coefficients(prompts.mask, prompts.has_mask),

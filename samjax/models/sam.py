@@ -12,7 +12,7 @@ from samjax import types
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, PreparedImages
-from samjax.models.prompt_encoder import Embedded, PromptEncoder
+from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder
 from samjax.models.tiny_vit import TinyVit
 from samjax.types import Params
 
@@ -44,7 +44,7 @@ def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit:
     return TinyVit(config) if config.encoder == "tiny_vit" else ImageEncoder(config)
 
 
-def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> Embedded:
+def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> PromptEmbeddings:
     """Embeds prompts, whatever combination is present.
 
     Raises:
@@ -71,7 +71,7 @@ def decode_masks(
     config: SamConfig,
     params: Params,
     embedding: Float[Array, "b g g c"],
-    prompts: Embedded,
+    prompts: PromptEmbeddings,
     multimask: bool = True,
 ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
     """Predicts masks for every object of every image.

@@ -30,8 +30,8 @@ class TinyVit(nn.Module):
 
     def setup(self) -> None:
         cfg, widths = self.config, self.config.tiny_vit.dims
-        self.patch_embed = Stem(widths[0], cfg.patch_size, jnp.dtype(cfg.dtype))
-        self.layers = [Stage(cfg, index) for index in range(len(widths))]
+        self.patch_embed = TinyVitStem(widths[0], cfg.patch_size, jnp.dtype(cfg.dtype))
+        self.layers = [TinyVitStage(cfg, index) for index in range(len(widths))]
         self.neck = neck(cfg)
 
     def __call__(self, images: Float[Array, "b s s 3"], adapters: bool) -> Float[Array, "b g g c"]:
@@ -49,7 +49,7 @@ class TinyVit(nn.Module):
         return x
 
 
-class Stem(nn.Module):
+class TinyVitStem(nn.Module):
     """Image -> a map of a quarter of its side (patch 16, MobileSAM) or all of it (4, LiteMedSAM).
 
     Two further halvings follow in the stages.
@@ -60,18 +60,18 @@ class Stem(nn.Module):
     dtype: DTypeLike
 
     def setup(self) -> None:
-        def conv(features: int) -> ConvNorm:
+        def conv(features: int) -> ConvBatchNorm:
             if self.patch == 4:
                 return _pointwise(features, self.dtype)
-            return ConvNorm(functools.partial(layers.Conv3x3, features, self.dtype, 2))
+            return ConvBatchNorm(functools.partial(layers.Conv3x3, features, self.dtype, 2))
 
         self.seq_0, self.seq_2 = conv(self.features // 2), conv(self.features)
 
     def __call__(self, images: Float[Array, "b s s 3"]) -> Float[Array, "b h w c"]:
-        return _in_turn(images, self.seq_0, self.seq_2)
+        return _apply_convs(images, self.seq_0, self.seq_2)
 
 
-class Stage(nn.Module):
+class TinyVitStage(nn.Module):
     """Blocks of one width and, but for the last stage, the step to the next width.
 
     That halves the grid, except for the step to the last stage.
@@ -82,13 +82,13 @@ class Stage(nn.Module):
 
     def setup(self) -> None:
         cfg, tiny = self.config, self.config.tiny_vit
-        kind = Block if self.index else ConvBlock
+        kind = TinyVitBlock if self.index else MBConv
         kind = nn.remat(kind, static_argnums=(2,)) if cfg.remat else kind
         self.blocks = [kind(cfg, self.index) for _ in range(tiny.depths[self.index])]
         following = tiny.dims[self.index + 1 :]
         if following:
             stride = 2 if len(following) > 1 else 1
-            self.downsample = Downsample(following[0], stride, jnp.dtype(cfg.dtype))
+            self.downsample = PatchMerging(following[0], stride, jnp.dtype(cfg.dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b i j d"]:
         for block in self.blocks:
@@ -97,7 +97,7 @@ class Stage(nn.Module):
         return x if last else self.downsample(x)
 
 
-class Downsample(nn.Module):
+class PatchMerging(nn.Module):
     """To another width and, with stride 2, half the side."""
 
     features: int
@@ -110,10 +110,10 @@ class Downsample(nn.Module):
         self.conv3 = _pointwise(self.features, self.dtype)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
-        return _in_turn(x, self.conv1, self.conv2, self.conv3)
+        return _apply_convs(x, self.conv1, self.conv2, self.conv3)
 
 
-class ConvBlock(nn.Module):
+class MBConv(nn.Module):
     """Inverted bottleneck with a shortcut (MBConv of MobileNetV2). It has no adapter."""
 
     config: SamConfig
@@ -127,10 +127,10 @@ class ConvBlock(nn.Module):
         self.conv3 = _pointwise(width, dtype)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
-        return layers.gelu(x + _in_turn(x, self.conv1, self.conv2, self.conv3))
+        return layers.gelu(x + _apply_convs(x, self.conv1, self.conv2, self.conv3))
 
 
-class Block(nn.Module):
+class TinyVitBlock(nn.Module):
     """Attention, a depthwise convolution, then MLP and adapter side by side."""
 
     config: SamConfig
@@ -141,7 +141,7 @@ class Block(nn.Module):
         width = tiny.dims[self.index]
         # Heads and windows have no entry for the stage of convolutions.
         heads, window = tiny.num_heads[self.index - 1], tiny.window_sizes[self.index - 1]
-        self.attn = WindowAttention(heads, window, dtype)
+        self.attn = TinyVitAttention(heads, window, dtype)
         self.local_conv = _depthwise(dtype)
         self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
         if cfg.peft.enabled:
@@ -170,7 +170,7 @@ class NormedMLP(nn.Module):
         return self.fc2(layers.gelu(self.fc1(normed)))
 
 
-class WindowAttention(nn.Module):
+class TinyVitAttention(nn.Module):
     """Normalised self-attention within square windows, with a bias for every offset.
 
     Where windows do not divide the grid, it is padded with zero tokens before the norm, which
@@ -230,20 +230,20 @@ def _offsets(size: int) -> np.ndarray:
 # MARK: convolutions
 
 
-class ConvNorm(nn.Module):
+class ConvBatchNorm(nn.Module):
     """A convolution without bias, then batch normalisation."""
 
     conv: Callable[[], nn.Module]
 
     def setup(self) -> None:
         self.c = self.conv()
-        self.bn = BatchNorm(1e-5)
+        self.bn = FrozenBatchNorm(1e-5)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
         return self.bn(self.c(x))
 
 
-class BatchNorm(nn.Module):
+class FrozenBatchNorm(nn.Module):
     """Batch normalisation by the stored statistics: a fixed scale and shift of every channel.
 
     In training too: statistics of the few images of a fine-tuning batch are worse than those of
@@ -263,15 +263,15 @@ class BatchNorm(nn.Module):
         return (x.astype(jnp.float32) * scale + (bias - mean * scale)).astype(x.dtype)
 
 
-def _pointwise(features: int, dtype: DTypeLike) -> ConvNorm:
-    return ConvNorm(functools.partial(layers.PatchConv, features, 1, dtype, use_bias=False))
+def _pointwise(features: int, dtype: DTypeLike) -> ConvBatchNorm:
+    return ConvBatchNorm(functools.partial(layers.PatchConv, features, 1, dtype, use_bias=False))
 
 
-def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvNorm:
-    return ConvNorm(functools.partial(layers.DepthwiseConv3x3, dtype, stride))
+def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvBatchNorm:
+    return ConvBatchNorm(functools.partial(layers.DepthwiseConv3x3, dtype, stride))
 
 
-def _in_turn(x: Float[Array, "b h w c"], *convs: ConvNorm) -> Float[Array, "b i j d"]:
+def _apply_convs(x: Float[Array, "b h w c"], *convs: ConvBatchNorm) -> Float[Array, "b i j d"]:
     """Applies convolutions with GELU between them."""
     for conv in convs[:-1]:
         x = layers.gelu(conv(x))

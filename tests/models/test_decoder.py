@@ -180,7 +180,7 @@ def test_images_are_prepared_once_for_objects_that_name_theirs(tiny, params):
     embedding = jax.random.normal(jax.random.key(5), (2, 4, 4, 32))
     of = jnp.array([1, 0, 1])
     given = jax.tree.map(lambda x: x.reshape(-1, 1, *x.shape[2:])[:3], prompts(4, points=2))
-    images = models.prepare_images(tiny, params, embedding).of(of)
+    images = models.prepare_images(tiny, params, embedding).take(of)
     found = models.predict_prepared(tiny, params, images, given)
     expected = models.predict_masks(tiny, params, embedding[of], given)
     for one, other in zip(found, expected, strict=True):

@@ -9,7 +9,7 @@ from small import random_params, shapes
 from samjax import models
 from samjax.models import PeftConfig, layers
 from samjax.models.adapter import make_adapter
-from samjax.models.image_encoder import Block, WindowAttention
+from samjax.models.image_encoder import VitAttention, VitBlock
 
 
 def literal_window_attention(params, x, heads, window):
@@ -44,7 +44,7 @@ def literal_window_attention(params, x, heads, window):
 def test_window_attention_is_the_published_one(grid, window):
     rng = np.random.default_rng(0)
     c, heads = 8, 2
-    module = WindowAttention(heads, window, jnp.float32)
+    module = VitAttention(heads, window, jnp.float32)
     x = rng.normal(size=(2, grid, grid, c))
     shape = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.asarray(x)))["params"]
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shape)
@@ -70,7 +70,7 @@ def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encod
 def test_fresh_adapters(change, init, adds, kind):
     """With `zero` they add nothing, with `kaiming` they do, as published; both can learn."""
     config = change(peft=PeftConfig(kind, init=init))
-    block = Block(config, 1)
+    block = VitBlock(config, 1)
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 16))
     fresh = models.init(config, jax.random.key(0))["image_encoder"]["blocks_1"]
 
@@ -87,7 +87,7 @@ def test_fresh_adapters(change, init, adds, kind):
 
 def test_a_bottleneck_adapter_sees_the_neighbours(change):
     """One step in every direction: what is added at a token depends on the eight around it."""
-    block = Block(change(peft=PeftConfig("conv_bottleneck", init="kaiming")), 1)
+    block = VitBlock(change(peft=PeftConfig("conv_bottleneck", init="kaiming")), 1)
     x = jax.random.normal(jax.random.key(1), (1, 6, 6, 16))
     drawn = random_params(block.config)["image_encoder"]["blocks_1"]["adapter"]
     params = jax.tree.map(jnp.asarray, drawn)

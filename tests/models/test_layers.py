@@ -36,8 +36,8 @@ CASES = {
     "patch 1": (layers.PatchConv(OUT, 1, jnp.float32), 1, lambda x, k: strided(x, k, 1, 0)),
     "3x3": (layers.Conv3x3(OUT, jnp.float32), 3, lambda x, k: strided(x, k, 1, 1)),
     "3x3 stride 2": (layers.Conv3x3(OUT, jnp.float32, 2), 3, lambda x, k: strided(x, k, 2, 1)),
-    "up 2x2": (layers.UpConv(OUT, jnp.float32), 2, lambda x, k: transposed(x, k, 2, 0)),
-    "up 4x4": (layers.UpConv4x4(OUT, jnp.float32), 4, lambda x, k: transposed(x, k, 2, 1)),
+    "up 2x2": (layers.ConvTranspose2x2(OUT, jnp.float32), 2, lambda x, k: transposed(x, k, 2, 0)),
+    "up 4x4": (layers.ConvTranspose4x4(OUT, jnp.float32), 4, lambda x, k: transposed(x, k, 2, 1)),
 }
 ODD = ("3x3", "3x3 stride 2", "up 2x2", "up 4x4", "patch 1")
 
@@ -51,11 +51,11 @@ def test_value_and_gradients(name, shape):
     rng = np.random.default_rng(0)
     x = draw(rng, *shape)
     kernel = draw(rng, size, size, IN, OUT)
-    has_bias = not isinstance(layer, layers.Conv3x3 | layers.UpConv4x4)
+    has_bias = not isinstance(layer, layers.Conv3x3 | layers.ConvTranspose4x4)
     bias = {"bias": draw(rng, OUT)} if has_bias else {}
 
     def ours(x, kernel):
-        if isinstance(layer, layers.UpConv4x4):
+        if isinstance(layer, layers.ConvTranspose4x4):
             kernel = rearrange(kernel, "(a p) (b q) i o -> p q a b i o", p=2, q=2)
         return layer.apply({"params": {"kernel": kernel, **bias}}, x)
 

@@ -138,7 +138,7 @@ def test_compute_settings_change_little(small, encode, changes, tolerance):
 def test_attention_is_that_over_a_padded_map(height, width):
     """Against windows cut from a map that is padded with zeros before the norm."""
     heads, size, c = 2, 3, 8
-    module = tiny_vit.WindowAttention(heads, size, jnp.float32)
+    module = tiny_vit.TinyVitAttention(heads, size, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, height, width, c))
     params = module.init(jax.random.key(1), x)["params"]
     rng = np.random.default_rng(0)
@@ -207,7 +207,7 @@ def test_a_fresh_network_keeps_the_scale(patch, size, depths):
     )
     params = jax.jit(models.init, static_argnums=0)(config, jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (1, size, size, 3))
-    kinds = (tiny_vit.Stem, tiny_vit.Stage)
+    kinds = (tiny_vit.TinyVitStem, tiny_vit.TinyVitStage)
 
     @jax.jit
     def outputs(params):
