@@ -27,7 +27,7 @@ from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREP
 from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
 from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 from samjax.models import directory as model_dirs
-from samjax.models import finite
+from samjax.models import finite_check
 from samjax.models.config import PeftConfig, SamConfig
 from samjax.models.directory import Pretrained
 from samjax.types import Params
@@ -96,7 +96,7 @@ def from_torch(
     decision = families.override(decision, preprocessing_overrides or {})
     config, params, report = _assemble(str(path), contents, config, options)
     if not options.allow_non_finite:
-        finite.check(str(path), contents.tensors.items())
+        finite_check.check(str(path), contents.tensors.items())
     report = dataclasses.replace(report, notes=(*contents.notes, decision.line()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
     return Pretrained(config, decision.preprocessing, params), report

@@ -3,7 +3,7 @@
 from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
 from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
-from samjax.models.overview import count_parameters, named_leaves, parameter_overview
+from samjax.models.parameters import count_parameters, named_leaves, parameter_overview
 from samjax.models.prompt_encoder import PromptEmbeddings
 from samjax.models.sam import (
     decode_masks,

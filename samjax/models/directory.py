@@ -13,8 +13,8 @@ import numpy as np
 
 from samjax import array_files, digests, fields, models, renames
 from samjax.data import inputs
-from samjax.models import agreement, finite
 from samjax.models import config as model_config
+from samjax.models import finite_check, shape_check
 from samjax.types import Params
 
 FORMAT = 4  # 2 and 3 had earlier names of settings (`samjax.renames`).
@@ -116,13 +116,13 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
 
     arrays = array_files.declared(path / "params")
     try:
-        agreement.check(model, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
+        shape_check.check(model, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
     digests.check(path, "config.json")
     params = array_files.read(path / "params", arrays)
     if not allow_non_finite:
-        finite.check(str(path), models.named_leaves(params))
+        finite_check.check(str(path), models.named_leaves(params))
     return Pretrained(model, input_config, params)
 
 

@@ -20,7 +20,7 @@ from samjax import types
 from samjax.models import sam
 from samjax.models.config import SamConfig
 from samjax.models.mask_decoder import MaskDecoder
-from samjax.models.overview import named_leaves
+from samjax.models.parameters import named_leaves
 from samjax.models.prompt_encoder import PromptEncoder
 from samjax.types import Params
 

@@ -12,7 +12,7 @@ from typing import Any
 from flax import traverse_util
 
 from samjax import models
-from samjax.models.overview import CONSTANT
+from samjax.models.parameters import CONSTANT
 from samjax.types import Params
 
 # The first pattern that matches decides.
