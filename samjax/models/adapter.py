@@ -1,4 +1,4 @@
-"""Adapters: SAM-Med2D's, and one of a fiftieth of its size."""
+"""Adapters: SAM-Med2D's, and a bottleneck of a fiftieth of its size."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ class SamMed2DAdapter(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Takes the block's normalised tokens; returns what is to be added to the block."""
+        """Returns the addend of the block's output, from the block's normalised tokens."""
         _, h, w, c = x.shape
         pooled = x.mean(axis=(1, 2))
         squeeze = layers.Linear(int(c * self.ratio), self.dtype, False, name="channel_0")
@@ -34,7 +34,7 @@ class SamMed2DAdapter(nn.Module):
         down = layers.Conv3x3(c, self.dtype, 2, name="spatial_0")
         up = layers.ConvTranspose4x4(c, self.dtype, name="spatial_2")
         spatial = jax.nn.relu(up(jax.nn.relu(down(x * weights[:, None, None]))))
-        # An odd grid comes back one token larger; the surplus row and column are dropped.
+        # An odd grid becomes one token larger; the surplus row and column are dropped.
         spatial = spatial[:, :h, :w]
         return layers.LayerNorm(1e-5, name="norm")(x + spatial.astype(x.dtype))
 
@@ -42,8 +42,8 @@ class SamMed2DAdapter(nn.Module):
 class ConvBottleneckAdapter(nn.Module):
     """Adapts one encoder block: `up(gelu(depthwise(down(n))))`, a bottleneck of the channels.
 
-    Linear maps down and up (Houlsby et al., 2019), between them a depthwise 3x3 convolution that
-    sees the neighbours. In SAM's ViT-B it has 300 thousand parameters instead of 15 million.
+    Linear maps down and up (Houlsby et al., 2019), between them a depthwise 3x3 convolution over
+    neighbouring tokens. In SAM's ViT-B it has 300 thousand parameters instead of 15 million.
 
     Attributes:
         ratio: Width of the bottleneck over that of the block.
@@ -55,7 +55,7 @@ class ConvBottleneckAdapter(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Takes the block's normalised tokens; returns what is to be added to the block."""
+        """Returns the addend of the block's output, from the block's normalised tokens."""
         c = x.shape[-1]
         down = layers.Linear(int(c * self.ratio), self.dtype, name="down")(x)
         spatial = layers.DepthwiseConv3x3(self.dtype, name="spatial")(down)

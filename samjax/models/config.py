@@ -1,4 +1,4 @@
-"""What a network looks like: one frozen, hashable description, checked when it is made."""
+"""Architecture of a network: a frozen, hashable description, checked when it is made."""
 
 import dataclasses
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ class TinyVitConfig:
         conv_ratio: Hidden width of a convolutional block over the stage's width.
 
     Raises:
-        ValueError: A field cannot work; the message names it with the expected and the found.
+        ValueError: A field is invalid; the message names it, with the expected and the found value.
     """
 
     dims: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 160, 320)
@@ -42,19 +42,19 @@ class TinyVitConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PeftConfig:
-    """What is added to every transformer block of the image encoder, to tune it by few parameters.
+    """Adapters in every transformer block of the image encoder, to tune it by few parameters.
 
     Attributes:
         kind: `sam_med2d` (the published adapter, in ViT-B twice the size of the encoder that it
-            adapts), `conv_bottleneck` (a fiftieth of it: a bottleneck with a depthwise
+            adapts), `conv_bottleneck` (a fiftieth of its size: a bottleneck with a depthwise
             convolution, see `samjax.models.adapter`) or `none`.
         ratio: Width of the bottleneck over that of the block: of the channel attention of
             `sam_med2d`, of the whole `conv_bottleneck`.
-        init: How fresh adapters start: `zero` (one adds nothing until it is trained) or `kaiming`
-            (as published: disturbs a pre-trained encoder from the first step).
+        init: Start values of adapters: `zero` (they add nothing until they are trained) or
+            `kaiming` (as published: they disturb a pre-trained encoder from the first step).
 
     Raises:
-        ValueError: A field cannot work; the message names it with the expected and the found.
+        ValueError: A field is invalid; the message names it, with the expected and the found value.
     """
 
     kind: Literal["none", "sam_med2d", "conv_bottleneck"] = "sam_med2d"
@@ -75,7 +75,7 @@ class SamConfig:
     """Architecture and compute settings of one SAM or SAM-Med2D network.
 
     The defaults are SAM-Med2D's own ViT-B at 256x256 with adapters. A TinyViT is described by
-    `tiny_vit`; it takes no notice of `embed_dim`, `depth`, `num_heads`, `mlp_ratio`,
+    `tiny_vit`; it ignores `embed_dim`, `depth`, `num_heads`, `mlp_ratio`,
     `global_attn_indexes` and `window_size`, which are the ViT's.
 
     Attributes:
@@ -83,7 +83,7 @@ class SamConfig:
         patch_size: Side of one token, pixels. TinyViT: 16 (its stem halves the image twice, as in
             MobileSAM) or 4 (it keeps the size, as in LiteMedSAM).
         encoder: Kind of image encoder: `vit` (SAM, SAM-Med2D) or `tiny_vit`.
-        tiny_vit: What a TinyViT looks like.
+        tiny_vit: Architecture of a TinyViT.
         embed_dim: Width of the image encoder.
         depth: Number of its transformer blocks.
         num_heads: Attention heads in each block.
@@ -103,7 +103,7 @@ class SamConfig:
         remat: Recompute encoder blocks in the backward pass, to save memory.
 
     Raises:
-        ValueError: A field cannot work; the message names it with the expected and the found.
+        ValueError: A field is invalid; the message names it, with the expected and the found value.
     """
 
     image_size: PositiveInt = 256
@@ -118,7 +118,7 @@ class SamConfig:
     window_size: PositiveInt = 14
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     prompt_dim: PositiveInt = 256
-    # A quarter of them is normalised: a single channel would always come out as zero.
+    # A quarter of them is normalised: a single channel would always become zero.
     mask_in_chans: Annotated[int, fields.Range(8)] = 16
     decoder_depth: PositiveInt = 2
     decoder_heads: PositiveInt = 8
@@ -153,29 +153,29 @@ class SamConfig:
         return 4 * self.grid_size
 
     def attention_size(self, block: int) -> int:
-        """Side of the square of tokens that `block` attends over."""
+        """Returns the side of the square of tokens that `block` attends over."""
         return self.grid_size if block in self.global_attn_indexes else self.window_size
 
 
 def vit_b(**overrides: Any) -> SamConfig:
-    """SAM's ViT-B (93.7 M parameters; 271.24 M with SAM-Med2D's adapters)."""
+    """Returns SAM's ViT-B (93.7 M parameters; 271.24 M with SAM-Med2D's adapters)."""
     return SamConfig(**overrides)
 
 
 def vit_l(**overrides: Any) -> SamConfig:
-    """SAM's ViT-L (312 M parameters without adapters)."""
-    chosen: dict[str, Any] = dict(
+    """Returns SAM's ViT-L (312 M parameters without adapters)."""
+    defaults: dict[str, Any] = dict(
         embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)
     )
-    return SamConfig(**{**chosen, **overrides})
+    return SamConfig(**{**defaults, **overrides})
 
 
 def vit_h(**overrides: Any) -> SamConfig:
-    """SAM's ViT-H (641 M parameters without adapters)."""
-    chosen: dict[str, Any] = dict(
+    """Returns SAM's ViT-H (641 M parameters without adapters)."""
+    defaults: dict[str, Any] = dict(
         embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)
     )
-    return SamConfig(**{**chosen, **overrides})
+    return SamConfig(**{**defaults, **overrides})
 
 
 def _check(holds: bool, field: str, expected: str, found: object) -> None:

@@ -1,6 +1,6 @@
 """SAM's image encoder: a ViT with windowed attention, relative positions and adapters.
 
-Facts: Kirillov et al., Segment Anything (2023), appendix A; Li et al., ViTDet (2022); the
+Sources: Kirillov et al., Segment Anything (2023), appendix A; Li et al., ViTDet (2022); the
 adapters are those of SAM-Med2D (paper section 3.2 A). Names follow the published state dict.
 """
 
@@ -19,7 +19,7 @@ from samjax.models.config import SamConfig
 
 
 class ImageEncoder(nn.Module):
-    """Normalised image -> image embedding of `prompt_dim` channels."""
+    """Maps a normalised image to an image embedding of `prompt_dim` channels."""
 
     config: SamConfig
 
@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
         dtype = jnp.dtype(cfg.dtype)
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
         shape = (1, cfg.grid_size, cfg.grid_size, cfg.embed_dim)
-        self.pos_embed = self.param("pos_embed", layers.declared, shape, jnp.float32)
+        self.pos_embed = self.param("pos_embed", layers.zeros_init, shape, jnp.float32)
         block = nn.remat(VitBlock, static_argnums=(2,)) if cfg.remat else VitBlock
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
         self.neck = neck(cfg)
@@ -38,7 +38,7 @@ class ImageEncoder(nn.Module):
 
         Args:
             images: Normalised images.
-            adapters: Whether the adapters take part; false drops them, on the same parameters.
+            adapters: Whether to use the adapters; false skips them, with the same parameters.
         """
         x = self.patch_embed(images)
         x = x + self.pos_embed.astype(x.dtype)
@@ -50,7 +50,7 @@ class ImageEncoder(nn.Module):
 
 
 def neck(config: SamConfig) -> list[nn.Module]:
-    """The layers from an encoder's width to `prompt_dim`, in turn."""
+    """Returns the layers from an encoder's width to `prompt_dim`, in order."""
     dtype = jnp.dtype(config.dtype)
     return [
         layers.PatchConv(config.prompt_dim, 1, dtype, use_bias=False),
@@ -61,7 +61,7 @@ def neck(config: SamConfig) -> list[nn.Module]:
 
 
 class PatchEmbed(nn.Module):
-    """Image patches -> tokens."""
+    """Maps image patches to tokens."""
 
     features: int
     patch: int
@@ -75,7 +75,7 @@ class PatchEmbed(nn.Module):
 
 
 class VitBlock(nn.Module):
-    """One transformer block: attention, then MLP and adapter side by side."""
+    """Transformer block: attention, then MLP and adapter side by side."""
 
     config: SamConfig
     index: int
@@ -119,7 +119,7 @@ class VitAttention(nn.Module):
         # Rows of the tables in the order of ascending key positions.
         shape = (2 * size - 1, depth)
         tables = [
-            self.param(name, layers.declared, shape, jnp.float32)[::-1].astype(self.dtype)
+            self.param(name, layers.zeros_init, shape, jnp.float32)[::-1].astype(self.dtype)
             for name in ("rel_pos_h", "rel_pos_w")
         ]
         attend = functools.partial(_attend_windows, padding=padding, tables=tables, attention=self)
@@ -147,15 +147,15 @@ def _attend_windows(
     q, k, v = rearrange(qkv, split, h=rows, w=columns, **lengths)
     by_row, by_column = _relative_logits(q, tables, rows, columns)  # (n, heads, t, size) each
     features = [by_row[..., :rows], by_column[..., :columns]]
-    places = _one_hot_places(rows, columns)
+    positions = _one_hot_positions(rows, columns)
     if rows < size or columns < size:
         _, k_pad, v_pad = rearrange(padding, split, h=1, w=1, **lengths)
         k, v = windows.append_padding(k, k_pad), windows.append_padding(v, v_pad)
         features.append(_padding_logit(by_row, by_column, rows, columns)[..., None])
-        places = jax.scipy.linalg.block_diag(places, jnp.ones((1, 1)))
+        positions = jax.scipy.linalg.block_diag(positions, jnp.ones((1, 1)))
     q = jnp.concatenate([q * q.shape[-1] ** -0.5, *features], axis=-1).astype(q.dtype)
-    places = jnp.broadcast_to(places.astype(k.dtype), (*k.shape[:3], places.shape[-1]))
-    out = layers.attend(q, jnp.concatenate([k, places], axis=-1), v)
+    positions = jnp.broadcast_to(positions.astype(k.dtype), (*k.shape[:3], positions.shape[-1]))
+    out = layers.attend(q, jnp.concatenate([k, positions], axis=-1), v)
     merge = "(b y x) n (h w) d -> b (y h) (x w) (n d)"
     return rearrange(out, merge, y=h // rows, x=w // columns, h=rows, w=columns)
 
@@ -163,7 +163,7 @@ def _attend_windows(
 def _relative_logits(
     q: Float[Array, "n heads t d"], tables: list[Float[Array, "l d"]], rows: int, columns: int
 ) -> tuple[Float[Array, "n heads t size"], Float[Array, "n heads t size"]]:
-    """What every query gives to each row and column of a whole window of keys.
+    """Returns the logits of every query for the rows and columns of a whole window of keys.
 
     Decomposed relative position of MViTv2 (Li et al., 2022, equation 4).
     """
@@ -178,7 +178,7 @@ def _relative_logits(
 
 
 def _shift_rows(x: Float[Array, "*n i l"]) -> Float[Array, "*n i size"]:
-    """From l = 2 size - 1 offsets to keys: row i takes columns size - 1 - i and following."""
+    """Maps l = 2 size - 1 offsets to keys: row i takes columns size - 1 - i and following."""
     *lead, count, length = x.shape
     size = (length + 1) // 2
     if size == 1:
@@ -189,8 +189,8 @@ def _shift_rows(x: Float[Array, "*n i l"]) -> Float[Array, "*n i size"]:
     return flat.reshape(*lead, count, length - 1)[..., :size]
 
 
-def _one_hot_places(rows: int, columns: int) -> Float[Array, "t places"]:
-    """Row and column of every token of a window, one-hot."""
+def _one_hot_positions(rows: int, columns: int) -> Float[Array, "t positions"]:
+    """Returns the row and column of every token of a window, one-hot."""
     by_row = jnp.repeat(jnp.eye(rows), columns, axis=0)
     by_column = jnp.tile(jnp.eye(columns), (rows, 1))
     return jnp.concatenate([by_row, by_column], axis=1)
@@ -199,12 +199,12 @@ def _one_hot_places(rows: int, columns: int) -> Float[Array, "t places"]:
 def _padding_logit(
     by_row: jax.Array, by_column: jax.Array, rows: int, columns: int
 ) -> Float[Array, "n heads t"]:
-    """Log of the summed exponentials over all padded places of a window, without their key."""
-    total = jax.nn.logsumexp
+    """Returns the log of the summed exponentials over all padded places, without their key."""
+    logsumexp = jax.nn.logsumexp
     parts = []
     if rows < by_row.shape[-1]:  # Below the tokens, over the full width.
-        parts.append(total(by_row[..., rows:], axis=-1) + total(by_column, axis=-1))
+        parts.append(logsumexp(by_row[..., rows:], axis=-1) + logsumexp(by_column, axis=-1))
     if columns < by_column.shape[-1]:  # To their right.
-        beside = total(by_column[..., columns:], axis=-1)
-        parts.append(total(by_row[..., :rows], axis=-1) + beside)
+        beside = logsumexp(by_column[..., columns:], axis=-1)
+        parts.append(logsumexp(by_row[..., :rows], axis=-1) + beside)
     return functools.reduce(jnp.logaddexp, parts)

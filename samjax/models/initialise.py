@@ -1,8 +1,8 @@
-"""How parameters start: one rule for each kind, drawn together in one go.
+"""Initial values of parameters: one rule for each kind, all drawn at once.
 
 Matrices start with the variance that SAM's did (1 / (3 fan_in)), adapters as the published
 SAM-Med2D's (Kaiming over fan_out), embeddings and frequencies from a unit normal. TinyViT's
-convolutions keep the scale of what goes through them, since its batch norms do nothing at first.
+convolutions keep the scale of their input, since its batch norms do nothing at first.
 """
 
 import functools
@@ -28,12 +28,12 @@ from samjax.types import Params
 def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
 
-    `jax.eval_shape(functools.partial(init, config), key)` costs nothing and gives every shape.
+    `jax.eval_shape(functools.partial(init, config), key)` gives every shape at no cost.
     """
     declared = shapes(config)
     starts = {name: _start(name, shape, config) for name, shape in declared.items()}
     drawn = {name: math.prod(declared[name]) for name, (_, std) in starts.items() if std}
-    # One draw for all: a draw for each parameter takes XLA half a minute to compile.
+    # One draw for all: with one for each parameter, XLA compiles for half a minute.
     noise = jax.random.normal(key, (sum(drawn.values()),), jnp.float32)
     params, used = {}, 0
     for name, (mean, std) in starts.items():
@@ -46,14 +46,14 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
 
 
 def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float, float]:
-    """Mean and standard deviation that a parameter is drawn with."""
+    """Returns the mean and standard deviation that a parameter is drawn with."""
     kind = name.rsplit("/", 1)[-1]
     if name.endswith("/adapter/up/kernel") and config.peft.init == "zero":
         return 0.0, 0.0
     if name.endswith("/adapter/spatial/kernel"):  # Depthwise: each channel sees nine pixels.
         return 0.0, 1 / 3
     if kind == "kernel" and "/adapter/" in name:
-        # For a transposed kernel the published code counts its inputs; as many as its outputs.
+        # For a transposed kernel the published code counts its inputs, as many as its outputs.
         return 0.0, math.sqrt(2 / (math.prod(shape[:-2]) * shape[-1]))
     if name.endswith("/c/kernel"):
         # After a GELU half of the variance is left; local convolutions have none before them.
@@ -62,10 +62,10 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
     if kind == "kernel":
         return 0.0, math.sqrt(1 / (3 * math.prod(shape[:-1])))
     if kind == "scale":
-        silent = name.endswith("/adapter/norm/scale") and config.peft.init == "zero"
-        # A convolutional block starts as its shortcut.
-        silent |= re.search(r"/blocks_\d+/conv3/bn/scale$", name) is not None
-        return (0.0 if silent else 1.0), 0.0
+        zero = name.endswith("/adapter/norm/scale") and config.peft.init == "zero"
+        # A convolutional block starts as the identity, its shortcut.
+        zero |= re.search(r"/blocks_\d+/conv3/bn/scale$", name) is not None
+        return (0.0 if zero else 1.0), 0.0
     if kind == "var":
         return 1.0, 0.0
     if kind in ("bias", "mean", "rel_pos_h", "rel_pos_w", "attention_biases"):
@@ -75,13 +75,13 @@ def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float,
 
 @functools.lru_cache(maxsize=32)
 def shapes(config: SamConfig) -> Mapping[str, tuple[int, ...]]:
-    """Shapes of all parameters by path, `a/b/c`; kept, since tracing modules takes a second."""
+    """Returns shapes by path, `a/b/c`; cached, since tracing the modules takes a second."""
     declared = jax.eval_shape(functools.partial(_declared, config), jax.random.key(0))
     return MappingProxyType({name: leaf.shape for name, leaf in named_leaves(declared)})
 
 
 def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
-    """All parameters that the modules declare; only their shapes are used."""
+    """Returns all parameters that the modules declare; only their shapes are used."""
     images = jnp.zeros((1, config.image_size, config.image_size, 3))
     prompts = types.no_prompts(1, 1, 1, config.mask_size)
     embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))

@@ -1,9 +1,9 @@
-"""The few layers that encoder, prompt encoder and decoder share.
+"""Layers that the image encoders, prompt encoder and decoder share.
 
-Every convolution here is written as a matrix product over gathered pixels. It is the same sum,
-and XLA runs its forward and backward passes far faster on a CPU than strided or transposed
-convolutions. Kernels keep the conventional layouts, (in, out) and (height, width, in, out); only
-`ConvTranspose4x4` has one of its own.
+Most convolutions are matrix products over gathered pixels. They give the same sum, and XLA runs
+their forward and backward passes far faster on a CPU than strided or transposed convolutions.
+Kernels have the conventional layouts, (in, out) and (height, width, in, out), except
+`ConvTranspose4x4`.
 """
 
 import functools
@@ -18,10 +18,10 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-# Modules only declare their parameters; how these start is decided in `initialise.py`.
-declared = nn.initializers.zeros_init()
+# Modules only declare their parameters; `initialise.py` draws their initial values.
+zeros_init = nn.initializers.zeros_init()
 
-_MANY_ROWS = 1024  # From here on, one wide product repays that kernels are put side by side.
+_MANY_ROWS = 1024  # From here on, one product with joined kernels is faster than several.
 
 
 class LayerNorm(nn.Module):
@@ -31,8 +31,8 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        scale = self.param("scale", declared, x.shape[-1:], jnp.float32)
-        bias = self.param("bias", declared, x.shape[-1:], jnp.float32)
+        scale = self.param("scale", zeros_init, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", zeros_init, x.shape[-1:], jnp.float32)
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
@@ -41,7 +41,7 @@ class LayerNorm(nn.Module):
 
 @jax.custom_vjp
 def product(x: Float[Array, "*n i"], kernel: Float[Array, "i o"]) -> Float[Array, "*n o"]:
-    """`x @ kernel`, whose gradient by the kernel is taken as `x.T @ gradient`.
+    """Returns `x @ kernel`, with `x.T @ gradient` as its gradient by the kernel.
 
     JAX's own rule takes the transpose of that, which XLA turns into a product of two transposed
     matrices: up to four times slower on a CPU.
@@ -63,7 +63,7 @@ product.defvjp(_product_forward, _product_backward)
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis."""
+    """Affine map of the last axis (a dense layer)."""
 
     features: int
     dtype: DTypeLike
@@ -76,14 +76,14 @@ class Linear(nn.Module):
 
     @nn.compact
     def weights(self, inputs: int) -> tuple[Float[Array, "i o"], Float[Array, " o"] | None]:
-        """Kernel and bias, in the compute type."""
-        kernel = self.param("kernel", declared, (inputs, self.features), jnp.float32)
+        """Returns kernel and bias, in the compute type."""
+        kernel = self.param("kernel", zeros_init, (inputs, self.features), jnp.float32)
         bias = _bias(self, self.features, self.dtype) if self.use_bias else None
         return kernel.astype(self.dtype), bias
 
 
 def product_of_all(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:
-    """Products of `x` with the kernels of several layers."""
+    """Returns the products of `x` with the kernels of several layers."""
     kernels = [linear.weights(x.shape[-1])[0] for linear in linears]
     x = x.astype(linears[0].dtype)
     if math.prod(x.shape[:-1]) < _MANY_ROWS:
@@ -109,7 +109,7 @@ class MLP(nn.Module):
 
 
 class TransformerMLP(nn.Module):
-    """The two-layer MLP of a transformer block."""
+    """Two-layer MLP of a transformer block."""
 
     hidden: int
     activation: Callable[[jax.Array], jax.Array]
@@ -139,9 +139,9 @@ class PatchConv(nn.Module):
 
     @nn.compact
     def weights(self, inputs: int) -> tuple[Float[Array, "abi o"], Float[Array, " o"] | None]:
-        """Kernel as a matrix and bias, in the compute type."""
+        """Returns the kernel as a matrix, and the bias, in the compute type."""
         shape = (self.patch, self.patch, inputs, self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32)
+        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
         bias = _bias(self, self.features, self.dtype) if self.use_bias else None
         return kernel.reshape(-1, self.features).astype(self.dtype), bias
 
@@ -155,7 +155,7 @@ class ConvTranspose2x2(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32)
+        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
         flat = rearrange(kernel.astype(self.dtype), "a b i o -> i (a b o)")
         y = rearrange(
             product(x.astype(self.dtype), flat), "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
@@ -173,7 +173,7 @@ class Conv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32)
+        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
         gathered = jnp.concatenate(taps3x3(x.astype(self.dtype), self.stride), axis=-1)
         return product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
 
@@ -190,14 +190,14 @@ class DepthwiseConv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         shape = (3, 3, 1, x.shape[-1])
-        kernel = self.param("kernel", declared, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", zeros_init, shape, jnp.float32).astype(self.dtype)
         taps = taps3x3(x.astype(self.dtype), self.stride)
         weights = kernel.reshape(9, -1)
         return functools.reduce(jnp.add, map(jnp.multiply, taps, weights))
 
 
 def taps3x3(x: Float[Array, "n h w c"], stride: int) -> list[Float[Array, "n hs ws c"]]:
-    """What each of the nine places of a 3x3 kernel sees, row by row; padding 1."""
+    """Returns the input of each of the nine places of a 3x3 kernel, row by row; padding 1."""
     _, h, w, _ = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return [x[:, a : a + h : stride, b : b + w : stride] for a in range(3) for b in range(3)]
@@ -206,10 +206,10 @@ def taps3x3(x: Float[Array, "n h w c"], stride: int) -> list[Float[Array, "n hs 
 class ConvTranspose4x4(nn.Module):
     """Transposed 4x4 convolution without bias, stride 2, padding 1: doubles height and width.
 
-    An output pixel of given row and column parity sees just 2x2 inputs, so the whole is four
-    dense 2x2 convolutions, one for each parity. The kernel is kept as these four matrices,
-    (row % 2, column % 2, row // 2, column // 2, in, out) of the 4x4 kernel: cut out of (4, 4, in,
-    out) in every step, they cost as much time as the products.
+    An output pixel of given row and column parity depends on 2x2 inputs only, so the whole is
+    four dense 2x2 convolutions, one for each parity. The kernel is stored as these four matrices,
+    (row % 2, column % 2, row // 2, column // 2, in, out) of the 4x4 kernel. Slicing them out of
+    (4, 4, in, out) in every step would cost as much time as the products.
     """
 
     features: int
@@ -218,11 +218,11 @@ class ConvTranspose4x4(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         shape = (2, 2, 2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", declared, shape, jnp.float32)
+        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
         n, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        # Output row 2m + parity is fed by input row m + parity through kernel row 1 - parity, and
-        # by the input row before through kernel row 3 - parity; columns likewise.
+        # Output row 2m + parity takes input row m + parity through kernel row 1 - parity, and the
+        # input row before it through kernel row 3 - parity; columns likewise.
         taps = [
             jnp.concatenate(
                 [
@@ -242,9 +242,9 @@ class ConvTranspose4x4(nn.Module):
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """The exact (erf) GELU, as SAM uses it.
+    """Exact (erf) GELU, as SAM uses it.
 
-    `jax.nn.gelu` goes by way of erfc, whose tail is of no use here and three times as slow.
+    `jax.nn.gelu` uses erfc, which is more exact in the tail, but three times as slow.
     """
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
 
@@ -255,15 +255,18 @@ def attend(
     v: Float[Array, "n heads k e"],
     bias: Float[Array, "..."] | None = None,
 ) -> Float[Array, "n heads q e"]:
-    """Dot-product attention of scaled queries with an additive bias; softmax in float32."""
+    """Returns dot-product attention of scaled queries, with an additive bias.
+
+    Logits and softmax are float32, the output has the type of `v`.
+    """
     scores = jnp.einsum("nhqd,nhkd->nhqk", q, k, preferred_element_type=jnp.float32)
     if bias is not None:
         scores += bias
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-    # Divided by their sum after the product, which is smaller.
+    # The output is smaller than the weights: divide it, not them, by their sum.
     total = jnp.einsum("nhqk,nhke->nhqe", weights.astype(v.dtype), v)
     return (total / weights.sum(-1, keepdims=True)).astype(v.dtype)
 
 
 def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:
-    return module.param("bias", declared, (features,), jnp.float32).astype(dtype)
+    return module.param("bias", zeros_init, (features,), jnp.float32).astype(dtype)

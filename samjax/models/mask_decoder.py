@@ -1,9 +1,9 @@
 """SAM's mask decoder: a two-way transformer between prompt tokens and the image.
 
-Facts: Kirillov et al. (2023), appendix A. Tokens are one for the predicted IoU, one for each
+Source: Kirillov et al. (2023), appendix A. Tokens are one for the predicted IoU, one for each
 mask, then the prompt's; absent prompt tokens are masked out of every attention over tokens.
 
-What depends on the image alone is computed apart, once for all prompts: see `PreparedImages`.
+The part that depends on the image alone is computed once for all prompts: see `PreparedImages`.
 """
 
 import dataclasses
@@ -24,16 +24,19 @@ from samjax.models.prompt_encoder import PromptEmbeddings
 
 @struct.dataclass
 class PreparedImages:
-    """All that the decoder computes from embedded images before it sees a prompt.
+    """The decoder's intermediate results that depend on the images alone, not on prompts.
 
-    The first layer projects the sum of embedding and dense prompt, which is a sum of few maps: of
-    each the projection is kept. To later layers' projections the position encoding adds `offsets`.
+    The first layer projects the sum of image embedding and dense prompt embedding. The latter is
+    a weighted sum of a few vectors, `PromptEmbeddings.basis`. So the projections of image and
+    vectors are computed here, and only their sum depends on the prompts.
 
     Attributes:
         embedding: Image embeddings.
-        projected: First layer's keys, queries and values of them, with encoding and biases.
-        basis: The same of every map that a dense prompt is made of (`PromptEmbeddings.basis`).
-        offsets: What encoding and biases add to the projections of every later layer.
+        projected: The first layer's keys, queries and values of them, with position encoding and
+            biases.
+        basis: Products of `PromptEmbeddings.basis` with the same kernels.
+        offsets: Contributions of position encoding and biases to the projections of each later
+            layer.
     """
 
     embedding: Float[Array, "b g g c"]
@@ -42,13 +45,13 @@ class PreparedImages:
     offsets: list[list[Float[Array, "#i w"]]]
 
     def take(self, images: Int[Array, " n"]) -> "PreparedImages":
-        """Those of the given rows, for `n` objects of which each names its image."""
+        """Returns the rows `images`: for each of `n` objects, those of its image."""
         projected = [x[images] for x in self.projected]
         return dataclasses.replace(self, embedding=self.embedding[images], projected=projected)
 
 
 class MaskDecoder(nn.Module):
-    """Image embedding and embedded prompts -> low-resolution logits and predicted IoU."""
+    """Maps image and prompt embeddings to low-resolution logits and predicted IoU."""
 
     config: SamConfig
 
@@ -56,8 +59,8 @@ class MaskDecoder(nn.Module):
         cfg = self.config
         dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
         masks = cfg.num_multimask + 1
-        self.iou_token = self.param("iou_token", layers.declared, (1, dim), jnp.float32)
-        self.mask_tokens = self.param("mask_tokens", layers.declared, (masks, dim), jnp.float32)
+        self.iou_token = self.param("iou_token", layers.zeros_init, (1, dim), jnp.float32)
+        self.mask_tokens = self.param("mask_tokens", layers.zeros_init, (masks, dim), jnp.float32)
         self.transformer = TwoWayTransformer(cfg)
         self.output_upscaling_0 = layers.ConvTranspose2x2(dim // 4, dtype)
         self.output_upscaling_1 = layers.LayerNorm(1e-6)
@@ -66,7 +69,7 @@ class MaskDecoder(nn.Module):
             layers.MLP((dim, dim, dim // 8), dtype) for _ in range(masks)
         ]
         hidden = cfg.iou_head_hidden_dim
-        # The IoU head chooses among masks: a tiny network, kept in float32.
+        # The IoU head decides between masks: a tiny network, in float32 always.
         self.iou_prediction_head = layers.MLP((hidden, hidden, masks), jnp.float32)
 
     def __call__(
@@ -76,7 +79,7 @@ class MaskDecoder(nn.Module):
         prompts: PromptEmbeddings,
         multimask: bool,
     ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
-        """`decode` of images that are prepared first."""
+        """Prepares images and decodes masks; arguments as of `prepare` and `decode`."""
         prepared = self.prepare(embedding, grid_encoding, prompts.basis)
         return self.decode(prepared, prompts, multimask)
 
@@ -86,7 +89,7 @@ class MaskDecoder(nn.Module):
         grid_encoding: Float[Array, "g g c"],
         basis: Float[Array, "r c"],
     ) -> PreparedImages:
-        """Computes what depends on images alone.
+        """Computes the part that depends on images alone.
 
         Args:
             embedding: Image embeddings.
@@ -113,7 +116,7 @@ class MaskDecoder(nn.Module):
         Args:
             prepared: Result of `prepare`.
             prompts: PromptEmbeddings prompts.
-            multimask: Three masks for an ambiguous prompt, or one.
+            multimask: Whether to predict `num_multimask` masks, for an ambiguous prompt, or one.
 
         Returns:
             Low-resolution logits and predicted IoU of every mask, float32.
@@ -126,10 +129,10 @@ class MaskDecoder(nn.Module):
             rearrange(x[:, None] + layers.product(dense, basis), "b k i w -> (b k) i w")
             for x, basis in zip(prepared.projected, prepared.basis, strict=True)
         ]
-        own = jnp.concatenate([self.iou_token, self.mask_tokens])
-        own = jnp.broadcast_to(own, (b, k, *own.shape))
-        tokens = jnp.concatenate([own, prompts.sparse], axis=2).astype(dtype)
-        present = jnp.concatenate([jnp.ones(own.shape[:3], bool), prompts.valid], axis=2)
+        output = jnp.concatenate([self.iou_token, self.mask_tokens])
+        output = jnp.broadcast_to(output, (b, k, *output.shape))
+        tokens = jnp.concatenate([output, prompts.sparse], axis=2).astype(dtype)
+        present = jnp.concatenate([jnp.ones(output.shape[:3], bool), prompts.valid], axis=2)
         tokens, image = self.transformer(
             rearrange(tokens, "b k t c -> (b k) t c"),
             rearrange(present, "b k t -> (b k) t"),
@@ -142,12 +145,12 @@ class MaskDecoder(nn.Module):
         iou = self.iou_prediction_head(tokens[:, 0])[:, first:last]
         return rearrange(logits, "(b k) o h w -> b k o h w", b=b), iou.reshape(b, k, -1)
 
-    def _masks(self, tokens: jax.Array, image: jax.Array, wanted: range) -> jax.Array:
-        """Dot product of each wanted mask token's weights with the upscaled image."""
+    def _masks(self, tokens: jax.Array, image: jax.Array, indexes: range) -> jax.Array:
+        """Returns dot products of the selected mask tokens' weights with the upscaled image."""
         x = rearrange(image, "n (g h) c -> n g h c", g=self.config.grid_size)
         x = layers.gelu(self.output_upscaling_1(self.output_upscaling_0(x)))
         x = layers.gelu(self.output_upscaling_3(x))
-        weights = [self.output_hypernetworks_mlps[i](tokens[:, i]) for i in wanted]
+        weights = [self.output_hypernetworks_mlps[i](tokens[:, i]) for i in indexes]
         masks = jnp.einsum(
             "nhwc,nco->nhwo", x, jnp.stack(weights, axis=-1), preferred_element_type=jnp.float32
         )
@@ -155,7 +158,7 @@ class MaskDecoder(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Layers in which tokens attend to the image and the image to the tokens."""
+    """Transformer layers in which tokens attend to the image and the image to the tokens."""
 
     config: SamConfig
 
@@ -180,7 +183,7 @@ class TwoWayTransformer(nn.Module):
             present: False masks absent tokens out.
             image: Cells of the image.
             projected: The first layer's projections of them.
-            offsets: What is added to the projections of later layers.
+            offsets: Addends of the later layers' projections, see `PreparedImages`.
         """
         token_pe = tokens
         bias = jnp.where(present, 0.0, -jnp.inf)[:, None, None, :]
@@ -193,14 +196,14 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(tokens + update), image
 
     def image_projections(self) -> list["ImageProjections"]:
-        """How every layer, and the final attention, projects the image."""
+        """Returns the projections of the image in every layer and in the final attention."""
         final = self.final_attn_token_to_image
         last = ImageProjections([final.k_proj], final.v_proj)
         return [*(layer.image_projections() for layer in self.layers), last]
 
 
 class TwoWayAttentionBlock(nn.Module):
-    """Self-attention of tokens, tokens to image, MLP, image to tokens."""
+    """Transformer layer: self-attention of tokens, tokens to image, MLP, image to tokens."""
 
     config: SamConfig
     first: bool
@@ -241,15 +244,19 @@ class TwoWayAttentionBlock(nn.Module):
         return tokens, self.norm4(image + update)
 
     def image_projections(self) -> "ImageProjections":
-        """Keys and values for the tokens, queries to them."""
+        """Returns the projections of the image: keys and values for tokens, queries to them."""
         to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
         return ImageProjections([to_image.k_proj, to_token.q_proj], to_image.v_proj)
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose width inside may be smaller than outside.
+    """Multi-head attention whose inner width may be smaller than the outer one.
 
-    `width` is that inside, `features` that of what comes in and goes out.
+    Attributes:
+        features: Width of input and output.
+        width: Inner width, of all heads together.
+        heads: Number of heads.
+        dtype: Compute type.
     """
 
     features: int
@@ -272,7 +279,7 @@ class Attention(nn.Module):
     def attend(
         self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
     ) -> jax.Array:
-        """Attends where queries, keys and values are already projected to `width`."""
+        """Attends with queries, keys and values that are already projected to `width`."""
         q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in (q, k, v))
         out = layers.attend(q * q.shape[-1] ** -0.5, k, v, bias)
         return self.out_proj(rearrange(out, "n a t d -> n t (a d)"))
@@ -280,28 +287,28 @@ class Attention(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class ImageProjections:
-    """Linear maps of the image: `placed` of the image with position encoding, `plain` without."""
+    """Linear maps of the image: `positional` of it with position encoding, `plain` without."""
 
-    placed: list[layers.Linear]
+    positional: list[layers.Linear]
     plain: layers.Linear
 
     def project(
         self, image: Float[Array, "n i c"], offsets: Sequence[Float[Array, "#i w"]]
     ) -> list[Float[Array, "n i w"]]:
-        """Projects images, with `offsets` from the method of that name."""
+        """Projects images; `offsets` is the result of the method of that name."""
         return [x + offset for x, offset in zip(self.products(image), offsets, strict=True)]
 
     def products(self, image: Float[Array, "*n c"]) -> list[Float[Array, "*n w"]]:
-        """Products of the image with all kernels."""
-        return layers.product_of_all(image, [*self.placed, self.plain])
+        """Returns the products of the image with all kernels."""
+        return layers.product_of_all(image, [*self.positional, self.plain])
 
     def offsets(self, encoding: Float[Array, "i c"]) -> list[Float[Array, "#i w"]]:
-        """What position encoding and biases add to `products`."""
-        nothing = jnp.zeros_like(encoding[:1])
-        return [*(x(encoding) for x in self.placed), self.plain(nothing)]
+        """Returns the addends of `products` that position encoding and biases give."""
+        zeros = jnp.zeros_like(encoding[:1])
+        return [*(x(encoding) for x in self.positional), self.plain(zeros)]
 
 
 def _cross_attention(cfg: SamConfig) -> Attention:
-    """Attention between tokens and image, at half the width."""
+    """Makes attention between tokens and image, at half the width."""
     dim = cfg.prompt_dim
     return Attention(dim, dim // 2, cfg.decoder_heads, jnp.dtype(cfg.dtype))

@@ -1,4 +1,4 @@
-"""How many parameters there are, and where."""
+"""Names and counts of parameters."""
 
 import math
 import re
@@ -19,7 +19,7 @@ def named_leaves(params: Params) -> Iterator[tuple[str, jax.Array]]:
 
 
 def count_parameters(params: Params) -> int:
-    """Number of parameters, without constants; takes arrays or shapes."""
+    """Counts parameters, without constants; takes arrays or shapes."""
     return sum(_count(name, leaf.shape) for name, leaf in named_leaves(params))
 
 

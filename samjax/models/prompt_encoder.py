@@ -1,6 +1,6 @@
-"""SAM's prompt encoder over one padded structure, whatever combination of prompts is present.
+"""SAM's prompt encoder: one padded structure for every combination of prompts.
 
-Facts: Kirillov et al. (2023), appendix A. A point prompt without a box is followed by one
+Source: Kirillov et al. (2023), appendix A. A point prompt without a box is followed by one
 "not a point" token, a box is two corner tokens, no mask is a learned constant.
 """
 
@@ -18,13 +18,13 @@ from samjax.models.config import SamConfig
 
 @struct.dataclass
 class PromptEmbeddings:
-    """Prompts as the decoder takes them.
+    """Embedded prompts, as the decoder takes them.
 
     Attributes:
         sparse: One token per point, one for SAM's padding point, two for the box's corners.
-        valid: Which of them are present; the others are masked out of attention.
-        coefficients: Of the few maps `basis` whose sum is added to the image embedding.
-        basis: What the decoder can project once, whatever the prompts.
+        valid: Whether each token is present; absent ones are masked out of attention.
+        coefficients: Weights of the vectors `basis` in the dense embedding, for every cell.
+        basis: Vectors that the decoder can project once, whatever the prompts.
     """
 
     sparse: Float[Array, "b k t c"]
@@ -34,12 +34,12 @@ class PromptEmbeddings:
 
     @property
     def dense(self) -> Float[Array, "b k g g c"]:
-        """What is added to the image embedding."""
+        """Dense embedding, which is added to the image embedding."""
         return layers.product(self.coefficients, self.basis)
 
 
 class PromptEncoder(nn.Module):
-    """Points, boxes and masks -> sparse tokens and a dense map."""
+    """Embeds points, boxes and masks as sparse tokens and a dense map."""
 
     config: SamConfig
 
@@ -47,7 +47,7 @@ class PromptEncoder(nn.Module):
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
         self.pe_layer = PositionEncoding(cfg.prompt_dim)
-        vector = (layers.declared, (1, cfg.prompt_dim), jnp.float32)
+        vector = (layers.zeros_init, (1, cfg.prompt_dim), jnp.float32)
         # Background, foreground, upper left corner, lower right corner.
         self.point_embeddings = [self.param(f"point_embeddings_{i}", *vector) for i in range(4)]
         self.not_a_point_embed = self.param("not_a_point_embed", *vector)
@@ -71,7 +71,7 @@ class PromptEncoder(nn.Module):
         )
 
     def basis(self) -> Float[Array, "r c"]:
-        """What can be added to an embedded image: a mask's channels and their bias; no mask."""
+        """Returns the vectors of dense embeddings: a mask's channels, their bias, and "no mask"."""
         kernel, bias = self.mask_downscaling_6.weights(self.config.mask_in_chans)
         rows = [kernel, bias, self.no_mask_embed.astype(kernel.dtype)]
         return jnp.concatenate(
@@ -79,7 +79,7 @@ class PromptEncoder(nn.Module):
         )
 
     def grid_encoding(self) -> Float[Array, "g g c"]:
-        """Position encoding of the image embedding's cells, at their centres."""
+        """Returns the position encoding of the image embedding's cells, at their centres."""
         centres = (jnp.arange(self.config.grid_size) + 0.5) / self.config.grid_size
         x, y = jnp.meshgrid(centres, centres)
         return self.pe_layer(jnp.stack([x, y], axis=-1))
@@ -114,9 +114,9 @@ class PromptEncoder(nn.Module):
         x = layers.gelu(self.mask_downscaling_1(self.mask_downscaling_0(x)))
         x = layers.gelu(self.mask_downscaling_4(self.mask_downscaling_3(x)))
         x = rearrange(x, "(b k) g h c -> b k g h c", b=b)
-        given = jnp.concatenate([x, jnp.ones_like(x[..., :1]), jnp.zeros_like(x[..., :1])], -1)
+        of_mask = jnp.concatenate([x, jnp.ones_like(x[..., :1]), jnp.zeros_like(x[..., :1])], -1)
         absent = jnp.zeros(x.shape[-1] + 2, x.dtype).at[-1].set(1)
-        return jnp.where(present[..., None, None, None], given, absent)
+        return jnp.where(present[..., None, None, None], of_mask, absent)
 
 
 class PositionEncoding(nn.Module):
@@ -129,7 +129,7 @@ class PositionEncoding(nn.Module):
         """Encodes coordinates (x, y) in 0..1, in float32 whatever the compute type."""
         frequencies = self.param(
             "positional_encoding_gaussian_matrix",
-            layers.declared,
+            layers.zeros_init,
             (2, self.features // 2),
             jnp.float32,
         )

@@ -1,4 +1,4 @@
-"""The network as pure functions of plain nested-dict parameters.
+"""Pure functions of a network over plain nested-dict parameters.
 
 `config` is static and hashable: jit with `static_argnums=0` or close over it.
 """
@@ -26,7 +26,7 @@ def encode_image(
         config: Architecture.
         params: Parameters.
         images: Normalised images, NHWC, of side `config.image_size`.
-        adapters: Whether the adapters take part, if the network has any. False drops them on the
+        adapters: Whether to use the adapters, if the network has any. False skips them, with the
             same parameters (SAM-Med2D* in the paper).
 
     Raises:
@@ -40,7 +40,7 @@ def encode_image(
 
 
 def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit:
-    """The module that encodes images."""
+    """Returns the module that encodes images."""
     return TinyVit(config) if config.encoder == "tiny_vit" else ImageEncoder(config)
 
 
@@ -59,12 +59,12 @@ def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) ->
 def prepare_images(
     config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
 ) -> PreparedImages:
-    """What the decoder computes from images whatever the prompts, so that it is done but once."""
+    """Computes the part of the decoder that depends on images alone, once for all prompts."""
     encoder, decoder = PromptEncoder(config), MaskDecoder(config)
     encoding = grid_encoding(config, params)
     basis = _apply(encoder, params["prompt_encoder"], method=PromptEncoder.basis)
-    given = (params["mask_decoder"], embedding, encoding, basis)
-    return _apply(decoder, *given, method=MaskDecoder.prepare)
+    own = params["mask_decoder"]
+    return _apply(decoder, own, embedding, encoding, basis, method=MaskDecoder.prepare)
 
 
 def decode_masks(
@@ -81,7 +81,7 @@ def decode_masks(
         params: Parameters.
         embedding: Result of `encode_image`.
         prompts: Result of `encode_prompts`.
-        multimask: Three masks for each object, or one.
+        multimask: Whether to predict `num_multimask` masks for each object, or one.
 
     Returns:
         Low-resolution logits and predicted IoU, float32.
@@ -98,7 +98,7 @@ def predict_masks(
     prompts: types.Prompts,
     multimask: bool = True,
 ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
-    """`encode_prompts` and `decode_masks` in one."""
+    """Predicts masks from prompts: `encode_prompts` and `decode_masks` in one."""
     images = prepare_images(config, params, embedding)
     return predict_prepared(config, params, images, prompts, multimask)
 
@@ -110,13 +110,13 @@ def predict_prepared(
     prompts: types.Prompts,
     multimask: bool = True,
 ) -> tuple[Float[Array, "b k o m m"], Float[Array, "b k o"]]:
-    """As `predict_masks`, on the result of `prepare_images`."""
-    given = (params["mask_decoder"], images, encode_prompts(config, params, prompts), multimask)
-    return _apply(MaskDecoder(config), *given, method=MaskDecoder.decode)
+    """Predicts masks as `predict_masks` does, from the result of `prepare_images`."""
+    embedded, own = encode_prompts(config, params, prompts), params["mask_decoder"]
+    return _apply(MaskDecoder(config), own, images, embedded, multimask, method=MaskDecoder.decode)
 
 
 def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
-    """Position encoding of the image embedding's cells, which the decoder adds to them."""
+    """Returns the position encoding that the decoder adds to the image embedding's cells."""
     encoder = PromptEncoder(config)
     return _apply(encoder, params["prompt_encoder"], method=PromptEncoder.grid_encoding)
 

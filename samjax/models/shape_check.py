@@ -1,4 +1,4 @@
-"""Whether an architecture and some parameters belong together, by shapes alone."""
+"""Checks whether parameters fit an architecture, by their shapes alone."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from samjax.models import initialise
 from samjax.models.config import SamConfig
 
-# Settings that decide the shape of a parameter, by its path.
+# Settings that determine the shape of a parameter, by a pattern of its path.
 _DECIDED_BY = (
     (r"/adapter/", "peft.kind, peft.ratio, embed_dim"),
     (r"pos_embed$", "image_size, patch_size, embed_dim"),
@@ -24,17 +24,17 @@ _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
 
 
 def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Holds parameters against an architecture.
+    """Checks the shapes of parameters against an architecture.
 
     Args:
         config: The architecture.
         shapes: Shape of every parameter by its path, `a/b/c`.
 
     Raises:
-        ValueError: They disagree; the message names the field, or those that may be wrong.
+        ValueError: They differ; the message names the field, or those that may be wrong.
     """
-    wanted = initialise.shapes(config)
-    if wanted == shapes:
+    expected = initialise.shapes(config)
+    if expected == shapes:
         return
     if not config.peft.enabled and any("/adapter/" in path for path in shapes):
         raise ValueError("model.peft.kind: expected one, as the arrays have adapters, found 'none'")
@@ -44,22 +44,24 @@ def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
             f"{config.peft.kind!r}"
         )
     if config.encoder == "vit" and "image_encoder/pos_embed" in shapes:
-        blocks = {found[1] for path in shapes if (found := _BLOCK.match(path))}
-        _field("depth", config.depth, len(blocks))
+        blocks = {match[1] for path in shapes if (match := _BLOCK.match(path))}
+        _check_field("depth", config.depth, len(blocks))
         _, grid, _, width = shapes["image_encoder/pos_embed"]
-        _field("embed_dim", config.embed_dim, width)
+        _check_field("embed_dim", config.embed_dim, width)
         patch = shapes.get("image_encoder/patch_embed/proj/kernel", (config.patch_size,))[0]
-        _field("patch_size", config.patch_size, patch)
-        _field("image_size", config.image_size, grid * patch)
-    for path in [*wanted, *(path for path in shapes if path not in wanted)]:
-        if wanted.get(path) != shapes.get(path):
-            names = next(names for rule, names in _DECIDED_BY if re.search(rule, path))
+        _check_field("patch_size", config.patch_size, patch)
+        _check_field("image_size", config.image_size, grid * patch)
+    for path in [*expected, *(path for path in shapes if path not in expected)]:
+        if expected.get(path) != shapes.get(path):
+            names = next(names for pattern, names in _DECIDED_BY if re.search(pattern, path))
             raise ValueError(
-                f"model: expected {path} of shape {wanted.get(path, 'none')}, found "
+                f"model: expected {path} of shape {expected.get(path, 'none')}, found "
                 f"{shapes.get(path, 'none')} (decided by {names})"
             )
 
 
-def _field(name: str, told: object, found: object) -> None:
-    if told != found:
-        raise ValueError(f"model.{name}: expected {found}, as the arrays have it, found {told}")
+def _check_field(name: str, configured: int, needed: int) -> None:
+    if configured != needed:
+        raise ValueError(
+            f"model.{name}: expected {needed}, as the arrays have it, found {configured}"
+        )

@@ -1,4 +1,4 @@
-"""A network for tests: all of the architecture, almost none of the size."""
+"""A very small network for tests, with every part of the real ones."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _VIT: dict[str, Any] = dict(
     global_attn_indexes=(1,),
     window_size=3,
 )
-# Grids of 16, 8 and 4 tokens, of which windows of 3 and 5 are no divisors.
+# Grids of 16, 8 and 4 tokens, which windows of 3 and 5 do not divide.
 _TINY_VIT: dict[str, Any] = dict(
     image_size=64,
     patch_size=16,
@@ -29,11 +29,11 @@ _TINY_VIT: dict[str, Any] = dict(
 
 
 def tiny(**overrides: Any) -> SamConfig:
-    """Describes a network of 70 thousand parameters with every part of the real ones, for tests.
+    """Returns a network of 70 thousand parameters, with every part of the real ones, for tests.
 
-    It compiles in seconds and runs in milliseconds on a CPU. By default a ViT with SAM-Med2D's
-    adapters, two blocks, one of them windowed; `encoder="tiny_vit"` gives a TinyViT of 64 x 64
-    pixels in place of it. In both, windows do not divide the grid of tokens, so they are padded.
+    It compiles in seconds and runs in milliseconds on a CPU. By default it is a ViT with
+    SAM-Med2D's adapters and two blocks, one of them windowed; with `encoder="tiny_vit"` a TinyViT
+    of 64 x 64 pixels. In both, windows do not divide the grid of tokens, so it is padded.
 
     Args:
         **overrides: Fields of `SamConfig` that differ, such as `image_size=64`.

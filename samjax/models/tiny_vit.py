@@ -1,7 +1,7 @@
 """TinyViT, the small image encoder of MobileSAM and LiteMedSAM.
 
 A stage of convolutions, three of transformer blocks with windowed attention, then SAM's neck. It
-runs at any size, since nothing is learned per position. Facts: Wu et al., TinyViT (2022); Zhang
+runs at any size, since nothing is learned per position. Sources: Wu et al., TinyViT (2022); Zhang
 et al., Faster Segment Anything (2023); the adapters are those of SAM-Med2D (paper section 3.2 A).
 Names follow the published state dicts.
 """
@@ -24,7 +24,7 @@ from samjax.models.image_encoder import neck
 
 
 class TinyVit(nn.Module):
-    """Normalised image -> image embedding of `prompt_dim` channels."""
+    """Maps a normalised image to an image embedding of `prompt_dim` channels."""
 
     config: SamConfig
 
@@ -39,7 +39,7 @@ class TinyVit(nn.Module):
 
         Args:
             images: Normalised images.
-            adapters: Whether the adapters take part; false drops them, on the same parameters.
+            adapters: Whether to use the adapters; false skips them, with the same parameters.
         """
         x = self.patch_embed(images)
         for stage in self.layers:
@@ -50,9 +50,10 @@ class TinyVit(nn.Module):
 
 
 class TinyVitStem(nn.Module):
-    """Image -> a map of a quarter of its side (patch 16, MobileSAM) or all of it (4, LiteMedSAM).
+    """Maps an image to features of a quarter of its side, or of all of it.
 
-    Two further halvings follow in the stages.
+    A quarter with patch 16 (MobileSAM), all of it with patch 4 (LiteMedSAM). The stages halve the
+    side twice more.
     """
 
     features: int
@@ -72,9 +73,9 @@ class TinyVitStem(nn.Module):
 
 
 class TinyVitStage(nn.Module):
-    """Blocks of one width and, but for the last stage, the step to the next width.
+    """Blocks of one width, then patch merging to the next width except in the last stage.
 
-    That halves the grid, except for the step to the last stage.
+    Merging halves the grid, except before the last stage.
     """
 
     config: SamConfig
@@ -85,10 +86,10 @@ class TinyVitStage(nn.Module):
         kind = TinyVitBlock if self.index else MBConv
         kind = nn.remat(kind, static_argnums=(2,)) if cfg.remat else kind
         self.blocks = [kind(cfg, self.index) for _ in range(tiny.depths[self.index])]
-        following = tiny.dims[self.index + 1 :]
-        if following:
-            stride = 2 if len(following) > 1 else 1
-            self.downsample = PatchMerging(following[0], stride, jnp.dtype(cfg.dtype))
+        next_widths = tiny.dims[self.index + 1 :]
+        if next_widths:
+            stride = 2 if len(next_widths) > 1 else 1
+            self.downsample = PatchMerging(next_widths[0], stride, jnp.dtype(cfg.dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b i j d"]:
         for block in self.blocks:
@@ -98,7 +99,7 @@ class TinyVitStage(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """To another width and, with stride 2, half the side."""
+    """Maps features to another width and, with stride 2, halves their side."""
 
     features: int
     stride: int
@@ -131,7 +132,7 @@ class MBConv(nn.Module):
 
 
 class TinyVitBlock(nn.Module):
-    """Attention, a depthwise convolution, then MLP and adapter side by side."""
+    """Transformer block: attention, a depthwise convolution, then MLP and adapter side by side."""
 
     config: SamConfig
     index: int
@@ -155,7 +156,7 @@ class TinyVitBlock(nn.Module):
 
 
 class NormedMLP(nn.Module):
-    """An MLP that owns the norm of its input; the block applies it, for the adapter as well."""
+    """MLP with the norm of its input, which the block applies for the adapter as well."""
 
     features: int
     hidden: int
@@ -171,7 +172,7 @@ class NormedMLP(nn.Module):
 
 
 class TinyVitAttention(nn.Module):
-    """Normalised self-attention within square windows, with a bias for every offset.
+    """Self-attention within square windows, with a norm before it and a bias for every offset.
 
     Where windows do not divide the grid, it is padded with zero tokens before the norm, which
     turns them into its bias.
@@ -189,7 +190,7 @@ class TinyVitAttention(nn.Module):
         qkv = project(norm(x))
         padding = project(norm(jnp.zeros((1, 1, 1, c), x.dtype)))
         shape = (self.heads, size**2)
-        biases = self.param("attention_biases", layers.declared, shape, jnp.float32)
+        biases = self.param("attention_biases", layers.zeros_init, shape, jnp.float32)
         biases = biases[:, _offsets(size)]  # (heads, size, size, size, size): query, key.
         attend = functools.partial(_attend_windows, padding=padding, biases=biases)
         out = windows.apply(attend, qkv, size)
@@ -222,7 +223,7 @@ def _attend_windows(
 
 
 def _offsets(size: int) -> np.ndarray:
-    """Which bias belongs to a query and a key: |dy| * size + |dx|, (size, size, size, size)."""
+    """Returns the bias's index for query and key: |dy| * size + |dx|, (size, size, size, size)."""
     apart = abs(np.arange(size)[:, None] - np.arange(size))
     return apart[:, None, :, None] * size + apart[:, None, :]
 
@@ -231,7 +232,7 @@ def _offsets(size: int) -> np.ndarray:
 
 
 class ConvBatchNorm(nn.Module):
-    """A convolution without bias, then batch normalisation."""
+    """Convolution without bias, then batch normalisation."""
 
     conv: Callable[[], nn.Module]
 
@@ -247,7 +248,7 @@ class FrozenBatchNorm(nn.Module):
     """Batch normalisation by the stored statistics: a fixed scale and shift of every channel.
 
     In training too: statistics of the few images of a fine-tuning batch are worse than those of
-    the pre-training. They are constants and never learn, scale and bias are parameters like others.
+    the pre-training. They are constants; scale and bias are trained.
     """
 
     epsilon: float
@@ -255,7 +256,7 @@ class FrozenBatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         scale, bias, mean, var = (
-            self.param(name, layers.declared, x.shape[-1:], jnp.float32)
+            self.param(name, layers.zeros_init, x.shape[-1:], jnp.float32)
             for name in ("scale", "bias", "mean", "var")
         )
         mean, var = jax.lax.stop_gradient((mean, var))

@@ -1,8 +1,8 @@
-"""What windowed attention has in common in both image encoders.
+"""Windowed attention, the parts that both image encoders share.
 
-Where windows do not divide the grid, both pad it with equal tokens that take part as keys and
-values. So the padding of a window is exactly one more key, whose logit sums over its places:
-padding is never projected, and never asks.
+Where windows do not divide the grid, both pad it with equal tokens, which are keys and values
+like any others. All padding of a window thus acts as one more key, whose logit is the log of the
+summed exponentials over the padded places. A single padding token is projected, and none queries.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from jaxtyping import Array, Float
 def apply(
     attend: Callable[[jax.Array], jax.Array], x: Float[Array, "b h w i"], window: int
 ) -> Float[Array, "b h w o"]:
-    """Applies `attend` to each part of a grid in which windows are alike.
+    """Applies `attend` to each part of a grid in which windows have one size.
 
-    These are the whole windows, and the narrower rest along each axis.
+    These are the whole windows, and the narrower windows at the end of each axis.
 
     Args:
-        attend: Attends within the windows of a part; those of a rest are as narrow as the rest.
+        attend: Attends within the windows of a part.
         x: The whole grid.
         window: Side of a window, tokens.
     """
@@ -45,6 +45,6 @@ def append_padding(
 
 
 def _spans(length: int, window: int) -> list[tuple[int, int]]:
-    """Where whole windows begin and end, and where the rest does."""
+    """Returns start and end of the whole windows, and of the narrower one after them."""
     whole = length - length % window
     return [(a, b) for a, b in ((0, whole), (whole, length)) if a < b]
