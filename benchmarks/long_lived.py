@@ -31,7 +31,7 @@ from configs import demo, sam_med2d
 from samjax import models, runtime
 from samjax.comparison import plan, runner
 from samjax.data import inputs, phantoms
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 from samjax.training import config as training_config
 
 ROWS = 10  # Rows of the table.
@@ -67,7 +67,7 @@ def predictor(images: int, shapes: int) -> Iterator[str]:
     """Predicts masks of many images with one `Predictor`; yields after each tenth of them."""
     rng = np.random.default_rng(0)
     params = models.init(NETWORK, jax.random.key(0))
-    sam_predictor = samjax.Predictor(Pretrained(NETWORK, inputs.Preprocessing(), params))
+    sam_predictor = samjax.Predictor(Model(NETWORK, inputs.Preprocessing(), params))
     extents = rng.integers(*SIDES, (shapes, 2))
     for number in range(images):
         height, width = extents[number % shapes]

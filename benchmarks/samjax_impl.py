@@ -29,7 +29,7 @@ VIT_B = models.vit_b(image_size=inputs.SIZE, peft=models.PeftConfig(init="kaimin
 def write_checkpoint(path: str) -> None:
     """Writes a ViT-B with adapters and random weights, which all competitors load."""
     params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
-    model = directory.Pretrained(VIT_B, convert.SAM_MED2D_PREPROCESSING, jax.device_get(params))
+    model = directory.Model(VIT_B, convert.SAM_MED2D_PREPROCESSING, jax.device_get(params))
     convert.to_torch(path, model)
 
 
@@ -39,7 +39,7 @@ def encoder(checkpoint: str, dtype: Dtype) -> Run:
     images = jnp.asarray(inputs.images())
 
     def run() -> np.ndarray:
-        return np.asarray(inference_batch.encode(network.model, network.params, images).embedding)
+        return np.asarray(inference_batch.encode(network.config, network.params, images).embedding)
 
     return run
 
@@ -48,11 +48,11 @@ def decoder(checkpoint: str, dtype: Dtype) -> Run:
     """Decodes one point for each of OBJECTS objects in an embedded image: (OBJECTS, 3, m, m)."""
     network = _load(checkpoint, dtype)
     images = jnp.asarray(inputs.images()[:1])
-    features = inference_batch.encode(network.model, network.params, images)
+    features = inference_batch.encode(network.config, network.params, images)
     count = inputs.OBJECTS
     _, _, points = inputs.objects(1)
     prompts = dataclasses.replace(
-        types.no_prompts(count, 1, 1, network.model.mask_size),
+        types.no_prompts(count, 1, 1, network.config.mask_size),
         points=jnp.asarray(points).reshape(count, 1, 1, 2),
         labels=jnp.full((count, 1, 1), types.FOREGROUND, jnp.int32),
     )
@@ -60,7 +60,7 @@ def decoder(checkpoint: str, dtype: Dtype) -> Run:
     kind, weights = network.preprocessing.mask_prompt, pack_weights(network.params)
 
     def run() -> np.ndarray:
-        decoded = inference_batch.decode(network.model, weights, features, first, prompts, kind)
+        decoded = inference_batch.decode(network.config, weights, features, first, prompts, kind)
         return np.asarray(decoded[0])
 
     return run
@@ -82,7 +82,7 @@ def prompt(checkpoint: str, dtype: Dtype) -> Run:
 def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     """Trains one batch by a recipe of `configs/`; the run returns the loss of each iteration."""
     network = _load(checkpoint, dtype)
-    step_config = step_recipe(recipe, network.model)
+    step_config = step_recipe(recipe, network.config)
     truth, boxes, _ = inputs.objects()
     batch = step.Batch(
         image=jnp.asarray(inputs.images()[: inputs.TRAIN_IMAGES]),
@@ -141,9 +141,9 @@ def _settings(recipe: str) -> training_config.Experiment:
     )
 
 
-def _load(checkpoint: str, dtype: Dtype) -> directory.Pretrained:
+def _load(checkpoint: str, dtype: Dtype) -> directory.Model:
     """Loads a network that computes in `dtype`, with its parameters on the device."""
     runtime.prepare()
     loaded = conversion.load_any(checkpoint)
-    model = dataclasses.replace(loaded.model, dtype=dtype)
-    return dataclasses.replace(loaded, model=model, params=jax.device_put(loaded.params))
+    config = dataclasses.replace(loaded.config, dtype=dtype)
+    return dataclasses.replace(loaded, config=config, params=jax.device_put(loaded.params))

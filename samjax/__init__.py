@@ -8,7 +8,7 @@
     config = samjax.recipes.load("sam_med2d")
     config.data.root = "my_data"
     trained = samjax.train(config, "runs/mine")
-    evaluation = samjax.evaluate(samjax.load(trained.model), "my_data")
+    evaluation = samjax.evaluate(samjax.load(trained.model_dir), "my_data")
 
 `dir(samjax)` lists what there is; each name is imported when it is first used.
 """
@@ -36,16 +36,16 @@ if TYPE_CHECKING:  # The same as in the table below, for type checkers and edito
     from samjax.conversion import load_any as load
     from samjax.evaluation import EvalConfig, evaluate
     from samjax.inference import ObjectPrompt, Predictor, segment
-    from samjax.models.directory import Pretrained, save
+    from samjax.models.directory import Model, save
     from samjax.training.config import Experiment
     from samjax.training.loop import train
 
 __all__ = [
     "EvalConfig",
     "Experiment",
+    "Model",
     "ObjectPrompt",
     "Predictor",
-    "Pretrained",
     "__version__",
     "comparison",
     "conversion",
@@ -71,7 +71,7 @@ _HOMES = {  # Of those that are not modules.
     "Experiment": "samjax.training.config.Experiment",
     "ObjectPrompt": "samjax.inference.ObjectPrompt",
     "Predictor": "samjax.inference.Predictor",
-    "Pretrained": "samjax.models.directory.Pretrained",
+    "Model": "samjax.models.directory.Model",
     "evaluate": "samjax.evaluation.evaluate",
     "from_torch": "samjax.conversion.from_torch",
     "load": "samjax.conversion.load_any",

@@ -11,7 +11,7 @@ from samjax.cli.parser import Parser, given
 from samjax.models.config import PeftConfig
 
 if TYPE_CHECKING:
-    from samjax.models.directory import Pretrained
+    from samjax.models.directory import Model
 
 
 def add_arguments(parser: Parser) -> None:
@@ -97,11 +97,11 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         "there; PyTorch takes no notice of them: prepare images so there, too. torch.load and "
         "torch.save keep them, a module's own state_dict() does not"
     )
-    if model.model.peft.kind == "conv_bottleneck":
+    if model.config.peft.kind == "conv_bottleneck":
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
 
 
-def _input(model: "Pretrained") -> str:
+def _input(model: "Model") -> str:
     expected = ", ".join(f"{name} {value}" for name, value in vars(model.preprocessing).items())
-    return f"input: {model.model.image_size} pixels, {expected}"
+    return f"input: {model.config.image_size} pixels, {expected}"

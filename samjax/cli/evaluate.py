@@ -71,11 +71,11 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     replayed = prompt_file.load(arguments.prompts) if arguments.prompts else None
     samples = index.load_index(arguments.data, arguments.split)
     samples = index.of_datasets(samples, arguments.datasets)
-    pretrained = conversion.load_any(
+    model = conversion.load_any(
         arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )
     name = arguments.name or Path(arguments.checkpoint).resolve().stem
-    what = (pretrained, arguments.data, samples, arguments.out, config, name)
+    what = (model, arguments.data, samples, arguments.out, config, name)
     origin = {name: getattr(arguments, name) for name in ("checkpoint", "data", "split")}
     how = (origin, replayed, arguments.on_bad, arguments.overwrite)
     tested = run.test_and_report(*what, *how)

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("devices: " + ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
     if arguments.checkpoint:
         loaded = conversion.load_any(arguments.checkpoint, **preprocessing_flags.loading(arguments))
-        print(f"\n{arguments.checkpoint}\n{loaded.model}\n{loaded.preprocessing}\n")
+        print(f"\n{arguments.checkpoint}\n{loaded.config}\n{loaded.preprocessing}\n")
         print(models.parameter_overview(loaded.params))
         if directory.is_model_dir(arguments.checkpoint):
             print(f"\n{directory.verify(arguments.checkpoint)}")

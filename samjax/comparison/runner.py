@@ -25,7 +25,7 @@ from samjax.data.files import write_whole
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.run import test_and_report
 from samjax.models import directory
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 from samjax.training import loop, processes
 from samjax.training.config import Experiment
 
@@ -193,7 +193,7 @@ def _programs_dropped() -> Iterator[None]:
 
 def _test(
     comparison: Comparison,
-    model: Pretrained,
+    model: Model,
     path: str,
     root: str,
     setting: EvalSetting,

@@ -29,7 +29,7 @@ from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchErro
 from samjax.models import directory as model_dirs
 from samjax.models import finite_check
 from samjax.models.config import PeftConfig, SamConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 from samjax.types import Params
 
 _CLASSES = 1000  # Of the classifier in MobileSAM's file.
@@ -65,7 +65,7 @@ def from_torch(
     path: str | Path,
     options: ConversionOptions = ConversionOptions(),
     preprocessing_overrides: Mapping[str, Any] | None = None,
-) -> tuple[Pretrained, ConversionReport]:
+) -> tuple[Model, ConversionReport]:
     """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
 
     What the network expects of its images is what travels with the file: samjax's own settings, or
@@ -99,26 +99,24 @@ def from_torch(
         finite_check.check(str(path), contents.tensors.items())
     report = dataclasses.replace(report, notes=(*contents.notes, decision.line()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
-    return Pretrained(config, decision.preprocessing, params), report
+    return Model(config, decision.preprocessing, params), report
 
 
-def adapt(
-    pretrained: Pretrained, options: ConversionOptions, name: str
-) -> tuple[Pretrained, ConversionReport]:
+def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, ConversionReport]:
     """Resizes a samjax model or gives it adapters, just as `from_torch` does.
 
     Args:
-        pretrained: The model.
+        model: The model.
         options: How to adapt it.
         name: What the report calls it.
     """
-    tensors = naming.state_dict(pretrained.params)
+    tensors = naming.state_dict(model.params)
     contents = CheckpointContents(tensors, {key: key for key in tensors}, {})
-    config, params, report = _assemble(name, contents, pretrained.model, options)
-    return dataclasses.replace(pretrained, model=config, params=params), report
+    config, params, report = _assemble(name, contents, model.config, options)
+    return dataclasses.replace(model, config=config, params=params), report
 
 
-def to_torch(path: str | Path, pretrained: Pretrained) -> None:
+def to_torch(path: str | Path, model: Model) -> None:
     """Writes a `.pth` file that the published PyTorch code loads.
 
     The tensors are exactly the parameters; to those of a TinyViT is added what its published
@@ -129,16 +127,16 @@ def to_torch(path: str | Path, pretrained: Pretrained) -> None:
 
     Args:
         path: The file.
-        pretrained: The model.
+        model: The model.
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
     """
-    sam_med2d = pretrained.model.peft.enabled or pretrained.preprocessing.mask_prompt == "sigmoid"
-    tensors = naming.state_dict(pretrained.params)
-    if pretrained.model.encoder == "tiny_vit":
-        tensors |= _tiny_vit_extras(tensors, pretrained.model)
-    record = json.dumps(model_dirs.settings(pretrained), indent=2)
+    sam_med2d = model.config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid"
+    tensors = naming.state_dict(model.params)
+    if model.config.encoder == "tiny_vit":
+        tensors |= _tiny_vit_extras(tensors, model.config)
+    record = json.dumps(model_dirs.settings(model), indent=2)
     torch_writer.write(path, tensors, sam_med2d, record)
 
 

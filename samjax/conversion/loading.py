@@ -9,7 +9,7 @@ from typing import Any
 from samjax.conversion import convert, families
 from samjax.models import directory
 from samjax.models.config import PeftConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def load_any(
     family: str | None = None,
     preprocessing_overrides: Mapping[str, Any] | None = None,
     allow_non_finite: bool = False,
-) -> Pretrained:
+) -> Model:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
 
     How images are prepared belongs to the checkpoint. Where its file leaves that open, a warning
@@ -59,8 +59,8 @@ def load_any(
     expected = families.named(family).preprocessing if family else model.preprocessing
     expected = dataclasses.replace(expected, **(preprocessing_overrides or {}))
     model = dataclasses.replace(model, preprocessing=expected)
-    resized = image_size not in (None, model.model.image_size)
-    added = peft is not None and peft.enabled and not model.model.peft.enabled
+    resized = image_size not in (None, model.config.image_size)
+    added = peft is not None and peft.enabled and not model.config.peft.enabled
     if resized or added:
         model, report = convert.adapt(model, options, str(path))
         _log.info(report.summary())

@@ -36,7 +36,7 @@ from samjax.evaluation.results import (
 )
 from samjax.inference import programs
 from samjax.inference.batch import encode
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Answers:
 
 
 def evaluate(
-    pretrained: Pretrained,
+    model: Model,
     root: str | os.PathLike[str],
     samples: Sequence[Sample] | None = None,
     config: EvalConfig | None = None,
@@ -74,7 +74,7 @@ def evaluate(
     validation does, compiles nothing.
 
     Args:
-        pretrained: The model; its parameters may be on devices, sharded or not.
+        model: The model; its parameters may be on devices, sharded or not.
         root: The data folder.
         samples: The images to test on; None: the split `test` of the folder.
         config: How to test; None: as the paper does.
@@ -87,8 +87,8 @@ def evaluate(
             to replay lack a mask, or no mask is left to test.
         ValueError: The model knows boxes alone, and no protocol shows it any.
     """
-    config, left_out = answerable(pretrained, config or EvalConfig())
-    pretrained = on_device(pretrained)
+    config, left_out = answerable(model, config or EvalConfig())
+    model = on_device(model)
     samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
@@ -100,7 +100,7 @@ def evaluate(
 
     def images(bar: tqdm) -> Iterator[PromptedImage]:
         wanted = [samples[number] for number in left]
-        loaded = load(pretrained, root, wanted, config, prompts)
+        loaded = load(model, root, wanted, config, prompts)
         for number, image in zip(left, loaded, strict=True):
             begun.append(Begun(number, image, []))
             bar.update()
@@ -119,9 +119,9 @@ def evaluate(
         last: Batch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
             programs.keep_within_bounds()
-            answers = answer(pretrained, batch, config)
+            answers = answer(model, batch, config)
             by_image = {id(one.image): one for one in begun}
-            scores = _score(pretrained, batch, answers, config, metadata)
+            scores = _score(model, batch, answers, config, metadata)
             for (image, _), result in zip(batch.masks, scores, strict=True):
                 by_image[id(image)].results.append(result)
             # The first batch may have compiled, and is not counted.
@@ -129,7 +129,7 @@ def evaluate(
             last = batch
         kept.add(finished(), [])
     if last is not None and not kept.timings:
-        kept.timings.append((last.image_count, answer(pretrained, last, config).seconds))
+        kept.timings.append((last.image_count, answer(model, last, config).seconds))
     outcomes = [kept.images[number] for number in range(len(samples))]
     results = [result for one in outcomes for result in one.results]
     if not results:
@@ -140,11 +140,11 @@ def evaluate(
         {path: why for one in outcomes for path, why in one.skipped.items()},
         {path: held for one in outcomes for path, held in one.contents.items()},
     )
-    size = pretrained.model.image_size
+    size = model.config.image_size
     return Evaluation(config, size, results, prompt_set, _fps(kept.timings), left_out)
 
 
-def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
+def answerable(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
     """Leaves out protocols that mean nothing to a model: points, where it knows boxes alone.
 
     Returns:
@@ -153,7 +153,7 @@ def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, 
     Raises:
         ValueError: No protocol is left.
     """
-    if pretrained.preprocessing.knows_points:
+    if model.preprocessing.knows_points:
         return config, ()
     left_out = tuple(name for name in config.protocols if name != protocols.BOX)
     if len(left_out) == len(config.protocols):
@@ -168,13 +168,13 @@ def answerable(pretrained: Pretrained, config: EvalConfig) -> tuple[EvalConfig, 
     return dataclasses.replace(config, protocols=(protocols.BOX,)), left_out
 
 
-def on_device(pretrained: Pretrained) -> Pretrained:
+def on_device(model: Model) -> Model:
     """Brings parameters to the device once, not with every batch; those already there stay."""
-    return dataclasses.replace(pretrained, params=jax.device_put(pretrained.params))
+    return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
 def usable(
-    pretrained: Pretrained,
+    model: Model,
     root: str | os.PathLike[str],
     samples: Sequence[Sample],
     config: EvalConfig,
@@ -186,7 +186,7 @@ def usable(
     Masks that are empty, or vanish at the input's size, stay: `evaluate` skips and counts them.
 
     Args:
-        pretrained: The model to test.
+        model: The model to test.
         root: The data folder.
         samples: The images to test on.
         config: How to test.
@@ -202,7 +202,7 @@ def usable(
             drawn for other files.
     """
     samples = _limited(samples, config.limit)
-    size, resize = pretrained.model.image_size, pretrained.preprocessing.resize
+    size, resize = model.config.image_size, model.preprocessing.resize
     held: dict[str, str] = {}
 
     def look(
@@ -221,7 +221,7 @@ def usable(
 
 
 def load(
-    pretrained: Pretrained,
+    model: Model,
     root: str | os.PathLike[str],
     samples: Iterable[Sample],
     config: EvalConfig,
@@ -231,16 +231,16 @@ def load(
     load_one = functools.partial(
         batches.load,
         root=root,
-        preprocessing=pretrained.preprocessing,
-        size=pretrained.model.image_size,
+        preprocessing=model.preprocessing,
+        size=model.config.image_size,
         prompts=config.seed if prompts is None else prompts,
     )
     return batches.load_ahead(samples, load_one, config.threads)
 
 
-def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
+def answer(model: Model, batch: Batch, config: EvalConfig) -> Answers:
     """Runs the network on a batch, by all protocols."""
-    model, params = pretrained.model, pretrained.params
+    network, params = model.config, model.params
     seconds: dict[str, float] = {}
 
     def timed(name: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -249,9 +249,9 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
         seconds[name] = time.perf_counter() - start
         return result
 
-    images = timed("encode", encode, model, params, batch.images, config.adapters)
-    common = (model, params, images, batch.image_index)
-    candidates = (pretrained.preprocessing.multimask, config.oracle)
+    images = timed("encode", encode, network, params, batch.images, config.adapters)
+    common = (network, params, images, batch.image_index)
+    candidates = (model.preprocessing.multimask, config.oracle)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:
         boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, *candidates)
@@ -260,7 +260,7 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
         given = (batch.points, batch.seeds, batch.truth)
-        static = (pretrained.preprocessing.mask_prompt, config.rounds, *candidates)
+        static = (model.preprocessing.mask_prompt, config.rounds, *candidates)
         rounds, points, labels = timed("points", protocols.answer_points, *common, *given, *static)
         for name in config.protocols:
             if name != protocols.BOX:
@@ -270,7 +270,7 @@ def answer(pretrained: Pretrained, batch: Batch, config: EvalConfig) -> Answers:
 
 
 def _score(
-    pretrained: Pretrained,
+    model: Model,
     batch: Batch,
     answers: Answers,
     config: EvalConfig,
@@ -279,7 +279,7 @@ def _score(
     """Scores of the masks of a batch."""
     n, names, candidates, m, _ = answers.logits.shape
     flat = np.asarray(answers.logits).reshape(n, names * candidates, m, m)
-    size = pretrained.model.image_size
+    size = model.config.image_size
     for (image, i), logits in zip(batch.masks, flat, strict=False):
         truth = image.loaded.original_masks[i]
         height, width = truth.shape

@@ -16,7 +16,7 @@ from samjax.evaluation.batches import Batch
 from samjax.evaluation.evaluator import Answers
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def chosen(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]
 
 
 def cases(
-    pretrained: Pretrained,
+    model: Model,
     root: str | os.PathLike[str],
     evaluation: Evaluation,
     results: Sequence[MaskResult],
@@ -64,20 +64,20 @@ def cases(
     """Replays a few results of an evaluation to draw them.
 
     Args:
-        pretrained: The model that was tested.
+        model: The model that was tested.
         root: The data folder.
         evaluation: Its test.
         results: Which of its results.
     """
-    pretrained = evaluator.on_device(pretrained)
+    model = evaluator.on_device(model)
     config = evaluation.config
     samples = [Sample(result.image, (result.mask,)) for result in results]
-    images = evaluator.load(pretrained, root, samples, config, evaluation.prompts)
+    images = evaluator.load(model, root, samples, config, evaluation.prompts)
     found = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
-        answers = evaluator.answer(pretrained, batch, config)
+        answers = evaluator.answer(model, batch, config)
         for row in range(len(batch.masks)):
-            predicted = _predicted(pretrained, batch, answers, config.protocols, row)
+            predicted = _predicted(model, batch, answers, config.protocols, row)
             found.append(_case(root, results[len(found)], batch, answers, predicted, row))
     return found
 
@@ -96,12 +96,12 @@ def case_picture(case: Case, side: int = 256) -> np.ndarray:
 
 
 def overlays(
-    pretrained: Pretrained, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
+    model: Model, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
 ) -> dict[str, np.ndarray]:
     """Pictures of the `best`, `median` and `worst` cases, below each other under a legend."""
     pictures = {}
     for part, results in chosen(evaluation).items():
-        rows = [_panels(case, side) for case in cases(pretrained, root, evaluation, results)]
+        rows = [_panels(case, side) for case in cases(model, root, evaluation, results)]
         legend = f"{part}: truth green, answer orange, numbers are Dice"
         pictures[part] = visualization.labelled(visualization.grid(rows), legend)
     return pictures
@@ -136,14 +136,14 @@ def answer_picture(case: Case, name: str, side: int) -> np.ndarray:
 
 
 def _predicted(
-    pretrained: Pretrained, batch: Batch, answers: Answers, names: tuple[str, ...], row: int
+    model: Model, batch: Batch, answers: Answers, names: tuple[str, ...], row: int
 ) -> dict[str, np.ndarray]:
     """Answered masks of one row of a batch at original size."""
     image, _ = batch.masks[row]
     at = image.loaded.placement
     canvas = masks.canvas_size(at.height, at.width)
     logits = answers.logits[row, :, 0][None]
-    size = pretrained.model.image_size
+    size = model.config.image_size
     restored = masks.restore_logits(logits, jnp.asarray(at.as_array())[None], size, canvas)[0]
     foreground = np.asarray(restored > masks.THRESHOLD)[:, : at.height, : at.width]
     return dict(zip(names, foreground, strict=True))

@@ -14,7 +14,7 @@ from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import Progress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.models import directory as pretrained_models
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Tested(NamedTuple):
 
 
 def test_and_report(
-    pretrained: Pretrained,
+    model: Model,
     root: str | os.PathLike[str],
     samples: Sequence[Sample],
     out: str | os.PathLike[str],
@@ -46,7 +46,7 @@ def test_and_report(
     """Tests a model on images of a data folder and writes the report.
 
     Args:
-        pretrained: The model.
+        model: The model.
         root: The data folder.
         samples: Which of its images.
         out: Folder to write the report to.
@@ -74,7 +74,7 @@ def test_and_report(
             "the prompts to replay do not say what they were drawn for (an earlier version wrote "
             "them): whether images and masks are still the same is not checked"
         )
-    samples, bad, held = evaluator.usable(pretrained, root, samples, config, on_bad, replayed)
+    samples, bad, held = evaluator.usable(model, root, samples, config, on_bad, replayed)
     tested = {mask for sample in samples for mask in sample.masks}
     if unused := [mask for mask in (replayed.prompts if replayed else ()) if mask not in tested]:
         _log.warning(
@@ -83,14 +83,14 @@ def test_and_report(
             len(replayed.prompts) if replayed else 0,
             unused[0],
         )
-    run = _identity(pretrained, samples, held, config, replayed)
+    run = _identity(model, samples, held, config, replayed)
     there = Path(out) / report.NAME
     if there.exists() and not overwrite:
         advice = "Take another --out, or --overwrite to replace it"
         journal.check_same(read_json(there).get("run", {}), run, str(there), advice)
     with Progress(out, run) as kept:
         try:
-            evaluation = evaluator.evaluate(pretrained, root, samples, config, replayed, kept=kept)
+            evaluation = evaluator.evaluate(model, root, samples, config, replayed, kept=kept)
         except KeyboardInterrupt as stopped:
             done = f"{len(kept.images)} of {len(samples)} images are done"
             raise type(stopped)(f"{done}; the same command goes on") from None
@@ -98,7 +98,7 @@ def test_and_report(
         kept.remove()
     problems = [*bad.values()]
     try:
-        report.write_pictures(out, figures.overlays(pretrained, root, evaluation))
+        report.write_pictures(out, figures.overlays(model, root, evaluation))
     except Exception as error:  # Whatever it is: the scores are what was asked for.
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"
@@ -107,7 +107,7 @@ def test_and_report(
 
 
 def _identity(
-    pretrained: Pretrained,
+    model: Model,
     samples: Sequence[Sample],
     held: dict[str, str],
     config: EvalConfig,
@@ -118,7 +118,7 @@ def _identity(
     shown = "drawn" if replayed is None else contents.of_many(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {
-        "model": pretrained_models.digest(pretrained),
+        "model": pretrained_models.digest(model),
         "data": contents.of_many(listed | held),
         "prompts": shown,
         **settings,

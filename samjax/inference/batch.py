@@ -23,7 +23,7 @@ from samjax.inference.objects import ObjectPrompt, bucket, pack
 from samjax.inference.pixels import Image, pixels_of
 from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
 from samjax.models.config import SamConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 FORMATS = ("RGB", "BGR")
 MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
@@ -127,7 +127,7 @@ class EmbeddedImages:
 
 
 def segment(
-    pretrained: Pretrained,
+    model: Model,
     images: Sequence[Image],
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
@@ -142,7 +142,7 @@ def segment(
     Keep the parameters on the device (`jax.device_put`) where this is called often.
 
     Args:
-        pretrained: The network.
+        model: The model.
         images: uint8 images, (h, w) or (h, w, 3), or PIL images; all of them are encoded at once.
         prompts: For each image, its objects; an image may have none.
         multimask: Three masks for each object, for ambiguous prompts such as a single click, or
@@ -158,9 +158,9 @@ def segment(
     Raises:
         ValueError: An image or a prompt is not what it should be; the message names it.
     """
-    embedded = embed_images(pretrained, images, adapters=adapters, image_format=image_format)
+    embedded = embed_images(model, images, adapters=adapters, image_format=image_format)
     return segment_embedded(
-        pretrained,
+        model,
         embedded,
         prompts,
         multimask=multimask,
@@ -170,7 +170,7 @@ def segment(
 
 
 def embed_images(
-    pretrained: Pretrained,
+    model: Model,
     images: Sequence[Image],
     *,
     adapters: bool = True,
@@ -179,7 +179,7 @@ def embed_images(
     """The first half of `segment`, once per image."""
     check_images(images)
     programs.keep_within_bounds()
-    size = pretrained.model.image_size
+    size = model.config.image_size
     if image_format not in FORMATS:
         raise ValueError(f"image_format: expected one of {FORMATS}, found {image_format!r}")
     batch = np.zeros((bucket(len(images)), size, size, 3), np.float32)
@@ -188,15 +188,15 @@ def embed_images(
         with naming(f"image {row}" if len(images) > 1 else ""):
             pixels = pixels_of(image, image_format)
             batch[row], placement = inputs.prepare_image(
-                pixels, size, pretrained.preprocessing, image_format.lower()
+                pixels, size, model.preprocessing, image_format.lower()
             )
         placements.append(placement)
-    features = encode(pretrained.model, pretrained.params, jnp.asarray(batch), adapters)
-    return EmbeddedImages(pack_weights(pretrained.params), features, tuple(placements))
+    features = encode(model.config, model.params, jnp.asarray(batch), adapters)
+    return EmbeddedImages(pack_weights(model.params), features, tuple(placements))
 
 
 def segment_embedded(
-    pretrained: Pretrained,
+    model: Model,
     embedded: EmbeddedImages,
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
@@ -205,10 +205,10 @@ def segment_embedded(
     return_logits: bool = False,
 ) -> list[Segmentation]:
     """The second half of `segment`: as often as there are new prompts."""
-    check_prompts(prompts, embedded.placements, pretrained.model.mask_size)
-    multimask = pretrained.preprocessing.multimask if multimask is None else multimask
-    candidates = pretrained.model.num_multimask if multimask and not best else 1
-    m, dtype = pretrained.model.mask_size, np.float32 if return_logits else bool
+    check_prompts(prompts, embedded.placements, model.config.mask_size)
+    multimask = model.preprocessing.multimask if multimask is None else multimask
+    candidates = model.config.num_multimask if multimask and not best else 1
+    m, dtype = model.config.mask_size, np.float32 if return_logits else bool
     results = [
         Segmentation(
             masks=np.empty((len(objects), candidates, at.height, at.width), dtype),
@@ -218,8 +218,8 @@ def segment_embedded(
         for objects, at in zip(prompts, embedded.placements, strict=True)
     ]
     for rows, canvas in _chunks(prompts, embedded.placements, candidates):
-        where, low_res, scores = _decoded(pretrained, embedded, prompts, rows, multimask, best)
-        restored = restore(low_res, where, pretrained.model.image_size, canvas, return_logits)
+        where, low_res, scores = _decoded(model, embedded, prompts, rows, multimask, best)
+        restored = restore(low_res, where, model.config.image_size, canvas, return_logits)
         found = [np.asarray(x) for x in (restored, scores, low_res)]
         for (image, index), logits_or_mask, score, low in zip(rows, *found, strict=False):
             height, width = results[image].masks.shape[2:]
@@ -230,7 +230,7 @@ def segment_embedded(
 
 
 def best_in_turn(
-    pretrained: Pretrained,
+    model: Model,
     embedded: EmbeddedImages,
     prompts: Sequence[ObjectPrompt],
     *,
@@ -240,7 +240,7 @@ def best_in_turn(
     """Segments objects of one image, a few at a time: no more of their masks is ever there.
 
     Args:
-        pretrained: The network.
+        model: The model.
         embedded: The image, embedded.
         prompts: Its objects.
         multimask: Three masks for each object, or one; None: as the network was trained.
@@ -250,32 +250,32 @@ def best_in_turn(
         An iterator over the objects' masks, (c, h, w) bool, and the predicted IoU of all of them,
         (3,) or (1,).
     """
-    check_prompts([prompts], embedded.placements, pretrained.model.mask_size)
-    multimask = pretrained.preprocessing.multimask if multimask is None else multimask
-    return _best_in_turn(pretrained, embedded, prompts, multimask, every)
+    check_prompts([prompts], embedded.placements, model.config.mask_size)
+    multimask = model.preprocessing.multimask if multimask is None else multimask
+    return _best_in_turn(model, embedded, prompts, multimask, every)
 
 
 def _best_in_turn(
-    pretrained: Pretrained,
+    model: Model,
     embedded: EmbeddedImages,
     prompts: Sequence[ObjectPrompt],
     multimask: bool,
     every: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    candidates = pretrained.model.num_multimask if multimask and every else 1
+    candidates = model.config.num_multimask if multimask and every else 1
     (at,) = embedded.placements
     for rows, canvas in _chunks([prompts], embedded.placements, candidates):
-        where, low_res, scores = _decoded(pretrained, embedded, [prompts], rows, multimask, False)
+        where, low_res, scores = _decoded(model, embedded, [prompts], rows, multimask, False)
         if not every:
             low_res, _ = masks.best(low_res[:, None], scores[:, None])
             low_res = low_res[:, 0]
-        restored = np.asarray(restore(low_res, where, pretrained.model.image_size, canvas))
+        restored = np.asarray(restore(low_res, where, model.config.image_size, canvas))
         for _, found, score in zip(rows, restored, np.asarray(scores), strict=False):
             yield found[:, : at.height, : at.width], score
 
 
 def _decoded(
-    pretrained: Pretrained,
+    model: Model,
     embedded: EmbeddedImages,
     prompts: Sequence[Sequence[ObjectPrompt]],
     rows: list[tuple[int, int]],
@@ -285,17 +285,17 @@ def _decoded(
     """Placements, low-resolution logits and scores of some objects, padded to a power of two."""
     objects = [prompts[image][index] for image, index in rows]
     placements = [embedded.placements[image] for image, _ in rows]
-    packed = pack(objects, placements, pretrained.model.mask_size)
+    packed = pack(objects, placements, model.config.mask_size)
     padded = rows + rows[:1] * (len(packed.points) - len(rows))
     image_of = np.array([image for image, _ in padded], np.int32)
     where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
     low_res, scores = decode(
-        pretrained.model,
+        model.config,
         embedded.decoder,
         embedded.features,
         image_of,
         packed,
-        pretrained.preprocessing.mask_prompt,
+        model.preprocessing.mask_prompt,
         multimask,
         best,
     )

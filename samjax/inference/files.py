@@ -72,7 +72,7 @@ def predict_files(
         KeyboardInterrupt: The run was asked to stop; says how far it is.
     """
     out = Path(out)
-    candidates = predictor.pretrained.model.num_multimask if multimask else 0
+    candidates = predictor.model.config.num_multimask if multimask else 0
     names = {image: _mask_names(image, objects, candidates) for image, objects in jobs.items()}
     targets = {
         image.name: [*itertools.chain(*names[image]), _overlay_name(image)] for image in jobs
@@ -172,8 +172,8 @@ def _cut(part: str) -> bool:
 def _run(predictor: Predictor, multimask: bool) -> dict[str, Any]:
     """What makes results comparable."""
     return {
-        "model": digest(predictor.pretrained),
-        "image_size": predictor.pretrained.model.image_size,
+        "model": digest(predictor.model),
+        "image_size": predictor.model.config.image_size,
         "adapters": predictor.adapters,
         "multimask": multimask,
     }

@@ -15,7 +15,7 @@ from samjax import conversion, masks
 from samjax.inference import batch
 from samjax.inference.objects import ObjectPrompt, as_numbers
 from samjax.models.config import Dtype
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
 
@@ -46,18 +46,18 @@ class Predictor:
     few calls nothing is compiled any more.
 
     Attributes:
-        pretrained: The network, with its parameters on the device.
+        model: The network, with its parameters on the device.
         adapters: Whether the adapters take part, if the network has any.
         mask_threshold: A pixel is foreground where its logit is above this.
     """
 
     mask_threshold = masks.THRESHOLD
 
-    def __init__(self, pretrained: Pretrained, adapters: bool = True):
-        params = jax.device_put(pretrained.params)
-        self.pretrained = dataclasses.replace(pretrained, params=params)
+    def __init__(self, model: Model, adapters: bool = True):
+        params = jax.device_put(model.params)
+        self.model = dataclasses.replace(model, params=params)
         self.adapters = adapters
-        self._told_of_points = pretrained.preprocessing.knows_points
+        self._told_of_points = model.preprocessing.knows_points
         self._embedded: batch.EmbeddedImages | None = None
 
     @classmethod
@@ -92,7 +92,7 @@ class Predictor:
         name = None if dtype is None else _dtype_name(dtype)
         if image_size is not None and not isinstance(image_size, int | np.integer):
             raise ValueError(f"image_size: expected a whole number, found {image_size!r}")
-        pretrained = conversion.load_any(
+        model = conversion.load_any(
             path,
             image_size,
             family=family,
@@ -100,9 +100,9 @@ class Predictor:
             allow_non_finite=allow_non_finite,
         )
         if name is not None:
-            model = dataclasses.replace(pretrained.model, dtype=name)
-            pretrained = dataclasses.replace(pretrained, model=model)
-        return cls(pretrained, adapters)
+            config = dataclasses.replace(model.config, dtype=name)
+            model = dataclasses.replace(model, config=config)
+        return cls(model, adapters)
 
     def set_image(self, image: batch.Image, image_format: str = "RGB") -> None:
         """Encodes the image that the next calls of `predict` are about.
@@ -121,7 +121,7 @@ class Predictor:
         """As `set_image`, for `predict_batch`."""
         self.reset_image()
         self._embedded = batch.embed_images(
-            self.pretrained, images, adapters=self.adapters, image_format=image_format
+            self.model, images, adapters=self.adapters, image_format=image_format
         )
 
     def predict(
@@ -186,7 +186,7 @@ class Predictor:
             ValueError: A prompt has the wrong shape or values.
         """
         found = batch.segment_embedded(
-            self.pretrained,
+            self.model,
             self._images(),
             prompts,
             multimask=multimask_output,
@@ -217,7 +217,7 @@ class Predictor:
             ValueError: A prompt has the wrong shape or values.
         """
         found = batch.best_in_turn(
-            self.pretrained, self._images(), prompts, multimask=multimask_output, every=every
+            self.model, self._images(), prompts, multimask=multimask_output, every=every
         )
         self._tell_of_points(prompts)
         return found

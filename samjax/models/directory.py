@@ -29,28 +29,28 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Pretrained:
+class Model:
     """Everything needed to run a network: its architecture, what it expects, its weights.
 
     Attributes:
-        model: Architecture.
+        config: Architecture.
         input: How images and mask prompts are prepared for it.
         params: Nested dict of float32 arrays.
     """
 
-    model: model_config.SamConfig
+    config: model_config.SamConfig
     preprocessing: inputs.Preprocessing
     params: Params
 
 
-def save(path: str | Path, pretrained: Pretrained) -> None:
+def save(path: str | Path, model: Model) -> None:
     """Writes a model directory, replacing one of the same name only once the new one is whole.
 
     Digests of all its files lie in it (`samjax.digests`); `load` checks them.
 
     Args:
         path: The directory.
-        pretrained: The model.
+        model: The model.
 
     Raises:
         FileExistsError: `path` exists and is not a model directory.
@@ -63,8 +63,8 @@ def save(path: str | Path, pretrained: Pretrained) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        array_files.write(partial / "params", pretrained.params)
-        content = {"format": FORMAT, **settings(pretrained)}
+        array_files.write(partial / "params", model.params)
+        content = {"format": FORMAT, **settings(model)}
         (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n")
         digests.write(partial)
         if path.exists():
@@ -81,7 +81,7 @@ def save(path: str | Path, pretrained: Pretrained) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
+def load(path: str | Path, allow_non_finite: bool = False) -> Model:
     """Reads a model directory written by `save`; parameters come as NumPy float32 arrays.
 
     Args:
@@ -108,7 +108,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
         if content.get("format") not in _READABLE:
             expected = ", ".join(map(str, _READABLE))
             raise ValueError(f"format: expected one of {expected}, found {content.get('format')!r}")
-        model, input_config = read_settings(content)
+        config, preprocessing = read_settings(content)
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
     if not digests.check(path, "params/"):
@@ -116,21 +116,21 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Pretrained:
 
     arrays = array_files.declared(path / "params")
     try:
-        shape_check.check(model, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
+        shape_check.check(config, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
     digests.check(path, "config.json")
     params = array_files.read(path / "params", arrays)
     if not allow_non_finite:
         finite_check.check(str(path), models.named_leaves(params))
-    return Pretrained(model, input_config, params)
+    return Model(config, preprocessing, params)
 
 
-def digest(pretrained: Pretrained) -> str:
+def digest(model: Model) -> str:
     """What tells a network, and how it is used, from any other: 16 hexadecimal digits."""
     found = hashlib.blake2b(digest_size=8)
-    found.update(json.dumps(settings(pretrained)).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(pretrained.params):
+    found.update(json.dumps(settings(model)).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
         found.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
         found.update(np.ascontiguousarray(leaf).data)
     return found.hexdigest()
@@ -148,11 +148,11 @@ def verify(path: str | Path) -> str:
     return f"{path}: {count} files, all as they were written (SHA-256)"
 
 
-def settings(pretrained: Pretrained) -> dict[str, Any]:
+def settings(model: Model) -> dict[str, Any]:
     """What the arrays cannot tell, as JSON can hold it; `read_settings` reads it back."""
     return {
-        "model": dataclasses.asdict(pretrained.model),
-        "preprocessing": dataclasses.asdict(pretrained.preprocessing),
+        "model": dataclasses.asdict(model.config),
+        "preprocessing": dataclasses.asdict(model.preprocessing),
     }
 
 

@@ -20,7 +20,7 @@ from samjax.data import identity, index
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import run
 from samjax.models import directory
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 from samjax.training import groups, processes, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import Checkpoints, Progress
 from samjax.training.config import Experiment, from_config_dict
@@ -30,19 +30,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The outcome of a run.
 
     Attributes:
         steps: Batches done.
         progress: What validation has shown.
-        model: Directory of the model: the best by validation if there was any, else the last.
+        model_dir: Directory of the model: the best by validation if there was any, else the last.
         data_root: The data folder.
     """
 
     steps: int
     progress: Progress
-    model: Path
+    model_dir: Path
     data_root: Path
 
 
@@ -50,7 +50,7 @@ def train(
     experiment: Experiment | ml_collections.ConfigDict,
     workdir: str | Path,
     recipe: summary.RecipeFile | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Trains, or goes on with the run that `workdir` holds.
 
     Writes `config.json`, `data.csv`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`,
@@ -84,15 +84,15 @@ def train(
                 _log.info(run.describe(recipe))
             run.go()
     model = workdir / ("best" if run.progress.best_step else "last")
-    return Trained(run.done, run.progress, model, run.data.root)
+    return TrainingResult(run.done, run.progress, model, run.data.root)
 
 
-def test(experiment: Experiment, trained: Trained) -> str:
+def test(experiment: Experiment, trained: TrainingResult) -> str:
     """Tests a trained model on the test split; writes `WORKDIR/report` and returns the table."""
-    model = directory.load(trained.model)
-    out = trained.model.parent / "report"
-    root, name = trained.data_root, trained.model.parent.name
-    origin = {"checkpoint": str(trained.model), "data": str(root), "split": "test"}
+    model = directory.load(trained.model_dir)
+    out = trained.model_dir.parent / "report"
+    root, name = trained.data_root, trained.model_dir.parent.name
+    origin = {"checkpoint": str(trained.model_dir), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
     with lock.exclusive(out):
         tested = run.test_and_report(model, root, samples, out, experiment.evaluation, name, origin)
@@ -125,7 +125,7 @@ class _Run:
         experiment: Experiment,
         workdir: Path,
         data: setup.Data,
-        begin: Pretrained,
+        begin: Model,
         checkpoints: Checkpoints,
     ) -> None:
         """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
@@ -135,7 +135,7 @@ class _Run:
         self.total, self.per_epoch = experiment.length(len(data.train))
         used = begin.preprocessing
         self.recipe = experiment.recipe(
-            begin.model, used.mask_prompt, self.total, self.per_epoch, used.multimask
+            begin.config, used.mask_prompt, self.total, self.per_epoch, used.multimask
         )
         learned = {"multimask": self.recipe.trainable.multimask}
         if experiment.prompting.gives_points:
@@ -147,7 +147,7 @@ class _Run:
             data.train,
             dataclasses.replace(config, root=str(data.root)),
             begin.preprocessing,
-            begin.model.image_size,
+            begin.config.image_size,
             jax.process_index(),
             jax.process_count(),
         )
@@ -307,7 +307,7 @@ class _Run:
         patience = self.experiment.validation.patience
         return 0 < patience <= self.progress.stale
 
-    def _model(self) -> Pretrained:
+    def _model(self) -> Model:
         return dataclasses.replace(self.begin, params=sharding.gather(self.state.params))
 
     def _export(self, name: str) -> None:

@@ -15,7 +15,7 @@ from samjax.data import check, contents, identity, index, phantoms
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
 from samjax.models.config import SamConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 from samjax.training import groups, sharding
 from samjax.training.config import Experiment
 
@@ -117,7 +117,7 @@ def tell_of_leak(experiment: Experiment, data: Data) -> None:
         )
 
 
-def prepare_model(experiment: Experiment) -> Pretrained:
+def prepare_model(experiment: Experiment) -> Model:
     """Draws fresh parameters, or loads those to start from.
 
     Raises:
@@ -132,15 +132,15 @@ def prepare_model(experiment: Experiment) -> Pretrained:
                 f"found {experiment.init_family!r}"
             )
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
-        return Pretrained(config, experiment.preprocessing, models.init(config, key))
+        return Model(config, experiment.preprocessing, models.init(config, key))
     path = experiment.init_from
     family = experiment.init_family or None
     loaded = conversion.load_any(path, config.image_size, config.peft, family=family)
-    model = architecture(config, loaded.model, path)
+    network = architecture(config, loaded.config, path)
     params = loaded.params
     if not config.peft.enabled:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
-    small = loaded.model.encoder == "tiny_vit"
+    small = loaded.config.encoder == "tiny_vit"
     kept = experiment.preprocessing_from == "checkpoint" or (
         experiment.preprocessing_from == "auto" and small
     )
@@ -157,7 +157,7 @@ def prepare_model(experiment: Experiment) -> Pretrained:
             path,
             ", ".join(changed),
         )
-    return Pretrained(model, preprocessing, params)
+    return Model(network, preprocessing, params)
 
 
 def _check_test_split(root: Path) -> None:

@@ -9,13 +9,13 @@ from samjax import visualization
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 PICTURED = 4  # Images in a panel of predictions.
 
 
 def scores(
-    model: Pretrained, root: Path, samples: Sequence[Sample], config: EvalConfig
+    model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig
 ) -> dict[str, float]:
     """Mean Dice of every protocol, and their mean, by which the best model is chosen."""
     evaluation = evaluator.evaluate(model, root, samples, config, progress=False)
@@ -25,9 +25,7 @@ def scores(
     return {"validation/dice": mean} | {f"validation/{name}": dice[name] for name in dice}
 
 
-def picture(
-    model: Pretrained, root: Path, samples: Sequence[Sample], config: EvalConfig
-) -> np.ndarray:
+def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig) -> np.ndarray:
     """Answers to one mask of a few images, always the same ones, as an RGB picture."""
     count = min(PICTURED, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]

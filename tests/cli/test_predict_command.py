@@ -24,7 +24,7 @@ def model(tmp_path_factory):
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
     path = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    directory.save(path, directory.Pretrained(TINY, inputs.Preprocessing(), params))
+    directory.save(path, directory.Model(TINY, inputs.Preprocessing(), params))
     return path
 
 

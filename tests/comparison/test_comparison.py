@@ -70,7 +70,7 @@ def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
     seen = {}
 
     def test_and_report(model, root, samples, out, config, *_):
-        seen.update(size=model.model.image_size, images=len(samples), adapters=config.adapters)
+        seen.update(size=model.config.image_size, images=len(samples), adapters=config.adapters)
         seen.update(resize=model.preprocessing.resize)
         return types.SimpleNamespace(table="", problems=())
 

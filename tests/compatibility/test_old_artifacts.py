@@ -32,8 +32,8 @@ def check_outputs(path: Path, name: str, tolerance: float = TOLERANCE) -> None:
         }
         images, prompts = jnp.asarray(expected["images"]), types.Prompts(**fields)
         params = jax.tree.map(jnp.asarray, model.params)
-        embedding = models.encode_image(model.model, params, images)
-        found = models.predict_masks(model.model, params, embedding, prompts)
+        embedding = models.encode_image(model.config, params, images)
+        found = models.predict_masks(model.config, params, embedding, prompts)
         for kind, now in zip(("logits", "iou"), found, strict=True):
             then = expected[f"{name}_{kind}"]
             np.testing.assert_allclose(now, then, atol=tolerance * np.abs(then).max(), err_msg=kind)
@@ -50,7 +50,7 @@ def test_the_description_of_a_network_is_carried_over(unpacked, tmp_path):
         model = directory.load(path)
         directory.save(tmp_path / path.name, model)
         again = directory.load(tmp_path / path.name)
-        assert (again.model, again.preprocessing) == (model.model, model.preprocessing)
+        assert (again.config, again.preprocessing) == (model.config, model.preprocessing)
 
 
 def test_how_images_are_prepared_is_carried_over(unpacked):

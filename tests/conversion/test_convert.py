@@ -27,7 +27,7 @@ def _statuses(report):
 
 def test_round_trip_is_bit_identical(tmp_path, tiny, tensors, write):
     model, report = conversion.from_torch(write(tensors))
-    assert model.model == tiny
+    assert model.config == tiny
     assert report.summary() == f"{len(tensors)} loaded"
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
     directory.save(tmp_path / "model", model)
@@ -66,7 +66,7 @@ def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
     fine_tuned, report = conversion.from_torch(write(tensors, under_model=True))
     assert fine_tuned.preprocessing == convert.SAM_PREPROCESSING
     assert _statuses(report)["[optimizer]"] == "ignored"
-    assert not fine_tuned.model.peft.enabled
+    assert not fine_tuned.config.peft.enabled
     sam_med2d = conversion.from_torch(published / "tiny_sam_med2d_256.pth")[0]
     assert sam_med2d.preprocessing == convert.SAM_MED2D_PREPROCESSING
     override = {"mask_prompt": "sigmoid", "resize": "stretch"}
@@ -105,7 +105,7 @@ def test_adapters_are_initialised_on_request(tiny, tensors, write):
     model, report = conversion.from_torch(write(tensors), options)
     new = {entry.key for entry in report.entries if entry.status == "initialised"}
     assert new and all(".Adapter." in key for key in new)
-    assert model.model == dataclasses.replace(tiny, peft=PeftConfig())
+    assert model.config == dataclasses.replace(tiny, peft=PeftConfig())
     ours = naming.state_dict(model.params)
     _same({key: ours[key] for key in tensors}, tensors)
     assert not ours[ADAPTER_NORM].any()
@@ -121,7 +121,7 @@ def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
     conversion.to_torch(tmp_path / "light.pth", model)
     back, report = conversion.from_torch(tmp_path / "light.pth")
     assert not report.mismatches
-    assert back.model == model.model
+    assert back.config == model.config
     _same(naming.state_dict(back.params), naming.state_dict(model.params))
 
 
@@ -137,13 +137,13 @@ def test_another_image_size(tiny, tensors, write):
     model, report = conversion.from_torch(
         write(tensors), conversion.ConversionOptions(image_size=96)
     )
-    assert model.model == dataclasses.replace(tiny, image_size=96)
+    assert model.config == dataclasses.replace(tiny, image_size=96)
     resized = {entry.key: entry for entry in report.entries if entry.status == "resized"}
     positions = [f"image_encoder.blocks.1.attn.rel_pos_{axis}" for axis in "hw"]
     assert sorted(resized) == sorted(["image_encoder.pos_embed", *positions])
     assert resized[positions[0]].shape == (15, 8) and "(23, 8)" in resized[positions[0]].note
     images = jax.ShapeDtypeStruct((1, 96, 96, 3), np.float32)
-    encode = functools.partial(models.encode_image, model.model)
+    encode = functools.partial(models.encode_image, model.config)
     assert jax.eval_shape(encode, model.params, images).shape == (1, 12, 12, 32)
 
 
@@ -178,9 +178,9 @@ def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
     for options in ({}, {"image_size": 96}, {"peft": PeftConfig()}, {"peft": PeftConfig("none")}):
         one = conversion.load_any(checkpoint, **options)
         other = conversion.load_any(tmp_path / "model", **options)
-        assert (one.model, one.preprocessing) == (other.model, other.preprocessing)
+        assert (one.config, one.preprocessing) == (other.config, other.preprocessing)
         _same(naming.state_dict(one.params), naming.state_dict(other.params))
-        assert one.model.peft == options.get("peft", PeftConfig("none"))
+        assert one.config.peft == options.get("peft", PeftConfig("none"))
 
 
 def test_load_any_names_what_it_cannot_load(tmp_path):

@@ -36,7 +36,7 @@ def test_options_reach_the_model(tmp_path, tensors, write):
     assert convert(["from-torch", source, str(tmp_path / "m"), *options.split()]) == 0
     found = directory.load(tmp_path / "m")
     expected = (96, PeftConfig("sam_med2d", 0.5, "kaiming"), 4)
-    config = found.model
+    config = found.config
     assert (config.image_size, config.peft, config.decoder_heads) == expected
     assert (found.preprocessing.mask_prompt, found.preprocessing.resize) == ("sigmoid", "stretch")
     assert (found.preprocessing.mean, found.preprocessing.std) == ((0, 0, 0), (255, 255, 255))

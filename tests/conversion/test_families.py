@@ -14,7 +14,7 @@ from samjax import cli, conversion, models
 from samjax.conversion import convert, families, naming, torch_file
 from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, SamConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 NONE = PeftConfig("none")
 OURS = Preprocessing()  # Our own recipe: longest side, linear, RGB, sigmoid.
@@ -63,11 +63,11 @@ def _tensors(config):
     ids=["light", "plain", "tiny_vit"],
 )
 def test_out_and_back_is_the_same_model(tmp_path, config, expected):
-    model = Pretrained(config, expected, random_params(config))
+    model = Model(config, expected, random_params(config))
     conversion.to_torch(tmp_path / "x.pth", model)
     (tmp_path / "x.pth").rename(tmp_path / "elsewhere.pt")
     back, report = conversion.from_torch(tmp_path / "elsewhere.pt")
-    assert (back.model, back.preprocessing) == (config, expected)
+    assert (back.config, back.preprocessing) == (config, expected)
     assert jax.tree.all(jax.tree.map(np.array_equal, back.params, model.params))
     assert not report.is_guess and "travel with the file" in report.table()
 
@@ -77,7 +77,7 @@ def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
     for expected, under_model in ((OURS, True), (convert.SAM_PREPROCESSING, False)):
         config = dataclasses.replace(TINY, peft=NONE)
         path = tmp_path / "x.pth"
-        conversion.to_torch(path, Pretrained(config, expected, random_params(config)))
+        conversion.to_torch(path, Model(config, expected, random_params(config)))
         for how in ({}, {"mmap": True}):
             read = torch.load(path, weights_only=True, **how)
             state = read["model"] if under_model else read
@@ -93,7 +93,7 @@ def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
 
 
 def test_the_user_has_the_last_word(tmp_path, capsys):
-    model = Pretrained(TINY, OURS, random_params(TINY))
+    model = Model(TINY, OURS, random_params(TINY))
     path = tmp_path / "x.pth"
     conversion.to_torch(path, model)
     overrides = {"mean": (1.0, 2.0, 3.0)}
@@ -105,7 +105,7 @@ def test_the_user_has_the_last_word(tmp_path, capsys):
 
 def test_a_damaged_record_is_named(tmp_path):
     path = tmp_path / "x.pth"
-    conversion.to_torch(path, Pretrained(TINY, OURS, random_params(TINY)))
+    conversion.to_torch(path, Model(TINY, OURS, random_params(TINY)))
     content = {}
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}

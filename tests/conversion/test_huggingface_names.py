@@ -44,8 +44,8 @@ def test_every_key_is_loaded(hugging_face):
     assert {entry.status for entry in report.entries} == {"loaded"}
     assert "vision_encoder.layers.0.attn.qkv.weight" in {entry.key for entry in report.entries}
     assert model.preprocessing == convert.SAM_PREPROCESSING
-    assert model.model.decoder_heads == 4  # From config.json: the tensors do not tell.
-    assert model.model.global_attn_indexes == (1,)
+    assert model.config.decoder_heads == 4  # From config.json: the tensors do not tell.
+    assert model.config.global_attn_indexes == (1,)
     found = checkpoint_file.read(hugging_face)
     ours = naming.state_dict(model.params)
     assert ours.keys() == found.tensors.keys()
@@ -55,14 +55,14 @@ def test_every_key_is_loaded(hugging_face):
 
 def test_the_file_alone_will_do(hugging_face, tmp_path):
     """With its configuration beside it, or with what no tensor tells."""
-    whole = conversion.from_torch(hugging_face)[0].model
-    assert conversion.from_torch(hugging_face / "model.safetensors")[0].model == whole
+    whole = conversion.from_torch(hugging_face)[0].config
+    assert conversion.from_torch(hugging_face / "model.safetensors")[0].config == whole
     alone = tmp_path / "model.safetensors"
     alone.write_bytes((hugging_face / "model.safetensors").read_bytes())
     with pytest.raises(ValueError, match=r"model\.safetensors: expected config\.json .*heads"):
         conversion.from_torch(alone)
     options = conversion.ConversionOptions(decoder_heads=4)
-    assert conversion.from_torch(alone, options)[0].model == whole
+    assert conversion.from_torch(alone, options)[0].config == whole
 
 
 def test_a_tied_copy_is_ignored_unless_it_differs(hugging_face, tmp_path):

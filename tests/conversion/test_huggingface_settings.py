@@ -94,8 +94,8 @@ def test_the_configuration_beside_the_file_is_read(folder):
     _configure(folder, PROCESSOR)
     for path in (folder, folder / "model.safetensors"):
         model, report = conversion.from_torch(path)
-        assert model.model == conversion.from_torch(folder)[0].model
-        assert model.model.decoder_heads == 2 and model.model.window_size == 3
+        assert model.config == conversion.from_torch(folder)[0].config
+        assert model.config.decoder_heads == 2 and model.config.window_size == 3
         assert model.preprocessing == convert.SAM_PREPROCESSING
         assert not report.is_guess and "preprocessor_config.json" in report.table()
 

@@ -157,7 +157,7 @@ def test_a_training_file_of_lite_medsam(tmp_path):
 def test_another_image_size_changes_no_number(write):
     path = write(state_dict(MOBILE))
     model, report = conversion.from_torch(path, conversion.ConversionOptions(image_size=80))
-    assert model.model == dataclasses.replace(MOBILE, image_size=80)
+    assert model.config == dataclasses.replace(MOBILE, image_size=80)
     assert "resized" not in report.summary()
     with pytest.raises(ValueError, match="image_size: expected a multiple of patch_size = 16"):
         conversion.from_torch(path, conversion.ConversionOptions(image_size=72))
@@ -171,7 +171,7 @@ def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
     assert model.preprocessing == convert.SAM_PREPROCESSING
     conversion.to_torch(tmp_path / "adapted.pt", model)
     again, report = conversion.from_torch(tmp_path / "adapted.pt")
-    assert again.model == model.model
+    assert again.config == model.config
     assert set(statuses(report).values()) == {"loaded", "ignored"}
 
 

@@ -8,16 +8,16 @@ from small import TINY, random_params
 from samjax.data.index import Sample
 from samjax.data.inputs import Preprocessing
 from samjax.models.config import PeftConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 # Below the input size, so padded; above it; wide; tall; beyond the smallest canvas.
 SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Pretrained:
+def tiny() -> Model:
     config = dataclasses.replace(TINY, peft=PeftConfig(init="kaiming"))
-    return Pretrained(config, Preprocessing(), random_params(config))
+    return Model(config, Preprocessing(), random_params(config))
 
 
 def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -31,10 +31,10 @@ def blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def tiny_128(tiny) -> Pretrained:
+def tiny_128(tiny) -> Model:
     """A network of another input size."""
-    config = dataclasses.replace(tiny.model, image_size=128)
-    return dataclasses.replace(tiny, model=config, params=random_params(config))
+    config = dataclasses.replace(tiny.config, image_size=128)
+    return dataclasses.replace(tiny, config=config, params=random_params(config))
 
 
 @pytest.fixture(scope="session")

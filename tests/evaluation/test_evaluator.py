@@ -72,11 +72,11 @@ def dice_of(mask: np.ndarray, truth: np.ndarray) -> float:
     return 2 * np.sum(mask & truth) / (mask.sum() + truth.sum())
 
 
-def one_mask_at_a_time(pretrained, root, sample, prompts, rounds):
+def one_mask_at_a_time(model, root, sample, prompts, rounds):
     """The protocols for one image without batches, padding or compiled loops."""
-    config, params = pretrained.model, jax.device_put(pretrained.params)
+    config, params = model.config, jax.device_put(model.params)
     size = config.image_size
-    loaded = load_for_evaluation(sample, root, pretrained.preprocessing, size)
+    loaded = load_for_evaluation(sample, root, model.preprocessing, size)
     at = loaded.placement
     predict = jax.jit(lambda prompts: models.predict_masks(config, params, embedding, prompts))
     embedding = jax.jit(functools.partial(models.encode_image, config))(params, loaded.image[None])

@@ -7,21 +7,21 @@ from small import random_params
 
 from samjax.data import inputs
 from samjax.models import PeftConfig
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 TINY = dataclasses.replace(small.TINY, peft=PeftConfig(init="kaiming"))
 
 
 @pytest.fixture(scope="session")
-def pretrained():
-    return Pretrained(TINY, inputs.Preprocessing("pad_or_stretch"), random_params(TINY))
+def model():
+    return Model(TINY, inputs.Preprocessing("pad_or_stretch"), random_params(TINY))
 
 
 @pytest.fixture(scope="session")
-def expecting_logits(pretrained):
+def expecting_logits(model):
     """The same network, but one that takes raw logits as its mask prompt, as SAM does."""
-    fed = dataclasses.replace(pretrained.preprocessing, mask_prompt="logits")
-    return dataclasses.replace(pretrained, preprocessing=fed)
+    fed = dataclasses.replace(model.preprocessing, mask_prompt="logits")
+    return dataclasses.replace(model, preprocessing=fed)
 
 
 @pytest.fixture

@@ -36,25 +36,25 @@ def ragged(photo):
     return images, prompts
 
 
-def test_ragged_batch_equals_one_at_a_time(pretrained, ragged):
+def test_ragged_batch_equals_one_at_a_time(model, ragged):
     images, prompts = ragged
-    together = segment(pretrained, images, prompts, return_logits=True)
+    together = segment(model, images, prompts, return_logits=True)
     for image, wanted, result in zip(images, prompts, together, strict=True):
         assert result.masks.shape == (len(wanted), 3, *image.shape[:2])
         assert result.low_res.shape == (len(wanted), 3, 32, 32)
         for index, prompt in enumerate(wanted):
-            (alone,) = segment(pretrained, [image], [[prompt]], return_logits=True)
+            (alone,) = segment(model, [image], [[prompt]], return_logits=True)
             for name in ("masks", "scores", "low_res"):
                 expected, found = getattr(alone, name)[0], getattr(result, name)[index]
                 np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_padding_adds_nothing(pretrained, photo):
+def test_padding_adds_nothing(model, photo):
     """The padded way equals the bare network on prompts of exactly the right size."""
     image = photo(50, 41, 3)
     prompt = ObjectPrompt(**several_points(3), **BOX)
-    (result,) = segment(pretrained, [image], [[prompt]], return_logits=True)
-    prepared, place = inputs.prepare_image(image, 64, pretrained.preprocessing)
+    (result,) = segment(model, [image], [[prompt]], return_logits=True)
+    prepared, place = inputs.prepare_image(image, 64, model.preprocessing)
     bare = types.Prompts(
         points=jnp.asarray(place.to_input(prompt.points))[None, None],
         labels=jnp.asarray(prompt.labels)[None, None],
@@ -63,7 +63,7 @@ def test_padding_adds_nothing(pretrained, photo):
         mask=jnp.zeros((1, 1, 32, 32)),
         has_mask=jnp.zeros((1, 1), bool),
     )
-    config, params = pretrained.model, pretrained.params
+    config, params = model.config, model.params
     encode = jax.jit(models.encode_image, static_argnums=0)
     embedding = encode(config, params, jnp.asarray(prepared)[None])
     predict = jax.jit(models.predict_masks, static_argnums=0)
@@ -75,17 +75,17 @@ def test_padding_adds_nothing(pretrained, photo):
     np.testing.assert_allclose(result.masks, cropped, atol=1e-5)
 
 
-def test_masks_are_thresholded_logits(pretrained, photo):
+def test_masks_are_thresholded_logits(model, photo):
     prompts = [[ObjectPrompt(**BOX)]]
-    (logits,) = segment(pretrained, [photo(90, 120)], prompts, return_logits=True)
-    (result,) = segment(pretrained, [photo(90, 120)], prompts)
+    (logits,) = segment(model, [photo(90, 120)], prompts, return_logits=True)
+    (result,) = segment(model, [photo(90, 120)], prompts)
     assert logits.masks.dtype == np.float32 and result.masks.dtype == bool
     np.testing.assert_array_equal(result.masks, logits.masks > 0)
     assert result.masks.any() and not result.masks.all()
     np.testing.assert_array_equal(result.best, result.scores.argmax(1))
 
 
-def test_one_compilation_per_size_class(pretrained, photo):
+def test_one_compilation_per_size_class(model, photo):
     image = photo(80, 70, 3)
     prompts = [
         ObjectPrompt(**CLICK),
@@ -102,35 +102,35 @@ def test_one_compilation_per_size_class(pretrained, photo):
         return [function._cache_size() for function in functions]
 
     for prompt in prompts:
-        segment(pretrained, [image], [[prompt]])
-    segment(pretrained, [photo(200, 256)], [[prompts[0]]])  # Another size, the same canvas.
+        segment(model, [image], [[prompt]])
+    segment(model, [photo(200, 256)], [[prompts[0]]])  # Another size, the same canvas.
     assert compiled() == [1, 1, 1]
-    segment(pretrained, [image], [prompts[:3]])  # Three objects take the room of four.
-    segment(pretrained, [image], [prompts[:4]])
+    segment(model, [image], [prompts[:3]])  # Three objects take the room of four.
+    segment(model, [image], [prompts[:4]])
     assert compiled() == [1, 2, 2]
-    segment(pretrained, [image], [[ObjectPrompt(**several_points(9))]])  # Past the first bucket.
-    segment(pretrained, [image], [[ObjectPrompt(**several_points(16))]])
+    segment(model, [image], [[ObjectPrompt(**several_points(9))]])  # Past the first bucket.
+    segment(model, [image], [[ObjectPrompt(**several_points(16))]])
     assert compiled() == [1, 3, 2]
 
 
-def test_many_objects_in_turn(pretrained, photo, monkeypatch):
+def test_many_objects_in_turn(model, photo, monkeypatch):
     image = photo(80, 70)
     prompts = [ObjectPrompt(**several_points(1, seed)) for seed in range(11)]
-    (whole,) = segment(pretrained, [image], [prompts], return_logits=True)
+    (whole,) = segment(model, [image], [prompts], return_logits=True)
     monkeypatch.setattr(batch, "MAX_OBJECTS", 4)
     monkeypatch.setattr(batch, "MAX_PIXELS", 7 * 256**2)  # Two objects of three masks.
-    (parts,) = segment(pretrained, [image], [prompts], return_logits=True)
+    (parts,) = segment(model, [image], [prompts], return_logits=True)
     for name in ("masks", "scores", "low_res"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5)
 
 
-def test_adapters_and_channel_order(pretrained, photo):
+def test_adapters_and_channel_order(model, photo):
     image, prompts = photo(80, 70, 3), [[ObjectPrompt(**BOX)]]
-    (rgb,) = segment(pretrained, [image], prompts)
-    (bgr,) = segment(pretrained, [image[..., ::-1]], prompts, image_format="BGR")
+    (rgb,) = segment(model, [image], prompts)
+    (bgr,) = segment(model, [image[..., ::-1]], prompts, image_format="BGR")
     np.testing.assert_array_equal(rgb.low_res, bgr.low_res)
-    (swapped,) = segment(pretrained, [image], prompts, image_format="BGR")
-    (dropped,) = segment(pretrained, [image], prompts, adapters=False)
+    (swapped,) = segment(model, [image], prompts, image_format="BGR")
+    (dropped,) = segment(model, [image], prompts, adapters=False)
     assert np.abs(swapped.low_res - rgb.low_res).max() > 1e-3
     assert np.abs(dropped.low_res - rgb.low_res).max() > 1e-3
 
@@ -145,10 +145,10 @@ def test_adapters_and_channel_order(pretrained, photo):
         ([(9, 9)], [[dict(mask=np.zeros((8, 8)))]], r"mask: expected .*\(32, 32\), found \(8, 8\)"),
     ],
 )
-def test_refuses(pretrained, photo, images, prompts, message):
+def test_refuses(model, photo, images, prompts, message):
     prompts = [[ObjectPrompt(**fields) for fields in row] for row in prompts]
     with pytest.raises(ValueError, match=message):
-        segment(pretrained, [photo(*shape) for shape in images], prompts)
+        segment(model, [photo(*shape) for shape in images], prompts)
 
 
 @pytest.mark.parametrize(
@@ -163,49 +163,49 @@ def test_refuses(pretrained, photo, images, prompts, message):
         (ObjectPrompt(**BOX), r"for each of 1 images, found a ObjectPrompt"),
     ],
 )
-def test_refuses_what_are_no_lists_of_prompts(unchecked, pretrained, photo, prompts, message):
+def test_refuses_what_are_no_lists_of_prompts(unchecked, model, photo, prompts, message):
     with pytest.raises(ValueError, match=message):
-        segment(pretrained, [photo(9, 9)], prompts)
+        segment(model, [photo(9, 9)], prompts)
 
 
 @pytest.mark.parametrize("images", [None, "scan.png", np.zeros((9, 9, 3), np.uint8)])
-def test_refuses_what_are_no_lists_of_images(unchecked, pretrained, images):
+def test_refuses_what_are_no_lists_of_images(unchecked, model, images):
     with pytest.raises(ValueError, match="images: expected a list of images, found"):
-        segment(pretrained, images, [[]])
+        segment(model, images, [[]])
 
 
-def test_coordinates_from_0_to_1_are_told(pretrained, photo, caplog):
-    segment(pretrained, [photo(80, 70)], [[ObjectPrompt(box=[0.1, 0.2, 0.5, 1])] * 2])
+def test_coordinates_from_0_to_1_are_told(model, photo, caplog):
+    segment(model, [photo(80, 70)], [[ObjectPrompt(box=[0.1, 0.2, 0.5, 1])] * 2])
     assert "object 0: all coordinates lie between 0 and 1; they are taken as" in caplog.text
     assert "(as of 1 more)" in caplog.text
     caplog.clear()
-    segment(pretrained, [photo(80, 70)], [[ObjectPrompt(**BOX)]])
+    segment(model, [photo(80, 70)], [[ObjectPrompt(**BOX)]])
     assert not caplog.text
 
 
-def test_an_object_of_no_point_at_all_is_told(pretrained, photo, caplog):
+def test_an_object_of_no_point_at_all_is_told(model, photo, caplog):
     nothing = ObjectPrompt(points=[[0, 0]], labels=[-1])
-    (result,) = segment(pretrained, [photo(80, 70)], [[ObjectPrompt(**CLICK), nothing]])
+    (result,) = segment(model, [photo(80, 70)], [[ObjectPrompt(**CLICK), nothing]])
     assert "object 1: only points of label -1 (not a point)" in caplog.text
     assert result.masks.shape == (2, 3, 80, 70)
 
 
-def test_what_is_not_a_point_is_what_sam_makes_of_it(pretrained, photo):
+def test_what_is_not_a_point_is_what_sam_makes_of_it(model, photo):
     """SAM's padding point takes part in attention, wherever it is; ours does not."""
     image, click = photo(80, 70), ObjectPrompt(**CLICK)
     one, other = (
         ObjectPrompt(points=[[10, 12], place], labels=[1, -1]) for place in ([0, 0], [50, 60])
     )
-    (result,) = segment(pretrained, [image], [[click, one, other]])
+    (result,) = segment(model, [image], [[click, one, other]])
     np.testing.assert_array_equal(result.low_res[1], result.low_res[2])
     assert np.abs(result.low_res[0] - result.low_res[1]).max() > 1e-4
 
 
-def test_refuses_images_that_are_not_eight_bits(pretrained, photo):
+def test_refuses_images_that_are_not_eight_bits(model, photo):
     with pytest.raises(ValueError, match=r"uint8 .* found float64 from 0 to 1; scale"):
-        segment(pretrained, [np.eye(9)], [[]])
+        segment(model, [np.eye(9)], [[]])
     with pytest.raises(ValueError, match=r"image_format: expected one of .* found 'rgb'"):
-        segment(pretrained, [photo(9, 9)], [[]], image_format="rgb")
+        segment(model, [photo(9, 9)], [[]], image_format="rgb")
 
 
 @settings(deadline=None, max_examples=30)

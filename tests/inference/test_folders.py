@@ -17,8 +17,8 @@ BOX = ObjectPrompt(box=[5, 6, 30, 40])
 
 
 @pytest.fixture(scope="module")
-def predictor(pretrained):
-    return Predictor(pretrained)
+def predictor(model):
+    return Predictor(model)
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_results_of_others_are_refused_or_replaced(run, tmp_path, change):
     assert masks_of(tmp_path / "out") == set(manifest.files_of(found["images"]["a.png"]))
 
 
-def test_another_model_is_refused(run, tmp_path, pretrained, scans):
+def test_another_model_is_refused(run, tmp_path, model, scans):
     run("a")
-    other = Predictor(pretrained, adapters=False)
+    other = Predictor(model, adapters=False)
     found = images.find_images([scans / "b.png"], tmp_path / "out")
     with pytest.raises(DataError, match=r"\(adapters: True then, False now\)"):
         files.predict_files(other, {found[0]: {"1": BOX}}, tmp_path / "out")

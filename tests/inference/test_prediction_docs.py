@@ -15,9 +15,9 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_page(pretrained, photo, tmp_path, monkeypatch, capsys):
+def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    storage.save("models/sam_med2d", pretrained)
+    storage.save("models/sam_med2d", model)
     for name, shape in {"scan.png": (160, 200), "another.png": (70, 60)}.items():
         cv2.imwrite(name, photo(*shape))
     names = {}

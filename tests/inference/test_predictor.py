@@ -19,8 +19,8 @@ POINTS, LABELS = np.array([[10, 12], [40, 50]]), np.array([1, 0])
 
 
 @pytest.fixture(scope="module")
-def predictor(pretrained):
-    return Predictor(pretrained)
+def predictor(model):
+    return Predictor(model)
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def ready(predictor, photo):
 
 
 @pytest.mark.parametrize("trained", [True, False])
-def test_by_default_the_masks_are_those_that_were_trained(pretrained, photo, trained):
-    expected = dataclasses.replace(pretrained.preprocessing, multimask=trained)
-    predictor = samjax.Predictor(dataclasses.replace(pretrained, preprocessing=expected))
+def test_by_default_the_masks_are_those_that_were_trained(model, photo, trained):
+    expected = dataclasses.replace(model.preprocessing, multimask=trained)
+    predictor = samjax.Predictor(dataclasses.replace(model, preprocessing=expected))
     predictor.set_image(photo(40, 50))
     box = [5, 5, 30, 30]
     found = predictor.predict(box=box)
@@ -115,8 +115,8 @@ def test_an_axis_of_objects_stays(ready):
 
 @pytest.mark.parametrize("shape", [(30, 40), (63, 20), (64, 64), (90, 200), (300, 65), (1, 1)])
 @pytest.mark.parametrize("resize", typing.get_args(inputs.Resize))
-def test_any_image_size(pretrained, photo, shape, resize):
-    fitted = dataclasses.replace(pretrained, preprocessing=inputs.Preprocessing(resize=resize))
+def test_any_image_size(model, photo, shape, resize):
+    fitted = dataclasses.replace(model, preprocessing=inputs.Preprocessing(resize=resize))
     predictor = Predictor(fitted)
     predictor.set_image(photo(*shape))
     assert predictor.original_size == shape
@@ -124,16 +124,16 @@ def test_any_image_size(pretrained, photo, shape, resize):
     assert predictor.predict(box=[0, 0, shape[1], shape[0]])[0].shape == (3, *shape)
 
 
-def test_feedback_is_always_logits(pretrained, expecting_logits, photo):
+def test_feedback_is_always_logits(model, expecting_logits, photo):
     """What the network is given follows its own config; the caller passes logits either way."""
     image = photo(80, 70)
     low_res = np.random.default_rng(0).normal(0, 5, (1, 32, 32)).astype(np.float32)
     results = {}
-    for model in (pretrained, expecting_logits):
-        predictor = Predictor(model)
+    for one in (model, expecting_logits):
+        predictor = Predictor(one)
         predictor.set_image(image)
-        results[model.preprocessing.mask_prompt] = predictor.predict(mask_input=low_res)[2]
-        if model.preprocessing.mask_prompt == "logits":
+        results[one.preprocessing.mask_prompt] = predictor.predict(mask_input=low_res)[2]
+        if one.preprocessing.mask_prompt == "logits":
             given = np.asarray(masks.mask_prompt(jnp.asarray(low_res), "sigmoid"))
             by_hand = predictor.predict(mask_input=given)[2]
     np.testing.assert_allclose(results["sigmoid"], by_hand, atol=1e-5)
@@ -169,9 +169,9 @@ def test_image_formats(predictor, photo):
     np.testing.assert_array_equal(features[2], predictor.get_image_embedding())
 
 
-def test_points_for_a_network_that_knows_boxes_alone_are_told_once(pretrained, photo, caplog):
-    boxes = dataclasses.replace(pretrained.preprocessing, point_prompts=False)
-    predictor = Predictor(dataclasses.replace(pretrained, preprocessing=boxes))
+def test_points_for_a_network_that_knows_boxes_alone_are_told_once(model, photo, caplog):
+    boxes = dataclasses.replace(model.preprocessing, point_prompts=False)
+    predictor = Predictor(dataclasses.replace(model, preprocessing=boxes))
     predictor.set_image(photo(80, 70))
     predictor.predict(box=BOXES[0])
     assert not caplog.text
@@ -180,8 +180,8 @@ def test_points_for_a_network_that_knows_boxes_alone_are_told_once(pretrained, p
     assert caplog.text.count("this model knows boxes alone") == 1
 
 
-def test_state(pretrained, photo):
-    predictor = Predictor(pretrained)
+def test_state(model, photo):
+    predictor = Predictor(model)
     assert not predictor.is_image_set
     for use in (
         lambda: predictor.predict(box=BOXES[0]),
@@ -244,10 +244,10 @@ def test_refuses(ready, prompts, message):
         ready.predict(**prompts)
 
 
-def test_from_pretrained(pretrained, photo, tmp_path):
-    storage.save(tmp_path / "model", pretrained)
+def test_from_pretrained(model, photo, tmp_path):
+    storage.save(tmp_path / "model", model)
     image, box = photo(80, 70, 3), BOXES[0]
-    expected = Predictor(pretrained)
+    expected = Predictor(model)
     expected.set_image(image)
     results = {}
     for name, options in {
@@ -267,8 +267,8 @@ def test_from_pretrained(pretrained, photo, tmp_path):
 
 
 @pytest.mark.parametrize("size", ["256", 64.0])
-def test_an_image_size_that_is_none(unchecked, pretrained, tmp_path, size):
-    storage.save(tmp_path / "model", pretrained)
+def test_an_image_size_that_is_none(unchecked, model, tmp_path, size):
+    storage.save(tmp_path / "model", model)
     with pytest.raises(ValueError, match=rf"image_size: expected a whole .* found {size!r}"):
         Predictor.from_pretrained(tmp_path / "model", image_size=size)
 
@@ -293,7 +293,7 @@ def test_other_dtypes_are_refused(dtype):
 
 
 def test_lazy_exports():
-    assert samjax.Predictor is Predictor and samjax.Pretrained is storage.Pretrained
+    assert samjax.Predictor is Predictor and samjax.Model is storage.Model
     assert callable(samjax.load) and callable(samjax.segment)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = samjax.nothing

@@ -4,11 +4,9 @@ import numpy as np
 from samjax.inference import Predictor, programs
 
 
-def test_programs_are_dropped_before_linux_ends_the_process(
-    pretrained, photo, tmp_path, monkeypatch
-):
+def test_programs_are_dropped_before_linux_ends_the_process(model, photo, tmp_path, monkeypatch):
     """Every look finds too many mappings: the answers stay the same."""
-    predictor, box = Predictor(pretrained), [5, 5, 30, 30]
+    predictor, box = Predictor(model), [5, 5, 30, 30]
     predictor.set_image(photo(40, 50))
     expected = predictor.predict(box=box)
     dropped, drop = [], jax.clear_caches

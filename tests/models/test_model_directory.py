@@ -18,7 +18,7 @@ from samjax.models import PeftConfig, directory
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("written") / "model"
-    directory.save(path, directory.Pretrained(TINY, inputs.Preprocessing(), random_params(TINY)))
+    directory.save(path, directory.Model(TINY, inputs.Preprocessing(), random_params(TINY)))
     return path
 
 
@@ -44,7 +44,7 @@ def _arrays(model_dir):
 
 
 def test_other_formats_are_refused(model_dir):
-    assert directory.load(model_dir).model == TINY
+    assert directory.load(model_dir).config == TINY
     _change(model_dir, format=1)
     with pytest.raises(ValueError, match=r"config\.json: format: expected one of 2, 3, 4, found 1"):
         directory.load(model_dir)
@@ -69,10 +69,10 @@ def _as_format_2(model_dir):
 )
 def test_format_2_is_read(tmp_path, peft):
     config = dataclasses.replace(TINY, peft=peft)
-    model = directory.Pretrained(config, inputs.Preprocessing(), random_params(config))
+    model = directory.Model(config, inputs.Preprocessing(), random_params(config))
     directory.save(tmp_path / "model", model)
     _as_format_2(tmp_path / "model")
-    assert directory.load(tmp_path / "model").model == config
+    assert directory.load(tmp_path / "model").config == config
 
 
 # MARK: damage
@@ -100,7 +100,7 @@ def test_one_changed_byte_anywhere_is_found(written, model_dir):
             directory.load(model_dir)
         assert str(model_dir) in str(caught.value)
         changed.write_bytes(file.read_bytes())
-    assert directory.load(model_dir).model == TINY
+    assert directory.load(model_dir).config == TINY
 
 
 def test_a_setting_changed_by_hand_is_told_and_can_be_meant(model_dir):
@@ -142,7 +142,7 @@ def test_half_a_directory_is_told(model_dir):
 
 def test_directories_from_before_there_were_digests(model_dir, caplog, capsys):
     (model_dir / digests.NAME).unlink()
-    assert conversion.load_any(model_dir).model == TINY
+    assert conversion.load_any(model_dir).config == TINY
     assert [record.message for record in caplog.records if "no digests" in record.message]
     assert cli.main(["info", str(model_dir)]) == 0
     assert "no digests" in capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_a_setting_that_is_missing_is_named(model_dir):
 def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, value, capsys):
     params = jax.tree.map(np.copy, random_params(TINY))
     params["mask_decoder"]["iou_token"][0, 3] = value
-    model = directory.Pretrained(TINY, inputs.Preprocessing(), params)
+    model = directory.Model(TINY, inputs.Preprocessing(), params)
     directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "x.pth", model)
     for path, name in ((tmp_path / "model", "mask_decoder/iou_token"), (tmp_path / "x.pth", "iou")):
@@ -274,4 +274,4 @@ def test_a_full_disk_leaves_nothing_and_takes_nothing(model_dir, tmp_path, monke
         with pytest.raises(OSError, match=r"No space left on device.*new\.pth"):
             conversion.to_torch(tmp_path / "new.pth", model)
     assert sorted(path for path in tmp_path.rglob("*")) == before
-    assert directory.load(model_dir).model == TINY
+    assert directory.load(model_dir).config == TINY

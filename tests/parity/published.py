@@ -10,13 +10,13 @@ import numpy as np
 
 from samjax import types
 from samjax.conversion import convert
-from samjax.models.directory import Pretrained
+from samjax.models.directory import Model
 
 ADAPTED = "tiny_sam_med2d_256.pth"
 PLAIN = "tiny_sam_1024.pth"
 
 
-def load(fixtures: Path, name: str, image_size: int | None = None) -> Pretrained:
+def load(fixtures: Path, name: str, image_size: int | None = None) -> Model:
     """Converts one of the two checkpoints."""
     heads = json.loads((fixtures / "config.json").read_text())["config"]["dec_heads"]
     options = convert.ConversionOptions(image_size=image_size, decoder_heads=heads)

@@ -65,7 +65,7 @@ def embeddings(pair):
     with torch.no_grad():
         expected = theirs.get_image_embeddings(torch.from_numpy(images).permute(0, 3, 1, 2))
     with jax.default_matmul_precision("highest"):
-        found = jax.jit(functools.partial(models.encode_image, ours.model))(ours.params, images)
+        found = jax.jit(functools.partial(models.encode_image, ours.config))(ours.params, images)
     return expected, found
 
 
@@ -88,7 +88,7 @@ def test_masks(pair, embeddings, kinds, multimask):
     corners = np.sort(rng.uniform(0, SIZE, (2, OBJECTS, 2, 2)), axis=2).reshape(2, OBJECTS, 4)
     points = rng.uniform(0, SIZE, (2, OBJECTS, 3, 2)).astype(np.float32)
     labels = np.array([1, 0, -1], np.int32) * np.ones((2, OBJECTS, 1), np.int32)
-    side = ours.model.mask_size
+    side = ours.config.mask_size
     # Hugging Face takes one mask for all objects of an image.
     masks = rng.normal(size=(2, 1, side, side)).astype(np.float32)
     prompts = types.no_prompts(2, OBJECTS, 3, side)
@@ -107,7 +107,7 @@ def test_masks(pair, embeddings, kinds, multimask):
     with torch.no_grad():
         expected = theirs(image_embeddings=embeddings[0], multimask_output=multimask, **tensors)
     embedding = np.einsum("bchw->bhwc", embeddings[0].numpy())
-    predict = jax.jit(functools.partial(models.predict_masks, ours.model, multimask=multimask))
+    predict = jax.jit(functools.partial(models.predict_masks, ours.config, multimask=multimask))
     with jax.default_matmul_precision("highest"):
         logits, iou = predict(ours.params, embedding, prompts)
     objects = expected.iou_scores.shape[1]  # One where nothing is prompted.

@@ -40,7 +40,7 @@ def adapted(fixtures):
 
 @pytest.fixture(scope="module")
 def embedding(adapted, forward):
-    return encode(adapted.model, adapted.params, forward.images, True)
+    return encode(adapted.config, adapted.params, forward.images, True)
 
 
 def close(ours, theirs, tolerance):
@@ -49,7 +49,7 @@ def close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize("adapters", [True, False])
 def test_embedding(adapted, forward, adapters):
-    ours = encode(adapted.model, adapted.params, forward.images, adapters)
+    ours = encode(adapted.config, adapted.params, forward.images, adapters)
     theirs = forward.arrays[f"embedding_adapter_{'on' if adapters else 'off'}"]
     close(ours, published.channels_last(theirs), 2e-4)
 
@@ -57,13 +57,13 @@ def test_embedding(adapted, forward, adapters):
 def test_embedding_with_remat(adapted, forward, embedding):
     import dataclasses
 
-    remat = dataclasses.replace(adapted.model, remat=True)
+    remat = dataclasses.replace(adapted.config, remat=True)
     close(encode(remat, adapted.params, forward.images, True), embedding, 1e-6)
 
 
 def test_embedding_of_plain_sam_resized(fixtures, forward):
     plain = published.load(fixtures, published.PLAIN, 256)
-    ours = encode(plain.model, plain.params, forward.images, True)
+    ours = encode(plain.config, plain.params, forward.images, True)
     close(ours, published.channels_last(forward.arrays["embedding_sam1024_resized_to_256"]), 2e-4)
 
 
@@ -73,14 +73,14 @@ def test_embedding_of_plain_sam_at_1024(fixtures, forward):
     # The published run enlarges the first image four times, bilinearly, after normalisation.
     size = (1, 1024, 1024, 3)
     image = jax.image.resize(forward.images[:1], size, "bilinear", antialias=False)
-    close(encode(plain.model, plain.params, image, True), theirs, 2e-4)
+    close(encode(plain.config, plain.params, image, True), theirs, 2e-4)
 
 
 def test_position_encoding_of_the_grid(adapted, forward):
     from samjax.models.prompt_encoder import PromptEncoder
 
     variables = {"params": adapted.params["prompt_encoder"]}
-    ours = PromptEncoder(adapted.model).apply(variables, method=PromptEncoder.grid_encoding)
+    ours = PromptEncoder(adapted.config).apply(variables, method=PromptEncoder.grid_encoding)
     close(ours, published.channels_last(forward.arrays["dense_pe"])[0], 1e-5)
 
 
@@ -93,12 +93,12 @@ def given(forward, adapted, kinds):
         "mask": {"mask": forward.by_object(arrays["mask_input"][:, 0])},
     }
     merged = functools.reduce(lambda a, b: a | b, (sources[kind] for kind in kinds), {})
-    return forward.prompts(adapted.model.mask_size, ROOM, **merged)
+    return forward.prompts(adapted.config.mask_size, ROOM, **merged)
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_prompts(adapted, forward, name):
-    embedded = embed(adapted.model, adapted.params, given(forward, adapted, COMBINATIONS[name]))
+    embedded = embed(adapted.config, adapted.params, given(forward, adapted, COMBINATIONS[name]))
     theirs = forward.by_object(forward.arrays[f"{name}/sparse"])
     present = np.asarray(embedded.valid)
     assert (present == present[0, 0]).all()
@@ -111,8 +111,8 @@ def test_prompts(adapted, forward, name):
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_masks(adapted, forward, embedding, name, multimask):
     prompts = given(forward, adapted, COMBINATIONS[name])
-    embedded = embed(adapted.model, adapted.params, prompts)
-    logits, iou = decode(adapted.model, adapted.params, embedding, embedded, multimask)
+    embedded = embed(adapted.config, adapted.params, prompts)
+    logits, iou = decode(adapted.config, adapted.params, embedding, embedded, multimask)
     their_logits = forward.by_object(forward.arrays[f"{name}/low_res_logits_multimask_{multimask}"])
     their_iou = forward.by_object(forward.arrays[f"{name}/iou_multimask_{multimask}"])
     close(logits, their_logits, 2e-4 * np.abs(their_logits).max())
@@ -124,13 +124,13 @@ def test_prompt_combinations_share_one_compilation(adapted, forward, embedding):
     predict.clear_cache()  # JAX keeps one cache per function, whoever compiles it.
     for kinds in COMBINATIONS.values():
         prompts = given(forward, adapted, kinds)
-        predict(adapted.model, adapted.params, embedding, prompts, True)
+        predict(adapted.config, adapted.params, embedding, prompts, True)
     assert predict._cache_size() == 1
 
 
 def test_bfloat16_stays_near(adapted, forward, embedding):
     import dataclasses
 
-    half = dataclasses.replace(adapted.model, dtype="bfloat16")
+    half = dataclasses.replace(adapted.config, dtype="bfloat16")
     ours = encode(half, adapted.params, forward.images, True).astype(jnp.float32)
     close(ours, embedding, 0.05 * float(jnp.abs(embedding).max()))

@@ -105,8 +105,8 @@ def test_mobile_sam_at_256(mobile_folder, mobile):
 
 
 def test_lite_medsam_input(lite_predictor, lite):
-    model = lite_predictor.pretrained
-    size = model.model.image_size
+    model = lite_predictor.model
+    size = model.config.image_size
     found, placement = inputs.prepare_image(lite["image"], size, model.preprocessing)
     np.testing.assert_allclose(found, lite["input_256"], rtol=0, atol=1e-6)
     box = placement.to_input(lite["box"].reshape(2, 2)).ravel()

@@ -37,9 +37,9 @@ class Run:
     def __init__(self, fixtures, start):
         self.theirs = dict(np.load(fixtures / f"nine_steps_{start}_first.npz"))
         self.forward = published.forward(fixtures)
-        pretrained = published.load(fixtures, published.ADAPTED)
-        self.recipe = reference_recipe(pretrained.model)
-        self.before = jax.tree.map(jnp.asarray, pretrained.params)
+        model = published.load(fixtures, published.ADAPTED)
+        self.recipe = reference_recipe(model.config)
+        self.before = jax.tree.map(jnp.asarray, model.params)
         state = step.init_state(self.recipe, self.before, jax.random.key(0))
         everything = step.Learned(groups.split(self.before), state.optimizer)
         self.first_prompts = self.prompts(0, None, start)

@@ -21,14 +21,14 @@ def plain(tmp_path_factory):
     """A model directory without adapters."""
     path = tmp_path_factory.mktemp("models") / "plain"
     config = dataclasses.replace(toy.MODEL, peft=NONE)
-    directory.save(path, directory.Pretrained(config, Preprocessing(), random_params(config)))
+    directory.save(path, directory.Model(config, Preprocessing(), random_params(config)))
     return path
 
 
 def test_fresh_adapters_are_as_asked(plain):
     recipe = dataclasses.replace(toy.MODEL, peft=HALF)
     begin = setup.prepare_model(Experiment(init_from=str(plain), model=recipe))
-    assert begin.model == recipe
+    assert begin.config == recipe
     adapter = begin.params["image_encoder"]["blocks_0"]["adapter"]
     assert adapter["channel_0"]["kernel"].shape == (16, 8)
     assert (adapter["norm"]["scale"] == 1).all()

@@ -91,7 +91,7 @@ def test_what_a_run_leaves(finished, experiment):
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["2", "4"]
     assert [path.name for path in (workdir / "pictures").iterdir()] == ["predictions_000004.png"]
     assert trained.steps == 4
-    assert trained.model == workdir / "best"
+    assert trained.model_dir == workdir / "best"
 
 
 def test_what_is_logged(finished, experiment):
@@ -111,7 +111,7 @@ def test_what_is_logged(finished, experiment):
 def test_last_and_best_are_models(finished, experiment):
     workdir, trained = finished
     last, best = directory.load(workdir / "last"), directory.load(workdir / "best")
-    assert last.model == best.model == experiment.model
+    assert last.config == best.config == experiment.model
     assert (
         last.preprocessing
         == best.preprocessing
@@ -203,7 +203,7 @@ def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
         )
     )
     saved = directory.load(workdir / "last").params
-    assert begin.model == model
+    assert begin.config == model
     for name in ("prompt_encoder", "mask_decoder"):
         assert identical(begin.params[name], saved[name])
     for name, block in saved["image_encoder"].items():
@@ -218,11 +218,9 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
         if name.startswith("blocks_"):
             del block["adapter"]
     plain = dataclasses.replace(experiment.model, peft=PeftConfig("none"))
-    directory.save(
-        tmp_path / "plain", directory.Pretrained(plain, experiment.preprocessing, params)
-    )
+    directory.save(tmp_path / "plain", directory.Model(plain, experiment.preprocessing, params))
     begin = setup.prepare_model(dataclasses.replace(experiment, init_from=str(tmp_path / "plain")))
-    assert begin.model == experiment.model
+    assert begin.config == experiment.model
     adapter = begin.params["image_encoder"]["blocks_1"].pop("adapter")
     assert adapter["spatial_0"]["kernel"].shape == (3, 3, 16, 16)
     assert identical(begin.params["image_encoder"]["blocks_1"], params["image_encoder"]["blocks_1"])

@@ -87,7 +87,7 @@ def test_their_number_is_written_down(folder):
 
 def test_the_same_parameters(folder):
     one, two = (directory.load(folder / name / "last") for name in ("one", "two"))
-    assert one.model == two.model == toy.MODEL
+    assert one.config == two.config == toy.MODEL
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
     jax.tree.map(close, one.params, two.params)
 

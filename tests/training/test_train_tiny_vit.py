@@ -66,7 +66,7 @@ def test_every_parameter_belongs_to_a_group():
 @pytest.fixture(scope="module")
 def lite_file(tmp_path_factory):
     config = dataclasses.replace(MODEL, peft=PeftConfig("none"))
-    lite = directory.Pretrained(config, convert.LITE_MEDSAM_PREPROCESSING, random_params(config))
+    lite = directory.Model(config, convert.LITE_MEDSAM_PREPROCESSING, random_params(config))
     path = tmp_path_factory.mktemp("checkpoint") / "lite.pth"
     conversion.to_torch(path, lite)
     return path, lite
@@ -81,9 +81,9 @@ def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
     path, lite = lite_file
     begin = from_file(path)
     assert begin.preprocessing == lite.preprocessing
-    assert begin.model.encoder == "tiny_vit"
-    assert begin.model.tiny_vit.dims == MODEL.tiny_vit.dims
-    assert (begin.model.image_size, begin.model.peft.kind) == (48, "sam_med2d")
+    assert begin.config.encoder == "tiny_vit"
+    assert begin.config.tiny_vit.dims == MODEL.tiny_vit.dims
+    assert (begin.config.image_size, begin.config.peft.kind) == (48, "sam_med2d")
     own = groups.split(begin.params)
     assert own["adapter"]
     for path, leaf in groups.split(lite.params)["encoder"].items():
