@@ -11,8 +11,8 @@ import pytest
 from samjax import extra
 from samjax.comparison import figures
 from samjax.curation import beam, stats
-from samjax.curation.readers import coco_masks, volumes
-from samjax.curation.readers.dicom import file
+from samjax.curation.formats import coco_masks, volumes
+from samjax.curation.formats.dicom import file
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -49,7 +49,7 @@ class Source:
     """A case on disk: an image or a volume, and what labels it. Small, and can be pickled.
 
     Attributes:
-        reader: Which reader reads it, one of `samjax.curation.readers.READERS`.
+        reader: Which reader reads it, one of `samjax.curation.formats.READERS`.
         name: Name of the case within its dataset and modality; unique.
         subject: The patient or animal: what must not be on both sides of a split. A finder says
             what the files themselves tell, if anything; see `samjax.curation.subjects`.

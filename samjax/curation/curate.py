@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from samjax import visualization
-from samjax.curation import readers, rules
+from samjax.curation import formats, rules
 from samjax.curation.case import Case, LabelMap, Source
 from samjax.curation.options import Dataset, Options
 
@@ -116,7 +116,7 @@ def classes_of(root: Path, source: Source, options: Options) -> set[str]:
         CaseError: It cannot be read.
     """
     found = set()
-    for label in readers.read(root, source, options).labels:
+    for label in formats.read(root, source, options).labels:
         found.update(label.name_of(int(value)) for value in np.unique(label.values) if value)
     return found
 
@@ -183,7 +183,7 @@ def curate(
     Raises:
         CaseError: The case cannot be used.
     """
-    case = readers.read(root, source, options)
+    case = formats.read(root, source, options)
     for one in slices_of(case, source, options, tally):
         stem = f"{source.id_in(one.modality)}--{one.axis}_{one.number:04d}"
         image = f"images/{stem}.png"

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from samjax.curation import layouts, naming, subjects, walk
 from samjax.curation.case import Source
-from samjax.curation.finders import FINDERS, unpaired
+from samjax.curation.formats import DISCOVERERS, unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.data.files import DataError
@@ -35,9 +35,9 @@ def discover(root: Path, options: Options) -> Found:
     files = walk.files(root, found)
     options, notes = layouts.described(root, files, options)
     found.notes += notes
-    for claim, formats in FINDERS:
+    for discover_format, formats in DISCOVERERS:
         offered = [path for path in files if options.dataset_of(path).format in ("", *formats)]
-        taken = claim(root, offered, options, found)
+        taken = discover_format(root, offered, options, found)
         files = [path for path in files if path not in taken]
     unpaired.tell_series(found)
     if not found.sources and not found.problems:

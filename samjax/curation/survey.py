@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from samjax.curation import label_kinds, readers
+from samjax.curation import formats, label_kinds, suffixes
 from samjax.curation.case import CaseError, Source
 from samjax.curation.found import Problem
 from samjax.curation.label_pixels import Evidence, look
@@ -90,7 +90,7 @@ def evidence(root: Path, paths: Iterable[str]) -> list[Evidence | None]:
     found = []
     for path in paths:
         try:
-            pixels = readers.stored_labels(root / path)
+            pixels = formats.stored_labels(root / path)
             found.append(None if pixels is None else look(pixels))
         except MissingLibrary:
             raise
@@ -103,7 +103,7 @@ def _kind(one: Source) -> str:
     """What the labels of a case are stored in; nothing where the format says what they mean."""
     if one.reader not in READERS or not one.labels:
         return ""
-    reader = readers.reader_of(one.labels[0][0])
+    reader = suffixes.format_of(one.labels[0][0])
     return {"": "", "pictures": "pictures"}.get(reader, "volumes")
 
 

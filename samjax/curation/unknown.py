@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import naming, readers, words
+from samjax.curation import naming, suffixes, words
 
 _MOST = 12  # Patterns that are shown.
 _VARYING = re.compile(r"[0-9a-f]{16,}|\d+", re.IGNORECASE)
@@ -99,8 +99,8 @@ def _guess(folder: Path, files: Sequence[str]) -> tuple[str, str, str] | None:
 def _is_image(folder: Path, one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether of two patterns the first is that of images, if one is that of their labels."""
     by_word = [bool(words.labels_among(group)) for group in (one, other)]
-    same_kind = (readers.reader_of(one[0]) == "pictures") == (
-        readers.reader_of(other[0]) == "pictures"
+    same_kind = (suffixes.format_of(one[0]) == "pictures") == (
+        suffixes.format_of(other[0]) == "pictures"
     )
     if by_word[0] != by_word[1]:
         return same_kind and by_word[1]

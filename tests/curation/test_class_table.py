@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from samjax.curation import discover, readers
+from samjax.curation import discover, formats
 from samjax.curation.options import Options
 
 LABEL = np.zeros((30, 40), np.uint8)
@@ -25,7 +25,7 @@ def test_a_table_beside_the_images_names_their_labels(write_pictures, kind, fold
     root = write_pictures({"a/b/images/a.png": LABEL * 90, "a/b/masks/a.png": label})
     (root / folder / "labels.json").write_text("\ufeff" + json.dumps(TABLES[kind]))
     (source,) = discover.discover(root, Options()).sources
-    found = readers.read(root, source, Options()).labels[0]
+    found = formats.read(root, source, Options()).labels[0]
     areas = {found.name_of(v): int((found.values == v).sum()) for v in (1, 2)}
     assert areas == {"liver": 120, "spleen": 96}
 

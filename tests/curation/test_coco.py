@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from samjax.curation import local, prepare, readers
+from samjax.curation import formats, local, prepare
 from samjax.curation.case import CaseError
 from samjax.curation.discover import discover
 from samjax.curation.options import Dataset, Options
@@ -34,7 +34,7 @@ def coco(write_pictures):
 
 def read(root, found):
     (source,) = found.sources
-    return readers.read(root, source, Options())
+    return formats.read(root, source, Options())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_another_size_than_the_file_says_is_an_error_or_scaled(coco):
         read(root, found)
     known = Options((Dataset(rescale=True),))
     (source,) = discover(root, known).sources
-    (label,) = readers.read(root, source, known).labels
+    (label,) = formats.read(root, source, known).labels
     assert label.values.shape == (48, 64)
     expected = np.zeros((48, 64), np.uint8)
     expected[10:30, 5:25] = 1

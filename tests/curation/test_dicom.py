@@ -14,10 +14,10 @@ from dicom_files import (
 from PIL import Image
 
 from samjax import extra
-from samjax.curation import curate, discover, prepare, readers
+from samjax.curation import curate, discover, formats, prepare
 from samjax.curation.case import CaseError
+from samjax.curation.formats.dicom import contours
 from samjax.curation.options import Dataset, Options
-from samjax.curation.readers.dicom import contours
 
 pydicom = extra.require("pydicom", "data")
 STORED = Options(orientation="stored")
@@ -40,7 +40,7 @@ def test_a_series_is_stacked_by_position_in_its_own_units(tmp_path, image):
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9), square(5, 3, 9)])
     source = only(tmp_path)
     assert (source.subject, source.modality, source.dataset) == ("P7", "ct_00", "ct")
-    case = readers.read(tmp_path, source, STORED)
+    case = formats.read(tmp_path, source, STORED)
     np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
     assert case.spacing == pytest.approx((2, 0.5, 3))
     expected = np.zeros(image.shape, bool)
@@ -52,7 +52,7 @@ def test_a_series_is_stacked_by_position_in_its_own_units(tmp_path, image):
 def test_a_contour_in_another_is_a_hole(tmp_path, image):
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 2, 12), square(4, 5, 8)])
-    values = readers.read(tmp_path, only(tmp_path), STORED).labels[0].values
+    values = formats.read(tmp_path, only(tmp_path), STORED).labels[0].values
     assert values.sum() == 10 * 10 - 3 * 3
     assert not values[5:8, 5:8].any()
 
@@ -72,7 +72,7 @@ def test_a_contour_across_slices_is_refused(tmp_path, image):
     tilted[0] = (*tilted[0][:2], 9.0)
     write_structures(tmp_path / "rs.dcm", [tilted])
     with pytest.raises(CaseError, match="expected contours in the planes of the slices"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_only_regions_of_the_table_are_taken(tmp_path, image):
@@ -80,7 +80,7 @@ def test_only_regions_of_the_table_are_taken(tmp_path, image):
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     options = Options((Dataset(classes={"Liver": 1}),), orientation="stored")
     with pytest.raises(CaseError, match=r"rs.dcm: expected labels on this series, found none"):
-        readers.read(tmp_path, only(tmp_path, options), options)
+        formats.read(tmp_path, only(tmp_path, options), options)
 
 
 def test_names_of_labels_are_made_one(tmp_path, image):
@@ -93,7 +93,7 @@ def test_names_of_labels_are_made_one(tmp_path, image):
     options = Options((known,), orientation="stored", axes="z")
     source = only(tmp_path, options)
     assert prepare.classes(source, tmp_path, options).classes == ("bladder", "gtv")
-    case = readers.read(tmp_path, source, options)
+    case = formats.read(tmp_path, source, options)
     found = curate.slices_of(case, source, options, curate.Tally())
     assert {one.number: [name for name, _ in one.masks] for one in found} == {
         4: ["gtv"],
@@ -107,7 +107,7 @@ def test_low_values_may_be_bright(tmp_path, image, slices):
     image = image[:, :, :slices]
     write_series(tmp_path / "ct", image, PhotometricInterpretation="MONOCHROME1")
     write_structures(tmp_path / "rs.dcm", [square(0, 3, 9)])
-    case = readers.read(tmp_path, only(tmp_path), STORED)
+    case = formats.read(tmp_path, only(tmp_path), STORED)
     inverted = 2 * (-1 - image.astype(int)) - 1000
     assert case.is_volume == (slices > 1)
     np.testing.assert_array_equal(case.image, inverted if slices > 1 else inverted[:, :, 0].T)
@@ -121,7 +121,7 @@ def test_a_dark_still_of_8_bits_is_turned_around(tmp_path, film):
     data.save_as(path)
     write_film_segmentation(tmp_path / "seg.dcm", data, mask)
     source = only(tmp_path)
-    case = readers.read(tmp_path, source, STORED)
+    case = formats.read(tmp_path, source, STORED)
     (one, *_) = curate.slices_of(case, source, STORED, curate.Tally())
     np.testing.assert_array_equal(one.image, 255 - frames[4, ..., 0])
 
@@ -138,7 +138,7 @@ def test_a_segmentation_is_read_on_its_series(tmp_path, image, files_each, kind)
     mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
     mask[4:6, 3:9, 2:7] = True
     write_segmentation(tmp_path / "seg.dcm", files, mask, kind)
-    case = readers.read(tmp_path, only(tmp_path), STORED)
+    case = formats.read(tmp_path, only(tmp_path), STORED)
     assert case.labels[0].name_of(1) == "liver"
     np.testing.assert_array_equal(case.labels[0].values, mask.transpose(2, 1, 0))
 
@@ -164,7 +164,7 @@ def test_a_segmentation_of_another_place_is_refused(tmp_path, image, change):
             data.ImagePositionPatient[1] = 22
         data.save_as(path)
     with pytest.raises(CaseError, match="found one of 18 x 16 elsewhere"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_two_slices_at_one_place_are_refused(tmp_path, image):
@@ -172,14 +172,14 @@ def test_two_slices_at_one_place_are_refused(tmp_path, image):
     write_series(tmp_path / "b", image[:, :, :1])
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     with pytest.raises(CaseError, match=r"expected one slice at a place, found .* there, too"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_a_missing_slice_is_noticed(tmp_path, image):
     write_series(tmp_path / "ct", image)[5].unlink()
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     with pytest.raises(CaseError, match=r"equal steps, found from 3.00 to 6.00 mm; is one missing"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_slices_of_another_size_are_refused(tmp_path, image):
@@ -189,7 +189,7 @@ def test_slices_of_another_size_are_refused(tmp_path, image):
     odd.save_as(tmp_path / "a/odd.dcm")
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     with pytest.raises(CaseError, match="expected one Rows in a series"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_a_cut_off_file_is_named(tmp_path, image):
@@ -197,7 +197,7 @@ def test_a_cut_off_file_is_named(tmp_path, image):
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(CaseError, match=rf"{path.name}: pixels cannot be decoded"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
     path.write_bytes(path.read_bytes()[:50])
     (problem,) = discover.discover(tmp_path, STORED).problems
     assert problem.kind == "unreadable"
@@ -215,7 +215,7 @@ def test_slices_come_upright_whatever_the_order_of_the_series(tmp_path, image):
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     source = only(tmp_path)
-    case = readers.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, Options())
     np.testing.assert_array_equal(case.image[:, :, ::-1], 2 * image.astype(int) - 1000)
     (one, *_) = curate.slices_of(case, source, Options(axes="z"), curate.Tally())
     assert one.number == image.shape[2] - 1 - 4
@@ -249,7 +249,7 @@ def test_an_enhanced_file_is_a_series_in_one(tmp_path, image):
     (tmp_path / "ct").mkdir()
     enhanced(image).save_as(tmp_path / "ct/all.dcm", enforce_file_format=True)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
-    case = readers.read(tmp_path, only(tmp_path), STORED)
+    case = formats.read(tmp_path, only(tmp_path), STORED)
     np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
     assert case.spacing == pytest.approx((2, 0.5, 3))
     assert case.labels[0].values[3:9, 3:9, 4].all()
@@ -263,7 +263,7 @@ def test_a_picture_in_colours_keeps_them(tmp_path):
     label = np.zeros((20, 24), np.uint8)
     label[3:9, 5:12] = 255
     Image.fromarray(label).save(tmp_path / "still_mask.png")
-    case = readers.read(tmp_path, only(tmp_path), STORED)
+    case = formats.read(tmp_path, only(tmp_path), STORED)
     np.testing.assert_array_equal(case.image, colours)
     np.testing.assert_array_equal(case.labels[0].values, label > 0)
 
@@ -293,7 +293,7 @@ def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
         values = mask.transpose(2, 1, 0).astype(np.uint8)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / labels)
     source = only(tmp_path, Options())
-    case = readers.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, Options())
     found = [*curate.slices_of(case, source, Options(), curate.Tally())]
     assert [(one.axis, one.number) for one in found] == [("z", 4), ("z", 5), ("z", 6)]
     for one in found:
@@ -309,7 +309,7 @@ def test_a_film_and_labels_of_another_length_are_refused(tmp_path, film):
     values = mask[:-1].transpose(2, 1, 0).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "film_mask.nii.gz")
     with pytest.raises(CaseError, match=r"shape \(24, 40, 12\), found \(24, 40, 11\)"):
-        readers.read(tmp_path, only(tmp_path), STORED)
+        formats.read(tmp_path, only(tmp_path), STORED)
 
 
 def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
@@ -321,7 +321,7 @@ def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
     found = discover.discover(tmp_path, STORED)
     assert [problem.kind for problem in found.problems] == ["no_label"]
     (source,) = found.sources
-    case = readers.read(tmp_path, source, STORED)
+    case = formats.read(tmp_path, source, STORED)
     np.testing.assert_array_equal(case.image, frames[5])
     np.testing.assert_array_equal(case.labels[0].values, mask[5])
     (one,) = curate.slices_of(case, source, STORED, curate.Tally())
@@ -359,7 +359,7 @@ def test_what_archives_compress_by_is_decoded(tmp_path, image, syntax):
     kept = pydicom.dcmread(path).file_meta.TransferSyntaxUID
     assert kept != pydicom.uid.ExplicitVRLittleEndian
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
-    case = readers.read(tmp_path, only(tmp_path), STORED)
+    case = formats.read(tmp_path, only(tmp_path), STORED)
     np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
 
 
@@ -375,13 +375,13 @@ def test_a_series_may_have_its_labels_in_nifti(tmp_path, image, orientation):
     options = Options(orientation=orientation)
     source = only(tmp_path, options)
     assert source.labels == (("set/CT_mask.nii.gz", ""),)
-    case = readers.read(tmp_path, source, options)
+    case = formats.read(tmp_path, source, options)
     expected = label if orientation == "stored" else label[:, :, ::-1]
     np.testing.assert_array_equal(case.labels[0].values, expected)
     affine[0, 3] += 5
     nibabel.save(nibabel.Nifti1Image(label, affine), tmp_path / "set/CT_mask.nii.gz")
     with pytest.raises(CaseError, match=r"CT_mask.nii.gz: expected labels at the image's place"):
-        readers.read(tmp_path, source, options)
+        formats.read(tmp_path, source, options)
 
 
 def test_series_of_one_description_are_told_apart(tmp_path, image):

@@ -9,9 +9,9 @@ from dicom_files import base, square, write_series, write_structures
 from PIL import Image
 
 from samjax import extra
-from samjax.curation import discover, local, prepare, readers
+from samjax.curation import discover, formats, local, prepare
+from samjax.curation.formats.dicom import header
 from samjax.curation.options import Options
-from samjax.curation.readers.dicom import header
 
 pydicom = extra.require("pydicom", "data")
 STORED = Options(orientation="stored")
@@ -59,7 +59,7 @@ def test_files_are_found_whatever_their_name(tmp_path, image, name):
     assert not found.problems
     (source,) = found.sources
     assert len(source.images) == image.shape[2]
-    assert readers.read(tmp_path, source, STORED).labels[0].values[3:9, 3:9, 4].all()
+    assert formats.read(tmp_path, source, STORED).labels[0].values[3:9, 3:9, 4].all()
 
 
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian"])
@@ -72,7 +72,7 @@ def test_a_preamble_is_not_needed(tmp_path, image, syntax, with_meta, name):
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     found = discover.discover(tmp_path, STORED)
     assert not found.problems
-    case = readers.read(tmp_path, found.sources[0], STORED)
+    case = formats.read(tmp_path, found.sources[0], STORED)
     np.testing.assert_array_equal(case.image, 2 * image.astype(int) - 1000)
 
 

@@ -5,7 +5,7 @@ import pytest
 from dicom_files import base, with_pixels, write_segmentation, write_structures
 
 from samjax import extra
-from samjax.curation import curate, discover, readers
+from samjax.curation import curate, discover, formats
 from samjax.curation.case import CaseError
 from samjax.curation.options import Options
 
@@ -79,7 +79,7 @@ def read(root, options=STORED):
     found = discover.discover(root, options)
     assert not found.problems, found.problems
     (source,) = found.sources
-    return source, readers.read(root, source, options)
+    return source, formats.read(root, source, options)
 
 
 def is_on_the_ball(case, axes, positions, few=6):

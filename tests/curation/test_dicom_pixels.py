@@ -9,7 +9,7 @@ from dicom_files import base, with_pixels
 
 from samjax import extra
 from samjax.curation.case import CaseError
-from samjax.curation.readers.dicom import file, pixels
+from samjax.curation.formats.dicom import file, pixels
 
 pydicom = extra.require("pydicom", "data")
 sitk = extra.require("SimpleITK", "data")

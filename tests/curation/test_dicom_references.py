@@ -5,10 +5,10 @@ import pytest
 from dicom_files import base, nested, square, write_segmentation, write_series
 
 from samjax import extra
-from samjax.curation import discover, local, prepare, readers
+from samjax.curation import discover, formats, local, prepare
 from samjax.curation.case import CaseError
+from samjax.curation.formats.dicom.references import Part, Series
 from samjax.curation.options import Options
-from samjax.curation.readers.dicom.references import Part, Series
 
 pydicom = extra.require("pydicom", "data")
 STORED, ONE = Options(orientation="stored"), local.with_processes(1)
@@ -77,7 +77,7 @@ def labels(root):
     found = discover.discover(root, STORED)
     shown = {}
     for source in found.sources:
-        case = readers.read(root, source, STORED)
+        case = formats.read(root, source, STORED)
         shown[source.images[0].split("/")[0]] = {
             label.name_of(int(value)): np.flatnonzero((label.values == value).any((0, 1))).tolist()
             for label in case.labels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samjax.curation import discover, options, readers
+from samjax.curation import discover, formats, options
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
 from samjax.data.files import DataError
@@ -59,7 +59,7 @@ def test_a_description_knows_better(write_pictures):
     (source,) = find(root, known).sources
     assert source.id == "fundus_photography--DRIVE--21_training"
     assert (source.subject, source.labels) == ("2", (("x/hand/21_manual1.gif", ""),))
-    case = readers.read(root, source, Options())
+    case = formats.read(root, source, Options())
     assert case.labels[0].name_of(1) == "vessel"
     np.testing.assert_array_equal(case.labels[0].values, MASK > 0)
 
@@ -115,7 +115,7 @@ def test_nnunet_datasets_are_read(write_pictures, version):
     assert [s.id for s in found.sources] == ["ct_00--Parts--p1", "mr_t1--Parts--p1"]
     assert {s.subject for s in found.sources} == {"p1"}
     assert {p.kind for p in found.problems} == {"no_image"}
-    case = readers.read(root, found.sources[0], Options())
+    case = formats.read(root, found.sources[0], Options())
     assert case.labels[0].name_of(2) == "node"
     found = find(root, Dataset(folder="Dataset001_X", modality="mr_00"))
     assert [s.id for s in found.sources] == ["mr_00--Parts--p1_0000", "mr_00--Parts--p1_0001"]
@@ -150,11 +150,11 @@ def test_coco_polygons_and_run_lengths_are_read(write_pictures):
              "segmentation": {"size": [30, 40], "counts": counts}}  # fmt: skip
     coco(root, [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}], [polygon, plain])
     first, second = find(root).sources
-    case = readers.read(root, first, Options())
+    case = formats.read(root, first, Options())
     assert [label.name_of(1) for label in case.labels] == ["cell", "cell"]
     for label in case.labels:
         np.testing.assert_array_equal(label.values, MASK > 0)
-    assert not readers.read(root, second, Options()).labels
+    assert not formats.read(root, second, Options()).labels
 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/etc/secret.png", "x/../../secret.png"])
@@ -181,7 +181,7 @@ def test_our_own_layout_is_taken_as_it_is(tmp_path):
     assert len(found.sources) == 6
     assert not found.problems
     source = found.sources[0]
-    case = readers.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, Options())
     assert len(case.labels) == len(source.labels) > 0
     assert all(label.name_of(1) != "label_1" for label in case.labels)
 
@@ -203,7 +203,7 @@ def test_pages_are_a_volume(tmp_path):
     labels = [Image.fromarray(np.full((20, 30), i % 2, np.uint8)) for i in range(18)]
     labels[0].save(tmp_path / "mask.tif", save_all=True, append_images=labels[1:])
     (source,) = find(tmp_path).sources
-    case = readers.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, Options())
     assert case.is_volume
     assert case.image.shape == (30, 20, 18)
     assert case.labels[0].values[3, 4, 1] == 1
@@ -213,7 +213,7 @@ def test_a_mask_of_another_size_is_refused(write_pictures):
     root = write_pictures({"a.png": GREY, "a_mask.png": MASK, "a_mask_1.png": MASK[:20]})
     (source,) = find(root).sources
     with pytest.raises(CaseError, match=r"a_mask_1.png: .* shape \(30, 40\), found \(20, 40\)"):
-        readers.read(root, source, Options())
+        formats.read(root, source, Options())
 
 
 def test_a_picture_that_is_cut_off_is_refused(write_pictures):
@@ -223,7 +223,7 @@ def test_a_picture_that_is_cut_off_is_refused(write_pictures):
     path.write_bytes(path.read_bytes()[:600])
     (source,) = find(root).sources
     with pytest.raises(CaseError, match=r"a.png: cannot be decoded"):
-        readers.read(root, source, Options())
+        formats.read(root, source, Options())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from samjax.curation import discover, local, prepare, readers, store, survey
+from samjax.curation import discover, formats, local, prepare, store, survey
 from samjax.curation.options import Dataset, Options
 from samjax.data.files import DataError
 
@@ -322,11 +322,11 @@ def test_pictures_are_upright_or_lie_as_their_labels(write_pictures, orientation
     (root / "images").mkdir()
     Image.fromarray(stored).save(root / "images/a.jpg", exif=exif, quality=98)
     (source,) = discover.discover(root, Options()).sources
-    case = readers.read(root, source, Options())
+    case = formats.read(root, source, Options())
     assert np.abs(case.image.astype(int) - np.rot90(stored, turns)).max() < 12
     if orientation == 6:  # A mask that was drawn on what is stored.
         Image.fromarray(stored // 200 * 255).save(root / "masks/a.png")
-        case = readers.read(root, source, Options())
+        case = formats.read(root, source, Options())
         assert np.abs(case.image.astype(int) - stored).max() < 12
         assert case.left_out
 
@@ -337,7 +337,7 @@ def test_three_pages_are_three_slices(tmp_path):
         pages = [Image.fromarray(np.roll(labelled(value), shift, 1)) for shift in (0, 5, 9)]
         pages[0].save(tmp_path / folder / "v.tif", save_all=True, append_images=pages[1:])
     (source,) = discover.discover(tmp_path, Options()).sources
-    case = readers.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, Options())
     assert case.is_volume
     assert case.image.shape == case.labels[0].values.shape == (64, 48, 3)
     np.testing.assert_array_equal(case.labels[0].values[:, :, 1].T, np.roll(labelled(1), 5, 1))

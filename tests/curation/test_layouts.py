@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from samjax.curation import discover, local, prepare, readers
+from samjax.curation import discover, formats, local, prepare
 from samjax.curation.options import Dataset, Options, read_description
 from tests.curation import miniatures
 from tests.curation.public_data_sets import DATA_SETS
@@ -49,7 +49,7 @@ def test_a_label_picture_lies_on_its_slice(tmp_path):
     ground = root / "Train_Sets/CT/1/Ground"
     miniatures.write(ground, {f"liver_GT_{z:03d}.png": [0] * z + [255] for z in range(3)})
     source = next(s for s in discover.discover(root, Options()).sources if "CT/1/" in s.images[0])
-    case = readers.read(root, source, Options(orientation="stored"))
+    case = formats.read(root, source, Options(orientation="stored"))
     # The names of the files are 03, 10 and 17 for the slices 0, 1 and 2.
     for number in range(3):
         expected = miniatures.pixels([0] * number + [1], (24, 24), "") > 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from samjax import extra
-from samjax.curation import audit, curate, discover, local, prepare, readers
+from samjax.curation import audit, curate, discover, formats, local, prepare
 from samjax.curation.options import Dataset, Options, read_description
 from samjax.data import index
 
@@ -86,7 +86,7 @@ def test_structures_equal_the_masks_that_were_made_of_them(raw):
     assert len(sources) == 3
     for source in sources:
         name = source.images[0].split("/")[1]
-        case = readers.read(raw, source, options)
+        case = formats.read(raw, source, options)
         mask = nibabel.load(raw / f"dicom_ibsi_sts_002/{name}_mask.nii.gz")
         image = nibabel.load(raw / f"nifti_ibsi_sts/STS_002/{name}_image.nii.gz")
         np.testing.assert_array_equal(case.labels[0].values, np.asarray(mask.dataobj))
@@ -110,7 +110,7 @@ def test_the_rules_make_the_masks_that_were_curated_by_hand(raw, real_data):
     for source in discover.discover(raw, options).sources:
         if source.known is not known:
             continue
-        case = readers.read(raw, source, options)
+        case = formats.read(raw, source, options)
         for one in curate.slices_of(case, source, options, curate.Tally()):
             place = f"{source.name}--{one.axis}_{one.number:04d}"
             rows = curated.get(f"images/mr_00--Hippocampus--{place}.png")
@@ -131,7 +131,7 @@ def test_touching_instances_stay_apart(raw):
     options = Options((Dataset(folder="tif_instances_stardist", kind="instances"),))
     found = [s for s in discover.discover(raw, options).sources if s.known.kind == "instances"]
     counts = {
-        source.name: len(np.unique(readers.read(raw, source, options).labels[0].values)) - 1
+        source.name: len(np.unique(formats.read(raw, source, options).labels[0].values)) - 1
         for source in found
     }
     assert counts == {"2d": 65, "3d": 51}

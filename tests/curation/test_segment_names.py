@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import square, write_segmentation, write_series, write_structures
 
-from samjax.curation import discover, local, prepare, readers
+from samjax.curation import discover, formats, local, prepare
 from samjax.curation.case import CaseError
 from samjax.curation.options import Dataset, Options
 
@@ -56,7 +56,7 @@ def masks(root, options=None, reader=None):
     assert not found.problems, found.problems
     cases, unnamed = {}, 0
     for source in found.sources:
-        case = readers.read(root, source, options)
+        case = formats.read(root, source, options)
         unnamed += sum(label.unnamed for label in case.labels)
         cases[source.name] = {
             label.name_of(int(value)): label.values == value

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import class_table, naming, pairing, readers, subjects, words
+from samjax.curation import class_table, naming, pairing, subjects, suffixes, words
 from samjax.curation.case import CaseError, Source
-from samjax.curation.finders import by_series, unpaired
+from samjax.curation.formats import series_labels, unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Dataset, Options
 
@@ -15,11 +15,11 @@ from samjax.curation.options import Dataset, Options
 KINDS = {"nifti": "volumes", "itk": "volumes", "pictures": "pictures"}
 
 
-def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
     """Volumes and pictures, each with labels in files of their own."""
     groups: dict[tuple[int, str], list[str]] = defaultdict(list)
     for path in files:
-        known, reader = options.dataset_of(path), readers.reader_of(path)
+        known, reader = options.dataset_of(path), suffixes.format_of(path)
         if reader and known.format in ("", reader):
             own = id(known) if known.images else 0  # The others may be labels of each other's.
             groups[own, KINDS[reader]].append(path)
@@ -35,7 +35,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         folders = subjects.dataset_folders((one.image for one in pairs.pairs), options)
         for one in pairs.pairs:
             _add(root, one, options.dataset_of(one.image), folders[one.image], found)
-        lost = by_series.give(pairs.lost, found)
+        lost = series_labels.give(pairs.lost, found)
         unpaired.tell(root, pairs, lost, found)
     return set()
 
@@ -49,7 +49,7 @@ def _add(root: Path, one: pairing.Pair, known: Dataset, folder: str, found: Foun
     except CaseError as error:
         found.problems.append(Problem(one.image, "unreadable", str(error)))
         return
-    reader = readers.reader_of(one.image)
+    reader = suffixes.format_of(one.image)
     key = str(inner) if str(inner) != "." else ""
     found.sources.append(
         Source(

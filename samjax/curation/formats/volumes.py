@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from samjax import extra
+from samjax.curation import suffixes
 from samjax.curation.case import Case, CaseError, Source
+from samjax.curation.formats import geometry, segment_names
+from samjax.curation.formats.geometry import Volume
 from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.labels import to_label_maps
 from samjax.curation.options import Options
-from samjax.curation.readers import geometry, segment_names
-from samjax.curation.readers.geometry import Volume
 
-NIFTI = (".nii", ".nii.gz")
 _RATIO = 1100  # More than that gzip cannot compress by.
-ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def read(root: Path, source: Source, options: Options) -> Case:
@@ -108,7 +107,7 @@ def _load_labels(path: Path) -> list[tuple[Volume, dict[int, str]]]:
 
 def _stored(path: Path) -> tuple[Volume, dict[str, str]]:
     """A volume as it is stored, and the texts that the file has with it."""
-    return _load_nifti(path) if path.name.lower().endswith(NIFTI) else _load_itk(path)
+    return _load_nifti(path) if path.name.lower().endswith(suffixes.NIFTI) else _load_itk(path)
 
 
 def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from samjax.curation.case import CaseError
-from samjax.curation.readers.dicom import file
+from samjax.curation.formats.dicom import file
 
 STRUCTURES, SEGMENTATION = "RTSTRUCT", "SEG"
 _CLASSES = {

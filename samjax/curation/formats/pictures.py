@@ -13,7 +13,6 @@ from samjax.curation.labels import to_label_maps
 from samjax.curation.options import Options
 from samjax.data import container
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp")
 _ORIENTATION = ExifTags.Base.Orientation
 
 

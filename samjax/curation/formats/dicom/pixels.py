@@ -8,7 +8,7 @@ import numpy as np
 
 from samjax import extra
 from samjax.curation.case import CaseError
-from samjax.curation.readers.dicom import file
+from samjax.curation.formats.dicom import file
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 RGB, PALETTE = "RGB", "PALETTE COLOR"

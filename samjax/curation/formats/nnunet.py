@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samjax.curation import class_table, naming, readers, words
+from samjax.curation import class_table, naming, suffixes, words
 from samjax.curation.case import Source
-from samjax.curation.finders import unpaired
+from samjax.curation.formats import unpaired
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
 from samjax.data import metadata
@@ -15,7 +15,7 @@ from samjax.data.files import DataError
 SUBSETS = ("Tr", "Va", "Ts")
 
 
-def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
     """Folders with `dataset.json`, `imagesTr` and `labelsTr`.
 
     The images of a case are nnU-Net's, a file for each channel (`X_0000`, `X_0001`, or one picture
@@ -63,7 +63,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                 repeated = len({*given.values()}) < len(given)
                 found.sources.append(
                     Source(
-                        reader=readers.reader_of(image) or "pictures",
+                        reader=suffixes.format_of(image) or "pictures",
                         name=naming.safe(f"{case}_{number:04d}" if repeated else case),
                         subject="",
                         dataset=naming.safe(known.name or content.get("name") or folder.name),
@@ -75,7 +75,7 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                     )
                 )
         alone = [p for p in inside if _subset(folder, p, "images") and p not in used]
-        unpaired.tell_alone([p for p in alone if readers.reader_of(p)], lost, found)
+        unpaired.tell_alone([p for p in alone if suffixes.format_of(p)], lost, found)
     return taken
 
 
@@ -83,7 +83,7 @@ def _labels(folder: PurePosixPath, files: Sequence[str]) -> Iterator[tuple[str, 
     """The labels, and which subset each is in."""
     for path in files:
         subset = _subset(folder, path, "labels")
-        if subset and readers.reader_of(path):
+        if subset and suffixes.format_of(path):
             yield path, subset
 
 
@@ -99,7 +99,7 @@ def _images(
     of_channel = {number: f"{stem}_{number:04d}{suffix}" for number in tokens}
     there = {number: path for number, path in of_channel.items() if path in files}
     first = min(tokens, default=0)
-    is_colour = readers.reader_of(suffix) == "pictures" and len(tokens) == 3
+    is_colour = suffixes.format_of(suffix) == "pictures" and len(tokens) == 3
     if is_colour and set(there) == {first}:
         return {first: (there[first], "")}  # One picture: its red, green and blue.
     if there:

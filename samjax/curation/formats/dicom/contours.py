@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samjax.curation.case import CaseError
-from samjax.curation.readers.dicom.stack import Stack
+from samjax.curation.formats.dicom.stack import Stack
 
 # Shares of the distance of two slices: contours that are nearer are in one plane; planes that are
 # no farther apart are cuts through one thing; less than the last is rounding.

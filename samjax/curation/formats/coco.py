@@ -3,21 +3,57 @@
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 
+from samjax.curation import naming
 from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.formats import coco_masks, pictures, safe_paths
+from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
-from samjax.curation.readers import coco_masks, paths, pictures
 
 OBJECT = "object"
 _NAMED = 5  # Annotations that a message lists.
 
 Annotations = Mapping[str, list[dict[str, Any]]]
 Categories = Mapping[str, Collection[str]]  # The names that each number has.
+
+
+def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+    """COCO's annotation files and the pictures that they name."""
+    taken: set[str] = set()
+    for path in (p for p in files if p.lower().endswith(".json")):
+        try:
+            if not is_coco(root / path):
+                continue
+            taken.add(path)
+            images, wrong = entries(root, path)
+        except CaseError as error:
+            found.problems.append(Problem(path, "unreadable", str(error)))
+            continue
+        found.problems += [Problem(path, "unreadable", detail) for detail in wrong]
+        folder = str(PurePosixPath(path).parent)
+        known = options.dataset_of(path)
+        for item, image in images:
+            taken.add(image)
+            stem = PurePosixPath(image).stem
+            found.sources.append(
+                Source(
+                    reader="coco",
+                    name=naming.safe(stem),
+                    subject="",
+                    dataset=naming.safe(known.name or naming.title(root, folder)),
+                    modality=known.modality or naming.modality(image),
+                    images=(image,),
+                    labels=((path, ""),),
+                    item=item,
+                    known=known,
+                )
+            )
+    return taken
 
 
 def is_coco(path: Path) -> bool:
@@ -48,7 +84,7 @@ def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
             wrong.append(f"{path}: expected images with id and file_name, found {entry}")
             continue
         try:
-            found[_key(entry["id"])].append(paths.picture(root, path, str(entry["file_name"])))
+            found[_key(entry["id"])].append(safe_paths.picture(root, path, str(entry["file_name"])))
         except CaseError as error:
             wrong.append(str(error))
             found[_key(entry["id"])] += []

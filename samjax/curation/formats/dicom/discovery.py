@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from samjax.curation import class_table, naming, readers
+from samjax.curation import class_table, naming, suffixes
 from samjax.curation.case import CaseError, Source
+from samjax.curation.formats.dicom import header as dicom
+from samjax.curation.formats.dicom import references
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Dataset, Options
-from samjax.curation.readers.dicom import header as dicom
-from samjax.curation.readers.dicom import references
 from samjax.curation.subjects import dataset_folders
 
 # Of these a glance at the name is enough.
@@ -23,7 +23,7 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
     """DICOM series with the RTSTRUCT and SEG files that refer to them."""
     headers: dict[str, dicom.Header] = {}
     taken: set[str] = set()
@@ -83,7 +83,7 @@ def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
     In a folder of DICOM, as a description says, the content alone counts, and is to be DICOM.
     """
     described = known.format == "dicom"
-    other = readers.reader_of(path) or path.lower().endswith(_OTHERS)
+    other = suffixes.format_of(path) or path.lower().endswith(_OTHERS)
     if other and not described:
         return False
     return dicom.is_dicom(root / path) or (described and not other)

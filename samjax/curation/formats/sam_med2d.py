@@ -1,19 +1,19 @@
-"""Finds folders in SAM-Med2D's and SA-Med2D-20M's layout."""
+"""Folders in SAM-Med2D's or SA-Med2D-20M's own layout: images with binary masks, as they are."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from samjax.curation import naming
-from samjax.curation.case import Source
+from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.formats import safe_paths
 from samjax.curation.found import Found, Problem
 from samjax.curation.options import Options
-from samjax.curation.readers import indexed, paths
 from samjax.data import index, metadata
-from samjax.data.files import DataError
+from samjax.data.files import DataError, read_image, read_mask
 
 
-def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
     """Folders in SAM-Med2D's and SA-Med2D-20M's layout."""
     taken: set[str] = set()
     folders = {
@@ -26,11 +26,11 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
         known = options.dataset_of(str(folder))
         taken.update(path for path in files if PurePosixPath(path).is_relative_to(folder))
         try:
-            samples = indexed.samples(root / folder)
+            samples = _samples(root / folder)
             described = index.load_metadata(root / folder, samples)
             for sample in samples:
                 for path in (sample.image, *sample.masks):
-                    paths.inside(root, root / folder, path, str(root / folder))
+                    safe_paths.inside(root, root / folder, path, str(root / folder))
         except DataError as error:
             found.problems.append(Problem(str(folder), "unreadable", str(error)))
             continue
@@ -59,6 +59,41 @@ def claim(root: Path, files: Sequence[str], options: Options, found: Found) -> s
                 )
             )
     return taken
+
+
+def read(root: Path, source: Source, options: Options) -> Case:
+    """Reads an image and its masks; each is one object, of the class that its name tells."""
+    del options
+    pixels, order = read_image(root / source.images[0])
+    image = pixels if pixels.ndim == 2 or order == "rgb" else pixels[..., ::-1]
+    maps = []
+    for path, name in source.labels:
+        mask = read_mask(root / path)
+        if mask.shape != image.shape[:2]:
+            raise CaseError(
+                f"{path}: expected a mask of the image's shape {image.shape[:2]}, "
+                f"found {mask.shape}"
+            )
+        maps.append(LabelMap(mask, {1: name}, split=False))
+    return Case(image, False, tuple(maps))
+
+
+def _samples(folder: Path) -> tuple[index.Sample, ...]:
+    """All images of a folder, of every split.
+
+    Raises:
+        DataError: An index cannot be understood.
+    """
+    names = sorted(
+        path.stem.split("_", 1)[1]
+        for pattern in ("image2label_*.json", "label2image_*.json")
+        for path in folder.glob(pattern)
+    )
+    found: dict[str, index.Sample] = {}
+    for split in names or ("train", "test"):
+        for sample in index.load_index(folder, split):
+            found.setdefault(sample.image, sample)
+    return tuple(found.values())
 
 
 def _unless_unknown(name: str) -> str:

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from samjax.curation import rules
+from samjax.curation import rules, suffixes
 from samjax.curation.case import UNNAMED, Case, CaseError, LabelMap, Source
-from samjax.curation.labels import to_label_maps
-from samjax.curation.options import Options
-from samjax.curation.readers import geometry, pictures, volumes
-from samjax.curation.readers.dicom import (
+from samjax.curation.formats import geometry, pictures, volumes
+from samjax.curation.formats.dicom import (
     file,
     pixels,
     references,
@@ -21,8 +19,10 @@ from samjax.curation.readers.dicom import (
     slice_pictures,
     structures,
 )
-from samjax.curation.readers.dicom import stack as stacks
-from samjax.curation.readers.geometry import Volume
+from samjax.curation.formats.dicom import stack as stacks
+from samjax.curation.formats.geometry import Volume
+from samjax.curation.labels import to_label_maps
+from samjax.curation.options import Options
 
 
 def read(root: Path, source: Source, options: Options) -> Case:
@@ -36,7 +36,7 @@ def _read(root: Path, source: Source, options: Options) -> Case:
     slices = [
         one for path, data in files if file.has_place(data) for one in stacks.slices(path, data)
     ]
-    by_pictures = source.labels[0][0].lower().endswith(pictures.SUFFIXES)
+    by_pictures = source.labels[0][0].lower().endswith(suffixes.PICTURES)
     if not slices or (len(slices) == 1 and by_pictures):
         return _without_place(root, source, *files[0])
     stack = stacks.stack(slices)
@@ -85,7 +85,7 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
         shown = np.moveaxis(shown, 0, 2).swapaxes(0, 1)
     image = pictures.grey_if_it_is(shown, is_film)
     spacing = file.spacing(data)
-    if source.labels[0][0].lower().endswith(pictures.SUFFIXES):
+    if source.labels[0][0].lower().endswith(suffixes.PICTURES):
         extent = image.shape[: 3 if is_film else 2]
         return Case(image, is_film, pictures.labels(root, source, extent), spacing, is_film)
     volume = Volume(image if is_film else image.swapaxes(0, 1)[:, :, None], np.eye(4))
@@ -93,7 +93,7 @@ def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
     left_out: Counter[str] = Counter()
     maps = []
     for label, name in source.labels:
-        if label.lower().endswith(volumes.NIFTI + volumes.ITK):
+        if label.lower().endswith(suffixes.NIFTI + suffixes.ITK):
             maps += to_label_maps(
                 volumes.load(root / label).values, source.known, name, source.coding
             )
@@ -130,7 +130,7 @@ def _labelled(
 ) -> Case | None:
     """The case of a series whose labels are in other formats; None if they are DICOM."""
     first = source.labels[0][0].lower()
-    if first.endswith(pictures.SUFFIXES):
+    if first.endswith(suffixes.PICTURES):
         turn = geometry.anatomical if options.orientation == "anatomical" else lambda one: one
         stored = slice_pictures.stacked(root, source, stack)
         maps = tuple(
@@ -139,6 +139,6 @@ def _labelled(
         )
         turned = turn(volume)
         return Case(turned.values, True, maps, turned.spacing, skewed=turned.skewed)
-    if not first.endswith(volumes.NIFTI + volumes.ITK):
+    if not first.endswith(suffixes.NIFTI + suffixes.ITK):
         return None
     return volumes.on_voxels_of(volume, root, source, options)

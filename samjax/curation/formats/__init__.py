@@ -1,22 +1,35 @@
-"""Readers: each reads the cases of one family of formats, with a library that knows them."""
+"""The registry of formats: each module has `discover` (finds cases), `read` (reads one) or both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from samjax.curation import suffixes
 from samjax.curation.case import Case, CaseError, Source
+from samjax.curation.formats import coco, dicom, nnunet, paired, pictures, sam_med2d, volumes
+from samjax.curation.found import Found
 from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.options import Options
-from samjax.curation.readers import coco, indexed, pictures, volumes
-from samjax.curation.readers.dicom import series
 from samjax.extra import MissingLibrary
 
+# Functions that find cases, in the order in which they are asked, each with the formats that a
+# description may name for its files. Arguments: the source folder, paths relative to it, the
+# options, and the result to add to. They return the paths that no later function gets.
+DISCOVERERS: tuple[
+    tuple[Callable[[Path, Sequence[str], Options, Found], set[str]], tuple[str, ...]], ...
+] = (
+    (sam_med2d.discover, ("sam_med2d",)),
+    (nnunet.discover, ("nnunet",)),
+    (coco.discover, ("coco",)),
+    (dicom.discover, ("dicom",)),
+    (paired.discover, ("nifti", "itk", "pictures", "dicom")),
+)
 READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
     "coco": coco.read,
-    "dicom": series.read,
+    "dicom": dicom.read,
     "itk": volumes.read,
     "nifti": volumes.read,
     "pictures": pictures.read,
-    "sam_med2d": indexed.read,
+    "sam_med2d": sam_med2d.read,
 }
 
 
@@ -49,21 +62,10 @@ def stored_labels(path: Path) -> LabelPixels | None:
         MissingLibrary: The library for its format is not installed.
     """
     try:
-        if reader_of(path.name) == "pictures":
+        if suffixes.format_of(path.name) == "pictures":
             return pictures.stored_labels(path)
         return volumes.stored_labels(path)
     except (CaseError, MissingLibrary):
         raise
     except Exception as error:  # As above.
         raise CaseError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
-
-
-def reader_of(path: str) -> str:
-    """Which reader reads a file of that name; empty if none does by itself."""
-    name = path.lower()
-    for reader, suffixes in (
-        ("nifti", volumes.NIFTI), ("itk", volumes.ITK), ("pictures", pictures.SUFFIXES),
-    ):  # fmt: skip
-        if name.endswith(suffixes):
-            return reader
-    return ""

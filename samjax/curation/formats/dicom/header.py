@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from samjax.curation.case import CaseError
-from samjax.curation.readers.dicom import file, references
+from samjax.curation.formats.dicom import file, references
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 MODALITIES = {

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from samjax.curation import pairing, readers, words
+from samjax.curation import pairing, suffixes, words
 from samjax.curation.case import Source
 from samjax.curation.found import Found
 
@@ -46,7 +46,7 @@ def _slices(
     beside: dict[str, list[str]] = defaultdict(list)
     for path in labels:
         folder = PurePosixPath(path).parent
-        if readers.reader_of(path) == "pictures" and words.LABEL_WORD.search(folder.name):
+        if suffixes.format_of(path) == "pictures" and words.LABEL_WORD.search(folder.name):
             beside[str(folder.parent)].append(path)
     given = []
     for source in series:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samjax.curation.case import UNNAMED, CaseError, LabelMap
+from samjax.curation.formats.dicom import contours, references
+from samjax.curation.formats.dicom.stack import Stack
 from samjax.curation.labels import layered
-from samjax.curation.readers.dicom import contours, references
-from samjax.curation.readers.dicom.stack import Stack
 
 OTHER_TYPES = "contours that enclose nothing (points, open lines)"
 

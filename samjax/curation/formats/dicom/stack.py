@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from samjax import extra
 from samjax.curation.case import CaseError
-from samjax.curation.readers import geometry
-from samjax.curation.readers.dicom import file, pixels
-from samjax.curation.readers.geometry import Volume
+from samjax.curation.formats import geometry
+from samjax.curation.formats.dicom import file, pixels
+from samjax.curation.formats.geometry import Volume
 
 SAME = 1e-3  # Orientations and spacings (relative) that differ by less are rounded differently.
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from samjax.curation.case import CaseError, Source
+from samjax.curation.formats import pictures
+from samjax.curation.formats.dicom.stack import Stack
 from samjax.curation.label_pixels import LabelPixels
-from samjax.curation.readers import pictures
-from samjax.curation.readers.dicom.stack import Stack
 
 
 def stacked(root: Path, source: Source, stack: Stack) -> LabelPixels:

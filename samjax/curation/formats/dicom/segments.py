@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from samjax.curation import class_table
 from samjax.curation.case import LABEL, UNNAMED, CaseError, LabelMap
+from samjax.curation.formats import geometry
+from samjax.curation.formats.dicom import file, pixels, references
+from samjax.curation.formats.dicom.stack import Stack
 from samjax.curation.labels import layered
-from samjax.curation.readers import geometry
-from samjax.curation.readers.dicom import file, pixels, references
-from samjax.curation.readers.dicom.stack import Stack
 
 
 def of_image(

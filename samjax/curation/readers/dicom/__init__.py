@@ -1,1 +1,0 @@
-"""DICOM: files, series, and labels in RTSTRUCT and SEG."""
