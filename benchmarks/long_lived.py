@@ -93,7 +93,7 @@ def comparison(seeds: int) -> Iterator[str]:
         phantoms.write_phantoms(root, phantoms.PhantomConfig(16, 4, size=NETWORK.image_size))
         whole = dataclasses.replace(_small(str(root)), seeds=tuple(range(seeds)))
         with contextlib.redirect_stdout(io.StringIO()):  # Tables of scores.
-            general = runner.make_general(whole, workdir)
+            general = runner.prepare_general(whole, workdir)
         yield "general"
         for job in plan.jobs(whole):
             with contextlib.redirect_stdout(io.StringIO()):
@@ -123,7 +123,7 @@ def _small(root: str) -> plan.Comparison:
         large=2 * NETWORK.image_size,
         unseen=(),
         network=network,
-        in_stages=lambda recipe: {"only": {}},
+        stage_changes=lambda recipe: {"only": {}},
         data=root,
         stages=(first,),
     )

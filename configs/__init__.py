@@ -1,6 +1,6 @@
-"""Recipes: one file each, `get_config() -> ml_collections.ConfigDict`.
+"""Recipes: one file for each, with `get_config() -> ml_collections.ConfigDict`.
 
 Every field can be set on the command line (`--config.optim.learning_rate=3e-4`).
-`samjax config` shows them all with what they mean, and what the paper, the published code and we do
-by default (docs/config.md).
+`samjax config` lists all fields with their meaning and the defaults of the paper, the published
+code and samjax (docs/config.md).
 """

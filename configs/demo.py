@@ -1,4 +1,4 @@
-"""The demo: a small ViT with adapters learns synthetic scans from scratch, in minutes on a CPU.
+"""The demo: trains a small ViT with adapters on synthetic scans, in minutes on a CPU.
 
 python train.py
 """
@@ -9,7 +9,7 @@ from configs import sam_med2d
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """A network of 1.6 million parameters on 128 x 128 phantoms."""
+    """Returns a recipe with a network of 1.6 million parameters on 128 x 128 phantoms."""
     config = sam_med2d.get_config()
     config.model.update(
         image_size=128,
@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.run.update(phantoms=True, steps=550)
     config.data.update(balance="none", batch_size=8, masks_per_image=4, validation_fraction=0.0)
     config.data.augment.update(rotate_degrees=0.0, intensity=0.0)
-    # Many light batches teach a fresh network more than few heavy ones.
+    # Many cheap batches train a fresh network better than few expensive ones.
     config.prompting.update(iterations=3, point_counts=(1, 2, 3), box_jitter_pixels=2.0)
     # Less weight on single pixels: fewer steps until the first masks are not empty.
     config.loss.focal_weight = 5.0

@@ -1,4 +1,4 @@
-"""Full fine-tuning: the encoder's own weights learn too, without adapters.
+"""Full fine-tuning: the encoder's own weights are trained too, without adapters.
 
 python train.py --config configs/full.py --workdir runs/full \
         --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
@@ -10,7 +10,7 @@ from configs import sam_med2d
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """SAM-Med2D's recipe, with the encoder trained instead of adapters, and warmed up."""
+    """Returns SAM-Med2D's recipe with the encoder trained in place of adapters, and warm-up."""
     config = sam_med2d.get_config()
     config.model.peft.kind = "none"
     config.trainable.encoder = "full"

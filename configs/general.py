@@ -1,7 +1,7 @@
-"""A small general model: a SAM in small, trained from scratch on photographs with regions.
+"""A small general model: a small SAM, trained from scratch on photographs with regions.
 
-For whoever has no published checkpoint to start from. Three stages, in an hour and a half on two
-CPU cores, each from where the one before it ended:
+It replaces a published checkpoint. Training has three stages and takes an hour and a half on two
+CPU cores. Each stage starts from the result of the one before it:
 
     python train.py --config configs/general.py:coarse --workdir runs/coarse \
         --config.data.root=../shared/data/natural_mini
@@ -10,9 +10,9 @@ CPU cores, each from where the one before it ended:
     python train.py --config configs/general.py:dense --workdir runs/general \
         --config.data.root=../shared/data/natural_mini --config.init_from=runs/fine/last
 
-At half the resolution an image costs about a quarter, and what a prompt means can be learned there.
-At the full one the encoder is most of the cost: in the last stage it serves twice as many masks.
-For one GPU there is a larger one, in a single stage:
+At half the resolution, an image costs about a quarter, which is enough to learn the meaning of
+prompts. At full resolution, the encoder is most of the cost, so the last stage has twice as many
+masks for each image. For one GPU, there is a larger network, in a single stage:
 
     python train.py --config configs/general.py:large --workdir runs/general \
         --config.data.root=../shared/data/natural_mini
@@ -26,12 +26,12 @@ STAGES = ("coarse", "fine", "dense")
 
 
 def get_config(stage: str = "fine") -> ml_collections.ConfigDict:
-    """A narrow TinyViT with a decoder of 128 channels, 3.3 million parameters; or a large one.
+    """Returns a recipe for a narrow TinyViT with 3.3 million parameters, or a larger one.
 
     Args:
-        stage: `coarse` (128 x 128, from fresh parameters), `fine` (256 x 256, from the former),
-            `dense` (from that, with more masks of every image); or `large` (256 x 256, from fresh
-            parameters): MobileSAM's widths, 9.8 million.
+        stage: `coarse` (128 x 128, from fresh parameters), `fine` (256 x 256, from `coarse`),
+            `dense` (from `fine`, with more masks for each image); or `large` (256 x 256, from fresh
+            parameters): MobileSAM's widths, 9.8 million parameters.
     """
     expected = (*STAGES, "large")
     if stage not in expected:
@@ -53,16 +53,16 @@ def _small(stage: str) -> ml_collections.ConfigDict:
     config.model.tiny_vit.update(
         dims=(32, 64, 160, 192), depths=(1, 2, 4, 2), num_heads=(2, 5, 6), window_sizes=(8, 8, 8)
     )
-    # Photographs are larger than the input: all of it for them. Logits, as SAM.
+    # Photographs are larger than the input and fill it. Logits as in SAM.
     config.preprocessing.update(resize="stretch", mask_prompt="logits")
     config.data.update(
         batch_size=16 if stage == "coarse" else 8,
         masks_per_image=8 if stage == "dense" else 4,
-        balance="none",  # All photographs have many.
+        balance="none",  # All photographs have many masks.
         validation_fraction=0.0,
     )
     config.data.augment.update(intensity=0.2, zoom=1.0)
-    # Light batches, as in the demo: a fresh network has most to learn from new images.
+    # Cheap batches, as in the demo: new images train a fresh network best.
     config.prompting.update(iterations=3, point_counts=(1, 2, 3), mask_only=False)
     config.prompting.box_jitter_pixels = 2.0
     # Less weight on single pixels: fewer steps until the first masks are not empty.

@@ -1,9 +1,9 @@
-"""SAM-Med2D as its published code trains it, to compare with: bug-compatible where it matters.
+"""SAM-Med2D as trained by the published code, for comparison; bug-compatible where it matters.
 
     python train.py --config configs/reference.py --workdir runs/reference \
         --config.data.root=DATA --config.init_from=sam_vit_b_01ec64.pth
 
-Not copied is what no one could want: prompt embeddings that the optimizer loses, data that crash.
+Two defects are not copied: prompt embeddings that the optimizer loses, and data that crash.
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ from configs import sam_med2d
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The published code's choices."""
+    """Returns the recipe of the published code."""
     config = sam_med2d.get_config()
     config.model.peft.init = "kaiming"
     config.preprocessing.update(

@@ -97,9 +97,9 @@ def _make(todo: "Sequence[Job]", comparison: "Comparison", shard: int, workdir: 
     from samjax.comparison import runner
 
     runner.check(comparison, todo)
-    if shard > 1 and not runner.general_is_made(comparison, workdir):
+    if shard > 1 and not runner.general_is_ready(comparison, workdir):
         raise ValueError(f"{workdir}: the general model is not made yet; that is for --shard 1/N")
-    general = runner.make_general(comparison, workdir)
+    general = runner.prepare_general(comparison, workdir)
     for job in todo:
         runner.run(comparison, job, general, workdir)
 

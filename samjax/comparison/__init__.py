@@ -1,4 +1,4 @@
-"""A comparison of methods as one command: train, test, draw, and write the page of results."""
+"""Comparison of methods: trains and evaluates all, and writes the page of results."""
 
 from samjax.comparison.plan import Ablation, Comparison, EvalSetting, Method, TrainingStage
 

@@ -1,4 +1,4 @@
-"""Estimating what a comparison costs before it runs: batches, operations, hours."""
+"""Cost estimate of a comparison before it runs: batches, operations, hours."""
 
 import dataclasses
 import functools
@@ -19,18 +19,18 @@ from samjax.models.config import SamConfig
 from samjax.training import setup, step
 from samjax.training.config import Experiment
 
-# Share of a matrix product's speed that training is guessed to reach.
+# Share of a matrix product's speed that training reaches. This is a guess.
 EFFICIENCY = 0.5
 
 
 def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> Iterator[str]:
-    """Estimates the cost: a line for every training and its tests, and at last the hours of all.
+    """Estimates the cost: a line for each training and its evaluations, then the hours of all.
 
-    Nothing is compiled or trained; the general model's architecture and the index are read.
+    Nothing is compiled or trained. The general model's architecture and the index are read.
 
     Args:
         comparison: The comparison.
-        wanted: Those of its models that would be made.
+        wanted: The jobs to run.
         workdir: The comparison's folder.
     """
     rate = EFFICIENCY * _speed()
@@ -41,7 +41,7 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
         rows.append(("general", comparison.stages, workdir / "general", None))
     for job in wanted:
         name = f"{job.name}, seed {job.seed}"
-        rows.append((name, runner.stages_of(comparison, job), job.folder(workdir), job))
+        rows.append((name, runner.seeded_stages(comparison, job), job.folder(workdir), job))
     for name, stages, folder, job in rows:
         begin = network if job is None or job.method.from_general else None
         for stage in stages:
@@ -55,27 +55,29 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
         else:
             tests, missing = len(job.method.settings), len(job.missing(workdir))
             yield f"{name:<36} {tests - missing} of {tests} tests done"
-    how = f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
-    yield f"{len(wanted)} models; about {total:.1f} h of training to do, {how}"
+    rate_text = (
+        f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
+    )
+    yield f"{len(wanted)} models; about {total:.1f} h of training to do, {rate_text}"
 
 
 def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:
-    """Describes a training in words, and estimates the hours that are left of it."""
+    """Describes a training in a line, and estimates the hours that are left."""
     samples = index.load_index(experiment.data.root, "train")
-    seen = index.without_datasets(samples, experiment.data.leave_out)
-    batches, per_epoch = experiment.length(len(seen))
-    words = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
+    used = index.without_datasets(samples, experiment.data.leave_out)
+    batches, per_epoch = experiment.length(len(used))
+    text = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
     if done:
-        return f"{words}, trained", 0.0
+        return f"{text}, trained", 0.0
     recipe = experiment.recipe(network, experiment.preprocessing.mask_prompt, batches, per_epoch)
     data = experiment.data
     operations = batches * operations_of(recipe, data.batch_size, data.masks_per_image)
     hours = operations / rate / 3600
-    return f"{words}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
+    return f"{text}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
 
 
 def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
-    """Returns the network of a training that starts from `begin`, or from nothing."""
+    """Returns the network of a training that starts from `begin`, or from fresh parameters."""
     if begin is None:
         return experiment.model
     return setup.architecture(experiment.model, begin, "the model it starts from")
@@ -98,8 +100,8 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
 
     Args:
         recipe: The training step.
-        images: Images in a batch.
-        objects: Masks of each.
+        images: Number of images in a batch.
+        objects: Number of masks of each image.
     """
     size = recipe.model.image_size
 
@@ -115,7 +117,7 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
     key = jax.eval_shape(jax.random.key, 0)
     params = jax.eval_shape(functools.partial(models.init, recipe.model), key)
 
-    def whole(iterations: int) -> float:
+    def flops_of(iterations: int) -> float:
         prompting = dataclasses.replace(recipe.prompting, iterations=iterations)
         fixed = dataclasses.replace(recipe, prompting=prompting)
         state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
@@ -125,6 +127,6 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
         return float(analysis["flops"])
 
     # XLA counts a loop's body once, however often it runs.
-    once = whole(1)
-    later = whole(2) - once if recipe.prompting.iterations > 1 else 0.0
+    once = flops_of(1)
+    later = flops_of(2) - once if recipe.prompting.iterations > 1 else 0.0
     return once + (recipe.prompting.iterations - 1) * later

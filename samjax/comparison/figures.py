@@ -1,4 +1,4 @@
-"""Figures of the results page: bars from reports, and pictures of masks predicted again."""
+"""Figures of the results page: bars from reports, and pictures of replayed predictions."""
 
 import collections
 import csv
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from samjax import conversion, extra, fields, visualization
-from samjax.comparison.reports import Results
+from samjax.comparison.reports import MethodResults
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, figures, prompt_file, protocols
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.figures import Case
 
-Titled = Mapping[str, Results]
+ResultsByTitle = Mapping[str, MethodResults]
 _DPI = 110
 
 
 def figure_class() -> Any:
-    """Returns Matplotlib's `Figure`; a long run asks before it begins whether it is there.
+    """Returns Matplotlib's `Figure`; also checks before a long run that it is installed.
 
     Raises:
         MissingLibrary: Matplotlib is not installed.
@@ -29,26 +29,30 @@ def figure_class() -> Any:
     return extra.require("matplotlib.figure", "comparison").Figure
 
 
-def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.BOX, "1pt")) -> None:
+def bars(
+    results_by_title: ResultsByTitle,
+    path: Path,
+    protocol_names: Sequence[str] = (protocols.BOX, "1pt"),
+) -> None:
     """Draws the paper's figure 5 (a, b): Dice by anatomy and by modality.
 
     Args:
-        found: Results by the title of the model.
-        path: Picture to write.
-        protocol_names: A row of axes for each.
+        results_by_title: Results by the title of the model.
+        path: Path of the picture.
+        protocol_names: Protocols; each has a row of axes.
     """
     kinds = ("by_anatomy", "by_modality")
-    first = next(iter(found.values()))
+    first = next(iter(results_by_title.values()))
     widths = [len(first.parts(kind)) for kind in kinds]
     figure = figure_class()((13, 3.2 * len(protocol_names)), layout="constrained")
     axes = figure.subplots(len(protocol_names), 2, width_ratios=widths, sharey=True)
     for row, protocol in zip(np.atleast_2d(axes), protocol_names, strict=True):
         for axis, kind in zip(row, kinds, strict=True):
             parts = first.parts(kind)
-            width = 0.8 / len(found)
-            for number, (title, results) in enumerate(found.items()):
-                places = np.arange(len(parts)) + (number - (len(found) - 1) / 2) * width
-                values = [results.value(protocol, part=(kind, part)) for part in parts]
+            width = 0.8 / len(results_by_title)
+            for number, (title, results) in enumerate(results_by_title.items()):
+                places = np.arange(len(parts)) + (number - (len(results_by_title) - 1) / 2) * width
+                values = [results.score(protocol, part=(kind, part)) for part in parts]
                 axis.bar(
                     places,
                     [v.mean for v in values],
@@ -62,21 +66,21 @@ def bars(found: Titled, path: Path, protocol_names: Sequence[str] = (protocols.B
             axis.set_title(f"{protocols.title(protocol)}, {kind.replace('_', ' ')}", fontsize=9)
             axis.set_ylim(0, 100)
         row[0].set_ylabel("Dice (%)")
-    axes.flat[0].legend(fontsize=7, loc="upper left", ncols=len(found))
+    axes.flat[0].legend(fontsize=7, loc="upper left", ncols=len(results_by_title))
     figure.savefig(path, dpi=_DPI)
 
 
-def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
-    """Draws the paper's figure 5 (c): Dice by class, bars for points, stars for the box."""
-    first = next(iter(found.values()))
+def classes(results_by_title: ResultsByTitle, path: Path, protocol: str = "5pt") -> None:
+    """Draws the paper's figure 5 (c): Dice by class, bars for points and stars for boxes."""
+    first = next(iter(results_by_title.values()))
     parts = first.parts("by_class")
     figure = figure_class()((13, 4), layout="constrained")
     axis = figure.subplots()
-    width = 0.8 / len(found)
-    for number, (title, results) in enumerate(found.items()):
-        places = np.arange(len(parts)) + (number - (len(found) - 1) / 2) * width
+    width = 0.8 / len(results_by_title)
+    for number, (title, results) in enumerate(results_by_title.items()):
+        places = np.arange(len(parts)) + (number - (len(results_by_title) - 1) / 2) * width
         points, boxes = (
-            [results.value(name, part=("by_class", part)).mean for part in parts]
+            [results.score(name, part=("by_class", part)).mean for part in parts]
             for name in (protocol, protocols.BOX)
         )
         drawn = axis.bar(places, points, width, label=f"{title}, {protocols.title(protocol)}")
@@ -95,71 +99,73 @@ def classes(found: Titled, path: Path, protocol: str = "5pt") -> None:
     axis.set_ylim(0, 100)
     axis.margins(x=0.01)
     axis.set_ylabel("Dice (%)")
-    figure.legend(loc="outside upper right", fontsize=7, ncols=2 * len(found))
+    figure.legend(loc="outside upper right", fontsize=7, ncols=2 * len(results_by_title))
     figure.savefig(path, dpi=_DPI)
 
 
-def prompts_grid(found: Titled, root: str, path: Path, side: int = 150) -> None:
-    """Draws the paper's figure 6: modalities down; models, and under each the prompts, across.
+def prompts_grid(results_by_title: ResultsByTitle, root: str, path: Path, side: int = 150) -> None:
+    """Draws the paper's figure 6: a row for each modality, a column for each model and prompt.
 
-    The mask shown is the one in the middle of its modality, by the last model's mean Dice over
-    all prompts, so that none is picked by hand.
+    Each row shows the median mask of its modality by the last model's mean Dice over all prompts,
+    so that no mask is picked by hand.
 
     Args:
-        found: Results by the title of the model.
+        results_by_title: Results by the title of the model.
         root: The data folder.
-        path: Picture to write.
+        path: Path of the picture.
         side: Side of a panel, pixels.
     """
-    *_, last = found.values()
+    *_, last = results_by_title.values()
     by_modality = collections.defaultdict(list)
     for row in _rows(last.folders[0]):
         by_modality[row["modality"]].append(row)
     chosen = [sorted(rows, key=_mean_dice)[len(rows) // 2] for rows in by_modality.values()]
     masks = [(row["image"], row["mask"]) for row in chosen]
-    cases = {title: replay(results, root, masks) for title, results in found.items()}
+    cases = {title: replay(results, root, masks) for title, results in results_by_title.items()}
     rows = []
     for _, mask in masks:
         known = cases[next(iter(cases))][mask]
-        what = known.result.metadata.modality
+        modality = known.result.metadata.modality
         truth = visualization.draw_contour(
             visualization.fit(known.image, side), known.truth, visualization.TRUTH
         )
-        panels = [_labelled(truth, side, what)]
-        for answered in cases.values():
-            case = answered[mask]
+        panels = [_labelled(truth, side, modality)]
+        for by_mask in cases.values():
+            case = by_mask[mask]
             for name in case.predicted:
                 label = f"{protocols.title(name)}: {case.result.scores[name].dice:.2f}"
                 panels.append(_labelled(figures.answer_picture(case, name, side), side, label))
         rows.append(panels)
     heads = [visualization.label_bar("truth", side)]
-    for title, answered in cases.items():
+    for title, by_mask in cases.items():
         heads += [
-            visualization.label_bar(title, side) for _ in next(iter(answered.values())).predicted
+            visualization.label_bar(title, side) for _ in next(iter(by_mask.values())).predicted
         ]
     write_whole(path, visualization.encode_jpeg(visualization.grid([heads, *rows], gap=3)))
 
 
-def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220) -> None:
+def fused(
+    results_by_title: ResultsByTitle, root: str, path: Path, count: int = 5, side: int = 220
+) -> None:
     """Draws the paper's figure 7: all targets of an image in one picture, by box and by one point.
 
-    Shown are the images with most masks, one from each dataset.
+    The images are those with the most masks, one from each dataset.
 
     Args:
-        found: Results by the title of the model.
+        results_by_title: Results by the title of the model.
         root: The data folder.
-        path: Picture to write.
+        path: Path of the picture.
         count: Number of images.
         side: Side of a panel, pixels.
     """
-    *_, last = found.values()
+    *_, last = results_by_title.values()
     images: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
     for row in _rows(last.folders[0]):
         images[row["dataset"]].setdefault(row["image"], []).append(row["mask"])
     fullest = [max(of_set.items(), key=lambda item: len(item[1])) for of_set in images.values()]
     shown = sorted(fullest, key=lambda item: -len(item[1]))[:count]
     wanted = [(image, mask) for image, masks in shown for mask in masks]
-    cases = {title: replay(results, root, wanted) for title, results in found.items()}
+    cases = {title: replay(results, root, wanted) for title, results in results_by_title.items()}
     rows = []
     for _, masks in shown:
         first = next(iter(cases.values()))
@@ -168,24 +174,24 @@ def fused(found: Titled, root: str, path: Path, count: int = 5, side: int = 220)
             _labelled(_colored(picture, [first[mask].truth for mask in masks]), side, "truth")
         ]
         for name in (protocols.BOX, "1pt"):
-            for title, answered in cases.items():
-                if name not in answered[masks[0]].predicted:
-                    continue  # Left out: the model knows boxes alone.
-                predicted = [answered[mask].predicted[name] for mask in masks]
-                dice = np.mean([answered[mask].result.scores[name].dice for mask in masks])
+            for title, by_mask in cases.items():
+                if name not in by_mask[masks[0]].predicted:
+                    continue  # Left out: the model takes boxes only.
+                predicted = [by_mask[mask].predicted[name] for mask in masks]
+                dice = np.mean([by_mask[mask].result.scores[name].dice for mask in masks])
                 label = f"{title}, {protocols.title(name)}: {dice:.2f}"
                 panels.append(_labelled(_colored(picture, predicted), side, label))
         rows.append(panels)
     write_whole(path, visualization.encode_jpeg(visualization.grid(rows, gap=3)))
 
 
-def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
-    """Predicts some masks of a test again, with its first seed's model and the very same prompts.
+def replay(results: MethodResults, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
+    """Predicts some masks of an evaluation again, with the first seed's model and the same prompts.
 
     Args:
-        results: The test.
+        results: Results of the evaluation.
         root: The data folder.
-        masks: Image and mask of each.
+        masks: Pairs of an image and a mask.
 
     Returns:
         What there is to draw, by mask.
@@ -203,10 +209,10 @@ def replay(results: Results, root: str, masks: Sequence[tuple[str, str]]) -> dic
     return {case.result.mask: case for case in cases}
 
 
-def missing(found: Titled, root: str) -> list[Path]:
-    """Lists what `prompts_grid` and `fused` need and what is not there: models, prompts, data."""
+def missing(results_by_title: ResultsByTitle, root: str) -> list[Path]:
+    """Lists missing inputs of `prompts_grid` and `fused`: models, prompts, data."""
     needed = []
-    for results in found.values():
+    for results in results_by_title.values():
         folder = results.folders[0]
         needed += [Path(results.checkpoints[0]), folder / "prompts.json", folder / "masks.csv"]
     return [path for path in (*needed, Path(root)) if not path.exists()]
@@ -232,7 +238,7 @@ def _colored(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
-    """Centres a picture in a square, so that there is room for the text above a narrow one."""
+    """Centres a picture in a square, so that text above a narrow picture fits."""
     canvas = np.full((side, side, 3), visualization.PAPER, np.uint8)
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2

@@ -1,7 +1,7 @@
-"""The page of results: tables and figures, set into a page between words that people write.
+"""The page of results: generated tables and figures within a page written by hand.
 
-The page has places `<!-- name -->` ... `<!-- /name -->`. All that stands within one is replaced,
-all that stands around them is kept. A page that does not exist yet gets every place.
+The page has sections `<!-- name -->` ... `<!-- /name -->`. The content of each is replaced, and the
+text around them is kept. A new page gets every section.
 """
 
 import logging
@@ -15,7 +15,7 @@ from samjax.data.files import write_whole
 
 _log = logging.getLogger(__name__)
 
-_PLACE = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
+_SECTION = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
 
 
 def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
@@ -23,67 +23,67 @@ def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
 
     Args:
         comparison: The comparison.
-        workdir: Its folder, with the reports.
-        page: The Markdown file; figures go beside it, into a folder of the same name.
+        workdir: The comparison's folder, with the reports.
+        page: The Markdown file; figures go into a folder of the same name beside it.
 
     Returns:
-        Names of the places drawn.
+        Names of the sections written.
 
     Raises:
-        ValueError: There is no report, or the page has none of the places.
+        ValueError: There is no report, or the page has none of the sections.
     """
-    found = reports.load(comparison, workdir)
-    if not found:
+    results = reports.load(comparison, workdir)
+    if not results:
         raise ValueError(f"{workdir}: expected reports of the comparison, found none")
-    contents = {name: draw(comparison, found) for name, draw in _TABLES.items()}
+    contents = {name: draw(comparison, results) for name, draw in _TABLES.items()}
     contents["general"] = tables.general(comparison, reports.load_general(comparison, workdir))
-    contents |= _figures(comparison, found, page)
+    contents |= _figures(comparison, results, page)
     text = page.read_text() if page.exists() else _blank(contents)
     drawn = []
     for name, content in contents.items():
-        place = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
-        if place.search(text):
-            text = place.sub(lambda _, n=name, c=content: _PLACE.format(n, c), text)
+        section = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
+        if section.search(text):
+            text = section.sub(lambda _, n=name, c=content: _SECTION.format(n, c), text)
             drawn.append(name)
     if not drawn:
-        raise ValueError(f"{page}: expected a place such as <!-- overall -->, found none")
+        raise ValueError(f"{page}: expected a section such as <!-- overall -->, found none")
     page.parent.mkdir(parents=True, exist_ok=True)
     write_whole(page, text.encode())
     return drawn
 
 
-_TABLES: dict[str, Callable[[Comparison, tables.All], str]] = {
+_TABLES: dict[str, Callable[[Comparison, tables.AllResults], str]] = {
     "overall": tables.overall,
-    "oracle": lambda comparison, found: tables.overall(comparison, found, "dice_oracle"),
+    "oracle": lambda comparison, results: tables.overall(comparison, results, "dice_oracle"),
     "intervals": tables.intervals,
-    "published overall": lambda comparison, found: tables.published_overall(),
+    "published overall": lambda comparison, results: tables.published_overall(),
     "by modality": tables.by_modality,
     "unseen": tables.unseen,
-    "published unseen": lambda comparison, found: tables.published_unseen(),
+    "published unseen": lambda comparison, results: tables.published_unseen(),
     "ablations": tables.ablations,
     "training times": tables.training_times,
 }
 
 
-def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str, str]:
-    """Draws the figures that there are results for; returns the Markdown that shows each.
+def _figures(comparison: Comparison, results: tables.AllResults, page: Path) -> dict[str, str]:
+    """Draws the figures for which there are results; returns the Markdown of each.
 
-    Those of predicted masks need models and data, too; where these are not there, the page keeps
-    the figures that it has.
+    Figures of predicted masks also need models and data. Without these, the page keeps its present
+    figures.
     """
     folder = page.with_suffix("")
-    shown = {
-        title: found[method, setting]
+    selected = {
+        title: results[method, setting]
         for title, method, setting in comparison.by_modality
-        if (method, setting) in found
+        if (method, setting) in results
     }
-    if not shown:
+    if not selected:
         return {}
-    titles = [*shown]
-    two = {title: shown[title] for title in titles[-2:]}
-    ends = {title: shown[title] for title in (titles[0], titles[-1])}
+    titles = [*selected]
+    two = {title: selected[title] for title in titles[-2:]}
+    ends = {title: selected[title] for title in (titles[0], titles[-1])}
     drawn: dict[str, tuple[str, Callable[[Path], None]]] = {
-        "bars": ("bars.png", lambda path: figures.bars(shown, path)),
+        "bars": ("bars.png", lambda path: figures.bars(selected, path)),
         "classes": ("classes.png", lambda path: figures.classes(two, path)),
     }
     if missing := figures.missing(ends, comparison.data):
@@ -105,5 +105,5 @@ def _figures(comparison: Comparison, found: tables.All, page: Path) -> dict[str,
 
 
 def _blank(contents: dict[str, str]) -> str:
-    places = [f"## {name.capitalize()}\n\n{_PLACE.format(name, '')}" for name in contents]
-    return "# Results\n\n" + "\n\n".join(places) + "\n"
+    sections = [f"## {name.capitalize()}\n\n{_SECTION.format(name, '')}" for name in contents]
+    return "# Results\n\n" + "\n\n".join(sections) + "\n"

@@ -1,4 +1,4 @@
-"""The plan of a comparison: its methods and seeds, how each is tested, and what tables show."""
+"""The plan of a comparison: methods, seeds, evaluation settings, and contents of the tables."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from samjax.training.config import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class EvalSetting:
-    """One way of testing a trained model.
+    """One way of evaluating a trained model.
 
     Attributes:
-        adapters: Whether its adapters take part (`SAM-Med2D*` of the paper: they do not).
+        adapters: Whether its adapters are used (not in the paper's `SAM-Med2D*`).
         image_size: Side of the input to resize the network to, pixels; None keeps its own.
-        resize: How images are fitted to the input, see `samjax.data.inputs.Preprocessing`; None
-            fits them as in training.
-        splits: The splits of the data whose masks are tested.
-        datasets: Test only on these; empty for all.
+        resize: Method of resizing, see `samjax.data.inputs.Preprocessing`; None
+            uses the one of training.
+        splits: The splits of the data to evaluate.
+        datasets: The datasets to evaluate; empty for all.
     """
 
     adapters: bool = True
@@ -31,11 +31,11 @@ class EvalSetting:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStage:
-    """One training of a model, from where the stage before it ended.
+    """One training of a model, which starts from the result of the stage before it.
 
     Attributes:
         name: Name of its folder.
-        experiment: How it is trained; names its own data.
+        experiment: Its settings, with its own data.
     """
 
     name: str
@@ -44,13 +44,13 @@ class TrainingStage:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One way of training a model, and the settings in which it is tested.
+    """One way of training a model, and the settings in which it is evaluated.
 
     Attributes:
-        title: Its name in tables.
-        stages: How it is trained, on the comparison's data; none takes the general model as it is.
+        title: Title in tables.
+        stages: Stages of its training on the comparison's data; empty for the general model itself.
         from_general: Whether training starts from the general model, or from fresh parameters.
-        settings: The settings of its tests, by name.
+        settings: The settings of its evaluations, by name.
     """
 
     title: str
@@ -63,12 +63,12 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """One choice of ours against another, all else equal.
+    """One of our design choices compared with an alternative, all else equal.
 
     Attributes:
-        question: What is compared.
-        ours: What our default is.
-        other: What the alternative is.
+        question: Subject of the choice.
+        ours: Our default.
+        other: The alternative.
         method: Name of the method that has the alternative.
         base: Name of the method that has our default.
     """
@@ -85,18 +85,18 @@ class Comparison:
     """Methods, the seeds and data that they share, and the tables of the results page.
 
     Attributes:
-        data: The data folder that methods are trained and tested on.
-        methods: By name; a name is also a folder's.
-        seeds: Each method is trained once with each: it seeds fresh parameters, the simulated
-            annotator, and the order of the data, which is the same for all methods.
-        general: Checkpoint of the general model; empty for the one that `stages` make.
-        stages: How the general model is made, where no checkpoint is given.
-        general_data: The data folder that tests the general model on images of its own kind.
-        protocols: The prompts that models get in tests, see `samjax.evaluation.protocols`.
+        data: The data folder for training and evaluation.
+        methods: Methods by name, which is also the name of a folder.
+        seeds: Seeds; each method is trained once with each. A seed sets the fresh parameters, the
+            simulated clicks, and the order of the data, which is the same for all methods.
+        general: Checkpoint of the general model; empty to train it by `stages`.
+        stages: Stages of training the general model, if there is no checkpoint.
+        general_data: The data folder to evaluate the general model on images of its own kind.
+        protocols: The protocols of evaluations, see `samjax.evaluation.protocols`.
         overall: Rows of the paper's table 2: title, method, setting.
         by_modality: Columns of the paper's table 3: title, method, setting.
         unseen: Columns of the paper's table 4: title, method, setting.
-        ablations: Rows of the table of what our choices are worth.
+        ablations: Rows of the table of ablations.
     """
 
     data: str
@@ -114,8 +114,8 @@ class Comparison:
     def __post_init__(self) -> None:
         if not self.general and not self.stages:
             raise ValueError("comparison: expected a general model or stages that make one")
-        shown = (*self.overall, *self.by_modality, *self.unseen)
-        named = [(method, setting) for _, method, setting in shown]
+        cells = (*self.overall, *self.by_modality, *self.unseen)
+        named = [(method, setting) for _, method, setting in cells]
         named += [(name, "test") for a in self.ablations for name in (a.method, a.base)]
         for method, setting in named:
             if method not in self.methods or setting not in self.methods[method].settings:
@@ -126,10 +126,10 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One model to make and to test.
+    """One model to train and evaluate: a method with a seed.
 
     Attributes:
-        name: The method's name.
+        name: Name of the method.
         method: The method.
         seed: The seed.
     """
@@ -147,7 +147,7 @@ class Job:
         return self.folder(workdir) / "tests" / setting
 
     def checkpoint(self, comparison: "Comparison", workdir: Path) -> str:
-        """Returns the path of its trained model; the general model's if it is not trained."""
+        """Returns the path of the trained model, or of the general model for no stages."""
         if not self.method.stages:
             return general_checkpoint(comparison, workdir)
         return str(self.folder(workdir) / self.method.stages[-1].name / "last")
@@ -159,19 +159,19 @@ class Job:
 
 
 def general_checkpoint(comparison: Comparison, workdir: Path) -> str:
-    """Returns the path of the general model, given or made."""
+    """Returns the path of the general model, from a checkpoint or trained here."""
     return comparison.general or str(workdir / "general" / comparison.stages[-1].name / "last")
 
 
 def general_report(workdir: Path) -> Path:
-    """Returns the folder of the general model's test on images of its own kind."""
+    """Returns the folder of the general model's report on images of its own kind."""
     return workdir / "general" / "test"
 
 
 def jobs(comparison: Comparison) -> list[Job]:
-    """Lists all models of a comparison; what is not trained has one seed.
+    """Lists all jobs of a comparison; methods without training have one seed.
 
-    Seed by seed, so that a comparison that is stopped early has compared everything at least once.
+    The order is seed by seed, so that a comparison stopped early has one seed of every method.
     """
     return [
         Job(name, method, seed)

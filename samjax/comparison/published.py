@@ -1,9 +1,9 @@
-"""The paper's own numbers, Dice in % (Cheng et al., SAM-Med2D, 2023, arXiv 2308.16184).
+"""Scores of the paper, Dice in % (Cheng et al., SAM-Med2D, 2023, arXiv 2308.16184).
 
-Table 4 is the weighted mean that the authors gave later, in their repository, to correct it.
+Table 4 has the weighted means that the authors later published in their repository as a correction.
 """
 
-# Bbox, 1 pt, 3 pts, 5 pts on 4.6 million masks; the resolution.
+# Resolution; Bbox, 1 pt, 3 pts, 5 pts on 4.6 million masks.
 TABLE_2 = {
     "SAM": ("256 x 256", (61.63, 18.94, 28.28, 37.47)),
     "SAM, large input": ("1024 x 1024", (74.49, 36.88, 42.00, 47.57)),
@@ -11,7 +11,7 @@ TABLE_2 = {
     "SAM-Med2D": ("256 x 256", (79.30, 70.01, 76.35, 78.68)),
 }
 
-# 1 pt, and what four more points add: SAM at 256, FT-SAM, SAM-Med2D.
+# 1 pt, and the gain by four more points: SAM at 256, FT-SAM, SAM-Med2D.
 TABLE_3 = {
     "ct": ((20.87, 18.62), (67.91, 13.81), (77.34, 6.75)),
     "mr": ((15.25, 18.41), (46.36, 18.17), (57.16, 12.02)),

@@ -1,4 +1,4 @@
-"""Reading the reports of a comparison, and averaging them over seeds."""
+"""Reports of a comparison, and their means over seeds."""
 
 import dataclasses
 import json
@@ -14,15 +14,15 @@ from samjax.comparison.plan import Comparison, general_checkpoint, general_repor
 
 
 @dataclasses.dataclass(frozen=True)
-class Value:
-    """A score in %, over seeds; NaN where the model does not know such prompts.
+class ScoreSummary:
+    """A score in % over seeds; NaN if the model does not take such prompts.
 
     Attributes:
         mean: Mean over seeds.
         spread: Standard deviation over seeds; None for a single one.
-        low: Lower end of the 95 % interval over subjects, mean over seeds; None where there is a
-            single subject.
-        high: Its upper end.
+        low: Lower end of the 95 % interval over subjects, mean over seeds; None for a single
+            subject.
+        high: Upper end of that interval.
         by_seed: Score of every seed.
     """
 
@@ -40,7 +40,7 @@ class Value:
 
     @property
     def interval(self) -> str:
-        """The interval over subjects, in words."""
+        """Returns the interval over subjects as text."""
         if math.isnan(self.mean):
             return "-"
         if self.low is None:
@@ -49,15 +49,15 @@ class Value:
 
 
 @dataclasses.dataclass(frozen=True)
-class Results:
-    """The reports of one method in one setting, one for each seed that is done.
+class MethodResults:
+    """The reports of one method in one setting, one for each finished seed.
 
     Attributes:
-        seeds: Their seeds.
-        reports: Contents of their `report.json`.
-        folders: Where they are.
+        seeds: Seeds of the reports.
+        reports: Contents of each `report.json`.
+        folders: Folder of each report.
         training: Seconds of each training.
-        checkpoints: Paths of the models that were tested.
+        checkpoints: Path of each evaluated model.
     """
 
     seeds: tuple[int, ...]
@@ -66,28 +66,30 @@ class Results:
     training: tuple[float, ...]
     checkpoints: tuple[str, ...]
 
-    def value(self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)) -> Value:
+    def score(
+        self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)
+    ) -> ScoreSummary:
         """Returns a score of all masks, or of one part of them such as `("by_modality", "ct")`."""
         parts = [_at(report, part) for report in self.reports]
-        if any(protocol not in one for one in parts):  # Left out: it knows boxes alone.
-            return Value(math.nan, None, None, None, {})
-        found = [one[protocol] for one in parts]
-        scores = 100 * np.array([one[kind] for one in found])
-        bounds = [one[f"{kind}_ci"] for one in found]
+        if any(protocol not in one for one in parts):  # Left out: it takes boxes only.
+            return ScoreSummary(math.nan, None, None, None, {})
+        means = [one[protocol] for one in parts]
+        scores = 100 * np.array([one[kind] for one in means])
+        bounds = [one[f"{kind}_ci"] for one in means]
         known = None not in bounds
         low, high = (100 * np.array(bounds)).mean(0) if known else (None, None)
         spread = float(scores.std(ddof=1)) if len(scores) > 1 else None
         by_seed = dict(zip(self.seeds, scores.tolist(), strict=True))
-        return Value(float(scores.mean()), spread, low, high, by_seed)
+        return ScoreSummary(float(scores.mean()), spread, low, high, by_seed)
 
     def parts(self, kind: str) -> dict[str, int]:
         """Counts the masks in the parts of the data, such as `by_modality`."""
         return {name: means["count"] for name, means in self.reports[0][kind].items()}
 
 
-def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], Results]:
-    """Reads the reports there are, by method and setting; what has not been run is not in it."""
-    found: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str]]] = {}
+def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], MethodResults]:
+    """Reads all existing reports, by method and setting."""
+    results: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str]]] = {}
     for job in jobs(comparison):
         stages = [job.folder(workdir) / stage.name for stage in job.method.stages]
         training = sum(map(runner.seconds, stages))
@@ -95,19 +97,19 @@ def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], Results
             folder = job.report(workdir, setting)
             if (content := _read(folder)) is not None:
                 row = (job.seed, content, folder, training, job.checkpoint(comparison, workdir))
-                found.setdefault((job.name, setting), []).append(row)
-    return {key: Results(*zip(*rows, strict=True)) for key, rows in found.items()}
+                results.setdefault((job.name, setting), []).append(row)
+    return {key: MethodResults(*zip(*rows, strict=True)) for key, rows in results.items()}
 
 
-def load_general(comparison: Comparison, workdir: Path) -> Results | None:
-    """Reads the general model's report on images of its own kind; None where there is none."""
+def load_general(comparison: Comparison, workdir: Path) -> MethodResults | None:
+    """Reads the general model's report on images of its own kind; None without one."""
     folder = general_report(workdir)
     content = _read(folder)
     if content is None:
         return None
     stages = [workdir / "general" / stage.name for stage in comparison.stages]
     training = sum(map(runner.seconds, stages))
-    return Results(
+    return MethodResults(
         (0,), (content,), (folder,), (training,), (general_checkpoint(comparison, workdir),)
     )
 

@@ -1,4 +1,4 @@
-"""Trains and tests the models of a comparison that are not done yet."""
+"""Training and evaluation of the unfinished models of a comparison."""
 
 import contextlib
 import dataclasses
@@ -34,18 +34,18 @@ SECONDS = "seconds.json"
 _log = logging.getLogger(__name__)
 
 
-def make_general(comparison: Comparison, workdir: Path) -> str:
-    """Trains the general model if need be, and tests it on its own data; returns its checkpoint."""
+def prepare_general(comparison: Comparison, workdir: Path) -> str:
+    """Trains the general model if needed and evaluates it on its own data; returns its path."""
     checkpoint = general_checkpoint(comparison, workdir)
-    if general_is_made(comparison, workdir):
+    if general_is_ready(comparison, workdir):
         return checkpoint
     with lock.exclusive(workdir / "general"):
         if not comparison.general:
-            _train_in_turn(comparison.stages, "", workdir / "general")
+            _train_stages(comparison.stages, "", workdir / "general")
         out = general_report(workdir)
         if comparison.general_data and not (out / "report.json").exists():
             model = conversion.load_any(checkpoint)
-            _test(
+            _evaluate(
                 comparison,
                 model,
                 checkpoint,
@@ -58,10 +58,10 @@ def make_general(comparison: Comparison, workdir: Path) -> str:
 
 
 def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
-    """Checks the settings of all that is to be trained, before anything is.
+    """Checks the settings of all trainings before the first one starts.
 
     Raises:
-        ValueError: Settings contradict each other; the message names model and stage.
+        ValueError: Settings contradict each other; the message names the method and stage.
     """
     stages = [("general", stage) for stage in (() if comparison.general else comparison.stages)]
     stages += [(job.name, stage) for job in wanted for stage in job.method.stages]
@@ -72,36 +72,36 @@ def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
             raise ValueError(f"{name}, {stage.name}: {error}") from error
 
 
-def general_is_made(comparison: Comparison, workdir: Path) -> bool:
-    """Tells whether the general model is there and tested."""
+def general_is_ready(comparison: Comparison, workdir: Path) -> bool:
+    """Whether the general model is trained and evaluated."""
     stages = () if comparison.general else comparison.stages
     trained = all(is_trained(workdir / "general" / stage.name) for stage in stages)
-    tested = not comparison.general_data or (general_report(workdir) / "report.json").exists()
-    return trained and tested
+    evaluated = not comparison.general_data or (general_report(workdir) / "report.json").exists()
+    return trained and evaluated
 
 
 def run(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
-    """Trains and tests one model, from where it was stopped if it was.
+    """Trains and evaluates one model, and resumes a stopped training.
 
     Args:
         comparison: The comparison.
-        job: Which model.
+        job: The model's method and seed.
         general: Checkpoint of the general model.
         workdir: The comparison's folder.
 
     Raises:
-        Interrupted: The training was asked to stop; it is saved.
+        Interrupted: The training was stopped; it is saved.
         DataError: The data cannot be used.
-        ValueError: A setting cannot work, or another process makes this model.
+        ValueError: A setting cannot work, or another process trains this model.
     """
     if job.missing(workdir):
         with lock.exclusive(job.folder(workdir)):
-            _make(comparison, job, general, workdir)
+            _train_and_evaluate(comparison, job, general, workdir)
 
 
-def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
+def _train_and_evaluate(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
-    _train_in_turn(stages_of(comparison, job), start, job.folder(workdir))
+    _train_stages(seeded_stages(comparison, job), start, job.folder(workdir))
     checkpoint = job.checkpoint(comparison, workdir)
     for name in job.missing(workdir):
         setting = job.method.settings[name]
@@ -110,7 +110,7 @@ def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None
             fitted = dataclasses.replace(model.preprocessing, resize=setting.resize)
             model = dataclasses.replace(model, preprocessing=fitted)
         title = f"{job.method.title}, seed {job.seed}"
-        _test(
+        _evaluate(
             comparison,
             model,
             checkpoint,
@@ -121,8 +121,8 @@ def _make(comparison: Comparison, job: Job, general: str, workdir: Path) -> None
         )
 
 
-def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
-    """Returns a job's stages, with the comparison's data and the job's seed."""
+def seeded_stages(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
+    """Returns the stages of a job, with the comparison's data and the job's seed."""
     return tuple(
         TrainingStage(stage.name, _seeded(stage.experiment, comparison, job.seed))
         for stage in job.method.stages
@@ -130,12 +130,12 @@ def stages_of(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
 
 
 def is_trained(folder: Path) -> bool:
-    """Tells whether the training in a folder has come to its end."""
+    """Whether the training in a folder is complete."""
     return directory.is_model_dir(folder / "last")
 
 
 def seconds(folder: Path) -> float:
-    """Returns the time that the training in a folder took, over all its starts."""
+    """Returns the seconds of the training in a folder, over all its starts."""
     path = folder / SECONDS
     return json.loads(path.read_text())["training"] if path.exists() else 0.0
 
@@ -148,8 +148,8 @@ def _seeded(experiment: Experiment, comparison: Comparison, seed: int) -> Experi
     )
 
 
-def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) -> None:
-    """Trains the stages that are not trained yet, each from where the one before it ended."""
+def _train_stages(stages: Iterable[TrainingStage], start: str, folder: Path) -> None:
+    """Trains the unfinished stages, each from the result of the stage before it."""
     for stage in stages:
         out = folder / stage.name
         if not is_trained(out):
@@ -160,16 +160,18 @@ def _train_in_turn(stages: Iterable[TrainingStage], start: str, folder: Path) ->
 
 def _train(experiment: Experiment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    run = dataclasses.replace(experiment.run, report=False)  # The comparison makes its own.
-    # Processes that a cluster started have shards of their own.
+    run = dataclasses.replace(
+        experiment.run, report=False
+    )  # The comparison writes its own reports.
+    # Processes started by a cluster work on different shards.
     mesh = dataclasses.replace(experiment.mesh, coordinator=processes.ALONE)
-    with _timed(folder), _programs_dropped():
+    with _timed(folder), _clear_programs():
         loop.train(dataclasses.replace(experiment, run=run, mesh=mesh), folder)
 
 
 @contextlib.contextmanager
 def _timed(folder: Path) -> Iterator[None]:
-    """Adds the time within to what the folder's training took before it was stopped."""
+    """Adds the time of the block to the folder's training time of earlier starts."""
     start, before = time.perf_counter(), seconds(folder)
     try:
         yield
@@ -179,10 +181,10 @@ def _timed(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _programs_dropped() -> Iterator[None]:
-    """Drops all compiled programs of the process at the end: the next model has others.
+def _clear_programs() -> Iterator[None]:
+    """Drops all compiled programs at the end, as the next model has others.
 
-    Every one stays mapped, and a comparison of many models would come to more than Linux allows.
+    Compiled programs stay mapped, and those of many models would exceed the limit of Linux.
     """
     try:
         yield
@@ -191,7 +193,7 @@ def _programs_dropped() -> Iterator[None]:
         gc.collect()
 
 
-def _test(
+def _evaluate(
     comparison: Comparison,
     model: Model,
     path: str,
@@ -204,7 +206,7 @@ def _test(
     samples = index.of_datasets(samples, setting.datasets)
     config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
-    tested = test_and_report(model, root, samples, out, config, title, origin)
-    print(tested.table)
-    for problem in tested.problems:
+    evaluation = test_and_report(model, root, samples, out, config, title, origin)
+    print(evaluation.table)
+    for problem in evaluation.problems:
         _log.warning("left out: %s", problem)

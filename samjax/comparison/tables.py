@@ -1,4 +1,4 @@
-"""The tables of the results page, in Markdown; a cell that has not been run is a dash."""
+"""Tables of the results page, in Markdown; a cell without a result is a dash."""
 
 import math
 import statistics
@@ -6,51 +6,51 @@ from collections.abc import Mapping, Sequence
 
 from samjax.comparison import published
 from samjax.comparison.plan import Comparison
-from samjax.comparison.reports import Results
+from samjax.comparison.reports import MethodResults
 from samjax.evaluation import protocols
 from samjax.evaluation.report import markdown
 from samjax.evaluation.results import FILLED_BOX
 
-All = Mapping[tuple[str, str], Results]
+AllResults = Mapping[tuple[str, str], MethodResults]
 DASH = "-"
 
 
-def overall(comparison: Comparison, found: All, kind: str = "dice") -> str:
-    """Draws the paper's table 2 in small: mean Dice over all masks.
+def overall(comparison: Comparison, results_by_key: AllResults, kind: str = "dice") -> str:
+    """Formats the paper's table 2 at small scale: mean Dice over all masks.
 
     Args:
         comparison: The comparison.
-        found: Its results.
-        kind: `dice` for the mask of highest predicted IoU, `dice_oracle` for the best mask.
+        results_by_key: Its results by method and setting.
+        kind: `dice` for the mask with the highest predicted IoU, `dice_oracle` for the best mask.
     """
     rows = [["Model", "Resolution", *map(protocols.title, comparison.protocols), "Images/s"]]
     for title, method, setting in comparison.overall:
-        results = found.get((method, setting))
+        results = results_by_key.get((method, setting))
         if results is None:
             rows.append([title, *[DASH] * (len(comparison.protocols) + 2)])
             continue
         side = results.reports[0]["image_size"]
-        cells = [str(results.value(name, kind)) for name in comparison.protocols]
+        cells = [str(results.score(name, kind)) for name in comparison.protocols]
         fps = [next(iter(report["fps"].values())) for report in results.reports]
         rows.append([title, f"{side} x {side}", *cells, f"{sum(fps) / len(fps):.1f}"])
     if kind == "dice":
-        rows.append(["Filled box", DASH, *_filled_box(comparison, found), DASH])
+        rows.append(["Filled box", DASH, *_filled_box(comparison, results_by_key), DASH])
     return markdown(rows)
 
 
-def general(comparison: Comparison, results: Results | None) -> str:
-    """Draws two tables of the general model on images of its own kind: all, and by modality.
+def general(comparison: Comparison, results: MethodResults | None) -> str:
+    """Formats two tables of the general model on images of its own kind: all, and by modality.
 
     Args:
         comparison: The comparison.
-        results: The general model's results on such images; None where it was not tested.
+        results: The general model's results on such images; None without an evaluation.
     """
     if results is None:
-        return "Not tested on images of its own kind."
+        return "Not evaluated on images of its own kind."
     names = comparison.protocols
     (report,) = results.reports
     side = report["image_size"]
-    baseline = f"{results.value(FILLED_BOX).mean:.2f}"
+    baseline = f"{results.score(FILLED_BOX).mean:.2f}"
     fps = next(iter(report["fps"].values()))
     whole = [
         ["Model", "Resolution", *(f"{protocols.title(name)} (%)" for name in names), "Images/s"],
@@ -62,72 +62,76 @@ def general(comparison: Comparison, results: Results | None) -> str:
         ],
         ["Filled box", DASH, *(baseline if n == protocols.BOX else DASH for n in names), DASH],
     ]
-    columns = [*names, FILLED_BOX]
+    protocol_names = [*names, FILLED_BOX]
     parts = [["Modality", "Masks", *map(protocols.title, names), "Filled box"]]
     for modality, count in results.parts("by_modality").items():
-        cells = (_percent(results, name, ("by_modality", modality)) for name in columns)
+        cells = (_percent(results, name, ("by_modality", modality)) for name in protocol_names)
         parts.append([modality, str(count), *cells])
     return f"{markdown(whole)}\n\n{markdown(parts)}"
 
 
 def published_overall() -> str:
-    """Draws table 2 as published."""
+    """Formats table 2 as published."""
     rows = [["Model", "Resolution", *map(protocols.title, protocols.DEFAULT)]]
     for title, (side, values) in published.TABLE_2.items():
         rows.append([title, side, *(f"{value:.2f}" for value in values)])
     return markdown(rows)
 
 
-def intervals(comparison: Comparison, found: All) -> str:
-    """Draws the 95 % intervals of table 2 over subjects."""
+def intervals(comparison: Comparison, results_by_key: AllResults) -> str:
+    """Formats the 95 % intervals of table 2 over subjects."""
     rows = [["Model", *map(protocols.title, comparison.protocols)]]
     for title, method, setting in comparison.overall:
-        results = found.get((method, setting))
+        results = results_by_key.get((method, setting))
         names = comparison.protocols
-        rows.append([title, *(results.value(n).interval if results else DASH for n in names)])
+        rows.append([title, *(results.score(n).interval if results else DASH for n in names)])
     return markdown(rows)
 
 
-def by_modality(comparison: Comparison, found: All) -> str:
-    """Draws the paper's table 3 in small, beside it: one point, and what four more add."""
-    shown = [
-        (title, found.get((method, setting))) for title, method, setting in comparison.by_modality
+def by_modality(comparison: Comparison, results_by_key: AllResults) -> str:
+    """Formats the paper's table 3 at small scale: one point, and the gain by four more."""
+    columns = [
+        (title, results_by_key.get((method, setting)))
+        for title, method, setting in comparison.by_modality
     ]
-    rows = [["Modality", "Masks", *(title for title, _ in shown), "Published"]]
-    parts = next((results.parts("by_modality") for _, results in shown if results), {})
+    rows = [["Modality", "Masks", *(title for title, _ in columns), "Published"]]
+    parts = next((results.parts("by_modality") for _, results in columns if results), {})
     for modality, count in parts.items():
-        cells = [_gain(results, modality) if results else DASH for _, results in shown]
+        cells = [_format_gain(results, modality) if results else DASH for _, results in columns]
         theirs = published.TABLE_3.get(modality, ())
         quoted = ", ".join(f"{one:.1f} ({more:+.1f})" for one, more in theirs) or DASH
         rows.append([modality, str(count), *cells, quoted])
     return markdown(rows)
 
 
-def unseen(comparison: Comparison, found: All) -> str:
-    """Draws the paper's table 4 in small: datasets that no training has seen."""
-    shown = [(title, found.get((method, setting))) for title, method, setting in comparison.unseen]
+def unseen(comparison: Comparison, results_by_key: AllResults) -> str:
+    """Formats the paper's table 4 at small scale: datasets unseen in training."""
+    columns = [
+        (title, results_by_key.get((method, setting)))
+        for title, method, setting in comparison.unseen
+    ]
     names = (protocols.BOX, "1pt")
-    head = [f"{title}, {protocols.title(name)}" for name in names for title, _ in shown]
+    head = [f"{title}, {protocols.title(name)}" for name in names for title, _ in columns]
     rows = [["Dataset", "Masks", *head, "Filled box"]]
-    first = next((results for _, results in shown if results), None)
+    first = next((results for _, results in columns if results), None)
     if first is None:
         return markdown([*rows, ["all", *[DASH] * (len(head) + 2)]])
     parts = first.parts("by_dataset")
     every = {**{name: ("by_dataset", name) for name in parts}, "all": ("overall",)}
     for dataset, part in every.items():
         cells = [
-            str(results.value(name, part=part)) if results else DASH
+            str(results.score(name, part=part)) if results else DASH
             for name in names
-            for _, results in shown
+            for _, results in columns
         ]
         count = parts.get(dataset, sum(parts.values()))
-        box = f"{first.value(FILLED_BOX, part=part).mean:.1f}"
+        box = f"{first.score(FILLED_BOX, part=part).mean:.1f}"
         rows.append([dataset, str(count), *cells, box])
     return markdown(rows)
 
 
 def published_unseen() -> str:
-    """Draws table 4 as published, corrected."""
+    """Formats the corrected table 4 as published."""
     rows = [["Model", "Bbox", "1 pt"]]
     rows += [
         [name, f"{box:.2f}", f"{point:.2f}"] for name, (box, point) in published.TABLE_4.items()
@@ -135,26 +139,31 @@ def published_unseen() -> str:
     return markdown(rows)
 
 
-def ablations(comparison: Comparison, found: All) -> str:
-    """Draws what each of our choices is worth: ours less the other, seed by seed."""
+def ablations(comparison: Comparison, results_by_key: AllResults) -> str:
+    """Formats the ablations: the score of our choice minus the alternative's, seed by seed."""
     rows = [["Question", "Ours", "Other", *map(protocols.title, comparison.protocols), "Mean"]]
     for one in comparison.ablations:
-        ours, other = found.get((one.base, "test")), found.get((one.method, "test"))
+        ours, other = (
+            results_by_key.get((one.base, "test")),
+            results_by_key.get((one.method, "test")),
+        )
         cells = [DASH] * (len(comparison.protocols) + 1)
         if ours and other:
-            gains = [_gains(ours, other, name) for name in comparison.protocols]
-            told = [by_seed for by_seed in gains if by_seed]  # Where both know such prompts.
-            means = [statistics.fmean(by_seed) for by_seed in zip(*told, strict=True)]
+            gains = [_differences(ours, other, name) for name in comparison.protocols]
+            known = [by_seed for by_seed in gains if by_seed]  # Both take such prompts.
+            means = [statistics.fmean(by_seed) for by_seed in zip(*known, strict=True)]
             cells = [_signed(by_seed) for by_seed in (*gains, means)]
         rows.append([one.question, one.ours, one.other, *cells])
     return markdown(rows)
 
 
-def training_times(comparison: Comparison, found: All) -> str:
-    """Draws how long every method's training took."""
+def training_times(comparison: Comparison, results_by_key: AllResults) -> str:
+    """Formats the training time of every method."""
     rows = [["Method", "Seeds", "Batches", "Minutes each"]]
     for name, method in comparison.methods.items():
-        results = next((found[name, t] for t in method.settings if (name, t) in found), None)
+        results = next(
+            (results_by_key[name, t] for t in method.settings if (name, t) in results_by_key), None
+        )
         if not method.stages or results is None:
             continue
         minutes = " ".join(f"{seconds / 60:.0f}" for seconds in results.training)
@@ -164,27 +173,29 @@ def training_times(comparison: Comparison, found: All) -> str:
     return markdown(rows)
 
 
-def _filled_box(comparison: Comparison, found: All) -> list[str]:
-    results = next((found[m, t] for _, m, t in comparison.overall if (m, t) in found), None)
-    baseline = f"{results.value(FILLED_BOX).mean:.1f}" if results else DASH
+def _filled_box(comparison: Comparison, results_by_key: AllResults) -> list[str]:
+    results = next(
+        (results_by_key[m, t] for _, m, t in comparison.overall if (m, t) in results_by_key), None
+    )
+    baseline = f"{results.score(FILLED_BOX).mean:.1f}" if results else DASH
     return [baseline if name == protocols.BOX else DASH for name in comparison.protocols]
 
 
-def _gain(results: Results, modality: str) -> str:
-    one, five = (results.value(n, part=("by_modality", modality)) for n in ("1pt", "5pt"))
+def _format_gain(results: MethodResults, modality: str) -> str:
+    one, five = (results.score(n, part=("by_modality", modality)) for n in ("1pt", "5pt"))
     if math.isnan(one.mean + five.mean):
         return DASH
     return f"{one.mean:.1f} ({five.mean - one.mean:+.1f})"
 
 
-def _gains(ours: Results, other: Results, protocol: str) -> list[float]:
-    """Subtracts the other from ours, for every seed that both have."""
-    one, two = ours.value(protocol).by_seed, other.value(protocol).by_seed
+def _differences(ours: MethodResults, other: MethodResults, protocol: str) -> list[float]:
+    """Returns ours minus the other for every seed that both have."""
+    one, two = ours.score(protocol).by_seed, other.score(protocol).by_seed
     return [one[seed] - two[seed] for seed in one if seed in two]
 
 
-def _percent(results: Results, protocol: str, part: Sequence[str] = ("overall",)) -> str:
-    mean = results.value(protocol, part=part).mean
+def _percent(results: MethodResults, protocol: str, part: Sequence[str] = ("overall",)) -> str:
+    mean = results.score(protocol, part=part).mean
     return DASH if math.isnan(mean) else f"{mean:.2f}"
 
 

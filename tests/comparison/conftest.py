@@ -1,4 +1,4 @@
-"""Fixtures of all tests of comparisons."""
+"""Fixtures for all tests of comparisons."""
 
 import logging
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="module")
 def log_handlers():
-    """The program logs to standard error as it was when it started: not after these tests."""
+    """Restores the log handlers, as the program logs to the standard error of its start."""
     before, level = logging.root.handlers[:], logging.getLogger("samjax").level
     yield
     logging.root.handlers[:] = before

@@ -1,4 +1,4 @@
-"""A whole comparison on phantoms: trained, tested, drawn, stopped and gone on with."""
+"""A whole comparison on phantoms: trained, evaluated, drawn, stopped and resumed."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def main(arguments):
 
 @pytest.fixture(autouse=True, scope="module")
 def root(tmp_path_factory):
-    """A folder with the comparison's data."""
+    """Returns a folder with the comparison's data."""
     root = tmp_path_factory.mktemp("comparison")
     write_phantoms(root / "data", PhantomConfig(count_train=12, count_test=3, size=64))
     with pytest.MonkeyPatch.context() as patch:
@@ -36,7 +36,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workdir(log_handlers, root):
-    """The folder of a comparison that has been run."""
+    """Returns the folder of a finished comparison."""
     assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
     return root / "runs"
 
@@ -51,7 +51,7 @@ def test_every_method_seed_and_setting_has_its_report(workdir):
 
 
 @HEAVY
-def test_models_differ_as_the_comparison_says(workdir):
+def test_models_have_the_settings_of_the_comparison(workdir):
     def config(job):
         return json.loads((workdir / job / "config.json").read_text())
 
@@ -65,8 +65,8 @@ def test_models_differ_as_the_comparison_says(workdir):
 
 
 @HEAVY
-def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
-    """Input size, splits and adapters; the test itself is `eval.py`'s."""
+def test_a_setting_decides_the_evaluation(workdir, tmp_path, monkeypatch):
+    """Input size, splits and adapters; the evaluation itself is that of `samjax evaluate`."""
     seen = {}
 
     def test_and_report(model, root, samples, out, config, *_):
@@ -74,7 +74,7 @@ def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
         seen.update(resize=model.preprocessing.resize)
         return types.SimpleNamespace(table="", problems=())
 
-    monkeypatch.setattr(runner.testing, "test_and_report", test_and_report)
+    monkeypatch.setattr(runner, "test_and_report", test_and_report)
     setting = plan.EvalSetting(False, image_size=64, resize="stretch", splits=("train", "test"))
     checkpoint = workdir / "general/only/last"
     comparison = plan.Comparison(
@@ -87,7 +87,7 @@ def test_a_setting_says_what_is_tested(workdir, tmp_path, monkeypatch):
 
 
 @HEAVY
-def test_the_tables_say_what_the_reports_do(workdir):
+def test_the_tables_have_the_scores_of_the_reports(workdir):
     page = (workdir / "results.md").read_text()
     tuned = [
         100
@@ -104,7 +104,7 @@ def test_the_tables_say_what_the_reports_do(workdir):
 
 
 @HEAVY
-def test_the_figures_are_there(workdir):
+def test_figures_are_drawn(workdir):
     for name in ("bars.png", "classes.png", "prompts.jpg", "fused.jpg"):
         picture = cv2.imread(str(workdir / "results" / name))
         assert picture is not None
@@ -112,10 +112,10 @@ def test_the_figures_are_there(workdir):
 
 
 @HEAVY
-def test_what_is_done_is_not_done_again(workdir, monkeypatch):
-    """Only the page is drawn anew, into the places of a page that somebody has written."""
+def test_finished_models_are_not_trained_again(workdir, monkeypatch):
+    """Only the page is written again, into the sections of an existing page."""
     monkeypatch.setattr(runner, "_train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(runner, "_test", lambda *_: pytest.fail("tested again"))
+    monkeypatch.setattr(runner, "_evaluate", lambda *_: pytest.fail("tested again"))
     page = workdir.parent / "mine.md"
     page.write_text("Words.\n\n<!-- overall -->\nold\n<!-- /overall -->\n\nMore words.\n")
     assert main([CONFIG, "--workdir", str(workdir), "--page", str(page)]) == 0
@@ -126,8 +126,8 @@ def test_what_is_done_is_not_done_again(workdir, monkeypatch):
 
 
 @HEAVY
-def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tmp_path):
-    """What is left of a comparison that was made elsewhere."""
+def test_a_page_without_models_lacks_only_replayed_predictions(workdir, tmp_path):
+    """The reports of a comparison from another machine."""
     for report in workdir.rglob("report.json"):
         copy = tmp_path / "runs" / report.relative_to(workdir)
         copy.parent.mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_a_page_is_drawn_from_reports_alone_but_for_replayed_answers(workdir, tm
 
 
 @HEAVY
-def test_a_lost_report_is_made_again_and_is_the_same(workdir):
+def test_a_lost_report_is_written_again_unchanged(workdir):
     report = workdir / "tuned/seed_1/tests/test/report.json"
     before = json.loads(report.read_text())
     report.unlink()
@@ -149,7 +149,7 @@ def test_a_lost_report_is_made_again_and_is_the_same(workdir):
     assert json.loads(report.read_text())["overall"] == before["overall"]
 
 
-def test_a_dry_run_tells_what_is_left(tmp_path, capsys):
+def test_a_dry_run_lists_what_is_left(tmp_path, capsys):
     assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"general, only +2 batches, 2 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
@@ -160,17 +160,17 @@ def test_a_dry_run_tells_what_is_left(tmp_path, capsys):
 
 
 @HEAVY
-def test_a_dry_run_tells_what_is_done(workdir, capsys):
+def test_a_dry_run_lists_what_is_done(workdir, capsys):
     assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert "2 batches, 2 updates, trained" in told
-    assert "2 of 2 tests done" in told
+    output = capsys.readouterr().out
+    assert "2 batches, 2 updates, trained" in output
+    assert "2 of 2 tests done" in output
 
 
-def test_shards_do_all_and_each_once(tmp_path, monkeypatch):
+def test_shards_run_every_job_once(tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr(runner, "general_is_made", lambda *_: True)
-    monkeypatch.setattr(runner, "make_general", lambda *_: "general")
+    monkeypatch.setattr(runner, "general_is_ready", lambda *_: True)
+    monkeypatch.setattr(runner, "prepare_general", lambda *_: "general")
     monkeypatch.setattr(runner, "run", lambda _, job, *__: done.append((job.name, job.seed)))
     shards = []
     for shard in ("1/2", "2/2"):
@@ -182,7 +182,7 @@ def test_shards_do_all_and_each_once(tmp_path, monkeypatch):
     assert set(done) == once
 
 
-def test_a_model_that_another_process_makes_is_left_alone(tmp_path):
+def test_a_model_in_use_by_another_process_is_an_error(tmp_path):
     one = plan.Comparison(data="", general="x", methods={"a": plan.Method("A")})
     job = plan.jobs(one)[0]
     in_use = pytest.raises(ValueError, match=r"a/seed_0 is in use by process")
@@ -190,7 +190,7 @@ def test_a_model_that_another_process_makes_is_left_alone(tmp_path):
         runner.run(one, job, "x", tmp_path)
 
 
-def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+def test_contradictions_are_reported_before_training(tmp_path, monkeypatch, capsys):
     tiny = tiny_comparison.get_comparison()
     every = dataclasses.replace(tiny.stages[0].experiment, validation=ValidationConfig(every=5))
     stages = (plan.TrainingStage("only", every),)
@@ -202,16 +202,14 @@ def test_contradictions_are_found_before_anything_is_trained(tmp_path, monkeypat
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_page_that_could_not_be_drawn_is_told_before_anything_is_trained(
-    tmp_path, monkeypatch, capsys
-):
+def test_missing_matplotlib_is_reported_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "pip install 'samjax[comparison]'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_is_not_trained_has_one_seed():
+def test_methods_without_training_have_one_seed():
     comparison = plan.Comparison(
         data="", general="x", methods={"a": plan.Method("A"), "b": plan.Method("B")}, seeds=(3, 4)
     )
@@ -236,7 +234,7 @@ def test_mistakes_are_one_clear_line(arguments, message, tmp_path, capsys):
     assert message in error
 
 
-def test_a_table_can_only_show_what_is_run():
+def test_a_table_needs_methods_and_settings_that_are_run():
     with pytest.raises(ValueError, match="'b', 'test', which is not run"):
         plan.Comparison(
             data="", general="x", methods={"a": plan.Method("A")}, overall=(("B", "b", "test"),)

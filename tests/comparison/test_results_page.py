@@ -1,4 +1,4 @@
-"""The page of results from reports alone, those of docs/results.md."""
+"""The page of results from reports only: those of docs/results.md."""
 
 import itertools
 import re
@@ -27,7 +27,7 @@ OUR_TEST = Path("sam_med2d/seed_0/tests/test/report.json")
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """A folder of reports without checkpoints, as an earlier version wrote it."""
+    """Returns a folder of reports without checkpoints, written by an earlier version."""
     folder = tmp_path_factory.mktemp("reports")
     with tarfile.open(PUBLISHED.with_suffix("") / "reports.tar.gz") as archive:
         archive.extractall(folder, filter="data")
@@ -35,10 +35,10 @@ def reports(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_made(monkeypatch):
-    """Nothing may be trained or tested here; bars take seconds, and are proven elsewhere."""
-    for name in ("_train", "_test"):
-        monkeypatch.setattr(runner, name, lambda *_, **__: pytest.fail("trained or tested"))
+def no_training(monkeypatch):
+    """Fails any training or evaluation; skips bars, which take seconds and are tested elsewhere."""
+    for name in ("_train", "_evaluate"):
+        monkeypatch.setattr(runner, name, lambda *_, **__: pytest.fail("trained or evaluated"))
     for name in ("bars", "classes"):
         monkeypatch.setattr(figures, name, lambda *_: None)
 
@@ -51,7 +51,7 @@ def markdown_tables(text):
 
 
 def check_tables(text):
-    """Every table has one head, its rule, and as many cells in each row."""
+    """Checks that every table has one head, its rule, and equally many cells in each row."""
     tables = list(markdown_tables(text))
     assert tables
     for table in tables:
@@ -61,7 +61,7 @@ def check_tables(text):
         assert len({len(row) for row in table}) == 1, table
 
 
-def test_the_published_page_says_what_its_reports_do(reports, tmp_path):
+def test_the_published_page_matches_its_reports(reports, tmp_path):
     page = tmp_path / "results.md"
     shutil.copy(PUBLISHED, page)
     assert main([CONFIG, "--page-only", "--workdir", str(reports), "--page", str(page)]) == 0
@@ -69,7 +69,7 @@ def test_the_published_page_says_what_its_reports_do(reports, tmp_path):
     check_tables(page.read_text())
 
 
-def test_where_no_report_is_missing_a_page_trains_nothing(reports, tmp_path, capsys):
+def test_a_page_with_all_reports_trains_nothing(reports, tmp_path, capsys):
     page = tmp_path / "new.md"
     arguments = ["--seeds", "0", "--workdir", str(reports), "--page", str(page)]
     assert main([CONFIG, *arguments]) == 0
@@ -94,12 +94,12 @@ def test_what_has_no_report_is_a_dash(reports, tmp_path, capsys):
     assert "52 models are still to be made" in capsys.readouterr().out
 
 
-def test_a_page_of_nothing_is_refused(tmp_path, capsys):
+def test_a_page_without_reports_is_an_error(tmp_path, capsys):
     assert main([CONFIG, "--page-only", "--workdir", str(tmp_path / "runs")]) == 2
     assert "runs: expected reports of the comparison, found none" in capsys.readouterr().err
 
 
-def test_a_folder_of_the_former_name_is_not_passed_over(reports, tmp_path, monkeypatch, capsys):
+def test_a_folder_of_the_former_name_is_an_error(reports, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     former, folder = Path("runs/study_mini"), Path("runs/comparison_mini")
     (former / OUR_TEST).parent.mkdir(parents=True)
@@ -113,7 +113,7 @@ def test_a_folder_of_the_former_name_is_not_passed_over(reports, tmp_path, monke
     assert main([CONFIG, "--page-only"]) == 0
 
 
-def test_former_names_are_told_the_new_ones(tmp_path, capsys):
+def test_errors_for_former_names_have_the_new_ones(tmp_path, capsys):
     old = tmp_path / "study_tiny.py"
     assert main([str(old)]) == 2
     assert "no such file" in (error := capsys.readouterr().err) and "now" not in error
@@ -126,7 +126,7 @@ def test_former_names_are_told_the_new_ones(tmp_path, capsys):
     assert "expected a function get_comparison, found its former name, get_study" in error
 
 
-def test_help_does_without_matplotlib():
+def test_help_works_without_matplotlib():
     program = (
         "import sys; sys.modules['matplotlib'] = None; "
         "from samjax import cli; cli.main(['compare', '--help'])"

@@ -1,15 +1,15 @@
-"""The study of `artifacts/study.zip`, as a comparison of today."""
+"""The study of `artifacts/study.zip` as a comparison of the current version."""
 
 import json
 from pathlib import Path
 
 from samjax.comparison import Comparison, EvalSetting, Method, TrainingStage
-from samjax.training import experiment
+from samjax.training import config
 
 
 def get_comparison() -> Comparison:
     general, tuned = (
-        TrainingStage("only", experiment.from_dict(json.loads(Path(path).read_text())))
+        TrainingStage("only", config.from_dict(json.loads(Path(path).read_text())))
         for path in ("study/general/only/config.json", "study/tuned/seed_0/only/config.json")
     )
     settings = {"test": EvalSetting(), "dropped": EvalSetting(adapters=False)}
