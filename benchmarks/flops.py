@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from samjax import losses
 from samjax.models import SamConfig
-from samjax.training.step import Recipe
+from samjax.training.step import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,31 +149,31 @@ def upsampling(
     return objects * one * (candidates + 2)
 
 
-def train_step(recipe: Recipe, images: int, objects: int) -> int:
+def train_step(task: Task, images: int, objects: int) -> int:
     """Counts the operations of one training batch, `samjax.training.step.train_step`.
 
     Args:
-        recipe: Architecture, iterations, slots for points, and trained groups.
+        task: Architecture, iterations, slots for points, and trained groups.
         images: Number of images in the batch.
         objects: Number of masks of each image.
     """
-    config, multimask = recipe.model, recipe.trainable.multimask
-    count, tokens = images * objects, recipe.prompting.room + 3
+    config, multimask = task.model, task.trainable.multimask
+    count, tokens = images * objects, task.prompting.room + 3
 
     def update(trainable: Collection[str]) -> int:
         return (
             prepare(config, images)
             + decoder(config, count, tokens, multimask)
             + decoder_backward(config, images, count, tokens, trainable, multimask)
-            + upsampling(config, count, recipe.loss, multimask)
+            + upsampling(config, count, task.loss, multimask)
         )
 
-    first, later = recipe.first_groups, recipe.later_groups
+    first, later = task.first_groups, task.later_groups
     return (
         encoder(config, images)
         + encoder_backward(config, images, first)
         + update(first)
-        + (recipe.prompting.iterations - 1) * update(later)
+        + (task.prompting.iterations - 1) * update(later)
     )
 
 

@@ -34,7 +34,7 @@ class Assumptions:
 
 
 def project(
-    recipe: step.Recipe, assumed: Assumptions, first_bytes: int, later_bytes: int
+    task: step.Task, assumed: Assumptions, first_bytes: int, later_bytes: int
 ) -> dict[str, Any]:
     """Projects the time of training on GPUs that each have all parameters.
 
@@ -44,7 +44,7 @@ def project(
     gradients, and those that the compiler sends together with them, are never hidden.
 
     Args:
-        recipe: The training step.
+        task: The training step.
         assumed: The GPUs, the data set, and their rates.
         first_bytes: Bytes of gradients that the first update adds over the devices.
         later_bytes: The same for every later update.
@@ -52,8 +52,8 @@ def project(
     Returns:
         Seconds of a step and of its parts, hours, and the rate that the loader has to deliver.
     """
-    config, trainable = recipe.model, (recipe.first_groups, recipe.later_groups)
-    objects, tokens = assumed.images * assumed.objects, recipe.prompting.room + 3
+    config, trainable = task.model, (task.first_groups, task.later_groups)
+    objects, tokens = assumed.images * assumed.objects, task.prompting.room + 3
     speed = assumed.chip_tflops * 1e12 * assumed.share
     encoder = flops.encoder_backward(config, assumed.images, trainable[0])
     shape = (config, assumed.images, objects, tokens)
@@ -61,8 +61,8 @@ def project(
     first_backward, later_backward = (encoder + decoder[0]) / speed, decoder[1] / speed
     ring = 2 * (assumed.gpus - 1) / assumed.gpus / (assumed.link_gbytes * 1e9)
     first_sending, later_sending = first_bytes * ring, later_bytes * ring
-    compute = flops.train_step(recipe, assumed.images, assumed.objects) / speed
-    sending = first_sending + (recipe.prompting.iterations - 1) * later_sending
+    compute = flops.train_step(task, assumed.images, assumed.objects) / speed
+    sending = first_sending + (task.prompting.iterations - 1) * later_sending
     batch = assumed.gpus * assumed.images
     steps = assumed.dataset // batch
     rate = batch / compute

@@ -82,7 +82,7 @@ def prompt(checkpoint: str, dtype: Dtype) -> Run:
 def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     """Trains one batch by a recipe of `configs/`; the run returns the loss of each iteration."""
     network = _load(checkpoint, dtype)
-    step_config = step_recipe(recipe, network.config)
+    step_config = step_task(recipe, network.config)
     truth, boxes, _ = inputs.objects()
     batch = step.Batch(
         image=jnp.asarray(inputs.images()[: inputs.TRAIN_IMAGES]),
@@ -102,10 +102,10 @@ def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     return run
 
 
-def step_recipe(name: str, model: models.SamConfig) -> step.Recipe:
+def step_task(name: str, model: models.SamConfig) -> step.Task:
     """Returns a recipe of `configs/` in the form of the training step, for a long run."""
     settings = _settings(name)
-    return settings.recipe(model, settings.preprocessing.mask_prompt, 1000, 1000)
+    return settings.task(model, settings.preprocessing.mask_prompt, 1000, 1000)
 
 
 def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:

@@ -56,53 +56,53 @@ MODELS = {
 _FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-def default_recipe(model: models.SamConfig) -> step.Recipe:
+def default_task(model: models.SamConfig) -> step.Task:
     """Returns the training step of `configs/sam_med2d.py` with another network."""
-    return samjax_impl.step_recipe("sam_med2d", model)
+    return samjax_impl.step_task("sam_med2d", model)
 
 
-def abstract_state(recipe: step.Recipe) -> step.TrainState:
+def abstract_state(task: step.Task) -> step.TrainState:
     """Returns the shapes of a training state."""
 
     def start(key: jax.Array) -> step.TrainState:
-        return step.init_state(recipe, models.init(recipe.model, key), key)
+        return step.init_state(task, models.init(task.model, key), key)
 
     return jax.eval_shape(start, jax.eval_shape(lambda: jax.random.key(0)))
 
 
-def gradient_bytes(recipe: step.Recipe) -> tuple[int, int]:
+def gradient_bytes(task: step.Task) -> tuple[int, int]:
     """Returns the bytes of gradients of the first update, and of every later one.
 
     Replicated data parallelism adds these gradients over the devices.
     """
-    parts = groups.split(abstract_state(recipe).params)
+    parts = groups.split(abstract_state(task).params)
     first, later = (
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(groups.pick(parts, names)))
-        for names in (recipe.first_groups, recipe.later_groups)
+        for names in (task.first_groups, task.later_groups)
     )
     return first, later
 
 
 def compile_step(
-    recipe: step.Recipe, images: int, objects: int, config: sharding.MeshConfig
+    task: step.Task, images: int, objects: int, config: sharding.MeshConfig
 ) -> jax.stages.Compiled:
     """Compiles the training step over all devices as the training loop does, without a state.
 
     Args:
-        recipe: The training step.
+        task: The training step.
         images: Number of images in a batch, on all devices together.
         objects: Number of masks of each image.
         config: Layout of the devices.
     """
     mesh = sharding.make_mesh(config, images)
-    state = abstract_state(recipe)
+    state = abstract_state(task)
     shardings = sharding.state_shardings(state, mesh, config)
     state = jax.tree.map(
         lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
         state,
         shardings,
     )
-    side = recipe.model.image_size
+    side = task.model.image_size
     arrays: dict[str, Any] = {
         "image": np.zeros((images, side, side, 3), np.float32),
         "masks": np.zeros((images, objects, side, side), np.uint8),
@@ -113,13 +113,13 @@ def compile_step(
     jitted = jax.jit(
         step.train_step, static_argnums=0, donate_argnums=1, out_shardings=(shardings, None)
     )
-    return jitted.lower(recipe, state, batch).compile()
+    return jitted.lower(task, state, batch).compile()
 
 
 def measure_program(model: str, config: sharding.MeshConfig) -> dict[str, Any]:
     """Compiles over all devices of this process, and counts the program of one."""
-    recipe, devices = default_recipe(MODELS[model]), jax.device_count()
-    compiled = compile_step(recipe, IMAGES * devices, OBJECTS, config)
+    task, devices = default_task(MODELS[model]), jax.device_count()
+    compiled = compile_step(task, IMAGES * devices, OBJECTS, config)
     text, stats = compiled.as_text(), compiled.memory_analysis()
     assert text and stats, "expected a platform whose programs can be read"
     counts = hlo.count(text)
@@ -135,7 +135,7 @@ def measure_program(model: str, config: sharding.MeshConfig) -> dict[str, Any]:
 
 def measure_memory(model: str, configs: list[sharding.MeshConfig]) -> list[dict[str, Any]]:
     """Returns bytes of parameters and of optimizer states on each device of this process."""
-    state, devices = abstract_state(default_recipe(MODELS[model])), jax.device_count()
+    state, devices = abstract_state(default_task(MODELS[model])), jax.device_count()
 
     def bytes_per_device(part: Any, shardings: Any) -> int:
         sizes = jax.tree.map(
@@ -170,13 +170,13 @@ def main() -> None:
     assumed = projection.Assumptions(**{name: getattr(args, name) for name in names})
     measured = _measure(args.model)
     _print_measured(args.model, measured)
-    recipe = default_recipe(MODELS["vit_b"])
-    (first, later), source = gradient_bytes(recipe), "the sizes of gradients"
+    task = default_task(MODELS["vit_b"])
+    (first, later), source = gradient_bytes(task), "the sizes of gradients"
     if args.model == "vit_b":
         (row,) = [row for row in measured["programs"] if row["name"] == str(DEVICES[-1])]
-        first, later = row["first_bytes"], row["later_bytes"] // (recipe.prompting.iterations - 1)
+        first, later = row["first_bytes"], row["later_bytes"] // (task.prompting.iterations - 1)
         source = "the program above"
-    projected = projection.project(recipe, assumed, first, later)
+    projected = projection.project(task, assumed, first, later)
     _print_projection(assumed, projected, source)
     if args.json:
         result = {"model": args.model, "images": IMAGES, "objects": OBJECTS, **measured}
@@ -209,13 +209,13 @@ def _measure(model: str) -> dict[str, Any]:
     cuts = [sharding.MeshConfig(axis, "fsdp") for axis in DEVICES if axis > 1]
     programs = [_with_devices(count, measure_program, model, plain) for count in DEVICES]
     programs.append(_with_devices(most, measure_program, model, cuts[-1]))
-    recipe = default_recipe(MODELS[model])
-    first, later = gradient_bytes(recipe)
+    task = default_task(MODELS[model])
+    first, later = gradient_bytes(task)
     return {
         "programs": programs,
         "memory": _with_devices(most, measure_memory, model, [plain, *cuts]),
-        "calculated_flops": flops.train_step(recipe, IMAGES, OBJECTS),
-        "gradient_bytes": first + (recipe.prompting.iterations - 1) * later,
+        "calculated_flops": flops.train_step(task, IMAGES, OBJECTS),
+        "gradient_bytes": first + (task.prompting.iterations - 1) * later,
     }
 
 

@@ -109,8 +109,8 @@ def test_decoder(multimask):
     assert flops.prepare(RAGGED, 2) + flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
 
 
-def recipe(model, loss=REFERENCE, **trainable):
-    return step.Recipe(
+def task(model, loss=REFERENCE, **trainable):
+    return step.Task(
         model=model,
         mask_prompt="logits",
         prompting=prompting.PromptingConfig(iterations=4, point_counts=(1, 2)),
@@ -122,18 +122,18 @@ def recipe(model, loss=REFERENCE, **trainable):
     )
 
 
-def traced_step(recipe, count, objects) -> int:
-    params = shapes(recipe.model)
+def traced_step(task, count, objects) -> int:
+    params = shapes(task.model)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state = jax.eval_shape(functools.partial(step.init_state, recipe), params, key)
-    side = recipe.model.image_size
+    state = jax.eval_shape(functools.partial(step.init_state, task), params, key)
+    side = task.model.image_size
     batch = step.Batch(
-        images(recipe.model, count),
+        images(task.model, count),
         jax.ShapeDtypeStruct((count, objects, side, side), jnp.uint8),
         jax.ShapeDtypeStruct((count, objects, 4), jnp.float32),
         jax.ShapeDtypeStruct((count,), jnp.uint32),
     )
-    return traced(functools.partial(step.train_step, recipe), state, batch)
+    return traced(functools.partial(step.train_step, task), state, batch)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def traced_step(recipe, count, objects) -> int:
     ids=["adapters", "first", "full", "full plain", "frozen"],
 )
 def test_train_step(model, trainable):
-    made = recipe(model, **trainable)
+    made = task(model, **trainable)
     assert flops.train_step(made, 2, 3) == traced_step(made, 2, 3)
 
 
 def test_candidates_are_upsampled_once():
-    made = recipe(RAGGED, losses.LossConfig())
+    made = task(RAGGED, losses.LossConfig())
     assert traced_step(made, 2, 3) == flops.train_step(made, 2, 3)

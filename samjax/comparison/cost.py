@@ -69,9 +69,9 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
     text = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
     if done:
         return f"{text}, trained", 0.0
-    recipe = experiment.recipe(network, experiment.preprocessing.mask_prompt, batches, per_epoch)
+    task = experiment.task(network, experiment.preprocessing.mask_prompt, batches, per_epoch)
     data = experiment.data
-    operations = batches * operations_of(recipe, data.batch_size, data.masks_per_image)
+    operations = batches * operations_of(task, data.batch_size, data.masks_per_image)
     hours = operations / rate / 3600
     return f"{text}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
 
@@ -95,15 +95,15 @@ def _speed(size: int = 2048) -> float:
 
 
 @functools.cache  # The seeds of a method share a recipe.
-def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
+def operations_of(task: step.Task, images: int, objects: int) -> float:
     """Counts the floating-point operations of one batch, all updates, as XLA does.
 
     Args:
-        recipe: The training step.
+        task: The training step.
         images: Number of images in a batch.
         objects: Number of masks of each image.
     """
-    size = recipe.model.image_size
+    size = task.model.image_size
 
     def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(dimensions, dtype)
@@ -115,11 +115,11 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
         seed=shape(images, dtype=jnp.uint32),
     )
     key = jax.eval_shape(jax.random.key, 0)
-    params = jax.eval_shape(functools.partial(models.init, recipe.model), key)
+    params = jax.eval_shape(functools.partial(models.init, task.model), key)
 
     def flops_of(iterations: int) -> float:
-        prompting = dataclasses.replace(recipe.prompting, iterations=iterations)
-        fixed = dataclasses.replace(recipe, prompting=prompting)
+        prompting = dataclasses.replace(task.prompting, iterations=iterations)
+        fixed = dataclasses.replace(task, prompting=prompting)
         state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
         counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
         analysis = counted.cost_analysis()
@@ -128,5 +128,5 @@ def operations_of(recipe: step.Recipe, images: int, objects: int) -> float:
 
     # XLA counts a loop's body once, however often it runs.
     once = flops_of(1)
-    later = flops_of(2) - once if recipe.prompting.iterations > 1 else 0.0
-    return once + (recipe.prompting.iterations - 1) * later
+    later = flops_of(2) - once if task.prompting.iterations > 1 else 0.0
+    return once + (task.prompting.iterations - 1) * later

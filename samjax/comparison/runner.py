@@ -26,7 +26,7 @@ from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.run import test_and_report
 from samjax.models import directory
 from samjax.models.directory import Model
-from samjax.training import loop, processes
+from samjax.training import distributed, loop
 from samjax.training.config import Experiment
 
 SECONDS = "seconds.json"
@@ -160,11 +160,10 @@ def _train_stages(stages: Iterable[TrainingStage], start: str, folder: Path) -> 
 
 def _train(experiment: Experiment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    run = dataclasses.replace(
-        experiment.run, report=False
-    )  # The comparison writes its own reports.
+    # The comparison writes its own reports.
+    run = dataclasses.replace(experiment.run, report=False)
     # Processes started by a cluster work on different shards.
-    mesh = dataclasses.replace(experiment.mesh, coordinator=processes.ALONE)
+    mesh = dataclasses.replace(experiment.mesh, coordinator=distributed.ALONE)
     with _timed(folder), _clear_programs():
         loop.train(dataclasses.replace(experiment, run=run, mesh=mesh), folder)
 

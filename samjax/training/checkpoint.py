@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that the next step depends on, so that it resumes exactly."""
+"""Checkpoints of a run: all that the next step depends on, for exact resumption."""
 
 import contextlib
 import dataclasses
@@ -21,13 +21,12 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    """When a run is saved.
+    """Intervals and number of checkpoints.
 
     Attributes:
-        every: Batches between checkpoints; one is also made at the end, and when the run is told
-            to stop (SIGTERM or Ctrl-C).
-        keep: How many of the newest are kept.
-        fallback: Where the newest is damaged, go on from the newest that is whole.
+        every: Batches between checkpoints; one is also made at the end, and on SIGTERM or Ctrl-C.
+        keep: Number of checkpoints to keep, the newest.
+        fallback: Whether to resume from the newest undamaged checkpoint if the newest is damaged.
     """
 
     every: fields.PositiveInt = 500
@@ -39,13 +38,13 @@ class CheckpointConfig:
 
 
 @dataclasses.dataclass
-class Progress:
-    """What validation has shown so far.
+class BestScore:
+    """Best validation score so far.
 
     Attributes:
         best_dice: Best validation Dice; negative before the first validation.
-        best_step: When that was.
-        stale: Validations since.
+        best_step: Step of that validation; 0 before the first.
+        stale: Validations since then.
     """
 
     best_dice: float = -1.0
@@ -57,7 +56,7 @@ class Checkpoints:
     """The checkpoints of a run, in `WORKDIR/checkpoints`."""
 
     def __init__(self, workdir: str | Path, config: CheckpointConfig) -> None:
-        """Opens the folder; it is made with the first checkpoint."""
+        """Opens the folder; the first checkpoint creates it."""
         options = ocp.CheckpointManagerOptions(
             max_to_keep=config.keep,
             # On a CPU the arrays that a background thread would write are donated to the next
@@ -68,23 +67,23 @@ class Checkpoints:
         self.folder = Path(workdir).absolute() / "checkpoints"
         self._fallback = config.fallback
         self._manager = ocp.CheckpointManager(self.folder, options=options)
-        self._without_digests: int | None = None  # Saved, or about to be, by another thread.
+        self._without_digests: int | None = None  # Being saved by another thread, or just saved.
 
     @property
     def latest(self) -> int | None:
-        """Step of the newest checkpoint."""
+        """Step of the newest checkpoint; None without one."""
         return max(self._steps(), default=None)
 
     def check(self) -> None:
-        """Compares the files of the newest checkpoint with their digests.
+        """Verifies the files of the newest checkpoint by their digests.
 
         Raises:
-            ValueError: It is damaged, and so are all others or `fallback` is not set.
+            ValueError: It is damaged, and `fallback` is off or all others are damaged, too.
         """
-        self._newest_whole(self._check)
+        self._newest_undamaged(self._check)
 
     def saved(self, name: str) -> dict[str, Any] | None:
-        """What the newest checkpoint says `about` its run under a name; None if nothing."""
+        """Returns an item of the newest checkpoint's `metadata` by name; None if it has none."""
         for step in sorted(self._manager.all_steps(), reverse=True):
             if (self.folder / str(step) / name).is_dir():
                 args = ocp.args.Composite(**{name: ocp.args.JsonRestore()})
@@ -95,7 +94,7 @@ class Checkpoints:
         """Checks that the disk has room for one more checkpoint.
 
         Raises:
-            OSError: It has not.
+            OSError: There is too little.
         """
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self.folder.parent).free
@@ -109,31 +108,31 @@ class Checkpoints:
         self,
         state: TrainState,
         batches: grain.DatasetIterator,
-        progress: Progress,
-        about: dict[str, dict[str, Any]],
+        best: BestScore,
+        metadata: dict[str, dict[str, Any]],
     ) -> None:
-        """Saves the run as it is after `state.step` batches; does nothing if that is saved.
+        """Saves the run after `state.step` batches; does nothing if that is saved already.
 
         Args:
-            state: The state of the training.
-            batches: The iterator over the data, for its place.
-            progress: What validation has shown.
-            about: What else to keep, by name; written as JSON.
+            state: Training state.
+            batches: Iterator over the data, whose position is saved.
+            best: Best validation score so far.
+            metadata: Further items by name, written as JSON.
 
         Raises:
-            OSError: It cannot be written; nothing of it is left.
+            OSError: It cannot be written; partial files are removed.
         """
         step = int(state.step)
         if step == self.latest:
             return
-        items = {name: ocp.args.JsonSave(content) for name, content in about.items()}
-        with self._nothing_left_of_an_error(step):
+        items = {name: ocp.args.JsonSave(content) for name, content in metadata.items()}
+        with self._removed_on_error(step):
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
                     batches=grain.checkpoint.CheckpointSave(batches),
-                    progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
+                    progress=ocp.args.JsonSave(dataclasses.asdict(best)),
                     **items,
                 ),
             )
@@ -141,11 +140,11 @@ class Checkpoints:
         self.write_digests()
 
     def write_digests(self) -> None:
-        """Gives a checkpoint its digests, once it is written; to be called now and then."""
+        """Writes the digests of a finished checkpoint; to be called from time to time."""
         step = self._without_digests
         if step is None or self._manager.is_saving_in_progress():
             return
-        with self._nothing_left_of_an_error(step):
+        with self._removed_on_error(step):
             self._manager.wait_until_finished()
             if jax.process_index() == 0:
                 digests.write(self.folder / str(step))
@@ -153,15 +152,18 @@ class Checkpoints:
 
     def restore(
         self, state: TrainState, batches: grain.DatasetIterator
-    ) -> tuple[TrainState, Progress]:
+    ) -> tuple[TrainState, BestScore]:
         """Restores the newest checkpoint.
 
         Args:
-            state: A state of the same shapes and shardings, which is replaced.
-            batches: A fresh iterator over the same data, which is moved to the saved place.
+            state: State of the same shapes and shardings.
+            batches: New iterator over the same data; it is moved to the saved position.
+
+        Returns:
+            The restored state and the best validation score.
 
         Raises:
-            ValueError: It is damaged, and so are all others or `fallback` is not set.
+            ValueError: It is damaged, and `fallback` is off or all others are damaged, too.
         """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
 
@@ -175,11 +177,11 @@ class Checkpoints:
                 ),
             )
 
-        restored = self._newest_whole(read)
-        return restored["state"], Progress(**restored["progress"])
+        restored = self._newest_undamaged(read)
+        return restored["state"], BestScore(**restored["progress"])
 
     def close(self) -> None:
-        """Waits until everything is written."""
+        """Waits until all checkpoints are written, and closes the folder."""
         try:
             self._manager.wait_until_finished()
             self.write_digests()
@@ -187,7 +189,7 @@ class Checkpoints:
             self._manager.close()
 
     def _steps(self) -> set[int]:
-        """Checkpoints that are there; also one that Orbax takes for unfinished, if it was not."""
+        """Steps of all checkpoints, including any that Orbax wrongly takes for unfinished."""
         found = {path.parent.name for path in self.folder.glob(f"*/{digests.NAME}")}
         return {int(name) for name in found if name.isdigit()} | {*self._manager.all_steps()}
 
@@ -201,33 +203,33 @@ class Checkpoints:
         elif step not in self._manager.all_steps():
             raise ValueError(f"{folder}: expected a finished checkpoint, found one without its end")
 
-    def _newest_whole(self, read: Callable[[int], Any]) -> Any:
-        """What `read` gives of the newest checkpoint; with `fallback`, of the newest whole one.
+    def _newest_undamaged(self, read: Callable[[int], Any]) -> Any:
+        """Applies `read` to the newest checkpoint; with `fallback`, to the newest undamaged one.
 
-        Those that are damaged, and newer, are removed: the run makes them again.
+        Damaged checkpoints that are newer are removed: the run writes them again.
         """
         damaged: list[int] = []
         for step in sorted(self._steps(), reverse=True):
             try:
-                found = read(step)
+                result = read(step)
             except Exception as error:  # Orbax raises whatever its parts meet.
                 reason = textwrap.shorten(str(error), 120)
-                told = f"{self.folder / str(step)} is damaged ({reason})"
+                message = f"{self.folder / str(step)} is damaged ({reason})"
                 if not self._fallback:
                     hint = "checkpoint.fallback=True goes on from the one before it"
-                    raise ValueError(f"{told}; {hint}") from error
-                _log.warning("%s; going on from the one before it", told)
+                    raise ValueError(f"{message}; {hint}") from error
+                _log.warning("%s; going on from the one before it", message)
                 damaged.append(step)
                 continue
             for step_after in damaged:
                 self._remove(str(step_after))
-            return found
+            return result
         if damaged:
             raise ValueError(f"{self.folder}: expected a checkpoint that is whole, found none")
         return None
 
     @contextlib.contextmanager
-    def _nothing_left_of_an_error(self, step: int) -> Iterator[None]:
+    def _removed_on_error(self, step: int) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # Orbax raises whatever its parts meet.

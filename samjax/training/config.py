@@ -1,7 +1,7 @@
-"""A whole run as one frozen, checked description, to and from ml_collections.
+"""Settings of a training run, converted to and from ml_collections.
 
-The fields, and what paper, published code and we do by default, are documented where they are
-used: every section is a dataclass of the package that it configures.
+Every section is a dataclass of the package that it configures. Its docstring documents the fields,
+and the values of the paper, of the published code and of samjax.
 """
 
 import dataclasses
@@ -22,19 +22,20 @@ from samjax.prompting import PromptingConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
-from samjax.training.step import Recipe, TrainableConfig
+from samjax.training.step import Task, TrainableConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How long a run is, and what it begins and ends with.
+    """Length, seed and report of a run.
 
     Attributes:
         epochs: Passes over the training images; paper: 12, published code: 15.
-        steps: Batches; 0 means `epochs` passes.
-        seed: Seed of fresh parameters and of the simulated annotator.
-        phantoms: Train on synthetic scans, written to WORKDIR/phantoms, instead of `data.root`.
-        report: Evaluate on the test split at the end, and write WORKDIR/report.
+        steps: Number of batches; 0 means `epochs` passes.
+        seed: Seed of the initial parameters and of the simulated annotator.
+        phantoms: Whether to train on synthetic scans, written to WORKDIR/phantoms, instead of
+            `data.root`.
+        report: Whether to evaluate on the test split at the end, and write WORKDIR/report.
     """
 
     epochs: fields.PositiveInt = 12
@@ -53,8 +54,9 @@ class ValidationConfig:
 
     Attributes:
         every: Batches between validations; 0 for none.
-        patience: Validations without a better mean Dice after which the run stops; 0 never stops.
-        evaluation: How each validation is made, see `samjax.evaluation.evaluator.EvalConfig`.
+        patience: Early stopping: validations without a better mean Dice after which the run stops;
+            0 switches it off.
+        evaluation: Settings of each validation, see `samjax.evaluation.evaluator.EvalConfig`.
     """
 
     every: fields.NonNegativeInt = 500
@@ -67,7 +69,7 @@ class ValidationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
-    """What is told while training.
+    """Logging during training.
 
     Attributes:
         every: Batches between rows of the logs.
@@ -83,19 +85,18 @@ class LogConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A whole run; each section is documented at its class.
+    """All settings of a run; each section is documented at its class.
 
     Attributes:
-        init_from: Where to start: a samjax model directory or a PyTorch or Hugging Face
-            checkpoint. Its architecture is used; image size, adapters and compute settings are
-            those of `model`, in which nothing else may be asked for that it has not. Empty: fresh
-            parameters.
-        init_family: With `init_from`, how that checkpoint's images were prepared, by the name of a
-            family such as `sam`; empty: as the checkpoint says, or as what it looks like (a warning
-            tells where that is a guess).
-        preprocessing_from: With `init_from`, whether images are prepared as the `recipe` says or as
-            the `checkpoint` was used to; `auto` means the recipe for a ViT and the checkpoint for
-            a TinyViT.
+        init_from: Checkpoint to start from: a samjax model directory, or a PyTorch or Hugging Face
+            checkpoint. Its architecture is used; image size, adapters and compute settings come
+            from `model`, whose other fields must agree with it or have their default. Empty:
+            random parameters.
+        init_family: With `init_from`, the family whose preprocessing the checkpoint was trained
+            with, such as `sam`; empty: read from the checkpoint, or inferred from its tensors (a
+            warning says where that is a guess).
+        preprocessing_from: With `init_from`, the source of the preprocessing: `recipe`,
+            `checkpoint`, or `auto`, which is the recipe for a ViT and the checkpoint for a TinyViT.
     """
 
     init_from: str = ""
@@ -125,10 +126,10 @@ class Experiment:
             )
 
     def check_validation(self) -> None:
-        """Checks that what validation is asked for can happen.
+        """Checks that the settings of validation agree with each other.
 
         Raises:
-            ValueError: There would be no validation, or none that `validation.patience` could see.
+            ValueError: Validation has no images, or early stopping no validation.
         """
         every, fraction = self.validation.every, self.data.validation_fraction
         if every and not fraction:
@@ -144,30 +145,30 @@ class Experiment:
             )
 
     def length(self, images: int) -> tuple[int, int]:
-        """Batches in the whole run, and in an epoch, of so many images to train on."""
+        """Returns the number of batches in the run, and in an epoch, for a number of images."""
         per_epoch = max(images // self.data.batch_size, 1)
         return self.run.steps or self.run.epochs * per_epoch, per_epoch
 
-    def recipe(
+    def task(
         self,
         model: models.SamConfig,
         mask_prompt: str,
         total_steps: int,
         steps_per_epoch: int,
         multimask: bool = True,
-    ) -> Recipe:
-        """What its training step needs; the network's part may come from a checkpoint.
+    ) -> Task:
+        """Returns the training task; its network may come from a checkpoint.
 
         Args:
-            model: Architecture that is trained.
-            mask_prompt: What a mask prompt is, see `samjax.data.inputs.Preprocessing`.
-            total_steps: Batches in the whole run.
+            model: Architecture to train.
+            mask_prompt: Kind of mask prompt, see `samjax.data.inputs.Preprocessing`.
+            total_steps: Batches in the run.
             steps_per_epoch: Batches in an epoch.
-            multimask: Whether the network's three masks were trained so far; if not, they never
-                are.
+            multimask: Whether the checkpoint's three masks were trained; if not, the single mask
+                is trained.
         """
         multimask = self.trainable.multimask and multimask
-        return Recipe(
+        return Task(
             model=model,
             mask_prompt=mask_prompt,
             prompting=self.prompting,
@@ -180,7 +181,7 @@ class Experiment:
 
 
 def to_config_dict(value: Any) -> ml_collections.ConfigDict:
-    """Turns a dataclass into a ConfigDict with the same fields, sections within sections."""
+    """Converts a dataclass, with the dataclasses in it, to a ConfigDict of the same fields."""
     config = ml_collections.ConfigDict()
     hints = typing.get_type_hints(type(value))
     for field in dataclasses.fields(value):
@@ -194,10 +195,10 @@ def to_config_dict(value: Any) -> ml_collections.ConfigDict:
 
 
 def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
-    """Checks a ConfigDict and turns it into an `Experiment`.
+    """Converts a ConfigDict to an `Experiment`, and checks it.
 
     Raises:
-        ValueError: A field has an earlier name or a value that cannot work; the message names it.
+        ValueError: A field has an earlier name or an invalid value; the message names it.
     """
     content = config.to_dict()
     renames.check_names(flatten_dict(content, sep="."))
@@ -205,10 +206,10 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Experiment:
 
 
 def from_dict(content: dict[str, Any]) -> Experiment:
-    """Reads what `dataclasses.asdict` and JSON made of an `Experiment`, now or earlier."""
+    """Converts a nested dict, of this or an earlier version, to an `Experiment`."""
     return fields.from_dict(Experiment, renames.translate(content))
 
 
 def _optional(hint: Any) -> type:
-    """The type `T` of a hint `T | None`."""
+    """Returns the type `T` of a hint `T | None`."""
     return next(kind for kind in typing.get_args(hint) if kind is not type(None))

@@ -1,4 +1,4 @@
-"""Describes every field of a tree of settings: value, default, choices, meaning."""
+"""Descriptions of settings: value, default, choices and meaning of every field."""
 
 import dataclasses
 import inspect
@@ -11,15 +11,15 @@ from samjax import fields
 
 @dataclasses.dataclass(frozen=True)
 class FieldRow:
-    """One field of a tree of settings.
+    """Description of a field.
 
     Attributes:
-        path: Dotted name, as the command line has it after `--config.`.
+        path: Dotted name, as after `--config.` on the command line.
         type: Type of its values, in words.
-        allowed: Choices or range; empty where every value of the type will do.
-        value: Its value.
-        default: What it is where nobody sets it.
-        meaning: What the class's docstring says of it, in one line.
+        allowed: Choices or range; empty if every value of the type is valid.
+        value: Current value.
+        default: Default value.
+        meaning: Description in the docstring of its class, in one line.
     """
 
     path: str
@@ -37,12 +37,12 @@ class FieldRow:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section of a tree of settings.
+    """Description of a section of the settings.
 
     Attributes:
         path: Dotted name; empty at the top.
-        meaning: What its class's docstring begins with.
-        rows: Its own fields, without those of the sections within it.
+        meaning: First paragraph of the docstring of its class.
+        rows: Its fields, without those of nested sections.
     """
 
     path: str
@@ -51,12 +51,12 @@ class Section:
 
 
 def sections(value: Any, default: Any, path: str = "") -> Iterator[Section]:
-    """Goes through a tree of dataclasses: a section, then the sections within it.
+    """Yields the sections of a nested dataclass, outer ones first.
 
     Args:
-        value: The root.
-        default: One of the same class, to compare with.
-        path: Dotted name of the root.
+        value: Settings.
+        default: Settings of the same class to compare with.
+        path: Dotted name of the section `value`.
     """
     hints = fields.hints(type(value))
     meanings = attributes(type(value))
@@ -75,7 +75,7 @@ def sections(value: Any, default: Any, path: str = "") -> Iterator[Section]:
 
 
 def rows(value: Any, default: Any) -> list[FieldRow]:
-    """Returns every field of a tree of dataclasses, in the order in which they are declared."""
+    """Returns all fields of a nested dataclass, in the order of their declaration."""
     return [row for section in sections(value, default) for row in section.rows]
 
 
@@ -85,10 +85,10 @@ def summary(cls: type) -> str:
 
 
 def attributes(cls: type) -> dict[str, str]:
-    """Parses the `Attributes:` of a class's docstring: what it says of each, in one line.
+    """Parses the `Attributes:` section of a class's docstring into descriptions by name.
 
-    An entry begins with its name, less indented than what continues it; the section ends where
-    nothing is indented any more.
+    An entry begins with its name, and its further lines are indented more; the section ends with
+    the indentation.
     """
     _, _, text = f"\n{inspect.cleandoc(cls.__doc__ or '')}".partition("\nAttributes:\n")
     body = re.split(r"\n(?=\S)", text)[0]

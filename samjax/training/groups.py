@@ -1,8 +1,8 @@
-"""Which parameters learn when: every parameter belongs to exactly one named group.
+"""Parameter groups: every parameter belongs to exactly one of them.
 
-Each group has an optimizer state of its own, so that a group that does not take part in an
-update keeps value, moments and count bit for bit. (Feeding zero gradients to one optimizer over
-everything would not do: momentum would go on moving the parameters.)
+Each group has its own optimizer state, so that a group that takes no part in an update keeps value,
+moments and count bit for bit. (Zero gradients in one optimizer over all parameters would not do:
+momentum would still change them.)
 """
 
 import re
@@ -36,7 +36,7 @@ def group_of(path: str) -> str:
     """Returns the group of the parameter `a/b/c`.
 
     Raises:
-        ValueError: No group has it.
+        ValueError: It belongs to no group.
     """
     for name, pattern in _PATTERNS.items():
         if re.fullmatch(pattern, path):
@@ -45,7 +45,7 @@ def group_of(path: str) -> str:
 
 
 def split(params: Params) -> Groups:
-    """Sorts parameters into their groups; empty groups are left out."""
+    """Splits parameters into their groups; empty groups are left out."""
     groups: Groups = {}
     for path, value in models.named_leaves(params):
         groups.setdefault(group_of(path), {})[path] = value
@@ -53,11 +53,11 @@ def split(params: Params) -> Groups:
 
 
 def merge(groups: Groups) -> Params:
-    """Puts groups together again into nested parameters."""
+    """Joins groups into nested parameters; the inverse of `split`."""
     flat = {path: value for group in groups.values() for path, value in group.items()}
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
 def pick(groups: Groups, names: Iterable[str]) -> Groups:
-    """Returns those of the named groups that the network has."""
+    """Selects groups by name; names that the network does not have are left out."""
     return {name: groups[name] for name in names if name in groups}

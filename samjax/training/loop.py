@@ -1,7 +1,7 @@
-"""The loop around the training step: data, logs, validation, checkpoints, and their order.
+"""Training loop: data, logs, validation and checkpoints.
 
-Order matters: a checkpoint after step n holds the state, the place in the data and the best
-validation so far as they are after n batches, so that a run goes on bit for bit.
+Their order matters: the checkpoint of step n holds state, position in the data and best validation
+score as they are after n batches, so that a run is resumed bit for bit.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from samjax.data.pipeline import training_iterator
 from samjax.evaluation import run
 from samjax.models import directory
 from samjax.models.directory import Model
-from samjax.training import groups, processes, resume, setup, sharding, step, summary, validation
-from samjax.training.checkpoint import Checkpoints, Progress
+from samjax.training import distributed, groups, resume, setup, sharding, step, summary, validation
+from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
 from samjax.training.writer import Writer
 
@@ -31,17 +31,17 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """The outcome of a run.
+    """Result of a run.
 
     Attributes:
         steps: Batches done.
-        progress: What validation has shown.
-        model_dir: Directory of the model: the best by validation if there was any, else the last.
+        best: Best validation score.
+        model_dir: Directory of the model: the best by validation, or the last without validation.
         data_root: The data folder.
     """
 
     steps: int
-    progress: Progress
+    best: BestScore
     model_dir: Path
     data_root: Path
 
@@ -51,40 +51,40 @@ def train(
     workdir: str | Path,
     recipe: summary.RecipeFile | None = None,
 ) -> TrainingResult:
-    """Trains, or goes on with the run that `workdir` holds.
+    """Trains a network; resumes the run in `workdir`, if there is one.
 
     Writes `config.json`, `data.csv`, `metrics.jsonl`, `tensorboard/`, `pictures/`, `checkpoints/`,
-    and the model directories `best/` (with validation) and `last/`. Nothing is left of a start
-    that fails.
+    and the model directories `best/` (with validation) and `last/`. A start that fails leaves no
+    files.
 
     Args:
         experiment: All settings, or the ConfigDict of a recipe.
-        workdir: Where the run lives; the same command with the same folder resumes it.
-        recipe: Where the settings come from, to tell what differs.
+        workdir: Folder of the run; training into the same folder again resumes it.
+        recipe: Recipe of the settings, for the summary of the differences.
 
     Raises:
-        ValueError: A setting cannot work, or settings or data differ from those that the run began
-            with; another process has the workdir; the checkpoint to go on from is damaged.
+        ValueError: A setting is invalid, or settings or data differ from those of the run in
+            `workdir`; another process uses `workdir`; the checkpoint is damaged.
         DataError: The data cannot be used.
-        OSError: The workdir cannot be written to.
-        Interrupted: The run was asked to stop; it is saved.
-        Diverged: The loss is no longer a finite number; names the last good checkpoint.
+        OSError: `workdir` cannot be written to.
+        Interrupted: The run was stopped by a signal; it is saved.
+        Diverged: The loss is not finite; the message names the last good checkpoint.
     """
     if isinstance(experiment, ml_collections.ConfigDict):
         experiment = from_config_dict(experiment)
     workdir = Path(workdir)
     experiment.check_validation()
-    experiment = dataclasses.replace(experiment, mesh=processes.start(experiment.mesh))
+    experiment = dataclasses.replace(experiment, mesh=distributed.initialize(experiment.mesh))
     with resume.locked(workdir):
-        with resume.nothing_left_of_an_error(workdir):
+        with resume.removed_on_error(workdir):
             run = _start(experiment, workdir)
         with contextlib.ExitStack() as stack:
             run.close_with(stack)
             if jax.process_index() == 0:
                 _log.info(run.describe(recipe))
-            run.go()
-    model = workdir / ("best" if run.progress.best_step else "last")
-    return TrainingResult(run.done, run.progress, model, run.data.root)
+            run.run()
+    model_dir = workdir / ("best" if run.best.best_step else "last")
+    return TrainingResult(run.done, run.best, model_dir, run.data.root)
 
 
 def test(experiment: Experiment, trained: TrainingResult) -> str:
@@ -102,29 +102,29 @@ def test(experiment: Experiment, trained: TrainingResult) -> str:
 
 
 def _start(experiment: Experiment, workdir: Path) -> "_Run":
-    """Checks and prepares all that a run needs; writes down what it is once nothing is wrong."""
+    """Checks and prepares a run; writes its settings once all checks have passed."""
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
     checkpoints.check()
     resume.check_settings(experiment, workdir, checkpoints)
     data = resume.in_order_of_run(setup.prepare_data(experiment, workdir), workdir)
     resume.check_data(data.table, workdir, checkpoints)
     setup.check_length(experiment, data)
-    setup.tell_of_leak(experiment, data)
+    setup.warn_of_leakage(experiment, data)
     begin = setup.prepare_model(experiment)
     run = _Run(experiment, workdir, data, begin, checkpoints)
     if jax.process_index() == 0:
-        resume.begin(experiment, data.table, workdir)
+        resume.write(experiment, data.table, workdir)
     return run
 
 
 class _Run:
-    """The moving parts of a run."""
+    """State, data, compiled step and logs of a run."""
 
     def __init__(
         self,
         experiment: Experiment,
         workdir: Path,
-        data: setup.Data,
+        data: setup.TrainingData,
         begin: Model,
         checkpoints: Checkpoints,
     ) -> None:
@@ -134,13 +134,13 @@ class _Run:
         self.data_summary = identity.summary(data.table)
         self.total, self.per_epoch = experiment.length(len(data.train))
         used = begin.preprocessing
-        self.recipe = experiment.recipe(
+        self.task = experiment.task(
             begin.config, used.mask_prompt, self.total, self.per_epoch, used.multimask
         )
-        learned = {"multimask": self.recipe.trainable.multimask}
+        trained = {"multimask": self.task.trainable.multimask}
         if experiment.prompting.gives_points:
-            learned["point_prompts"] = True
-        used = dataclasses.replace(used, **learned)
+            trained["point_prompts"] = True
+        used = dataclasses.replace(used, **trained)
         self.begin = dataclasses.replace(begin, preprocessing=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(
@@ -152,15 +152,15 @@ class _Run:
             jax.process_count(),
         )
         self.checkpoints = checkpoints
-        self.progress = Progress()
-        state = step.init_state(self.recipe, begin.params, jax.random.key(experiment.run.seed))
+        self.best = BestScore()
+        state = step.init_state(self.task, begin.params, jax.random.key(experiment.run.seed))
         shardings = sharding.state_shardings(state, self.mesh, experiment.mesh)
         if experiment.mesh.rules == "fsdp" and jax.process_index() == 0:
             _log.info(sharding.overview(state.params, shardings.params))
         self.state = sharding.place_state(state, shardings)
         self.checkpoints.check_space(self.state)
         if self.checkpoints.latest is not None:
-            self.state, self.progress = self.checkpoints.restore(self.state, self.batches)
+            self.state, self.best = self.checkpoints.restore(self.state, self.batches)
         self.done = int(self.state.step)
         self.writer = Writer(workdir, self.done) if jax.process_index() == 0 else None
         self._step = jax.jit(
@@ -175,9 +175,9 @@ class _Run:
         self._timer = summary.Timer(self.total, self.done)
 
     def describe(self, recipe: summary.RecipeFile | None) -> str:
-        """Returns what the run is, in a few lines."""
+        """Returns a summary of the run, in a few lines."""
         config, data, devices = self.experiment, self.data, jax.devices()
-        learning = self.recipe.first_groups, self.recipe.later_groups
+        learning = self.task.first_groups, self.task.later_groups
         return "\n".join(
             [
                 summary.settings(config, recipe),
@@ -188,48 +188,48 @@ class _Run:
             ]
         )
 
-    def go(self) -> None:
-        """Trains until the end, a stop request, divergence or early stopping."""
+    def run(self) -> None:
+        """Trains until the end, early stopping, a stop request or divergence."""
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
         with signals.stop_requests() as stop, bar:
             while self.done < self.total and not self._has_converged():
                 batch = sharding.place_batch(step.Batch(**next(self.batches)), self.mesh)
-                self.state, metrics = self._step(self.recipe, self.state, batch)
-                self._take_in(bar)  # The batch before: the device is never waited for.
+                self.state, metrics = self._step(self.task, self.state, batch)
+                self._log_metrics(bar)  # The batch before: the device is never waited for.
                 self._pending = metrics
                 self.done += 1
                 bar.update()
-                self._when_due(bar, sharding.agree(stop()))
+                self._run_callbacks(bar, sharding.agree(stop()))
                 self.checkpoints.write_digests()
-        self._take_in(bar)
+        self._log_metrics(bar)
         self._save()
         self._export("last")
 
     def close_with(self, stack: contextlib.ExitStack) -> None:
-        """Leaves it to the stack to write out what is pending, each part whatever the others do."""
+        """Registers the closing of logs, checkpoints and data with an exit stack."""
         if self.writer:
             stack.callback(self.writer.close)
         stack.callback(self.checkpoints.close)
         stack.callback(self.batches.close)
 
-    def _when_due(self, bar: tqdm, stop: bool) -> None:
-        """Validates, draws, saves; in this order, so that a checkpoint knows of the validation."""
+    def _run_callbacks(self, bar: tqdm, stop: bool) -> None:
+        """Validates, draws, saves; in this order, so that a checkpoint holds the best score."""
         config = self.experiment
         if config.validation.every and self.done % config.validation.every == 0:
-            self._take_in(bar)
+            self._log_metrics(bar)
             self._validate()
         if config.log.picture_every and self.done % config.log.picture_every == 0:
             self._draw()
         if stop or self.done % config.checkpoint.every == 0:
-            self._take_in(bar)
+            self._log_metrics(bar)
             self._save()
         if stop:
             raise signals.Interrupted(self.done, self.total)
 
-    def _take_in(self, bar: tqdm) -> None:
-        """Fetches the metrics that are pending, stops if they are not finite, logs them."""
+    def _log_metrics(self, bar: tqdm) -> None:
+        """Fetches the pending metrics, and logs them; raises `Diverged` if they are not finite."""
         if self._pending is None:
             return
         metrics = jax.device_get(self._pending)
@@ -238,22 +238,22 @@ class _Run:
         if not metrics.finite.all():
             raise signals.Diverged(self._divergence(number, metrics))
         self._window.append(metrics)
-        if (time_told := self._timer.estimate(number, time.perf_counter())) and self.writer:
+        if (time_left := self._timer.estimate(number, time.perf_counter())) and self.writer:
             with tqdm.external_write_mode():  # Not into the bar.
-                _log.info(time_told)
+                _log.info(time_left)
         if number % self.experiment.log.every == 0:
             row = self._summary(number)
             if self.writer:
                 self.writer.scalars(number, row)
-            shown = ("loss", "dice", "images_per_s")
-            bar.set_postfix({name: f"{row[name]:.3g}" for name in shown})
+            columns = ("loss", "dice", "images_per_s")
+            bar.set_postfix({name: f"{row[name]:.3g}" for name in columns})
 
     def _summary(self, number: int) -> dict[str, float]:
-        """Means over the batches since the last row."""
+        """Returns means over the batches since the last row of the logs."""
         now = time.perf_counter()
         images = len(self._window) * self.experiment.data.batch_size
         mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
-        rate = self.recipe.learning_rate(number - 1)
+        rate = self.task.learning_rate(number - 1)
         row = {
             "loss": mean.loss.mean(),
             "focal": mean.focal.mean(),
@@ -284,11 +284,11 @@ class _Run:
         config = self.experiment.validation.evaluation
         row = validation.scores(self._model(), self.data.root, self.data.validation, config)
         dice = row["validation/dice"]
-        if dice > self.progress.best_dice:
-            self.progress = Progress(dice, self.done, 0)
+        if dice > self.best.best_dice:
+            self.best = BestScore(dice, self.done, 0)
             self._export("best")
         else:
-            self.progress = dataclasses.replace(self.progress, stale=self.progress.stale + 1)
+            self.best = dataclasses.replace(self.best, stale=self.best.stale + 1)
         if self.writer:
             self.writer.scalars(self.done, row)
         tqdm.write(f"step {self.done}: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items()))
@@ -305,7 +305,7 @@ class _Run:
 
     def _has_converged(self) -> bool:
         patience = self.experiment.validation.patience
-        return 0 < patience <= self.progress.stale
+        return 0 < patience <= self.best.stale
 
     def _model(self) -> Model:
         return dataclasses.replace(self.begin, params=sharding.gather(self.state.params))
@@ -316,5 +316,5 @@ class _Run:
             directory.save(self.workdir / name, model)
 
     def _save(self) -> None:
-        about = {"config": dataclasses.asdict(self.experiment), "data": self.data_summary}
-        self.checkpoints.save(self.state, self.batches, self.progress, about)
+        metadata = {"config": dataclasses.asdict(self.experiment), "data": self.data_summary}
+        self.checkpoints.save(self.state, self.batches, self.best, metadata)

@@ -1,4 +1,4 @@
-"""Adam or AdamW on groups of parameters, and the learning rate of every batch."""
+"""Optimizer of parameter groups (Adam, AdamW) and learning rate schedules."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -17,25 +17,25 @@ OptimizerStates = dict[str, optax.OptState]
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """How parameters move.
+    """Optimizer and learning rate.
 
     Attributes:
-        learning_rate: Peak learning rate; paper, code and we: 1e-4.
+        learning_rate: Peak learning rate; paper, code and ours: 1e-4.
         schedule: `steps` (paper: multiplied by `decay` after each of `decay_epochs`; published
             code: off unless asked for, and then after epochs 5 and 10), `cosine` (to zero at the
             end) or `constant`.
         decay_epochs: Schedule `steps`: epochs after which the rate falls; paper: 7 and 10 of 12.
-        decay: Schedule `steps`: what the rate is multiplied by.
+        decay: Schedule `steps`: factor of each fall.
         warmup_steps: Batches over which the rate rises linearly from zero.
-        weight_decay: Decoupled weight decay of matrices (AdamW); 0 is Adam, as paper and code.
-        b1: Adam's decay of the first moment.
-        b2: Adam's decay of the second moment.
-        epsilon: Adam's epsilon.
+        weight_decay: Decoupled weight decay of matrices (AdamW); 0 is Adam, as in paper and code.
+        b1: Decay of Adam's first moment.
+        b2: Decay of Adam's second moment.
+        epsilon: Epsilon of Adam.
         clip_norm: Largest global norm of an update's gradients; 0 switches clipping off, as in
             the published code.
 
     Raises:
-        ValueError: `schedule` is unknown or a number is out of range.
+        ValueError: `schedule` is unknown, or a number is out of range.
     """
 
     learning_rate: fields.NonNegativeFloat = 1e-4
@@ -54,9 +54,9 @@ class OptimConfig:
 
 
 def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the batch's number, from 0.
+    """Returns the learning rate as a function of the number of the batch, from 0.
 
-    All updates of one batch share it: it follows batches, not any optimizer's own count.
+    All updates of a batch share it: it follows batches, not the count of an optimizer.
     """
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
@@ -73,7 +73,7 @@ def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -
 
 
 def transformation(config: OptimConfig) -> optax.GradientTransformation:
-    """Adam's direction for one group; the learning rate is applied by `apply`."""
+    """Returns the transformation of one group; `apply` multiplies by the learning rate."""
     adam = optax.scale_by_adam(config.b1, config.b2, config.epsilon)
     if config.weight_decay == 0:
         return adam
@@ -81,7 +81,7 @@ def transformation(config: OptimConfig) -> optax.GradientTransformation:
 
 
 def init(config: OptimConfig, groups: Groups) -> OptimizerStates:
-    """One fresh optimizer state for each group."""
+    """Returns an initial optimizer state for each group."""
     return {name: transformation(config).init(group) for name, group in groups.items()}
 
 
@@ -93,16 +93,19 @@ def apply(
     rate: ArrayLike,
     active: dict[str, jax.Array],
 ) -> tuple[Groups, OptimizerStates]:
-    """One update of the given groups.
+    """Updates parameter groups once.
 
     Args:
         config: Optimizer.
-        groups: Parameters of the groups to update.
+        groups: Groups to update.
         states: Their optimizer states.
         gradients: Their gradients.
         rate: Learning rate.
-        active: Groups that may sit this update out, and whether they take part (traced
-            booleans). One that does not keeps value, moments and count bit for bit.
+        active: Traced booleans by group: whether it takes part in this update. A group that does
+            not keeps value, moments and count bit for bit; one that is not listed takes part.
+
+    Returns:
+        Parameters and optimizer states after the update.
     """
     if config.clip_norm > 0:
         norm = optax.tree.norm(gradients)
@@ -111,10 +114,10 @@ def apply(
     new_groups, new_states = {}, {}
     for name, group in groups.items():
         updates, state = transformation(config).update(gradients[name], states[name], group)
-        moved = jax.tree.map(lambda p, u: p - rate * u, group, updates)
+        new_group = jax.tree.map(lambda p, u: p - rate * u, group, updates)
         if name in active:
-            moved, state = _where(active[name], (moved, state), (group, states[name]))
-        new_groups[name], new_states[name] = moved, state
+            new_group, state = _where(active[name], (new_group, state), (group, states[name]))
+        new_groups[name], new_states[name] = new_group, state
     return new_groups, new_states
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds of an earlier start, and what must be the same to go on."""
+"""Workdir of a run: its lock, and the checks of settings and data before a run is resumed."""
 
 import contextlib
 import dataclasses
@@ -19,11 +19,11 @@ from samjax.models import directory
 from samjax.training import sharding
 from samjax.training.checkpoint import Checkpoints
 from samjax.training.config import Experiment
-from samjax.training.setup import BAD_FILES, DATA_TABLE, Data
+from samjax.training.setup import BAD_FILES, DATA_TABLE, TrainingData
 
 SETTINGS = "config.json"
-# What may differ when a run goes on: it changes nothing of what is learned.
-# (The place in the data is saved by process, so the number of processes may not.)
+# Settings that may differ when a run is resumed, since they change nothing of what is learned.
+# (The position in the data is saved by process, so the number of processes may not.)
 _MAY_CHANGE = (
     *("checkpoint", "log", "evaluation", "data.threads", "data.prefetch", "run.report"),
     *("mesh.model", "mesh.rules", "mesh.min_weight_size"),
@@ -35,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Keeps other trainings out of the folder; process 0 has the lock for all processes of a run.
+    """Locks the workdir against other runs; process 0 holds the lock for all processes.
 
     Raises:
-        ValueError: Another process has it.
-        OSError: The folder cannot be made or written to.
+        ValueError: Another run holds the lock.
+        OSError: The folder cannot be created or written to.
     """
     with contextlib.ExitStack() as stack:
         problem: Exception | None = None
@@ -54,8 +54,8 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nothing_left_of_an_error(workdir: Path) -> Iterator[None]:
-    """Removes what was made in the folder within, but for the list of bad files, if that fails."""
+def removed_on_error(workdir: Path) -> Iterator[None]:
+    """Removes files that the body created, except the list of bad files, if it fails."""
     before = set(workdir.iterdir())
     try:
         yield
@@ -67,7 +67,7 @@ def nothing_left_of_an_error(workdir: Path) -> Iterator[None]:
 
 
 def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoints) -> None:
-    """Compares the settings with those of the run that the folder holds, if any.
+    """Compares the settings with those of the run in the workdir, if any.
 
     Raises:
         ValueError: They differ, or those of the run cannot be read.
@@ -75,16 +75,16 @@ def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoin
     path = workdir / SETTINGS
     then = _read_settings(path) if path.exists() else checkpoints.saved("config")
     if then is None or not _holds_run(workdir, checkpoints):
-        return  # Nothing was learned yet that other settings could mix with.
-    usual, now = (_flat(_as_json(e)) for e in (Experiment(), experiment))
-    # A field that is younger than the run was what it is by default.
-    was = usual | _flat(renames.translate(then))
+        return  # Nothing has been trained yet.
+    defaults, now = (_flat(_as_json(e)) for e in (Experiment(), experiment))
+    # Fields that are younger than the run had their default.
+    was = defaults | _flat(renames.translate(then))
     for fields in (was, now):
         if not fields["data.validation_fraction"]:
             fields["validation.every"] = 0  # An earlier version took any number, without effect.
     may_change = _MAY_CHANGE
     if experiment.data.check == "all":
-        may_change = (*may_change, "data.root")  # What it holds is compared, see `check_data`.
+        may_change = (*may_change, "data.root")  # Its contents are compared, see `check_data`.
     changed = [
         f"{name}: {was.get(name)!r} then, {now.get(name)!r} now"
         for name in sorted(was.keys() | now.keys())
@@ -97,10 +97,10 @@ def check_settings(experiment: Experiment, workdir: Path, checkpoints: Checkpoin
         )
 
 
-def in_order_of_run(data: Data, workdir: Path) -> Data:
-    """The data in the order in which the folder's run has it, where nothing else differs.
+def in_order_of_run(data: TrainingData, workdir: Path) -> TrainingData:
+    """Returns the data in the order of the run in the workdir, if only the order differs.
 
-    The order of an index says nothing, but what is drawn from the data follows it.
+    The order of an index has no meaning, but random draws depend on it.
     """
     path = workdir / DATA_TABLE
     table = path.read_bytes() if path.exists() else data.table
@@ -116,15 +116,15 @@ def in_order_of_run(data: Data, workdir: Path) -> Data:
 
 
 def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
-    """Compares the data with those of the run that the folder holds, if any.
+    """Compares the data with those of the run in the workdir, if any.
 
     Args:
-        table: The images of this start, see `samjax.data.identity.table`.
-        workdir: The folder.
-        checkpoints: Those of its run.
+        table: Table of the images, see `samjax.data.identity.table`.
+        workdir: Folder of the run.
+        checkpoints: Checkpoints of the run.
 
     Raises:
-        ValueError: They differ; the message says in what.
+        ValueError: They differ; the message names the differences.
     """
     path, saved = workdir / DATA_TABLE, checkpoints.saved("data")
     then = path.read_bytes() if path.exists() else None
@@ -151,8 +151,8 @@ def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
     )
 
 
-def begin(experiment: Experiment, table: bytes, workdir: Path) -> None:
-    """Writes down what a run is, once everything that it starts from has been checked."""
+def write(experiment: Experiment, table: bytes, workdir: Path) -> None:
+    """Writes the settings and the table of images; to be called after all checks."""
     write_whole(workdir / SETTINGS, (json.dumps(_as_json(experiment), indent=2) + "\n").encode())
     write_whole(workdir / DATA_TABLE, table)
 
@@ -183,5 +183,5 @@ def _as_json(experiment: Experiment) -> dict[str, Any]:
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields by dotted name, of sections within sections."""
+    """Flattens nested fields to dotted names."""
     return flatten_dict(fields, sep=".")

@@ -1,4 +1,4 @@
-"""What a run starts from: its data, checked, and its parameters, fresh or from a checkpoint."""
+"""Preparation of a run: data, which are checked, and initial parameters."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from samjax.models.directory import Model
 from samjax.training import groups, sharding
 from samjax.training.config import Experiment
 
-# Fields of the model that a recipe decides, whatever checkpoint it starts from.
+# Fields of the model that the settings decide, whatever the checkpoint.
 _RECIPE_FIELDS = ("image_size", "dtype", "remat")
 
 BAD_FILES = "bad_files.json"
@@ -29,14 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """The images of a run.
+class TrainingData:
+    """Images of a run.
 
     Attributes:
         root: The data folder.
         train: Images to train on.
         validation: Held-out images; empty without validation.
-        table: All of them, and what they hold if they were checked, see `samjax.data.identity`.
+        table: Table of all images, with digests if they were checked, see `samjax.data.identity`.
     """
 
     root: Path
@@ -45,15 +45,15 @@ class Data:
     table: bytes
 
 
-def prepare_data(experiment: Experiment, workdir: Path) -> Data:
+def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
     """Indexes the data, checks every file, and holds subjects out for validation.
 
-    What was found wrong is written to `WORKDIR/bad_files.json`.
+    Problems are written to `WORKDIR/bad_files.json`.
 
     Raises:
-        DataError: There is no usable data, a dataset to leave out that there is not, or a bad
-            file where `data.on_bad` is `error`.
-        ValueError: No data folder is named.
+        DataError: There are no usable data, a dataset of `data.leave_out` does not exist, or there
+            is a bad file and `data.on_bad` is `error`.
+        ValueError: `data.root` is empty.
     """
     config = experiment.data
     root = Path(config.root)
@@ -72,14 +72,14 @@ def prepare_data(experiment: Experiment, workdir: Path) -> Data:
     held_out: list[Sample] = []
     if config.validation_fraction > 0:
         samples, held_out = index.hold_out(samples, config.validation_fraction, config.seed)
-    return Data(root, samples, held_out, identity.table(samples, held_out, described))
+    return TrainingData(root, samples, held_out, identity.table(samples, held_out, described))
 
 
-def check_length(experiment: Experiment, data: Data) -> None:
-    """Says, or refuses, what the length of the run leaves without effect.
+def check_length(experiment: Experiment, data: TrainingData) -> None:
+    """Warns of settings that the length of the run leaves without effect.
 
     Raises:
-        ValueError: The run ends before the validation that `validation.patience` waits for.
+        ValueError: `validation.patience` is set and the run ends before its first validation.
     """
     every, patience = experiment.validation.every, experiment.validation.patience
     total, _ = experiment.length(len(data.train))
@@ -100,29 +100,29 @@ def check_length(experiment: Experiment, data: Data) -> None:
         )
 
 
-def tell_of_leak(experiment: Experiment, data: Data) -> None:
-    """Says how many subjects to validate on the run trained on that `init_from` comes from."""
+def warn_of_leakage(experiment: Experiment, data: TrainingData) -> None:
+    """Warns if the run that wrote `init_from` trained on subjects of the validation set."""
     table = Path(experiment.init_from).parent / DATA_TABLE
     if not experiment.init_from or not table.is_file():
         return
-    trained = set(identity.summary(table.read_bytes())["training"]["subjects"])
+    trained_on = set(identity.summary(table.read_bytes())["training"]["subjects"])
     held = {sample.subject for sample in data.validation}
-    if known := trained & held:
+    if leaked := trained_on & held:
         _log.warning(
             "init_from = %s was trained on %d of the %d subjects to validate on: their scores, and "
             "the best model by them, are too good",
             experiment.init_from,
-            len(known),
+            len(leaked),
             len(held),
         )
 
 
 def prepare_model(experiment: Experiment) -> Model:
-    """Draws fresh parameters, or loads those to start from.
+    """Initialises the parameters, or loads those of `init_from`.
 
     Raises:
         FileNotFoundError: `init_from` does not exist.
-        ValueError: It cannot be used, or there is none for what is said of it.
+        ValueError: It cannot be used, or `init_family` is set without it.
     """
     config = experiment.model
     if not experiment.init_from:
@@ -173,7 +173,7 @@ def _check_test_split(root: Path) -> None:
 def _checked(
     experiment: Experiment, root: Path, samples: list[Sample], workdir: Path
 ) -> tuple[list[Sample], dict[str, str]]:
-    """The samples without what is bad, and a digest of what each holds, by its image."""
+    """Returns the usable samples, and a digest of each sample by the path of its image."""
     config, problems, described = experiment.data, [], {}
     size, resize = experiment.model.image_size, experiment.preprocessing.resize
     checked = check.each(root, samples, size, resize, config.threads, _describe)
@@ -194,43 +194,43 @@ def _describe(
     return contents.of_many(held | {sample.image: contents.describe(image, order)})
 
 
-def architecture(recipe: SamConfig, checkpoint: SamConfig, path: str) -> SamConfig:
-    """A checkpoint's network, with what the recipe decides whatever it starts from.
+def architecture(wanted: SamConfig, checkpoint: SamConfig, path: str) -> SamConfig:
+    """Merges the architecture of a checkpoint with the settings.
 
-    Adapters are the recipe's, unless the checkpoint brings its own: then these go on, or are
-    dropped where the recipe has none.
+    Adapters come from the settings. If the checkpoint has adapters, these are trained further, or
+    dropped if the settings have none.
 
     Args:
-        recipe: The network that is asked for. Fields that are as they are by default ask for
-            nothing, but for those of the adapters.
-        checkpoint: The network to start from.
-        path: What a message calls it.
+        wanted: Architecture in the settings. Fields with their default value are not compared,
+            except those of the adapters.
+        checkpoint: Architecture of the checkpoint.
+        path: Path of the checkpoint, for messages.
 
     Raises:
-        ValueError: The recipe asks for what the checkpoint has not; the message names the field.
+        ValueError: The settings contradict the checkpoint; the message names the field.
     """
-    asked, found, usual = (
+    wanted_fields, found, defaults = (
         flatten_dict(dataclasses.asdict(config), sep=".")
-        for config in (recipe, checkpoint, SamConfig())
+        for config in (wanted, checkpoint, SamConfig())
     )
-    for name, value in asked.items():
+    for name, value in wanted_fields.items():
         decided = name in _RECIPE_FIELDS or name.startswith("peft.")
-        if not decided and value not in (found[name], usual[name]):
+        if not decided and value not in (found[name], defaults[name]):
             raise ValueError(
                 f"model.{name}: expected {found[name]!r}, as {path} has, whose architecture is "
                 f"used, found {value!r}; without init_from any other can be trained"
             )
-    peft = recipe.peft
-    if recipe.peft.enabled and checkpoint.peft.enabled:
-        _check_peft(recipe, checkpoint, path)
+    peft = wanted.peft
+    if wanted.peft.enabled and checkpoint.peft.enabled:
+        _check_peft(wanted, checkpoint, path)
         peft = checkpoint.peft
-    fields = {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
+    fields = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
     return dataclasses.replace(checkpoint, peft=peft, **fields)
 
 
-def _check_peft(recipe: SamConfig, checkpoint: SamConfig, path: str) -> None:
-    """Refuses other adapters than those that a checkpoint brings; how they started is past."""
-    then, now = checkpoint.peft, recipe.peft
+def _check_peft(wanted: SamConfig, checkpoint: SamConfig, path: str) -> None:
+    """Checks that the settings do not contradict the adapters of a checkpoint."""
+    then, now = checkpoint.peft, wanted.peft
     for name in ("kind", "ratio"):
         if getattr(then, name) == getattr(now, name):
             continue

@@ -1,7 +1,7 @@
-"""How state and batches lie over the devices, which are a mesh of `data` x `model`.
+"""Sharding of training state and batches over a device mesh of `data` x `model`.
 
-The batch is spread over all devices. Parameters are replicated, or the large ones are cut along the
-`model` axis and gathered where they are used (fully sharded data parallelism); XLA inserts the
+The batch is sharded over all devices. Parameters are replicated; or the large ones are sharded over
+the `model` axis and gathered where they are used (fully sharded data parallelism). XLA inserts the
 communication.
 """
 
@@ -23,22 +23,23 @@ _LARGEST = 3  # Replicated parameters that are named.
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """How the devices are used.
+    """Device mesh and processes.
 
     Attributes:
-        model: Devices that share one copy of the parameters; the rest of the mesh is `data`.
-        rules: `replicated`, or `fsdp`, which cuts every large parameter, and its moments, along
+        model: Number of devices that share one copy of the parameters; the rest of the mesh is
+            `data`.
+        rules: `replicated`, or `fsdp`, which shards every large parameter, and its moments, along
             its largest dimension that `model` divides.
-        min_weight_size: `fsdp`: parameters of fewer elements stay whole on every device; to gather
-            a bias takes longer than it saves.
-        coordinator: `HOST:PORT` of process 0, where several processes that no cluster started train
-            together. Empty: as Slurm, Open MPI or a TPU pod says, else one process. `none`: this
-            process trains alone, whatever started it.
+        min_weight_size: `fsdp`: parameters with fewer elements stay replicated, since gathering
+            them costs more than it saves.
+        coordinator: `HOST:PORT` of process 0, for several processes without a cluster manager.
+            Empty: read from Slurm, Open MPI or a TPU pod, else a single process. `none`: this
+            process trains alone.
         process_count: Number of processes, with `coordinator`.
-        process_index: This process, from 0, with `coordinator`.
+        process_index: Index of this process, from 0, with `coordinator`.
 
     Raises:
-        ValueError: A field cannot work.
+        ValueError: A field has an invalid value.
     """
 
     model: fields.PositiveInt = 1
@@ -63,7 +64,7 @@ class MeshConfig:
 
 @contextlib.contextmanager
 def first_process_first() -> Iterator[None]:
-    """Lets the other processes enter when process 0 has left, to find its files written."""
+    """Runs the body in process 0 first, then in the others, which find its files written."""
     if jax.process_index() > 0:
         _wait_for_all()
     yield
@@ -72,7 +73,7 @@ def first_process_first() -> Iterator[None]:
 
 
 def make_mesh(config: MeshConfig, batch_size: int) -> Mesh:
-    """Arranges all devices as `data` x `model`.
+    """Returns a mesh of all devices, `data` x `model`.
 
     Raises:
         ValueError: The devices or the batch do not divide evenly.
@@ -91,7 +92,7 @@ def make_mesh(config: MeshConfig, batch_size: int) -> Mesh:
 def state_shardings(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
     """Returns a sharding for every leaf of a training state.
 
-    Size and shape alone decide, so that moments lie as their parameter does.
+    It depends on size and shape alone, so that moments are sharded as their parameter is.
     """
 
     def sharding(leaf: Any) -> NamedSharding:
@@ -103,7 +104,7 @@ def state_shardings(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
 
 
 def overview(params: Params, shardings: Any) -> str:
-    """Returns what every device holds of the parameters, and what is replicated on all of them."""
+    """Returns a summary: bytes of parameters on each device, and what stays replicated."""
     lies: dict[str, Any] = dict(models.named_leaves(shardings))
     held, sizes, whole = 0, {}, []
     for name, leaf in models.named_leaves(params):
@@ -122,7 +123,7 @@ def overview(params: Params, shardings: Any) -> str:
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:
-    """Puts this process's share of a batch of NumPy arrays on the devices."""
+    """Puts the part of a batch that this process loaded on the devices."""
     sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
     return jax.tree.map(
         lambda array: jax.make_array_from_process_local_data(sharding, array), batch
@@ -130,7 +131,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
 
 
 def place_state(state: Any, shardings: Any) -> Any:
-    """Puts a state that every process holds whole on the devices, each its own part."""
+    """Shards a state, of which every process has all arrays, over the devices."""
 
     def place(array: Any, sharding: NamedSharding) -> jax.Array:
         if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -143,7 +144,7 @@ def place_state(state: Any, shardings: Any) -> Any:
 
 
 def gather(params: Params) -> Params:
-    """Returns whole parameters, as NumPy arrays on every process."""
+    """Gathers sharded parameters as NumPy arrays on every process."""
     if jax.process_count() == 1:
         return jax.device_get(params)
     from jax.experimental import multihost_utils
@@ -152,7 +153,7 @@ def gather(params: Params) -> Params:
 
 
 def agree(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process must ask."""
+    """Whether the flag is set in any process; must be called by all processes."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils
@@ -165,7 +166,7 @@ def _wait_for_all() -> None:
 
 
 def _axis_to_cut(shape: tuple[int, ...], config: MeshConfig) -> int | None:
-    """The largest dimension that divides evenly, the last of equals; none in small parameters."""
+    """Returns the largest axis that `model` divides, the last of equals; None for small arrays."""
     even = [axis for axis, length in enumerate(shape) if length % config.model == 0]
     if math.prod(shape) < config.min_weight_size or not even:
         return None

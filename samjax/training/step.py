@@ -1,8 +1,9 @@
-"""One training batch: encode once, then one update per interaction (paper, section 3.2 C).
+"""Training step of interactive training: one encoding, then an update per iteration.
 
-The first update may move adapters (or the whole encoder), prompt encoder and decoder; the later
-ones reuse the detached image embedding and move the decoder, and the prompt encoder if wished.
-Everything, the simulated annotator included, is one compiled function.
+The first update trains the adapters (or the whole encoder), the prompt encoder and the decoder; the
+later ones reuse the detached image embedding and train the decoder, and optionally the prompt
+encoder (paper, section 3.2 C). The whole step, including the simulated annotator, is one compiled
+function.
 """
 
 import dataclasses
@@ -23,17 +24,18 @@ from samjax.types import Params
 
 @dataclasses.dataclass(frozen=True)
 class TrainableConfig:
-    """Which parts learn.
+    """Trainable parts of the network.
 
     Attributes:
         encoder: `adapters` (SAM-Med2D: the encoder's own weights never change), `frozen` (FT-SAM)
-            or `full` (the encoder's own weights learn too).
+            or `full` (the encoder's own weights are trained, too).
         prompt_encoder: The updates that train it: `all` (ours: points and mask prompts only occur
             together in later updates), `first` (paper, published code) or `frozen` (FT-SAM).
-        multimask: Predict three masks and choose one; paper, code and we: yes.
+        multimask: Whether three masks are predicted and the best of them trained; paper, code
+            and ours: yes.
 
     Raises:
-        ValueError: A switch has an unknown value.
+        ValueError: A field has an unknown value.
     """
 
     encoder: Literal["adapters", "frozen", "full"] = "adapters"
@@ -45,16 +47,16 @@ class TrainableConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """All that is fixed while a step is compiled.
+class Task:
+    """Static description of the training step; hashable, a static argument of jit.
 
     Attributes:
         model: Architecture.
-        mask_prompt: What a mask prompt is, `logits` or `sigmoid`.
-        prompting: The simulated annotator.
-        loss: How predictions are scored.
-        trainable: Which parts learn.
-        optim: How they move.
+        mask_prompt: Kind of mask prompt, `logits` or `sigmoid`.
+        prompting: Simulated annotator.
+        loss: Loss of the predicted masks.
+        trainable: Trainable parts.
+        optim: Optimizer and learning rate.
         total_steps: Batches in the whole run.
         steps_per_epoch: Batches in an epoch.
     """
@@ -69,33 +71,33 @@ class Recipe:
     steps_per_epoch: int
 
     def learning_rate(self, step: jax.Array | int) -> jax.Array:
-        """Learning rate of the batch after `step` batches."""
+        """Returns the learning rate of the batch that follows `step` batches."""
         schedule = optim.learning_rate(self.optim, self.total_steps, self.steps_per_epoch)
         return jnp.asarray(schedule(step))
 
     @property
     def first_groups(self) -> tuple[str, ...]:
-        """Groups of parameters that the first update moves."""
+        """Parameter groups that the first update trains."""
         encoder = {"adapters": ("adapter",), "frozen": (), "full": ("adapter", "encoder")}
         prompt_groups = () if self.trainable.prompt_encoder == "frozen" else groups.PROMPT_GROUPS
         return (*encoder[self.trainable.encoder], *prompt_groups, "decoder")
 
     @property
     def later_groups(self) -> tuple[str, ...]:
-        """Groups of parameters that the later updates move."""
-        learns = self.trainable.prompt_encoder == "all"
-        return ("points", "masks", "decoder") if learns else ("decoder",)
+        """Parameter groups that the later updates train."""
+        in_all = self.trainable.prompt_encoder == "all"
+        return ("points", "masks", "decoder") if in_all else ("decoder",)
 
 
 @no_type_check  # JAX fills it with shapes and shardings, too.
 @struct.dataclass
 class TrainState:
-    """All that changes while training.
+    """State of a training run.
 
     Attributes:
         step: Batches done.
         params: Nested parameters.
-        optimizer: One optimizer state for each group that learns.
+        optimizer: Optimizer state of each trainable group.
         key: Root of all randomness; batch `n` uses `fold_in(key, n)`.
     """
 
@@ -114,7 +116,7 @@ class Batch:
         image: Normalised images.
         masks: True masks, 0 or 1.
         boxes: Their tight boxes, pixels.
-        seed: A random seed of each image's own.
+        seed: Random seed of each image.
     """
 
     image: Float[Array, "b s s 3"]
@@ -126,7 +128,7 @@ class Batch:
 @no_type_check
 @struct.dataclass
 class Metrics:
-    """What a batch tells, one entry per iteration; or one iteration, without an axis.
+    """Training metrics of a batch, an entry per iteration; or of one iteration, without the axis.
 
     Attributes:
         loss: Total loss.
@@ -145,177 +147,178 @@ class Metrics:
     finite: Bool[Array, "*n"]
 
 
-def init_state(recipe: Recipe, params: Params, key: PRNGKeyArray) -> TrainState:
-    """Makes the state at step 0; run it on sharded parameters to get sharded moments."""
-    learning = groups.pick(groups.split(params), recipe.first_groups)
+def init_state(task: Task, params: Params, key: PRNGKeyArray) -> TrainState:
+    """Returns the state at step 0; sharded parameters give sharded moments."""
+    trainable = groups.pick(groups.split(params), task.first_groups)
     return TrainState(
-        jnp.zeros((), jnp.int32), params, optim.init(recipe.optim, learning), jax.random.clone(key)
+        jnp.zeros((), jnp.int32), params, optim.init(task.optim, trainable), jax.random.clone(key)
     )
 
 
-def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+def train_step(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """Runs all iterations and updates of one batch.
 
     Args:
-        recipe: What is fixed; jit with it static.
-        state: State before; donate it.
-        batch: Images, masks, boxes, seeds.
+        task: Description of the step; static under jit.
+        state: State before the batch; may be donated.
+        batch: Images, masks, boxes and seeds.
 
     Returns:
-        State after, and what the batch told.
+        State after the batch, and its metrics.
     """
     key = jax.random.fold_in(state.key, state.step)
     plan_key, object_key = jax.random.split(key)
-    plan = prompting.plan(plan_key, recipe.prompting)
+    plan = prompting.plan(plan_key, task.prompting)
     keys = prompting.object_keys(object_key, batch.seed, batch.masks.shape[1])
     truth = batch.masks != 0
-    rate = recipe.learning_rate(state.step)
-    given = prompting.first_prompts(
-        keys, truth, batch.boxes, plan.starts_with_box, recipe.prompting, recipe.model.mask_size
+    rate = task.learning_rate(state.step)
+    prompts = prompting.first_prompts(
+        keys, truth, batch.boxes, plan.starts_with_box, task.prompting, task.model.mask_size
     )
-    everything = Learned(groups.split(state.params), state.optimizer)
-    everything, embedding, first = first_update(
-        recipe, everything, batch.image, truth, given, rate, plan.starts_with_box
+    all_groups = ParamGroups(groups.split(state.params), state.optimizer)
+    all_groups, embedding, first = first_update(
+        task, all_groups, batch.image, truth, prompts, rate, plan.starts_with_box
     )
 
     def later(carry, iteration):
-        learned, given, prediction = carry
-        given = prompting.next_prompts(
+        trainable, prompts, prediction = carry
+        prompts = prompting.next_prompts(
             keys,
-            given,
+            prompts,
             prediction.predicted,
             truth,
-            masks.mask_prompt(prediction.low_res, recipe.mask_prompt),
+            masks.mask_prompt(prediction.low_res, task.mask_prompt),
             iteration,
             plan.point_counts[iteration],
-            recipe.prompting,
+            task.prompting,
         )
         mask_only = plan.mask_only[iteration]
-        shown = prompting.hide_points(given, mask_only)
-        learned, result = later_update(
-            recipe, everything.params, learned, embedding, truth, shown, rate, mask_only
+        visible_prompts = prompting.hide_points(prompts, mask_only)
+        trainable, output = later_update(
+            task, all_groups.params, trainable, embedding, truth, visible_prompts, rate, mask_only
         )
-        return (learned, given, result.prediction), result.metrics
+        return (trainable, prompts, output.prediction), output.metrics
 
-    iterations = jnp.arange(1, recipe.prompting.iterations)
-    start = (everything.pick(recipe.later_groups), given, first.prediction)
+    iterations = jnp.arange(1, task.prompting.iterations)
+    start = (all_groups.pick(task.later_groups), prompts, first.prediction)
     # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
-    (learned, _, _), rest = jax.lax.scan(later, start, iterations)
-    everything = everything.updated(learned)
+    (trained, _, _), rest = jax.lax.scan(later, start, iterations)
+    all_groups = all_groups.updated(trained)
     state = dataclasses.replace(
         state,
         step=state.step + 1,
-        params=groups.merge(everything.params),
-        optimizer=everything.optimizer,
+        params=groups.merge(all_groups.params),
+        optimizer=all_groups.optimizer,
     )
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.metrics, rest)
 
 
 @struct.dataclass
-class Learned:
-    """Groups of parameters, and the optimizer states of those that learn."""
+class ParamGroups:
+    """Parameter groups, and the optimizer states of the trainable ones."""
 
     params: groups.Groups
     optimizer: optim.OptimizerStates
 
-    def pick(self, names: Iterable[str]) -> "Learned":
-        """Only the named groups, of which all learn."""
+    def pick(self, names: Iterable[str]) -> "ParamGroups":
+        """Selects groups by name; all of them must be trainable."""
         params = groups.pick(self.params, names)
-        return Learned(params, {name: self.optimizer[name] for name in params})
+        return ParamGroups(params, {name: self.optimizer[name] for name in params})
 
-    def updated(self, part: "Learned") -> "Learned":
-        """With some groups replaced."""
-        return Learned({**self.params, **part.params}, {**self.optimizer, **part.optimizer})
+    def updated(self, part: "ParamGroups") -> "ParamGroups":
+        """Returns a copy in which the groups of `part` replace those of the same name."""
+        return ParamGroups({**self.params, **part.params}, {**self.optimizer, **part.optimizer})
 
 
 @struct.dataclass
-class Result:
-    """What one iteration gives: its predictions, and its row of `Metrics`."""
+class StepOutput:
+    """Prediction and metrics of one iteration."""
 
     prediction: losses.Prediction
     metrics: Metrics
 
 
 def first_update(
-    recipe: Recipe,
-    everything: Learned,
+    task: Task,
+    all_groups: ParamGroups,
     images: Float[Array, "b s s 3"],
     truth: Bool[Array, "b k s s"],
-    given: types.Prompts,
+    prompts: types.Prompts,
     rate: jax.Array,
     starts_with_box: Bool[Array, ""],
-) -> tuple[Learned, Float[Array, "b g g c"], Result]:
-    """The first iteration: encodes the images and updates all that learns.
+) -> tuple[ParamGroups, Float[Array, "b g g c"], StepOutput]:
+    """Runs the first iteration: encodes the images and updates all trainable groups.
 
     Returns:
-        All groups after the update, the detached image embedding from before it, and the result.
+        All groups after the update; the detached image embedding, computed before it; and the
+        output of the iteration.
     """
 
     def forward(params: Params):
-        embedding = models.encode_image(recipe.model, params, images)
-        return _predict(recipe, params, embedding, truth, given), embedding
+        embedding = models.encode_image(task.model, params, images)
+        return _predict(task, params, embedding, truth, prompts), embedding
 
     active = {
         "points": ~starts_with_box,
         "boxes": starts_with_box,
         "masks": jnp.zeros((), bool),
     }
-    learning = everything.pick(recipe.first_groups)
-    learning, result, embedding = _update(
-        recipe, everything.params, learning, forward, rate, active
+    trainable = all_groups.pick(task.first_groups)
+    trainable, output, embedding = _update(
+        task, all_groups.params, trainable, forward, rate, active
     )
-    return everything.updated(learning), jax.lax.stop_gradient(embedding), result
+    return all_groups.updated(trainable), jax.lax.stop_gradient(embedding), output
 
 
 def later_update(
-    recipe: Recipe,
+    task: Task,
     fixed: groups.Groups,
-    learning: Learned,
+    trainable: ParamGroups,
     embedding: Float[Array, "b g g c"],
     truth: Bool[Array, "b k s s"],
-    given: types.Prompts,
+    prompts: types.Prompts,
     rate: jax.Array,
     mask_only: Bool[Array, ""],
-) -> tuple[Learned, Result]:
-    """A later iteration: updates the decoder, and the prompt encoder if it learns in all.
+) -> tuple[ParamGroups, StepOutput]:
+    """Runs a later iteration: updates the decoder, and optionally the prompt encoder.
 
     Args:
-        recipe: What is fixed.
-        fixed: All groups; those that also learn are overridden by `learning`.
-        learning: The groups of `recipe.later_groups`.
+        task: Description of the step.
+        fixed: All groups; those in `trainable` take precedence.
+        trainable: The groups of `task.later_groups`.
         embedding: Image embedding.
         truth: True masks at input resolution.
-        given: Prompts of this iteration.
+        prompts: Prompts of this iteration.
         rate: Learning rate.
         mask_only: Whether the prompts are masks alone.
     """
 
     def forward(params: Params):
-        return _predict(recipe, params, embedding, truth, given), None
+        return _predict(task, params, embedding, truth, prompts), None
 
-    learning, result, _ = _update(recipe, fixed, learning, forward, rate, {"points": ~mask_only})
-    return learning, result
+    trainable, output, _ = _update(task, fixed, trainable, forward, rate, {"points": ~mask_only})
+    return trainable, output
 
 
 def _update(
-    recipe: Recipe,
+    task: Task,
     fixed: groups.Groups,
-    learning: Learned,
+    trainable: ParamGroups,
     forward: Callable,
     rate: jax.Array,
     active: dict[str, jax.Array],
-) -> tuple[Learned, Result, Any]:
-    """Differentiates `forward` by the learning groups alone, and updates them."""
+) -> tuple[ParamGroups, StepOutput, Any]:
+    """Differentiates `forward` with respect to the trainable groups, and updates them."""
 
     def loss_of(params: groups.Groups):
         (loss, prediction), extra = forward(groups.merge({**fixed, **params}))
         return loss, (prediction, extra)
 
     (loss, (prediction, extra)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-        learning.params
+        trainable.params
     )
     moved, states = optim.apply(
-        recipe.optim, learning.params, learning.optimizer, gradients, rate, active
+        task.optim, trainable.params, trainable.optimizer, gradients, rate, active
     )
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(moved))
     metrics = Metrics(
@@ -326,17 +329,17 @@ def _update(
         prediction.mean_dice,
         finite,
     )
-    return Learned(moved, states), Result(prediction, metrics), extra
+    return ParamGroups(moved, states), StepOutput(prediction, metrics), extra
 
 
 def _predict(
-    recipe: Recipe,
+    task: Task,
     params: Params,
     embedding: jax.Array,
     truth: jax.Array,
-    given: types.Prompts,
+    prompts: types.Prompts,
 ) -> tuple[jax.Array, losses.Prediction]:
     low_res, iou = models.predict_masks(
-        recipe.model, params, embedding, given, recipe.trainable.multimask
+        task.model, params, embedding, prompts, task.trainable.multimask
     )
-    return losses.segmentation_loss(low_res, iou, truth, recipe.loss)
+    return losses.segmentation_loss(low_res, iou, truth, task.loss)

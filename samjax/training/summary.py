@@ -1,4 +1,4 @@
-"""What a run is, told in a few lines at its start, and how long it takes, told soon after."""
+"""Summary of a run, logged at its start, and the estimate of its duration, logged soon after."""
 
 import dataclasses
 import textwrap
@@ -11,17 +11,17 @@ from samjax.training.groups import Groups
 from samjax.training.sharding import MeshConfig
 
 _LABEL, _WIDTH = 12, 100
-_TIMED = 4  # Steps that the estimate comes from; the first of a start, which compiles, is not one.
-_OF_CLUSTER = ("mesh.process_count", "mesh.process_index")  # Told with the devices.
+_TIMED = 4  # Measured steps; the first of a start is not among them, since it compiles.
+_OF_CLUSTER = ("mesh.process_count", "mesh.process_index")  # In the line of the devices.
 
 
 @dataclasses.dataclass(frozen=True)
 class RecipeFile:
-    """The recipe that a run was asked for.
+    """Recipe of a run.
 
     Attributes:
         name: Its name.
-        settings: What it says by itself, without what was changed on the command line.
+        settings: Its settings, without those of the command line.
     """
 
     name: str
@@ -29,7 +29,7 @@ class RecipeFile:
 
 
 def settings(experiment: Experiment, recipe: RecipeFile | None) -> str:
-    """Returns the recipe, and the fields that differ from it; without one, from the defaults."""
+    """Returns a line: the recipe, and the fields that differ from it, or from the defaults."""
     if recipe is None:
         changed = differences(experiment, Experiment())
         return _line("recipe", "none; " + _changed(changed, "the defaults"))
@@ -39,7 +39,7 @@ def settings(experiment: Experiment, recipe: RecipeFile | None) -> str:
 
 
 def differences(now: Experiment, usual: Experiment) -> list[str]:
-    """Returns every field that two descriptions have different values of, with both."""
+    """Returns the fields that have different values, with both values."""
     return [
         f"{row.path}={row.value!r} (not {row.default!r})"
         for row in describe.rows(now, usual)
@@ -48,20 +48,20 @@ def differences(now: Experiment, usual: Experiment) -> list[str]:
 
 
 def data(root: object, train: Sequence[Sample], validation: Sequence[Sample]) -> str:
-    """Returns how much there is to train on, and to validate on."""
+    """Returns a line: images, masks and subjects for training and for validation."""
     held_out = f"; {_counted(validation)} to validate on" if validation else "; no validation"
     return _line("data", f"{root}: {_counted(train)} to train on{held_out}")
 
 
 def devices(kind: str, count: int, mesh: MeshConfig) -> str:
-    """Returns the devices of all processes, and how they share the work."""
+    """Returns a line: the devices of all processes, and the mesh."""
     processes = f" of {mesh.process_count} processes" if mesh.process_count > 1 else ""
     shape = f"data {count // mesh.model} x model {mesh.model}"
     return _line("devices", f"{count} x {kind}{processes}; mesh {shape}, {mesh.rules}")
 
 
 def parameters(groups: Groups, first: Iterable[str], later: Iterable[str]) -> str:
-    """Returns the parameters that learn by group, of how many, and in which updates of a batch."""
+    """Returns a line: trainable parameters by group, and the updates that train them."""
     counts = {name: sum(leaf.size for leaf in group.values()) for name, group in groups.items()}
     every = [name for name in counts if name in later]
     once = [name for name in counts if name in first and name not in later]
@@ -76,28 +76,37 @@ def parameters(groups: Groups, first: Iterable[str], later: Iterable[str]) -> st
 
 
 def length(total: int, per_epoch: int, batch_size: int, done: int = 0) -> str:
-    """Returns the number of steps, and when the time that they take is told."""
+    """Returns two lines: the number of steps, and the step after which their time is estimated."""
     steps = f"{total:,} of {batch_size} images; {total / per_epoch:,.3g} epochs of {per_epoch:,}"
     begun = f"; {done:,} are done" if done else ""
-    told = done + 1 + _TIMED
-    time = f"estimated after step {told}" if told < total else "too few steps for an estimate"
+    last_timed = done + 1 + _TIMED
+    time = (
+        f"estimated after step {last_timed}"
+        if last_timed < total
+        else "too few steps for an estimate"
+    )
     return _line("steps", steps + begun) + "\n" + _line("time", time)
 
 
 class Timer:
-    """Estimates how long a run takes, as soon as a few steps have been measured."""
+    """Estimator of the remaining time, from the first few steps."""
 
     def __init__(self, total: int, done: int) -> None:
-        """Takes the number of steps of the run, and of those done before this start."""
+        """Initialises the timer.
+
+        Args:
+            total: Steps of the run.
+            done: Steps done before this start.
+        """
         self._total, self._first = total, done + 1
         self._since = 0.0
 
     def estimate(self, step: int, now: float) -> str | None:
-        """Returns the estimate where it has just become known.
+        """Returns a line with the estimate, once: after the last of the measured steps.
 
         Args:
-            step: The step that has ended.
-            now: When, in seconds.
+            step: Step that has just ended.
+            now: Current time, seconds.
         """
         if step == self._first:
             self._since = now
@@ -112,7 +121,7 @@ class Timer:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in two units at most."""
+    """Formats a time in at most two units."""
     minutes = round(seconds / 60)
     if round(seconds) < 60:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Validation while training: the code of `eval.py` on held-out images."""
+"""Validation during training: the evaluation of `eval.py` on held-out images."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run writes while it goes: `metrics.jsonl`, TensorBoard events and pictures."""
+"""Logs of a run: `metrics.jsonl`, TensorBoard events and pictures."""
 
 import contextlib
 import json
@@ -17,17 +17,17 @@ from samjax import visualization
 from samjax.data.files import write_whole
 
 _protocol: Any = event_pb2  # Its classes are made when it is imported.
-_FLUSH = 30  # Seconds after which TensorBoard may see what is new.
+_FLUSH = 30  # Seconds between writes of the TensorBoard events.
 
 
 class Writer:
-    """Writes scalars and pictures of a run; a resumed run continues without doubled rows.
+    """Writer of scalars and pictures; a resumed run continues without duplicate rows.
 
-    Whatever cannot be written is an OSError that names the file.
+    Its methods raise an OSError that names the file if it cannot be written.
     """
 
     def __init__(self, workdir: str | Path, step: int) -> None:
-        """Opens the logs in `workdir`, and drops what was logged after `step`."""
+        """Opens the logs in `workdir`, and removes rows after `step`."""
         self._workdir = Path(workdir)
         self._jsonl = self._workdir / "metrics.jsonl"
         with _named(self._jsonl):
@@ -35,7 +35,7 @@ class Writer:
         self._tensorboard = _Events(self._workdir / "tensorboard", step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Logs numbers of one step."""
+        """Logs scalars of a step."""
         row = {"step": step, **values}
         with _named(self._jsonl), self._jsonl.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -43,14 +43,14 @@ class Writer:
             self._tensorboard.add(step, summary=summary.scalar(name, value))
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Logs an (h, w, 3) uint8 RGB picture, also as `pictures/NAME_STEP.png`."""
+        """Logs an (h, w, 3) uint8 RGB picture to TensorBoard and `pictures/NAME_STEP.png`."""
         path = self._workdir / "pictures" / f"{name}_{step:06d}.png"
         with _named(path):
             write_whole(path, visualization.encode_png(image))
         self._tensorboard.add(step, summary=summary.image(name, image, dataformats="HWC"))
 
     def close(self) -> None:
-        """Writes out what is pending."""
+        """Writes pending events and closes the files."""
         self._tensorboard.close()
 
     def _drop_after(self, step: int) -> None:
@@ -68,10 +68,10 @@ class Writer:
 
 
 class _Events:
-    """A file of TensorBoard events, written by the thread that logs.
+    """File of TensorBoard events, written in the calling thread.
 
-    The package's own writer has another thread for it: where that meets a full disk it ends, and
-    the training waits for it for ever.
+    tensorboardX writes in a thread of its own. If the disk is full, that thread ends, and the
+    training waits for it for ever.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -82,7 +82,7 @@ class _Events:
         with _named(self._path):
             self._file = RecordWriter(str(self._path))
         self.add(first_step, file_version="brain.Event:2")
-        # What an earlier start logged from this step on is no longer shown.
+        # TensorBoard hides events of an earlier start from this step on.
         log = _protocol.SessionLog(status=_protocol.SessionLog.START)
         self.add(first_step, session_log=log)
 
@@ -101,7 +101,7 @@ class _Events:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Gives an error a name: where a disk is full, the system's has none."""
+    """Adds the path to an OSError: that of a full disk has none."""
     try:
         yield
     except OSError as error:

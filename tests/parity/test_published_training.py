@@ -16,10 +16,10 @@ from samjax.training import groups, step
 pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
-def reference_recipe(model) -> step.Recipe:
-    """The recipe that users are given as the published code's."""
+def reference_task(model) -> step.Task:
+    """The task that users are given as the published code's."""
     settings = training_config.from_config_dict(reference.get_config())
-    return step.Recipe(
+    return step.Task(
         model=model,
         mask_prompt=settings.preprocessing.mask_prompt,
         prompting=settings.prompting,
@@ -38,29 +38,29 @@ class Run:
         self.theirs = dict(np.load(fixtures / f"nine_steps_{start}_first.npz"))
         self.forward = published.forward(fixtures)
         model = published.load(fixtures, published.ADAPTED)
-        self.recipe = reference_recipe(model.config)
+        self.task = reference_task(model.config)
         self.before = jax.tree.map(jnp.asarray, model.params)
-        state = step.init_state(self.recipe, self.before, jax.random.key(0))
-        everything = step.Learned(groups.split(self.before), state.optimizer)
+        state = step.init_state(self.task, self.before, jax.random.key(0))
+        all_groups = step.ParamGroups(groups.split(self.before), state.optimizer)
         self.first_prompts = self.prompts(0, None, start)
         box_first = jnp.asarray(start == "box")
-        everything, embedding, result = jax.jit(step.first_update, static_argnums=0)(
-            self.recipe,
-            everything,
+        all_groups, embedding, result = jax.jit(step.first_update, static_argnums=0)(
+            self.task,
+            all_groups,
             self.forward.images,
             self.forward.truth,
             self.first_prompts,
             1e-4,
             box_first,
         )
-        self.results = [result]
-        learning = everything.pick(self.recipe.later_groups)
+        self.outputs = [result]
+        learning = all_groups.pick(self.task.later_groups)
         later = jax.jit(step.later_update, static_argnums=0)
         for i in range(1, 9):
-            given = self.prompts(i, self.results[-1].prediction.low_res)
+            given = self.prompts(i, self.outputs[-1].prediction.low_res)
             learning, result = later(
-                self.recipe,
-                everything.params,
+                self.task,
+                all_groups.params,
                 learning,
                 embedding,
                 self.forward.truth,
@@ -68,12 +68,12 @@ class Run:
                 1e-4,
                 jnp.asarray(self.theirs[f"{i}/mask_only"]),
             )
-            self.results.append(result)
-        self.learned = everything.updated(learning)
+            self.outputs.append(result)
+        self.learned = all_groups.updated(learning)
         self.after = groups.merge(self.learned.params)
 
     def prompts(self, i, low_res, start=None):
-        size, room = self.recipe.model.mask_size, self.recipe.prompting.room
+        size, room = self.task.model.mask_size, self.task.prompting.room
         arrays = self.forward.arrays
         if start == "box":
             return self.forward.prompts(size, room, boxes=arrays["boxes"])
@@ -93,7 +93,7 @@ def run(request, fixtures):
 
 
 def test_first_loss_terms(run):
-    metrics, theirs = run.results[0].metrics, run.theirs
+    metrics, theirs = run.outputs[0].metrics, run.theirs
     for name, ours in {
         "focal": metrics.focal,
         "dice": metrics.dice_loss,
@@ -106,13 +106,13 @@ def test_first_loss_terms(run):
 def test_first_gradients(run):
     def loss(learning):
         params = groups.merge({**groups.split(run.before), **learning})
-        embedding = step.models.encode_image(run.recipe.model, params, run.forward.images)
+        embedding = step.models.encode_image(run.task.model, params, run.forward.images)
         low_res, iou = step.models.predict_masks(
-            run.recipe.model, params, embedding, run.first_prompts
+            run.task.model, params, embedding, run.first_prompts
         )
-        return losses.segmentation_loss(low_res, iou, run.forward.truth, run.recipe.loss)[0]
+        return losses.segmentation_loss(low_res, iou, run.forward.truth, run.task.loss)[0]
 
-    learning = groups.pick(groups.split(run.before), run.recipe.first_groups)
+    learning = groups.pick(groups.split(run.before), run.task.first_groups)
     gradients = groups.merge(jax.jit(jax.grad(loss))(learning))
     ours = naming.state_dict(gradients)
     named = [name for name in run.theirs if name.startswith("0/grad/")]
@@ -125,15 +125,15 @@ def test_first_gradients(run):
 
 @pytest.mark.parametrize("i", range(9))
 def test_losses(run, i):
-    np.testing.assert_allclose(run.results[i].metrics.loss, run.theirs[f"{i}/loss"], rtol=1e-5)
+    np.testing.assert_allclose(run.outputs[i].metrics.loss, run.theirs[f"{i}/loss"], rtol=1e-5)
 
 
 def test_selected_iou_and_logits(run):
-    for i, result in enumerate(run.results):
+    for i, result in enumerate(run.outputs):
         theirs = run.forward.by_object(run.theirs[f"{i}/iou"][:, 0])
         np.testing.assert_allclose(result.prediction.iou, theirs, atol=1e-4)
     last = run.forward.by_object(run.theirs["8/low_res_logits"][:, 0])
-    np.testing.assert_allclose(run.results[8].prediction.low_res, last, atol=1e-4)
+    np.testing.assert_allclose(run.outputs[8].prediction.low_res, last, atol=1e-4)
 
 
 def test_exactly_the_same_parameters_change(run):
@@ -167,7 +167,7 @@ def test_the_published_clicks_lie_in_our_errors(run):
     for i in range(1, 9):
         if run.theirs[f"{i}/mask_only"]:
             continue
-        predicted = np.asarray(run.results[i - 1].prediction.predicted)
+        predicted = np.asarray(run.outputs[i - 1].prediction.predicted)
         error = predicted != truth
         points = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_coords"])).astype(int)
         labels = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_labels"]))

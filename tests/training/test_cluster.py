@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from samjax.training import processes
+from samjax.training import distributed
 from samjax.training.sharding import MeshConfig
 
 SRUN = {
@@ -49,18 +49,18 @@ def initialized(monkeypatch):
 
 @pytest.mark.parametrize(("environment", "cluster"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_an_environment(environment, cluster):
-    assert processes.cluster_of(environment) == cluster
+    assert distributed.detect_cluster(environment) == cluster
 
 
 def test_open_mpi_that_does_not_say_where_its_first_process_is():
     with pytest.raises(ValueError, match=r"mesh.coordinator: expected HOST:PORT .*2 processes"):
-        processes.cluster_of({"OMPI_COMM_WORLD_SIZE": "2"})
+        distributed.detect_cluster({"OMPI_COMM_WORLD_SIZE": "2"})
 
 
 def test_a_cluster_starts_them(initialized, monkeypatch):
     for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
-    processes.start(MeshConfig())
+    distributed.initialize(MeshConfig())
     ((found, named),) = initialized
     assert (found, named["cluster_detection_method"]) == ((), "slurm")
 
@@ -68,16 +68,16 @@ def test_a_cluster_starts_them(initialized, monkeypatch):
 def test_the_settings_win(initialized, monkeypatch):
     for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
-    processes.start(MeshConfig(coordinator="none"))
+    distributed.initialize(MeshConfig(coordinator="none"))
     assert not initialized
-    processes.start(MeshConfig(coordinator="a:1", process_count=3, process_index=2))
+    distributed.initialize(MeshConfig(coordinator="a:1", process_count=3, process_index=2))
     ((found, named),) = initialized
     assert found == ("a:1", 3, 2)
     assert "cluster_detection_method" not in named
 
 
 def test_one_process_stays_one(initialized):
-    assert processes.start(MeshConfig(model=2)) == MeshConfig(model=2)
+    assert distributed.initialize(MeshConfig(model=2)) == MeshConfig(model=2)
     assert not initialized
 
 
@@ -85,11 +85,11 @@ def test_one_process_stays_one(initialized):
 def test_several_processes_need_a_coordinator(initialized, coordinator):
     message = "mesh.coordinator: expected HOST:PORT where mesh.process_count = 2, found"
     with pytest.raises(ValueError, match=message):
-        processes.start(MeshConfig(coordinator=coordinator, process_count=2))
+        distributed.initialize(MeshConfig(coordinator=coordinator, process_count=2))
 
 
 def test_the_run_knows_its_processes(initialized, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     expected = dataclasses.replace(MeshConfig(), process_count=2, process_index=1)
-    assert processes.start(MeshConfig()) == expected
+    assert distributed.initialize(MeshConfig()) == expected

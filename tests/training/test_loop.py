@@ -37,7 +37,7 @@ def experiment(phantom_root):
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
         prompting=dataclasses.replace(toy.PROMPTING, iterations=2, point_counts=(1,)),
-        optim=toy.RECIPE.optim,
+        optim=toy.TASK.optim,
         run=RunConfig(steps=4, report=False),
         validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=2),
@@ -105,7 +105,7 @@ def test_what_is_logged(finished, experiment):
     }
     assert set(validated) == {2, 4}
     best = max(validated, key=validated.get)
-    assert finished[1].progress == checkpoint.Progress(validated[best], best, int(best == 2))
+    assert finished[1].best == checkpoint.BestScore(validated[best], best, int(best == 2))
 
 
 def test_last_and_best_are_models(finished, experiment):
@@ -117,7 +117,7 @@ def test_last_and_best_are_models(finished, experiment):
         == best.preprocessing
         == dataclasses.replace(experiment.preprocessing, point_prompts=True)
     )
-    assert identical(last.params, best.params) == (trained.progress.best_step == 4)
+    assert identical(last.params, best.params) == (trained.best.best_step == 4)
 
 
 def test_the_same_command_after_the_end_changes_nothing(finished, experiment):
@@ -155,7 +155,7 @@ def test_settings_that_change_nothing_learned_may_differ(finished, experiment):
 def test_the_best_model_is_kept(experiment, tmp_path, monkeypatch):
     score(monkeypatch, 0.5, 0.4)
     trained = loop.train(experiment, tmp_path)
-    assert trained.progress == checkpoint.Progress(0.5, 2, 1)
+    assert trained.best == checkpoint.BestScore(0.5, 2, 1)
     last, best = (directory.load(tmp_path / name).params for name in ("last", "best"))
     assert not identical(last, best)
 
@@ -166,7 +166,7 @@ def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path,
     experiment = dataclasses.replace(experiment, validation=patient)
     trained = loop.train(experiment, tmp_path)
     assert trained.steps == 3
-    assert trained.progress == checkpoint.Progress(0.5, 1, 2)
+    assert trained.best == checkpoint.BestScore(0.5, 1, 2)
     assert [row["step"] for row in rows(tmp_path) if "loss" in row] == [1, 2, 3]
     assert loop.train(experiment, tmp_path) == trained  # And stays stopped.
 

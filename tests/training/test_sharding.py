@@ -14,8 +14,8 @@ from benchmarks import scaling
 from samjax import models, prompting
 from samjax.training import optim, sharding, step
 
-RECIPE = dataclasses.replace(
-    toy.RECIPE,
+TASK = dataclasses.replace(
+    toy.TASK,
     prompting=prompting.PromptingConfig(iterations=2, point_counts=(1,), mask_only=False),
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
@@ -27,7 +27,7 @@ HEAVY = pytest.mark.heavy
 
 @pytest.fixture(scope="module")
 def state(params):
-    return step.init_state(RECIPE, params, jax.random.key(3))
+    return step.init_state(TASK, params, jax.random.key(3))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def train(state, batch, mesh, config, compilations):
     losses = []
     for number in range(2):
         compilations.clear()
-        placed, metrics = compiled(RECIPE, placed, sharding.place_batch(batch, mesh))
+        placed, metrics = compiled(TASK, placed, sharding.place_batch(batch, mesh))
         losses.append(np.asarray(metrics.loss))
         assert not (number and compilations)
     return np.stack(losses), placed
@@ -110,7 +110,7 @@ def test_bytes_on_each_device(model):
     config = sharding.MeshConfig(model=8, rules="fsdp", min_weight_size=64)
     params = jax.tree.map(np.asarray, random_params(model))
     key = jax.random.key(0)
-    state = step.init_state(dataclasses.replace(RECIPE, model=model), params, key)
+    state = step.init_state(dataclasses.replace(TASK, model=model), params, key)
     mesh = sharding.make_mesh(config, 8)
     placed = sharding.place_state(state, sharding.state_shardings(state, mesh, config))
     held = dict.fromkeys(jax.devices(), 0)
@@ -127,8 +127,8 @@ def test_bytes_on_each_device(model):
 def test_real_networks_lie_in_eighths(encoder):
     """By their shapes: nothing but biases, norms and small tables is held eight times."""
     config = sharding.MeshConfig(model=8, rules="fsdp")
-    recipe = dataclasses.replace(RECIPE, model=models.SamConfig(encoder=encoder))
-    state = scaling.abstract_state(recipe)
+    task = dataclasses.replace(TASK, model=models.SamConfig(encoder=encoder))
+    state = scaling.abstract_state(task)
     shardings = sharding.state_shardings(state, sharding.make_mesh(config, 8), config)
     for part in ("params", "optimizer"):
         leaves = jax.tree.leaves(getattr(state, part))

@@ -28,15 +28,15 @@ PROMPTING = dataclasses.replace(toy.PROMPTING, iterations=1)  # The encoder lear
 def learned(encoder, train_step, batch):
     """Flat parameters before and after one batch."""
     kind, _ = TRAINABLE[encoder]
-    recipe = dataclasses.replace(
-        toy.RECIPE,
+    task = dataclasses.replace(
+        toy.TASK,
         model=dataclasses.replace(MODEL, peft=PeftConfig(kind)),
         prompting=PROMPTING,
         trainable=step.TrainableConfig(encoder=encoder),
     )
-    params = jax.tree.map(jnp.asarray, random_params(recipe.model))
-    state = step.init_state(recipe, params, toy.key(True, recipe=recipe))
-    after, metrics = train_step(recipe, state, batch)
+    params = jax.tree.map(jnp.asarray, random_params(task.model))
+    state = step.init_state(task, params, toy.key(True, task=task))
+    after, metrics = train_step(task, state, batch)
     assert np.asarray(metrics.finite).all()
     return groups.split(params), groups.split(after.params)
 
@@ -102,8 +102,8 @@ def test_the_recipe_may_decide_how_images_are_prepared(lite_file, caplog):
 def test_masks_that_were_never_trained_are_not_chosen_among():
     experiment = Experiment()
     for own, trained in ((True, True), (False, False)):
-        recipe = experiment.recipe(MODEL, "logits", 10, 5, multimask=own)
-        assert recipe.trainable.multimask == trained
+        task = experiment.task(MODEL, "logits", 10, 5, multimask=own)
+        assert task.trainable.multimask == trained
 
 
 def test_fields_of_the_network_can_be_set_one_by_one():
@@ -119,7 +119,7 @@ def test_fields_of_the_network_can_be_set_one_by_one():
 def test_a_run_older_than_a_field_began_with_its_default(tmp_path):
     path, checkpoints = tmp_path / "config.json", mock.Mock(checkpoint.Checkpoints, latest=1)
     experiment = Experiment(model=toy.MODEL)
-    resume.begin(experiment, b"", tmp_path)
+    resume.write(experiment, b"", tmp_path)
     fields = json.loads(path.read_text())
     del (
         fields["model"]["encoder"],

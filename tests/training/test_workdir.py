@@ -22,7 +22,7 @@ from samjax.training import checkpoint, loop, resume, setup, step, validation
 from samjax.training.config import Experiment, LogConfig, RunConfig, ValidationConfig
 
 
-def no_learning(recipe, state, batch):
+def no_learning(task, state, batch):
     """Takes the place of the training step, which is not what is tested here."""
     one = jnp.ones(1)
     return state.replace(step=state.step + 1), step.Metrics(one, one, one, one, one, one > 0)
@@ -44,7 +44,7 @@ def experiment(phantom_root):
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
         prompting=dataclasses.replace(toy.PROMPTING, iterations=1),
-        optim=toy.RECIPE.optim,
+        optim=toy.TASK.optim,
         run=RunConfig(steps=2, report=False),
         validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=1),
@@ -222,7 +222,7 @@ def test_settings_count_once_something_was_learned(experiment, workdir, monkeypa
     shutil.rmtree(workdir / "checkpoints")
     shutil.rmtree(workdir / "best")
     shutil.rmtree(workdir / "last")
-    monkeypatch.setattr(loop._Run, "go", lambda _: None)
+    monkeypatch.setattr(loop._Run, "run", lambda _: None)
     loop.train(changed(experiment, optim={"learning_rate": 0.5}), workdir)
     assert json.loads((workdir / "config.json").read_text())["optim"]["learning_rate"] == 0.5
 
@@ -350,7 +350,7 @@ def test_validation_that_cannot_happen_is_refused(experiment, tmp_path, sections
 
 @pytest.mark.parametrize("every", [0, 3])
 def test_validation_that_will_not_happen_is_told(experiment, tmp_path, monkeypatch, caplog, every):
-    monkeypatch.setattr(loop._Run, "go", lambda _: None)
+    monkeypatch.setattr(loop._Run, "run", lambda _: None)
     with caplog.at_level(logging.WARNING, logger="samjax"):
         loop.train(changed(experiment, validation={"every": every}), tmp_path)
     assert f"validation.every = {every}" in caplog.text
@@ -358,7 +358,7 @@ def test_validation_that_will_not_happen_is_told(experiment, tmp_path, monkeypat
 
 def test_old_settings_without_validation_go_on(experiment, tmp_path, monkeypatch):
     """An earlier version took `validation.every` where nothing was held out, without effect."""
-    monkeypatch.setattr(loop._Run, "go", lambda self: self._save())
+    monkeypatch.setattr(loop._Run, "run", lambda self: self._save())
     plain = changed(experiment, data={"validation_fraction": 0.0}, validation={"every": 0})
     loop.train(plain, tmp_path)
     path = tmp_path / "config.json"
@@ -387,8 +387,8 @@ def test_subjects_that_the_beginning_was_trained_on_are_told(
     data = setup.prepare_data(changed(experiment, data={"seed": 5}), tmp_path)
     further = dataclasses.replace(experiment, init_from=str(finished / "last"))
     with caplog.at_level(logging.WARNING, logger="samjax"):
-        setup.tell_of_leak(further, setup.prepare_data(experiment, tmp_path))
+        setup.warn_of_leakage(further, setup.prepare_data(experiment, tmp_path))
     assert not caplog.text
     with caplog.at_level(logging.WARNING, logger="samjax"):
-        setup.tell_of_leak(further, data)
+        setup.warn_of_leakage(further, data)
     assert re.search(r"was trained on [1-4] of the 4 subjects to validate on", caplog.text)

@@ -18,7 +18,7 @@ SIZE = 32
 MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
 PROMPTING = prompting.PromptingConfig(iterations=4, point_counts=(1, 3))
-RECIPE = step.Recipe(
+TASK = step.Task(
     model=MODEL,
     mask_prompt="sigmoid",
     prompting=PROMPTING,
@@ -28,9 +28,9 @@ RECIPE = step.Recipe(
     total_steps=10,
     steps_per_epoch=5,
 )
-FIRST_ONLY = dataclasses.replace(RECIPE, trainable=step.TrainableConfig(prompt_encoder="first"))
+FIRST_ONLY = dataclasses.replace(TASK, trainable=step.TrainableConfig(prompt_encoder="first"))
 FT_SAM = dataclasses.replace(
-    RECIPE, trainable=step.TrainableConfig(encoder="frozen", prompt_encoder="frozen")
+    TASK, trainable=step.TrainableConfig(encoder="frozen", prompt_encoder="frozen")
 )
 
 
@@ -52,14 +52,14 @@ def batch(images: int, objects: int) -> step.Batch:
     return step.Batch(image.astype(np.float32), masks, boxes, seed)
 
 
-def key(*starts_with_box: bool, recipe: step.Recipe = RECIPE) -> jax.Array:
+def key(*starts_with_box: bool, task: step.Task = TASK) -> jax.Array:
     """A key with which the first batches start with a box, or not, as told."""
     for seed in range(10_000):
         root = jax.random.key(seed)
         keys = [
             jax.random.split(jax.random.fold_in(root, i))[0] for i in range(len(starts_with_box))
         ]
-        plans = [prompting.plan(k, recipe.prompting).starts_with_box for k in keys]
+        plans = [prompting.plan(k, task.prompting).starts_with_box for k in keys]
         if [bool(box) for box in plans] == list(starts_with_box):
             return root
     raise AssertionError("no such key")

@@ -1,4 +1,4 @@
-"""The processes of a run: those that its settings name, or those that a cluster has started."""
+"""Initialisation of `jax.distributed`: by the settings, or by the cluster that started the run."""
 
 import dataclasses
 import logging
@@ -18,17 +18,17 @@ _SLURM_STEP = (
 _log = logging.getLogger(__name__)
 
 
-def start(config: MeshConfig) -> MeshConfig:
-    """Joins the processes of a run; call before anything else touches a device.
+def initialize(config: MeshConfig) -> MeshConfig:
+    """Connects the processes of a run; to be called before a device is used.
 
     Args:
-        config: Names them by `coordinator`, or leaves it to the cluster to do so.
+        config: Mesh settings; with an empty `coordinator` the cluster is detected.
 
     Returns:
-        The settings with the number of processes, and which of them this is.
+        The settings with the number of processes and the index of this one.
 
     Raises:
-        ValueError: There are several processes, and nothing says where the first one is.
+        ValueError: There are several processes, and the address of process 0 is not known.
     """
     if not jax.distributed.is_initialized():
         _initialize(config)
@@ -40,11 +40,11 @@ def start(config: MeshConfig) -> MeshConfig:
     return dataclasses.replace(config, process_count=count, process_index=index)
 
 
-def cluster_of(environment: Mapping[str, str]) -> str | None:
-    """Returns JAX's name for the cluster that started this process as one of several, if any.
+def detect_cluster(environment: Mapping[str, str]) -> str | None:
+    """Detects the cluster that started this process as one of several; JAX's name of it or None.
 
     Raises:
-        ValueError: Open MPI started several, and does not say where the first one is.
+        ValueError: Open MPI started several, and does not tell the address of process 0.
     """
     if "OMPI_COMM_WORLD_SIZE" in environment:  # Its daemons may be steps of Slurm.
         count = int(environment["OMPI_COMM_WORLD_SIZE"])
@@ -56,7 +56,7 @@ def cluster_of(environment: Mapping[str, str]) -> str | None:
                 "mesh.process_index=$OMPI_COMM_WORLD_RANK with it"
             )
         return "ompi" if count > 1 else None
-    # SLURM_NTASKS alone is what was asked for, not what runs: a shell is a single task.
+    # SLURM_NTASKS alone is the request: an allocation's shell is a single task.
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return "slurm" if all(name in environment for name in _SLURM_STEP) else None
     hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES", "")
@@ -65,7 +65,7 @@ def cluster_of(environment: Mapping[str, str]) -> str | None:
 
 
 def _initialize(config: MeshConfig) -> None:
-    # Process 0 alone makes the final test.
+    # The others wait while process 0 evaluates at the end.
     patient = {"shutdown_timeout_seconds": 24 * 3600}
     if config.coordinator not in ("", ALONE):
         found = config.coordinator, config.process_count, config.process_index
@@ -75,5 +75,5 @@ def _initialize(config: MeshConfig) -> None:
             f"mesh.coordinator: expected HOST:PORT where mesh.process_count = "
             f"{config.process_count}, found {config.coordinator!r}"
         )
-    elif config.coordinator != ALONE and (cluster := cluster_of(os.environ)):
+    elif config.coordinator != ALONE and (cluster := detect_cluster(os.environ)):
         jax.distributed.initialize(cluster_detection_method=cluster, **patient)
