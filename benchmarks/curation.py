@@ -69,11 +69,11 @@ def _rows(title: str, write: Callable[[Path, int], None], counts: Sequence[int])
 def measure(source: Path, target: Path) -> dict[str, float]:
     """Curates a folder in this process; returns seconds, peak memory and counts."""
     start = time.perf_counter()
-    summary = prepare.prepare(source, target, each=local.with_processes(1))
+    summary = prepare.prepare(source, target, executor=local.with_processes(1))
     seconds = time.perf_counter() - start
     peak = memory.peak_bytes() or 0
     images = sum(summary.images.values())
-    return {"seconds": seconds, "peak": peak, "images": images, "masks": summary.tally.masks}
+    return {"seconds": seconds, "peak": peak, "images": images, "masks": summary.counts.masks}
 
 
 def write_volumes(source: Path, count: int) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from samjax.cli.parser import Parser
-from samjax.curation import audit, beam, local, options, prepare, rules, show, stats, store
-from samjax.curation.options import Dataset, Options
+from samjax.curation import beam, local, options, prepare, quality_check, rules, show, stats, store
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data import index, records
 from samjax.data.files import write_whole
 from samjax.extra import MissingLibrary
@@ -61,7 +61,7 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--modality", default="", help="token of the modality, such as mr_t1")
     parser.add_argument("--format", default="", choices=options.FORMATS, help="format of SRC")
-    defaults = Options()
+    defaults = CurationOptions()
     parser.add_argument("--axes", default=defaults.axes, help="axes that volumes are cut across")
     parser.add_argument(
         "--orientation", default=defaults.orientation, choices=options.ORIENTATION,
@@ -101,7 +101,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     for number, one in enumerate(described):
         silent = {name: value for name, value in said.items() if not getattr(one, name)}
         described[number] = dataclasses.replace(one, **silent)
-    chosen = Options(
+    chosen = CurationOptions(
         datasets=(*described, Dataset(**said)),
         axes=arguments.axes,
         orientation=arguments.orientation,
@@ -110,27 +110,29 @@ def _prepare(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         subject_pattern=arguments.subject_pattern,
     )
-    each = local.with_processes(arguments.processes)
+    executor = local.with_processes(arguments.processes)
     if arguments.beam is not None:
-        scratch = arguments.target / store.RECORDS
-        each = beam.with_pipeline(shlex.split(arguments.beam), scratch)
-    summary = prepare.prepare(arguments.source, arguments.target, chosen, each, print)
+        scratch = arguments.target / store.CASES
+        executor = beam.with_pipeline(shlex.split(arguments.beam), scratch)
+    summary = prepare.prepare(arguments.source, arguments.target, chosen, executor, print)
     print(f"{arguments.target}: {summary}")
     return 0 if summary.is_clean else 1
 
 
 def _check(arguments: argparse.Namespace) -> int:
     splits = _splits(arguments)
-    pattern = Options(subject_pattern=arguments.subject_pattern).subject_pattern  # Checks it.
+    pattern = CurationOptions(
+        subject_pattern=arguments.subject_pattern
+    ).subject_pattern  # Checks it.
     look = functools.partial(
-        audit.audit, arguments.root, splits, arguments.size, subject_pattern=pattern
+        quality_check.check_folder, arguments.root, splits, arguments.size, subject_pattern=pattern
     )
     found = look()
     for line in found.subjects:
         print(line)
     print(found)
     if arguments.fix:
-        for line in audit.fix(arguments.root, found) or ["nothing to mend"]:
+        for line in quality_check.fix(arguments.root, found) or ["nothing to mend"]:
             print(line)
         found = look()
         print(f"after that: {found}")

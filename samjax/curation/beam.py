@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from samjax import extra
-from samjax.curation.found import Problem
-from samjax.curation.prepare import Each, Outcome
+from samjax.curation.discovery_result import Problem
+from samjax.curation.prepare import Executor, WorkResult
 
 
-def with_pipeline(arguments: Sequence[str], scratch: Path) -> Each:
+def with_pipeline(arguments: Sequence[str], scratch: Path) -> Executor:
     """A way of working on cases that runs one Beam pipeline for every kind of work.
 
     Args:
@@ -28,19 +28,21 @@ def with_pipeline(arguments: Sequence[str], scratch: Path) -> Each:
         MissingLibrary: Beam is not installed.
     """
     extra.require("apache_beam", "beam")
-    return functools.partial(_each, list(arguments), scratch)
+    return functools.partial(_run, list(arguments), scratch)
 
 
-def _each(
+def _run(
     arguments: list[str],
     scratch: Path,
     title: str,
-    function: Callable[..., Outcome],
+    function: Callable[..., WorkResult],
     work: Sequence[Any],
     fixed: tuple,
-    lost: Callable[[Any, str], Outcome] | None = None,
-) -> Iterator[Outcome]:
-    del lost  # A worker that dies is the runner's business: it tries again, or ends the pipeline.
+    on_crash: Callable[[Any, str], WorkResult] | None = None,
+) -> Iterator[WorkResult]:
+    del (
+        on_crash
+    )  # A worker that dies is the runner's business: it tries again, or ends the pipeline.
     beam = extra.require("apache_beam", "beam")
     options = beam.options.pipeline_options.PipelineOptions(arguments)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -57,11 +59,13 @@ def _each(
             yield from map(_read, path.read_text(encoding="utf-8").splitlines())
 
 
-def _reported(one: Any, function: Callable[..., Outcome], fixed: tuple) -> str:
+def _reported(one: Any, function: Callable[..., WorkResult], fixed: tuple) -> str:
     return json.dumps(dataclasses.asdict(function(one, *fixed)))
 
 
-def _read(line: str) -> Outcome:
+def _read(line: str) -> WorkResult:
     content = json.loads(line)
     problem = Problem(**content["problem"]) if content["problem"] else None
-    return Outcome(content["case"], tuple(content["classes"]), problem, tuple(content["evidence"]))
+    return WorkResult(
+        content["case"], tuple(content["classes"]), problem, tuple(content["evidence"])
+    )

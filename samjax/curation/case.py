@@ -45,7 +45,7 @@ class Coding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class CaseSource:
     """A case on disk: an image or a volume, and what labels it. Small, and can be pickled.
 
     Attributes:

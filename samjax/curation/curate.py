@@ -9,12 +9,12 @@ import numpy as np
 
 from samjax import visualization
 from samjax.curation import formats, rules
-from samjax.curation.case import Case, LabelMap, Source
-from samjax.curation.options import Dataset, Options
+from samjax.curation.case import Case, CaseSource, LabelMap
+from samjax.curation.options import CurationOptions, Dataset
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One mask of the target, and where it comes from.
 
     Attributes:
@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclasses.dataclass
-class Tally:
+class Counts:
     """What became of a case's slices and objects.
 
     Attributes:
@@ -78,7 +78,7 @@ class Tally:
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
     bad: list[str] = dataclasses.field(default_factory=list)
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "Counts") -> None:
         """Adds what became of other slices and objects."""
         for field in dataclasses.fields(self):
             if field.name != "left_out":
@@ -109,7 +109,7 @@ class Slice:
     spacing: tuple[float, float]
 
 
-def classes_of(root: Path, source: Source, options: Options) -> set[str]:
+def classes_of(root: Path, source: CaseSource, options: CurationOptions) -> set[str]:
     """The classes that a case may have: its labels are read.
 
     Raises:
@@ -121,18 +121,20 @@ def classes_of(root: Path, source: Source, options: Options) -> set[str]:
     return found
 
 
-def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Iterator[Slice]:
+def slices_of(
+    case: Case, source: CaseSource, options: CurationOptions, counts: Counts
+) -> Iterator[Slice]:
     """Applies the paper's rules (section 3.1); yields the slices that keep a mask.
 
     Args:
         case: What was read.
         source: Where it was read from.
         options: The rules' numbers.
-        tally: Counts what became of it.
+        counts: Counts what became of it.
     """
     known = source.known
     unnamed = sum(label.unnamed for label in case.labels)
-    tally.add(Tally(unnamed=unnamed, left_out=dict(case.left_out), bad=list(case.bad)))
+    counts.add(Counts(unnamed=unnamed, left_out=dict(case.left_out), bad=list(case.bad)))
     colours = case.image.dtype == np.uint8 and case.image.ndim == (4 if case.is_volume else 3)
     is_volume = case.is_volume and not case.is_film
     if colours or (not is_volume and rules.is_8_bit(case.image)):
@@ -140,7 +142,7 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
     else:
         window = known.bounds_of(source.modality)
         whole = rules.intensity_range(case.image, window, known.percentiles)
-    for axis, number in _cuts(case, options, tally):
+    for axis, number in _cuts(case, options, counts):
         labels = case.labels
         if case.is_volume:
             labels = tuple(
@@ -149,9 +151,9 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
             )
         if not any(label.values.any() for label in labels):
             continue
-        tally.slices += 1
+        counts.slices += 1
         by_window: dict[str, list[tuple[str, np.ndarray]]] = {}
-        for name, mask in _masks(labels, known, options, tally):
+        for name, mask in _masks(labels, known, options, counts):
             window = known.window_of(name, source.modality)
             by_window.setdefault(window, []).append((name, mask))
         if not by_window:
@@ -165,8 +167,12 @@ def slices_of(case: Case, source: Source, options: Options, tally: Tally) -> Ite
 
 
 def curate(
-    root: Path, source: Source, options: Options, numbers: Mapping[str, int], tally: Tally
-) -> Iterator[tuple[dict[str, bytes], list[Row]]]:
+    root: Path,
+    source: CaseSource,
+    options: CurationOptions,
+    numbers: Mapping[str, int],
+    counts: Counts,
+) -> Iterator[tuple[dict[str, bytes], list[ManifestRow]]]:
     """Curates a case, slice by slice.
 
     Args:
@@ -174,7 +180,7 @@ def curate(
         source: The case.
         options: How.
         numbers: Number of every class.
-        tally: Counts what became of it.
+        counts: Counts what became of it.
 
     Yields:
         For every slice that keeps a mask its files, by path relative to the target, and a row for
@@ -184,19 +190,19 @@ def curate(
         CaseError: The case cannot be used.
     """
     case = formats.read(root, source, options)
-    for one in slices_of(case, source, options, tally):
+    for one in slices_of(case, source, options, counts):
         stem = f"{source.id_in(one.modality)}--{one.axis}_{one.number:04d}"
         image = f"images/{stem}.png"
         files = {image: visualization.encode_png(one.image)}
-        rows, counts = [], collections.Counter()
+        rows, masks_of = [], collections.Counter()
         height, width = one.image.shape[:2]
         for name, mask in one.masks:
-            path = f"masks/{stem}--{numbers[name]:04d}_{counts[name]:03d}.png"
-            counts[name] += 1
+            path = f"masks/{stem}--{numbers[name]:04d}_{masks_of[name]:03d}.png"
+            masks_of[name] += 1
             files[path] = visualization.encode_png(np.where(mask, np.uint8(255), np.uint8(0)))
             area = int(np.count_nonzero(mask))
             rows.append(
-                Row(
+                ManifestRow(
                     image=image,
                     mask=path,
                     dataset=source.dataset,
@@ -216,11 +222,11 @@ def curate(
                     source_labels=" ".join(path for path, _ in source.labels),
                 )
             )
-        tally.masks += len(rows)
+        counts.masks += len(rows)
         yield files, rows
 
 
-def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int]]:
+def _cuts(case: Case, options: CurationOptions, counts: Counts) -> Iterator[tuple[str, int]]:
     if not case.is_volume:
         yield "x", 0
         return
@@ -230,15 +236,15 @@ def _cuts(case: Case, options: Options, tally: Tally) -> Iterator[tuple[str, int
         return
     if askew := [axis for axis in options.axes if axis in case.skewed]:
         count = sum(shape[rules.AXES.index(axis)] for axis in askew)
-        tally.add(Tally(left_out={"slices at no right angle, as the volume is tilted": count}))
+        counts.add(Counts(left_out={"slices at no right angle, as the volume is tilted": count}))
     axes = "".join(axis for axis in options.axes if axis not in askew)
     kept = list(rules.slices(shape, axes))
-    tally.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
+    counts.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
     yield from kept
 
 
 def _masks(
-    labels: tuple[LabelMap, ...], known: Dataset, options: Options, tally: Tally
+    labels: tuple[LabelMap, ...], known: Dataset, options: CurationOptions, counts: Counts
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The masks of a slice, class by class, the largest object of each first."""
     objects: dict[str, list[np.ndarray]] = {}
@@ -253,10 +259,10 @@ def _masks(
         if len(labels) > 1:  # Those of one file are apart.
             once = {mask.tobytes(): mask for mask in objects[name]}
             if again := len(objects[name]) - len(once):
-                tally.add(Tally(left_out={"objects that are there twice": again}))
+                counts.add(Counts(left_out={"objects that are there twice": again}))
             objects[name] = [*once.values()]
         large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
-        tally.small += len(objects[name]) - len(large)
+        counts.small += len(objects[name]) - len(large)
         # Stable: equal ones stay in the order of their labels.
         yield from ((name, mask) for mask in sorted(large, key=lambda m: -np.count_nonzero(m)))
 

@@ -4,19 +4,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from samjax.curation.case import CaseError
+from samjax.curation.label_messages import value_of
 from samjax.curation.label_pixels import CLEAR
-from samjax.curation.label_words import value_of
 from samjax.curation.options import Dataset, Label, several
 
 BORDER = 0.9  # Share of the border that shows what is background.
 
 
-class Unclear(CaseError):
+class AmbiguousLabelsError(CaseError):
     """Labels that can be read in two ways; the message shows both, and what decides."""
 
 
 @dataclasses.dataclass
-class Seen:
+class CodeCounts:
     """What is seen of one code: pixels, those in even areas, between others and at the border."""
 
     pixels: int = 0
@@ -29,21 +29,21 @@ class Seen:
         """Whether it has areas or lines of its own, and is not only the edge of others."""
         return self.even >= 0.02 * self.pixels or self.between < 0.5 * self.pixels
 
-    def add(self, other: "Seen") -> None:
+    def add(self, other: "CodeCounts") -> None:
         """Adds what is seen elsewhere."""
         for field in dataclasses.fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-Picture = Mapping[int, Seen]  # What is seen in one file, by code.
+FileCounts = Mapping[int, CodeCounts]  # What is seen in one file, by code.
 
 
-def total(pictures: Sequence[Picture]) -> dict[int, Seen]:
+def total(pictures: Sequence[FileCounts]) -> dict[int, CodeCounts]:
     """What is seen in all pictures, in the order of the codes."""
-    sums: dict[int, Seen] = {}
+    sums: dict[int, CodeCounts] = {}
     for picture in pictures:
         for code, one in picture.items():
-            sums.setdefault(code, Seen()).add(one)
+            sums.setdefault(code, CodeCounts()).add(one)
     return dict(sorted(sums.items()))
 
 
@@ -62,7 +62,7 @@ def table_of(known: Dataset) -> dict[int, list[str]]:
 
 
 def background(
-    pictures: Sequence[Picture], known: Dataset, reading: str, is_usual: bool
+    pictures: Sequence[FileCounts], known: Dataset, reading: str, is_usual: bool
 ) -> tuple[int, ...]:
     """Codes of the background.
 
@@ -95,7 +95,7 @@ def background(
         return ()
     else:
         found = ", ".join(value_of(code, reading) for code in sums)
-        raise Unclear(
+        raise AmbiguousLabelsError(
             f"labels {found}: expected 0, black or most of the border as background, found no "
             f"such value: either {value_of(widest, reading)} is the background, or every value is "
             f'a class; say `background = {value_of(widest, reading)}` or `background = "none"`'
@@ -105,26 +105,26 @@ def background(
     return (first, *(code for code in sums if _is_another(code, first, pictures)))
 
 
-def inverted(code: int, reading: str) -> Unclear:
+def inverted(code: int, reading: str) -> AmbiguousLabelsError:
     """The problem of a mask that has nothing but its object along the border."""
     full, none = value_of(code, reading), value_of(0, reading)
-    return Unclear(
+    return AmbiguousLabelsError(
         f"labels {none} and {full}: all of the border is {full}: either it is the background, or "
         f"the object fills all pictures; say `background = {full}` or `background = {none}`"
     )
 
 
-def check_alpha(pictures: Sequence[Picture]) -> None:
+def check_alpha(pictures: Sequence[FileCounts]) -> None:
     """Raises `Unclear` if what is not transparent is all of the border."""
     sums = total(pictures)
     if CLEAR in sums and not sums[CLEAR].border:
-        raise Unclear(
+        raise AmbiguousLabelsError(
             "a mask in the alpha channel: all of the border is opaque: either the object fills all "
             'pictures, say `kind = "alpha"`, or colours are the labels, say `background`'
         )
 
 
-def _is_another(code: int, first: int, pictures: Sequence[Picture]) -> bool:
+def _is_another(code: int, first: int, pictures: Sequence[FileCounts]) -> bool:
     """Whether a code is the background of pictures that have none of the first."""
     those = [one for one in pictures if code in one]
     if code == first or any(first in one for one in those):

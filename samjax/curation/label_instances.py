@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from samjax.curation.label_background import Picture, Unclear
+from samjax.curation.label_background import AmbiguousLabelsError, FileCounts
 from samjax.curation.label_pixels import Evidence
 
 MANY = 20  # From so many labels of a file in one piece each on, they are instances.
@@ -12,7 +12,7 @@ FAR = 150  # Thousandths of a picture's side: the same organ is nearer in the ne
 
 
 def found(
-    evidence: Sequence[Evidence], pictures: Sequence[Picture], ignore: Collection[int]
+    evidence: Sequence[Evidence], pictures: Sequence[FileCounts], ignore: Collection[int]
 ) -> str:
     """The word for instances; nothing if the numbers are classes.
 
@@ -34,14 +34,14 @@ def found(
     if differ and most >= SOME:
         return f"instances, up to {most} in a file, counted from 1 in each"
     if (differ and most >= FEW) or (not alone and most >= MANY):
-        raise Unclear(
+        raise AmbiguousLabelsError(
             f"labels 1 to {max(max(n) for n, _ in used)}, every one in one piece: either each is "
             'an object, or a class; say `kind = "instances"` or `kind = "classes"`'
         )
     return ""
 
 
-def are_colours(evidence: Sequence[Evidence], pictures: Sequence[Picture]) -> bool:
+def are_colours(evidence: Sequence[Evidence], pictures: Sequence[FileCounts]) -> bool:
     """Whether colours on black are instances: many, each in one piece, and none in two files."""
     colours = [n for n, _ in _in_one_piece(evidence, pictures, ())]
     are_many = sum(map(len, colours)) >= 2 * SOME and min(map(len, colours)) >= FEW
@@ -49,7 +49,7 @@ def are_colours(evidence: Sequence[Evidence], pictures: Sequence[Picture]) -> bo
 
 
 def _in_one_piece(
-    evidence: Sequence[Evidence], pictures: Sequence[Picture], ignore: Collection[int]
+    evidence: Sequence[Evidence], pictures: Sequence[FileCounts], ignore: Collection[int]
 ) -> list[tuple[set[int], Evidence]]:
     """The labels of each file that has some, if nearly all are in one piece each; else none."""
     labels = [{*one} - {0, *ignore} for one in pictures]

@@ -3,10 +3,16 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from samjax.curation import label_background, label_instances, label_levels
-from samjax.curation import label_words as words
+from samjax.curation import label_background, label_instances, label_levels, label_messages
 from samjax.curation.case import CaseError, Coding
-from samjax.curation.label_background import Picture, Seen, Unclear, code_of, table_of, total
+from samjax.curation.label_background import (
+    AmbiguousLabelsError,
+    CodeCounts,
+    FileCounts,
+    code_of,
+    table_of,
+    total,
+)
 from samjax.curation.label_pixels import CLEAR, Evidence
 from samjax.curation.options import Dataset, several
 
@@ -45,8 +51,8 @@ def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
     if known.kind == "alpha" or _is_in_alpha(evidence):
         return "alpha"
     values = [one for value in known.classes.values() for one in several(value)]
-    said = [one for one in (*values, *known.ignore, *known.background) if one != "none"]
-    if any(isinstance(one, str) for one in said):
+    stated = [one for one in (*values, *known.ignore, *known.background) if one != "none"]
+    if any(isinstance(one, str) for one in stated):
         return "colours"
     coloured = [one for one in evidence if one.is_colour]
     if not coloured:
@@ -56,10 +62,10 @@ def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
         for code, index in one.indices:
             colours.setdefault(index, set()).add(code)
     agree = all(len(codes) == 1 for codes in colours.values())
-    if all(one.indices for one in coloured) and (agree or said):
+    if all(one.indices for one in coloured) and (agree or stated):
         return "indices"
-    if said:
-        numbers = ", ".join(map(str, said))
+    if stated:
+        numbers = ", ".join(map(str, stated))
         raise CaseError(f"expected the values {numbers} of the table of classes, found colours")
     return "colours"
 
@@ -74,14 +80,14 @@ def _is_in_alpha(evidence: Sequence[Evidence]) -> bool:
     return even < 0.5 * sum(one.total for one in clear)
 
 
-def _pictures(evidence: Sequence[Evidence], reading: str) -> list[dict[int, Seen]]:
+def _pictures(evidence: Sequence[Evidence], reading: str) -> list[dict[int, CodeCounts]]:
     """What is seen of every code, picture by picture."""
     pictures = []
     for one in evidence:
         rows = one.codes if one.is_exact else [[c, n, n, 0, b] for c, n, b in one.levels]
         if reading == "colours" and not one.is_colour:  # Grey among colours.
             rows = [[min(row[0], 255) * 0x010101, *row[1:]] for row in rows]
-        pictures.append({row[0]: Seen(*row[1:]) for row in rows})
+        pictures.append({row[0]: CodeCounts(*row[1:]) for row in rows})
     return pictures
 
 
@@ -99,21 +105,22 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
         return _binary(pictures, values, known, ignore)
     if known.kind == "instances":
         background = label_background.background(pictures, known, "numbers", True)
-        said = "instances, every value of a picture is an object"
-        return Coding("instances", "numbers", background, ignore), words.said(said, ignore)
-    as_said = known.kind == "classes" and len(values) <= APART
-    if values and values[-1] > SMALL and not as_said and _has_grey_edges(sums, values):
+        text = "instances, every value of a picture is an object"
+        coding = Coding("instances", "numbers", background, ignore)
+        return coding, label_messages.describe(text, ignore)
+    is_stated = known.kind == "classes" and len(values) <= APART
+    if values and values[-1] > SMALL and not is_stated and _has_grey_edges(sums, values):
         return _of_greys(evidence, known, pictures, sums, ignore)
     if not table and not known.background and not known.kind:
         if not objects or (len(objects) == 1 and objects[0] in (1, 255, full)):
             if objects and 0 in sums and not sums[0].border:
                 raise label_background.inverted(objects[0], "numbers")
-            return Coding("binary", ignore=ignore), words.said("one object", ignore)
+            return Coding("binary", ignore=ignore), label_messages.describe("one object", ignore)
         if objects == [1, 255] and not any({1, 255} <= one.keys() for one in pictures):
-            said = "one object, of value 1 in some files and 255 in others"
-            return Coding("binary", ignore=ignore), said
-        if said := label_instances.found(evidence, pictures, ignore):
-            return Coding("instances", ignore=ignore), words.said(said, ignore)
+            text = "one object, of value 1 in some files and 255 in others"
+            return Coding("binary", ignore=ignore), text
+        if text := label_instances.found(evidence, pictures, ignore):
+            return Coding("instances", ignore=ignore), label_messages.describe(text, ignore)
     ignore += _void(pictures, objects, full, known, table)
     left = [value for value in values if value not in ignore]
     is_small = bool(table) or max(left, default=0) <= SMALL + 2 * len(left)
@@ -123,19 +130,21 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
     )  # fmt: skip
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, lacking=lacking)
-    return coding, words.said(words.classes(coding, left, table), ignore, coding, left)
+    return coding, label_messages.describe(
+        label_messages.describe_classes(coding, left, table), ignore, coding, left
+    )
 
 
 def _binary(
-    pictures: Sequence[Picture], values: Sequence[int], known: Dataset, ignore: tuple[int, ...]
+    pictures: Sequence[FileCounts], values: Sequence[int], known: Dataset, ignore: tuple[int, ...]
 ) -> tuple[Coding, str]:
     if known.background and known.background != ("none",):
         background = tuple(map(code_of, known.background))
         coding = Coding("binary", "numbers", background, ignore, half=-1)
-        return coding, words.said("one object", ignore, coding, values)
+        return coding, label_messages.describe("one object", ignore, coding, values)
     is_mixed = {*values} <= {0, 1, 255} and not any({1, 255} <= one.keys() for one in pictures)
     half = 0 if is_mixed else _half(values)
-    return Coding("binary", ignore=ignore, half=half), words.said(
+    return Coding("binary", ignore=ignore, half=half), label_messages.describe(
         f"one object, above {half}", ignore
     )
 
@@ -145,7 +154,7 @@ def _half(values: Sequence[int]) -> int:
     return 0 if highest <= 1 else 127 if WHITE <= highest <= 255 else highest // 2
 
 
-def _has_grey_edges(sums: Picture, values: Sequence[int]) -> bool:
+def _has_grey_edges(sums: FileCounts, values: Sequence[int]) -> bool:
     """Whether the greys between the darkest and the brightest are mostly edges of others."""
     inner = values[1:-1]
     edges = [value for value in inner if not sums[value].is_solid]
@@ -156,8 +165,8 @@ def _has_grey_edges(sums: Picture, values: Sequence[int]) -> bool:
 def _of_greys(
     evidence: Sequence[Evidence],
     known: Dataset,
-    pictures: Sequence[Picture],
-    sums: Picture,
+    pictures: Sequence[FileCounts],
+    sums: FileCounts,
     ignore: tuple[int, ...],
 ) -> tuple[Coding, str]:
     """Greys between others are edges."""
@@ -172,17 +181,20 @@ def _of_greys(
         pixels = sum(one.pixels for one in sums.values())
         pure = sum(one.pixels for v, one in sums.items() if v < 16 or v >= WHITE)
         if len(levels) < 2 and (values[-1] < WHITE or pure < PURE * pixels):
-            raise Unclear(
+            raise AmbiguousLabelsError(
                 f'{found}: either a mask with soft edges, say `kind = "binary"`, or values that '
                 "are no labels"
             )
         if table and not any(value > half for value in table):
+            expected = label_messages.describe_table(table, "numbers")
             raise CaseError(
-                f"expected {words.named(table, 'numbers')} of the table of classes, found {found}; "
+                f"expected {expected} of the table of classes, found {found}; "
                 'if they are a mask with grey edges, say `kind = "binary"`'
             )
         coding = Coding("binary", ignore=ignore, half=half)
-        return coding, words.said(f"one object with grey edges, cut at half: above {half}", ignore)
+        return coding, label_messages.describe(
+            f"one object with grey edges, cut at half: above {half}", ignore
+        )
     pictures = _on_levels(pictures, levels, False)
     background = label_background.background(pictures, known, "numbers", False)
     if table:
@@ -190,11 +202,11 @@ def _of_greys(
         pictures = _on_levels(pictures, levels, False)
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, tuple(levels), lacking=lacking)
-    said = words.classes(coding, levels, table) + ", with grey edges"
-    return coding, words.said(said, ignore, coding, levels)
+    text = label_messages.describe_classes(coding, levels, table) + ", with grey edges"
+    return coding, label_messages.describe(text, ignore, coding, levels)
 
 
-def _even_or_thin(evidence: Sequence[Evidence], sums: Picture, is_colour: bool) -> list[int]:
+def _even_or_thin(evidence: Sequence[Evidence], sums: FileCounts, is_colour: bool) -> list[int]:
     """The levels of even areas, and of labels that are nowhere wide, if they are like no other."""
     even = label_levels.merged(
         [(code, count) for one in evidence for code, count, _ in one.levels], is_colour
@@ -214,21 +226,21 @@ def _even_or_thin(evidence: Sequence[Evidence], sums: Picture, is_colour: bool) 
 
 
 def _on_levels(
-    pictures: Sequence[Picture], levels: Sequence[int], is_colour: bool
-) -> list[dict[int, Seen]]:
+    pictures: Sequence[FileCounts], levels: Sequence[int], is_colour: bool
+) -> list[dict[int, CodeCounts]]:
     """What is seen of the levels, each with the codes that are nearest to it."""
     found = []
     for picture in pictures:
-        of_levels: dict[int, Seen] = {}
+        of_levels: dict[int, CodeCounts] = {}
         near = label_levels.nearest([*picture], levels, is_colour)
         for code, level in zip(picture, near, strict=True):
-            of_levels.setdefault(level, Seen()).add(picture[code])
+            of_levels.setdefault(level, CodeCounts()).add(picture[code])
         found.append(of_levels)
     return found
 
 
 def _void(
-    pictures: Sequence[Picture],
+    pictures: Sequence[FileCounts],
     objects: Sequence[int],
     full: int,
     known: Dataset,
@@ -244,20 +256,20 @@ def _void(
     if not any({*void} & one.keys() and {*others} & one.keys() for one in pictures):
         if table:
             return ()  # A mistake in these files.
-        raise Unclear(
+        raise AmbiguousLabelsError(
             f"labels {', '.join(map(str, others))}, and {void[0]} in files without them: either "
             f"{void[0]} is left out, or it is a class; say `ignore = {void[0]}` or `background = 0`"
         )
     sums = total(pictures)
     edge = sum(one.border for one in sums.values())
     if 0 in sums and sums[void[0]].border > 0.5 * edge and sums[0].border < 0.05 * edge:
-        raise Unclear(
+        raise AmbiguousLabelsError(
             f"labels 0, {', '.join(map(str, others))} and {void[0]}, which most of the border is: "
             f"either 0 is the background and {void[0]} is left out, or {void[0]} is the "
             f"background and 0 a class; say `background = 0` or `background = {void[0]}`"
         )
     if max(others) > SMALL + 2 * len(others):
-        raise Unclear(
+        raise AmbiguousLabelsError(
             f"labels {', '.join(map(str, others))} and {void[0]}: either {void[0]} is left out, or "
             f"it is a class; say `ignore = {void[0]}` or `background = 0`"
         )
@@ -312,15 +324,17 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
     kind = "instances" if kind == "instances" else "classes"
     smeared = tuple(levels) if is_smeared else ()
     coding = Coding(kind, reading, background, ignore, smeared, lacking=lacking)
-    said = "instances, every colour of a picture is an object"
+    text = "instances, every colour of a picture is an object"
     if kind == "classes":
-        said = words.classes(coding, found, table) + (", with smeared edges" if is_smeared else "")
-    return coding, words.said(said, ignore, coding, found)
+        text = label_messages.describe_classes(coding, found, table) + (
+            ", with smeared edges" if is_smeared else ""
+        )
+    return coding, label_messages.describe(text, ignore, coding, found)
 
 
 def _lacking(
     table: Mapping[int, Sequence[str]],
-    pictures: Sequence[Picture],
+    pictures: Sequence[FileCounts],
     nothing: Collection[int],
     reading: str,
 ) -> tuple[int, ...]:
@@ -333,6 +347,6 @@ def _lacking(
         return ()
     there = {code for one in pictures for code in one} - {*nothing}
     if there and not there & table.keys():
-        raise CaseError(words.mismatch(table, there, reading))
+        raise CaseError(label_messages.mismatch(table, there, reading))
     beside = {code for one in pictures if one.keys() & table.keys() for code in one}
     return tuple(sorted(there - beside - table.keys()))

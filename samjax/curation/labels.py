@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from samjax.curation import label_kinds, label_levels, label_words
+from samjax.curation import label_kinds, label_levels, label_messages
 from samjax.curation.case import LABEL, CaseError, Coding, LabelMap
 from samjax.curation.label_background import code_of, table_of
 from samjax.curation.label_pixels import (
@@ -133,7 +133,7 @@ def _classes(
         return [LabelMap(_numbered(codes, numbers), names)]
     unnamed = [code for code in objects if code not in table]
     if unnamed and set(unnamed) <= {*coding.lacking} and len(unnamed) == len(objects):
-        raise CaseError(label_words.mismatch(table, unnamed, coding.reading))
+        raise CaseError(label_messages.mismatch(table, unnamed, coding.reading))
     maps = []
     for classes in _apart(known):
         numbers, names = {}, {}

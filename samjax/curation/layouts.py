@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 
 _MEANING = {"classes", "class_name", "kind", "background", "ignore"}
 _PATTERNS = {"images", "labels", "match"}
@@ -253,7 +253,9 @@ LAYOUTS = (
 )
 
 
-def described(root: Path, files: Sequence[str], options: Options) -> tuple[Options, list[str]]:
+def described(
+    root: Path, files: Sequence[str], options: CurationOptions
+) -> tuple[CurationOptions, list[str]]:
     """Adds what is known of the public data sets among the files to the options.
 
     Args:
@@ -283,7 +285,7 @@ def described(root: Path, files: Sequence[str], options: Options) -> tuple[Optio
     return dataclasses.replace(options, datasets=(*own, *tables, *others)), notes
 
 
-def _placed(table: Dataset, base: str, top: str, options: Options) -> Dataset | None:
+def _placed(table: Dataset, base: str, top: str, options: CurationOptions) -> Dataset | None:
     """A table for its folder in the source, with what the user says of that; None if outside."""
     folder = PurePosixPath(base) / table.folder
     if not folder.is_relative_to(top):

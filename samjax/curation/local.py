@@ -15,12 +15,12 @@ from samjax import signals
 from samjax.data.files import DataError
 
 
-def each(
+def run(
     title: str,
     function: Callable[..., Any],
     work: Sequence[Any],
     fixed: tuple,
-    lost: Callable[[Any, str], Any] | None = None,
+    on_crash: Callable[[Any, str], Any] | None = None,
     processes: int = 0,
 ) -> Iterator[Any]:
     """Runs a function on every piece of work, a bar meanwhile; yields the results in order.
@@ -33,7 +33,7 @@ def each(
         function: A function of a module, so that processes find it.
         work: Its first argument, for every call.
         fixed: Its further arguments, the same for all.
-        lost: Gives the result of a piece at which the process died, from it and the reason; by
+        on_crash: Gives the result of a piece at which the process died, from it and the reason; by
             default that is an error.
         processes: Processes that work at once; 0 for as many as there are cores.
 
@@ -45,7 +45,9 @@ def each(
     count = min(processes or multiprocessing.cpu_count(), len(work))
     with signals.stop_requests() as stop:
         many = count > 1
-        results = _in_processes(call, work, lost or _fatal, count) if many else _here(call, work)
+        results = (
+            _in_processes(call, work, on_crash or _fatal, count) if many else _here(call, work)
+        )
         bar = tqdm(results, total=len(work), desc=title, unit="case", disable=None)
         with contextlib.closing(results):
             for number, result in enumerate(bar, start=1):
@@ -55,8 +57,8 @@ def each(
 
 
 def with_processes(count: int) -> Callable[..., Iterator[Any]]:
-    """`each` with a number of processes."""
-    return functools.partial(each, processes=count)
+    """`run` with a number of processes."""
+    return functools.partial(run, processes=count)
 
 
 def _call(function: Callable[..., Any], fixed: tuple, one: Any) -> Any:
@@ -73,7 +75,7 @@ def _fatal(one: Any, reason: str) -> Any:
 
 
 def _in_processes(
-    call: Callable[[Any], Any], work: Sequence[Any], lost: Callable[[Any, str], Any], count: int
+    call: Callable[[Any], Any], work: Sequence[Any], on_crash: Callable[[Any, str], Any], count: int
 ) -> Generator[Any, None, None]:
     done = 0
     while done < len(work):
@@ -94,7 +96,9 @@ def _in_processes(
                 try:
                     yield pool.submit(call, one).result()
                 except BrokenProcessPool:
-                    yield lost(one, "the process that read it died, perhaps of too little memory")
+                    yield on_crash(
+                        one, "the process that read it died, perhaps of too little memory"
+                    )
             done += 1
 
 

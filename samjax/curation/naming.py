@@ -5,7 +5,7 @@ import re
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import words
+from samjax.curation import filename_words
 from samjax.data import metadata
 
 _TOKENS = {
@@ -39,7 +39,7 @@ def is_modality(word: str) -> bool:
 def dataset_folder(path: str) -> str:
     """The folder at the top that a file is in, unless that says only `images` or `labels`."""
     parts = PurePosixPath(path).parts
-    return "." if len(parts) == 1 or words.is_role(parts[0]) else parts[0]
+    return "." if len(parts) == 1 or filename_words.is_role(parts[0]) else parts[0]
 
 
 def title(root: Path, folder: str) -> str:

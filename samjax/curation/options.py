@@ -129,7 +129,7 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class CurationOptions:
     """How the source is curated; the defaults are the paper's.
 
     Attributes:

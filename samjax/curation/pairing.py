@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from samjax.curation import naming, words
+from samjax.curation import filename_words, naming
 
 _SEPARATED = re.compile(r"[ _.\-]+")
 _COUNT = re.compile(r"[ _-]\(?\d{1,3}\)?$")
@@ -17,7 +17,7 @@ _VARIANT = re.compile(
     r"|(?:rater|reader|observer|expert|annotator|grader|radiologist)s?\d*)"  # Whose labels.
 )
 _WHOLE_WORD = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"  # One sign of Chinese, Japanese, Korean.
-_Given = list[tuple[str, str, str]]  # Label, image, class.
+_Assignments = list[tuple[str, str, str]]  # Label, image, class.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,9 @@ class _Images:
         self.by_stem: dict[str, list[str]] = defaultdict(list)  # Without a modality at the end.
         self.in_folder: dict[str, list[str]] = defaultdict(list)
         for path in self.paths:
-            folder = "" if flat else words.folder_key(path)
+            folder = "" if flat else filename_words.folder_key(path)
             self.in_folder[folder].append(path)
-            name, plain = words.image_names(path)
+            name, plain = filename_words.image_names(path)
             for index, one in zip(self.by_name, _readings(folder, name, plain), strict=True):
                 index[one].append(path)
             for stem in {_before_modality(name), _before_modality(plain)} - {None}:
@@ -73,7 +73,9 @@ class _Images:
 
     def called(self, folder: str, name: str, exact: bool = False) -> list[str]:
         """The images of that name by the strictest reading that there are any of."""
-        readings = [*zip(self.by_name, _readings(folder, name, words.plain(name)), strict=True)]
+        readings = [
+            *zip(self.by_name, _readings(folder, name, filename_words.plain(name)), strict=True)
+        ]
         found = (index[one] for index, one in readings[: 2 if exact else 4] if one in index)
         return next(found, [])
 
@@ -97,7 +99,7 @@ def pair(files: Iterable[str]) -> Pairs:
         files: Paths relative to the source.
     """
     files = tuple(files)
-    is_label = words.labels_among(files)
+    is_label = filename_words.labels_among(files)
     images = _Images(path for path in files if path not in is_label)
     labels = [path for path in files if path in is_label]
     find = _Finder(labels)
@@ -105,7 +107,7 @@ def pair(files: Iterable[str]) -> Pairs:
     unclear: dict[str, str] = {}
     lost = []
     for path in labels:
-        several, class_name = find(path, words.folder_key(path), images)
+        several, class_name = find(path, filename_words.folder_key(path), images)
         if len(several) > 1 and not _are_channels(several):
             unclear[path] = f"expected one image of that name, found {', '.join(sorted(several))}"
         elif several:
@@ -126,7 +128,7 @@ def pair(files: Iterable[str]) -> Pairs:
             several = ", ".join(sorted(folders.values()))
             unclear[image] = f"expected one folder of labels, found {several}"
         elif of_image:
-            pairs.append(Pair(image, words.key(image), tuple(of_image)))
+            pairs.append(Pair(image, filename_words.key(image), tuple(of_image)))
     alone = tuple(i for i in images.paths if i not in found)
     return Pairs(tuple(pairs), alone, tuple(lost), unclear)
 
@@ -137,13 +139,13 @@ class _Finder:
     def __init__(self, labels: Sequence[str]) -> None:
         self.names: dict[str, set[str]] = defaultdict(set)
         for path in labels:
-            name = _joined(words.folder_key(path), words.label_names(path)[0])
+            name = _joined(filename_words.folder_key(path), filename_words.label_names(path)[0])
             self.names[name.lower()].add(name)
 
     def __call__(self, path: str, folder: str, images: _Images) -> tuple[list[str], str]:
         """The images, and the class."""
-        names = words.label_names(path)
-        own = [_joined(words.folder_key(path), name).lower() for name in names]
+        names = filename_words.label_names(path)
+        own = [_joined(filename_words.folder_key(path), name).lower() for name in names]
         exact = len(self.names[own[0]]) > 1  # Two labels that differ only in capitals.
         matches = [images.called(folder, name, exact) for name in names]
         if len(matches) > 1 and all(matches) and names[1] and own[1] in self.names:
@@ -176,7 +178,7 @@ def class_of(rest: str, counted: bool = True) -> str:
         rest: What follows the name of the image.
         counted: Whether a number at its end counts objects of one class.
     """
-    rest = (_COUNT.sub("", rest) if counted else rest).strip(words.SEPARATORS)
+    rest = (_COUNT.sub("", rest) if counted else rest).strip(filename_words.SEPARATORS)
     tokens = _SEPARATED.split(rest)
     if not re.match(rf"[^\W\d_]{{2}}|{_WHOLE_WORD}", rest) or re.fullmatch(
         r"[0-9a-fA-F]{16,}", rest
@@ -187,7 +189,9 @@ def class_of(rest: str, counted: bool = True) -> str:
     return rest
 
 
-def _of_case_folder(lost: Sequence[str], images: _Images, found: Mapping[str, object]) -> _Given:
+def _of_case_folder(
+    lost: Sequence[str], images: _Images, found: Mapping[str, object]
+) -> _Assignments:
     """Labels in the folder of a case, which are not called as its image.
 
     Such as `s0001/ct.nii.gz` with `s0001/segmentations/liver.nii.gz`, or `7f3a/images/7f3a.png`
@@ -195,23 +199,23 @@ def _of_case_folder(lost: Sequence[str], images: _Images, found: Mapping[str, ob
     """
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in lost:
-        by_folder[words.folder_key(path)].append(path)
+        by_folder[filename_words.folder_key(path)].append(path)
     given = []
     for folder, members in by_folder.items():
         if len(near := images.in_folder.get(folder, [])) != 1:
             continue
-        image, names = near[0], [words.label_names(path)[0] for path in members]
+        image, names = near[0], [filename_words.label_names(path)[0] for path in members]
         if _is_case(folder, image):
             counted = len({_COUNT.sub("", name) for name in names}) == 1
             for path, name in zip(members, names, strict=True):
                 class_name = class_of(name, counted)
-                in_own_folder = words.is_role(PurePosixPath(path).parent.name)
+                in_own_folder = filename_words.is_role(PurePosixPath(path).parent.name)
                 if class_name or in_own_folder or not name:
                     given.append((path, image, class_name))
         elif (
             len(members) == 1
             and image not in found
-            and _fits(names[0], words.image_names(image)[0])
+            and _fits(names[0], filename_words.image_names(image)[0])
         ):
             given.append((members[0], image, ""))
     return given
@@ -219,7 +223,7 @@ def _of_case_folder(lost: Sequence[str], images: _Images, found: Mapping[str, ob
 
 def _is_case(folder: str, image: str) -> bool:
     """Whether a folder is a case: its only image is called by its modality, or as the folder."""
-    name, plain = words.image_names(image)
+    name, plain = filename_words.image_names(image)
     own = PurePosixPath(folder).name.lower()
     return not plain or naming.is_modality(plain) or own in (name.lower(), plain.lower())
 
@@ -232,7 +236,7 @@ def _fits(label: str, image: str) -> bool:
 
 def _of_sibling_folder(
     lost: Iterable[str], images: _Images, found: Mapping[str, object], find: _Finder
-) -> _Given:
+) -> _Assignments:
     """Labels of a folder whose names are those of the images of one other folder.
 
     Such as `REFUGE-Test400/T0001.jpg` with `REFUGE-Test-GT/Disc_Cup_Masks/T0001.bmp`.
@@ -248,7 +252,7 @@ def _of_sibling_folder(
     for folder, members in by_folder.items():
         near: dict[int, list[str]] = defaultdict(list)
         for other in alone:
-            if words.may_be_siblings(folder, other):
+            if filename_words.may_be_siblings(folder, other):
                 near[_shared_folders(folder, other)].append(other)
         for _, others in sorted(near.items(), reverse=True):  # The nearest that fit.
             # Images may be in several folders, if their names tell them apart; else in one.
@@ -268,7 +272,7 @@ def _shared_folders(one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
-def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Given:
+def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Assignments:
     """The images of labels by their names alone; none if most labels have none, or several."""
     flat = _Images(images, flat=True)
     matches = ((path, *find(path, "", flat)) for path in labels)
@@ -278,7 +282,7 @@ def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Gi
 
 def _are_channels(several: Sequence[str]) -> bool:
     """Whether images of one label are told apart by a modality or the number of a channel."""
-    names = [words.image_names(image) for image in several]
+    names = [filename_words.image_names(image) for image in several]
     numbered = all(_CHANNEL.search(name) for name, _ in names)
     ends = all(any(_before_modality(one) is not None for one in both) for both in names)
     return len(set(names)) == len(names) and (numbered or ends)
@@ -294,7 +298,7 @@ def _before_modality(name: str) -> str | None:
 
 def _ends(name: str) -> Iterable[int]:
     """The places of the separators in a name, from its end."""
-    return (n for n in range(len(name) - 1, 0, -1) if name[n] in words.SEPARATORS)
+    return (n for n in range(len(name) - 1, 0, -1) if name[n] in filename_words.SEPARATORS)
 
 
 def _readings(folder: str, name: str, plain: str) -> tuple[str, str, str, str]:

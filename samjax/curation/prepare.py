@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from samjax.curation import curate, left_out, local, store, survey
-from samjax.curation.case import Source
-from samjax.curation.curate import Tally
+from samjax.curation.case import CaseSource
+from samjax.curation.curate import Counts
 from samjax.curation.discover import discover
-from samjax.curation.found import Problem
+from samjax.curation.discovery_result import Problem
 from samjax.curation.label_pixels import Evidence
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 from samjax.data.files import DataError, write_whole
 from samjax.extra import MissingLibrary
 
-PAPER = Options()
+PAPER = CurationOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Summary:
         cases: Cases with masks in the target.
         done: Cases that this run curated, with masks or without.
         images: Images in each split.
-        tally: What the rules kept and left out.
+        counts: What the rules kept and left out.
         problems: Files and cases that were left out, and why.
         notes: Data sets that were recognised, and files that are no case.
         labels: What the labels of every data set were taken for.
@@ -37,7 +37,7 @@ class Summary:
     cases: int
     done: int
     images: Mapping[str, int]
-    tally: Tally
+    counts: Counts
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -51,15 +51,15 @@ class Summary:
         images = " + ".join(f"{count:,} {name}" for name, count in self.images.items())
         lines = [
             f"{self.cases:,} cases with masks ({self.done:,} cases curated now), images: {images}, "
-            f"{self.tally.masks:,} masks",
-            f"left out by the rules: {self.tally.small:,} objects under the smallest area, "
-            f"{self.tally.elongated:,} slices too long for their width",
+            f"{self.counts.masks:,} masks",
+            f"left out by the rules: {self.counts.small:,} objects under the smallest area, "
+            f"{self.counts.elongated:,} slices too long for their width",
         ]
-        if self.tally.unnamed:
+        if self.counts.unnamed:
             lines.append(
-                f"left out, not named in a table of classes: {self.tally.unnamed:,} labels"
+                f"left out, not named in a table of classes: {self.counts.unnamed:,} labels"
             )
-        lines += [f"left out: {n:,} {what}" for what, n in sorted(self.tally.left_out.items())]
+        lines += [f"left out: {n:,} {what}" for what, n in sorted(self.counts.left_out.items())]
         lines += self.notes
         if self.problems:
             lines.append(f"left out for a problem: {len(self.problems)}")
@@ -68,7 +68,7 @@ class Summary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class WorkResult:
     """What became of a case on whatever machine it was worked on.
 
     Attributes:
@@ -86,14 +86,14 @@ class Outcome:
 
 # Runs a function on every piece of work, with the same further arguments, in any order:
 # (title, function, work, further arguments, and what a piece comes to at which the process died).
-Each = Callable[..., Iterable[Outcome]]
+Executor = Callable[..., Iterable[WorkResult]]
 
 
 def prepare(
     source: Path,
     target: Path,
-    options: Options = PAPER,
-    each: Each = local.each,
+    options: CurationOptions = PAPER,
+    executor: Executor = local.run,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Curates a folder, whatever mixture of formats it holds, by the paper's rules (section 3.1).
@@ -106,8 +106,8 @@ def prepare(
         source: The folder to curate; nothing in it is changed.
         target: The folder to write, in SA-Med2D-20M's layout with both JSON indexes.
         options: The rules' numbers, and what is known of the source's folders.
-        each: Where cases are worked on: on this machine, see `samjax.curation.local`, or by Beam,
-            see `samjax.curation.beam`.
+        executor: Runs the work: on this machine, see `samjax.curation.local`, or by Beam, see
+            `samjax.curation.beam`.
         tell: Is told what was understood of the source before anything is written.
 
     Raises:
@@ -120,12 +120,12 @@ def prepare(
     for line in found.subjects:
         tell(line)
     problems = list(found.problems)
-    surveyed = _survey(found.sources, source, each)
+    surveyed = _survey(found.sources, source, executor)
     problems += surveyed.problems
     for line in surveyed.said:
         tell(line)
     state: dict[str, str] = {}
-    sources: list[Source] = []
+    sources: list[CaseSource] = []
     for one in surveyed.sources:
         try:
             state[one.id] = store.fingerprint(source, one, options)
@@ -133,12 +133,12 @@ def prepare(
         except DataError as error:
             problems.append(Problem(one.images[0], "bad", str(error)))
     fresh, notes = _fresh(target, sources, state)
-    named = [*each("classes", classes, fresh, (source, options), lost)]
+    named = [*executor("classes", classes, fresh, (source, options), crashed)]
     numbers = store.number_classes(target, [name for one in named for name in one.classes])
     store.write_classes(target, numbers)
     usable = {one.case for one in named if one.problem is None}
     work = [(one, state[one.id]) for one in fresh if one.id in usable]
-    curated = [*each("curating", case, work, (source, target, options, numbers), lost)]
+    curated = [*executor("curating", case, work, (source, target, options, numbers), crashed)]
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
     made = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
@@ -146,14 +146,14 @@ def prepare(
     return finish(target, sources, options, problems, made, bad, notes, surveyed.said)
 
 
-def labels(paths: Sequence[str], source: Path) -> Outcome:
+def labels(paths: Sequence[str], source: Path) -> WorkResult:
     """Looks at label files; see `samjax.curation.survey`."""
     found = survey.evidence(source, paths)
     seen = tuple(None if one is None else dataclasses.asdict(one) for one in found)
-    return Outcome(paths[0], evidence=seen)
+    return WorkResult(paths[0], evidence=seen)
 
 
-def classes(one: Source, source: Path, options: Options) -> Outcome:
+def classes(one: CaseSource, source: Path, options: CurationOptions) -> WorkResult:
     """Names the classes of a case; what is wrong with it is returned, not raised."""
     names = {name for _, name in one.labels}
     if "" in names or one.known.classes:
@@ -162,27 +162,27 @@ def classes(one: Source, source: Path, options: Options) -> Outcome:
         except Exception as error:
             return _bad(one, error)
     named = {one.known.class_of(name) for name in names} - {""}
-    return Outcome(one.id, tuple(sorted(named)))
+    return WorkResult(one.id, tuple(sorted(named)))
 
 
 def case(
-    work: tuple[Source, str],
+    work: tuple[CaseSource, str],
     source: Path,
     target: Path,
-    options: Options,
+    options: CurationOptions,
     numbers: Mapping[str, int],
-) -> Outcome:
+) -> WorkResult:
     """Curates a case and writes its files and then its record."""
     one, state = work
-    tally, rows, made = Tally(), [], {}
+    counts, rows, made = Counts(), [], {}
     try:
         store.remove(target, one.id)
-        for files, of_slice in curate.curate(source, one, options, numbers, tally):
+        for files, of_slice in curate.curate(source, one, options, numbers, counts):
             for path, content in files.items():
-                made[path] = store.Made.of(content)
+                made[path] = store.StoredFile.of(content)
                 write_whole(target / path, content)
             rows.extend(of_slice)
-        store.write_record(target, store.Record(one.id, state, tuple(rows), tally, made))
+        store.write_case(target, store.StoredCase(one.id, state, tuple(rows), counts, made))
     except BaseException as error:  # The case cannot be used or written, or the run ends here.
         with contextlib.suppress(OSError):
             store.remove_files(target, made)
@@ -190,34 +190,34 @@ def case(
         if not isinstance(error, Exception) or (isinstance(error, OSError) and not too_long):
             raise
         return _bad(one, error)
-    return Outcome(one.id)
+    return WorkResult(one.id)
 
 
-def lost(work: Source | tuple[Source, str], reason: str) -> Outcome:
+def crashed(work: CaseSource | tuple[CaseSource, str], reason: str) -> WorkResult:
     """What is told of a case at which a process died."""
-    one = work if isinstance(work, Source) else work[0]
+    one = work if isinstance(work, CaseSource) else work[0]
     return _bad(one, DataError(f"{one.images[0]}: expected to be read, found that {reason}"))
 
 
-def _unseen(paths: Sequence[str], reason: str) -> Outcome:
+def _unseen(paths: Sequence[str], reason: str) -> WorkResult:
     del reason  # The cases will be found to be the cause once more, and named.
-    return Outcome(paths[0], evidence=(None,) * len(paths))
+    return WorkResult(paths[0], evidence=(None,) * len(paths))
 
 
-def _bad(one: Source, error: Exception) -> Outcome:
+def _bad(one: CaseSource, error: Exception) -> WorkResult:
     """What is told of a case that cannot be used, whatever a library tripped over in it."""
     if isinstance(error, MissingLibrary):
         raise error
     detail = str(error)
     if not isinstance(error, DataError):
         detail = f"{one.images[0]}: cannot be used: {type(error).__name__}: {error}"
-    return Outcome(one.id, problem=Problem(one.id, "bad", detail))
+    return WorkResult(one.id, problem=Problem(one.id, "bad", detail))
 
 
 def finish(
     target: Path,
-    sources: Iterable[Source],
-    options: Options,
+    sources: Iterable[CaseSource],
+    options: CurationOptions,
     problems: list[Problem],
     made: int,
     bad: set[str],
@@ -228,16 +228,16 @@ def finish(
     wanted = sorted(one.id for one in sources if one.id not in bad)
     for name in set(store.cases(target)) - set(wanted):
         store.remove(target, name)
-    total, cases = Tally(), 0
+    total, cases = Counts(), 0
     for name in wanted:
-        record = store.read_record(target, name)
-        tally = record.tally if record else Tally()
-        cases += tally.masks > 0
-        total.add(tally)
-        problems += [Problem(name, "bad_part", detail) for detail in tally.bad]
-        if record and not tally.masks:
+        stored = store.read_case(target, name)
+        counts = stored.counts if stored else Counts()
+        cases += counts.masks > 0
+        total.add(counts)
+        problems += [Problem(name, "bad_part", detail) for detail in counts.bad]
+        if stored and not counts.masks:
             detail = (
-                f"{name}: expected an object that the rules keep, found {tally.small} small ones"
+                f"{name}: expected an object that the rules keep, found {counts.small} small ones"
             )
             problems.append(Problem(name, "no_mask", detail))
     if not total.masks:
@@ -246,38 +246,46 @@ def finish(
     images, masks = store.write_indexes(target, wanted, options, left_out.read(target))
     if masks < total.masks:
         what = f"masks that a check took out, see {target / left_out.NAME}"
-        total.add(Tally(masks=masks - total.masks, left_out={what: total.masks - masks}))
+        total.add(Counts(masks=masks - total.masks, left_out={what: total.masks - masks}))
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
     summary = Summary(cases, made, images, total, ordered, tuple(notes), said)
-    store.write_report(target, dataclasses.asdict(summary))
+    store.write_report(target, _report(summary))
     return summary
 
 
-def _survey(sources: Sequence[Source], source: Path, each: Each) -> survey.Survey:
+def _report(summary: Summary) -> dict[str, Any]:
+    """Returns the content of `report.json`, in which the counts are called `tally`."""
+    content = dataclasses.asdict(summary)
+    return {"tally" if name == "counts" else name: value for name, value in content.items()}
+
+
+def _survey(sources: Sequence[CaseSource], source: Path, executor: Executor) -> survey.Survey:
     def look(work: list[tuple[str, ...]]) -> Iterable[list[Evidence | None]]:
-        seen = {one.case: one.evidence for one in each("labels", labels, work, (source,), _unseen)}
+        seen = {
+            one.case: one.evidence for one in executor("labels", labels, work, (source,), _unseen)
+        }
         for paths in work:  # Beam returns them in any order.
             yield [None if one is None else Evidence(**one) for one in seen[paths[0]]]
 
     return survey.survey(sources, look)
 
 
-def _classes_of(one: Source, source: Path, options: Options) -> set[str]:
+def _classes_of(one: CaseSource, source: Path, options: CurationOptions) -> set[str]:
     if one.known.classes and one.reader in ("nifti", "itk", "pictures"):
         return set(one.known.classes)  # Others are left out: no need to read.
     return curate.classes_of(source, one, options)
 
 
 def _fresh(
-    target: Path, sources: Sequence[Source], state: Mapping[str, str]
-) -> tuple[list[Source], list[str]]:
+    target: Path, sources: Sequence[CaseSource], state: Mapping[str, str]
+) -> tuple[list[CaseSource], list[str]]:
     """What has to be curated, and a note on what was done before and is no longer whole."""
     fresh, damaged = [], []
     for one in sources:
-        record = store.read_record(target, one.id)
-        if record is None or record.fingerprint != state[one.id]:
+        stored = store.read_case(target, one.id)
+        if stored is None or stored.fingerprint != state[one.id]:
             fresh.append(one)
-        elif files := store.damaged(target, record):
+        elif files := store.damaged(target, stored):
             fresh.append(one)
             damaged += files
     if not damaged:
@@ -293,7 +301,7 @@ def _check_target(source: Path, target: Path) -> None:
     if target.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{target}: expected a target outside of the source {source}")
     try:
-        write_whole(target / store.RECORDS / ".writable", b"")
-        (target / store.RECORDS / ".writable").unlink()
+        write_whole(target / store.CASES / ".writable", b"")
+        (target / store.CASES / ".writable").unlink()
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror}") from error

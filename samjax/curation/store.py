@@ -13,30 +13,31 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.curation import tables
-from samjax.curation.case import Source
-from samjax.curation.curate import Row, Tally
-from samjax.curation.options import Options
+from samjax.curation import table_writers
+from samjax.curation.case import CaseSource
+from samjax.curation.curate import Counts, ManifestRow
+from samjax.curation.options import CurationOptions
 from samjax.data import index, metadata
 from samjax.data.files import DataError, write_whole
 
-RECORDS = ".cases"
+CASES = ".cases"
 CLASSES = metadata.CLASSES
 MANIFEST = metadata.MANIFEST
 PARQUET = "manifest.parquet"
 REPORT = "report.json"
 INDEXES = (
-    (tables.json_object, index.FOLDER),
-    (tables.json_object, "image2label_train.json"),
-    (tables.json_object, "label2image_test.json"),
-    (tables.csv_table, MANIFEST),
-    (tables.parquet_table, PARQUET),
+    (table_writers.json_object, index.FOLDER),
+    (table_writers.json_object, "image2label_train.json"),
+    (table_writers.json_object, "label2image_test.json"),
+    (table_writers.csv_table, MANIFEST),
+    (table_writers.parquet_table, PARQUET),
 )
+_KEYS = {"counts": "tally", "files": "made"}  # Names in the journal that differ from ours.
 VERSION = 2  # Of the rules and readers: what others made is made again.
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class StoredFile:
     """A file of the target as it was written.
 
     Attributes:
@@ -48,31 +49,31 @@ class Made:
     digest: str
 
     @classmethod
-    def of(cls, content: bytes) -> "Made":
+    def of(cls, content: bytes) -> "StoredFile":
         """Of a file of that content."""
         return cls(len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class StoredCase:
     """What became of a case.
 
     Attributes:
         case: Its name.
         fingerprint: Of its files, of the options and of the classes' numbers.
         rows: Its masks.
-        tally: What was left out.
-        made: Its files, by path relative to the target.
+        counts: What was left out.
+        files: Its files, by path relative to the target.
     """
 
     case: str
     fingerprint: str
-    rows: tuple[Row, ...]
-    tally: Tally
-    made: Mapping[str, Made]
+    rows: tuple[ManifestRow, ...]
+    counts: Counts
+    files: Mapping[str, StoredFile]
 
 
-def fingerprint(root: Path, source: Source, options: Options) -> str:
+def fingerprint(root: Path, source: CaseSource, options: CurationOptions) -> str:
     """A digest of all that decides what a case becomes; files count by size and time of change.
 
     Raises:
@@ -96,33 +97,34 @@ def fingerprint(root: Path, source: Source, options: Options) -> str:
     return digest.hexdigest()
 
 
-def read_record(target: Path, case: str) -> Record | None:
+def read_case(target: Path, case: str) -> StoredCase | None:
     """The record of a case that was done before; None if there is none or it is of no use."""
     try:
-        content = json.loads(_record(target, case).read_text(encoding="utf-8"))
-        rows = tuple(Row(**row) for row in content["rows"])
-        made = {path: Made(**one) for path, one in content["made"].items()}
-        tally = Tally(**content["tally"])
-        return Record(content["case"], content["fingerprint"], rows, tally, made)
+        content = json.loads(_path(target, case).read_text(encoding="utf-8"))
+        rows = tuple(ManifestRow(**row) for row in content["rows"])
+        files = {path: StoredFile(**one) for path, one in content["made"].items()}
+        counts = Counts(**content["tally"])
+        return StoredCase(content["case"], content["fingerprint"], rows, counts, files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def write_record(target: Path, record: Record) -> None:
-    """Writes the record of a case whose files are written."""
-    content = json.dumps(dataclasses.asdict(record), indent=1)
-    write_whole(_record(target, record.case), content.encode())
+def write_case(target: Path, case: StoredCase) -> None:
+    """Writes the journal entry of a case, after its files."""
+    content = dataclasses.asdict(case)
+    content = {_KEYS.get(name, name): value for name, value in content.items()}
+    write_whole(_path(target, case.case), json.dumps(content, indent=1).encode())
 
 
 def remove(target: Path, case: str) -> None:
     """Removes a case, its record first; a file that someone has changed is kept as `X.before`."""
-    record = read_record(target, case)
-    changed = () if record is None else damaged(target, record, absent=False)
-    _record(target, case).unlink(missing_ok=True)
+    stored = read_case(target, case)
+    changed = () if stored is None else damaged(target, stored, absent=False)
+    _path(target, case).unlink(missing_ok=True)
     for path in changed:
         (target / path).replace(target / f"{path}.before")
-    if record:
-        remove_files(target, record.made)
+    if stored:
+        remove_files(target, stored.files)
 
 
 def remove_files(target: Path, paths: Iterable[str]) -> None:
@@ -131,25 +133,25 @@ def remove_files(target: Path, paths: Iterable[str]) -> None:
         (target / path).unlink(missing_ok=True)
 
 
-def damaged(target: Path, record: Record, absent: bool = True) -> list[str]:
+def damaged(target: Path, stored: StoredCase, absent: bool = True) -> list[str]:
     """Files of a case that are not as they were made.
 
     Contents are read only of files that were written since the record was.
 
     Args:
         target: The target.
-        record: The record of the case.
+        stored: The case.
         absent: Whether files that are missing or empty count, or only those of another content.
     """
-    since = _record(target, record.case).stat().st_mtime_ns
+    since = _path(target, stored.case).stat().st_mtime_ns
     found = []
-    for path, made in record.made.items():
+    for path, file in stored.files.items():
         try:
             state = (target / path).stat()
             if state.st_size == 0:
                 raise FileNotFoundError
-            whole = state.st_size == made.size and (
-                state.st_mtime_ns < since or Made.of((target / path).read_bytes()) == made
+            whole = state.st_size == file.size and (
+                state.st_mtime_ns < since or StoredFile.of((target / path).read_bytes()) == file
             )
             if not whole:
                 found.append(path)
@@ -161,7 +163,7 @@ def damaged(target: Path, record: Record, absent: bool = True) -> list[str]:
 
 def cases(target: Path) -> list[str]:
     """The names of all cases that have a record."""
-    return sorted(path.name.removesuffix(".json") for path in (target / RECORDS).glob("*.json"))
+    return sorted(path.name.removesuffix(".json") for path in (target / CASES).glob("*.json"))
 
 
 def number_classes(target: Path, names: Iterable[str]) -> dict[str, int]:
@@ -192,7 +194,7 @@ def remove_indexes(target: Path) -> None:
 
 
 def write_indexes(
-    target: Path, names: Sequence[str], options: Options, taken_out: Container[str] = ()
+    target: Path, names: Sequence[str], options: CurationOptions, taken_out: Container[str] = ()
 ) -> tuple[dict[str, int], int]:
     """Splits the images and writes both JSON indexes and the manifest.
 
@@ -216,7 +218,7 @@ def write_indexes(
     if len(whole) > 1:
         _, test = index.hold_out([*whole.values()], options.test_fraction, options.seed)
     held = {sample.subject for sample in test}
-    counts, masks_in_all = {"train": 0, "test": 0}, 0
+    images_in, masks_in_all = {"train": 0, "test": 0}, 0
     with contextlib.ExitStack() as stack:
         everything, by_image, by_mask, table, parquet = (
             stack.enter_context(writer(target / name)) for writer, name in INDEXES
@@ -226,7 +228,7 @@ def write_indexes(
                 rows = [*group]
                 masks = [row.mask for row in rows]
                 split = "test" if _part(rows[0], options) in held else "train"
-                counts[split] += 1
+                images_in[split] += 1
                 masks_in_all += len(masks)
                 everything(image, masks)
                 if split == "train":
@@ -238,7 +240,7 @@ def write_indexes(
                     columns = {**_columns(row), "split": split}
                     table(columns)
                     parquet(columns)
-    return counts, masks_in_all
+    return images_in, masks_in_all
 
 
 def write_report(target: Path, content: Mapping[str, Any]) -> None:
@@ -246,27 +248,27 @@ def write_report(target: Path, content: Mapping[str, Any]) -> None:
     write_whole(target / REPORT, json.dumps(content, indent=1).encode())
 
 
-def _columns(row: Row) -> dict[str, Any]:
+def _columns(row: ManifestRow) -> dict[str, Any]:
     columns = dataclasses.asdict(row)
     columns["class"] = columns.pop("class_name")  # As in `split.csv`.
     return columns
 
 
-def _record(target: Path, case: str) -> Path:
-    return target / RECORDS / f"{case}.json"
+def _path(target: Path, case: str) -> Path:
+    return target / CASES / f"{case}.json"
 
 
-def _image(row: Row) -> str:
+def _image(row: ManifestRow) -> str:
     return row.image
 
 
-def _rows(target: Path, name: str, taken_out: Container[str] = ()) -> list[Row]:
-    record = read_record(target, name)
-    rows = record.rows if record else ()
+def _rows(target: Path, name: str, taken_out: Container[str] = ()) -> list[ManifestRow]:
+    stored = read_case(target, name)
+    rows = stored.rows if stored else ()
     return [row for row in rows if row.image not in taken_out and row.mask not in taken_out]
 
 
-def _part(row: Row, options: Options) -> str:
+def _part(row: ManifestRow, options: CurationOptions) -> str:
     """What a mask must not be parted from: all of its subject, or of its slice.
 
     Of one name in several datasets may well be one patient, in CT and in MR. A slice may be

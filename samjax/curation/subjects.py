@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from samjax.curation import naming
-from samjax.curation.case import Source
-from samjax.curation.options import Options
+from samjax.curation.case import CaseSource
+from samjax.curation.options import CurationOptions
 from samjax.data import subjects
 from samjax.data.subjects import Subject
 
@@ -22,7 +22,7 @@ _NOBODY = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
-class Assigned:
+class AssignedSubjects:
     """Cases with their subjects.
 
     Attributes:
@@ -30,11 +30,11 @@ class Assigned:
         told: What was taken for a subject, in lines for the user.
     """
 
-    sources: list[Source]
+    sources: list[CaseSource]
     told: list[str]
 
 
-def assign(root: Path, sources: Sequence[Source], options: Options) -> Assigned:
+def assign(root: Path, sources: Sequence[CaseSource], options: CurationOptions) -> AssignedSubjects:
     """Finds the subject of every case.
 
     The first that knows counts: the description's `subject`, `options.subject_pattern`, the file
@@ -67,14 +67,14 @@ def assign(root: Path, sources: Sequence[Source], options: Options) -> Assigned:
         dataclasses.replace(source, subject=first.setdefault(number, name))
         for source, number, name in zip(sources, numbers, names, strict=True)
     ]
-    per_dataset: dict[str, list[tuple[Source, Subject]]] = defaultdict(list)
+    per_dataset: dict[str, list[tuple[CaseSource, Subject]]] = defaultdict(list)
     for source, one in zip(assigned, found, strict=True):
         per_dataset[source.dataset].append((source, one))
     told = [line for name, of in sorted(per_dataset.items()) for line in _told(name, of)]
-    return Assigned(assigned, told)
+    return AssignedSubjects(assigned, told)
 
 
-def dataset_folders(paths: Iterable[str], options: Options) -> dict[str, str]:
+def dataset_folders(paths: Iterable[str], options: CurationOptions) -> dict[str, str]:
     """The folder of the data set that each file is in.
 
     It is the one that is described, or that at the top, unless this says only that images or
@@ -100,7 +100,7 @@ def summary(subject_of: Iterable[tuple[str, str, str]]) -> list[str]:
     return [line for name, of in sorted(per_dataset.items()) for line in _lines(name, of, "")]
 
 
-def _by_path(paths: Iterable[str], options: Options) -> dict[str, Subject]:
+def _by_path(paths: Iterable[str], options: CurationOptions) -> dict[str, Subject]:
     """The subjects of some files by their paths; depths are those in the whole path."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -115,7 +115,7 @@ def _by_path(paths: Iterable[str], options: Options) -> dict[str, Subject]:
     return found
 
 
-def _of(source: Source, by_path: Subject, options: Options) -> Subject:
+def _of(source: CaseSource, by_path: Subject, options: CurationOptions) -> Subject:
     image = source.images[0]
     for pattern, layout in (
         (source.known.subject, "as described"),
@@ -149,7 +149,7 @@ def _joined(keys: Sequence[set[tuple[str, str]]]) -> list[int]:
     return [numbers.setdefault(top(next(iter(own))), len(numbers)) for own in keys]
 
 
-def _told(dataset: str, members: Sequence[tuple[Source, Subject]]) -> list[str]:
+def _told(dataset: str, members: Sequence[tuple[CaseSource, Subject]]) -> list[str]:
     images: dict[str, list[str]] = defaultdict(list)
     for source, _ in members:
         images[source.subject].append(source.images[0])

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from samjax.curation import formats, label_kinds, suffixes
-from samjax.curation.case import CaseError, Source
-from samjax.curation.found import Problem
+from samjax.curation.case import CaseError, CaseSource
+from samjax.curation.discovery_result import Problem
 from samjax.curation.label_pixels import Evidence, look
 from samjax.extra import MissingLibrary
 
@@ -30,22 +30,22 @@ class Survey:
         problems: Data sets whose labels cannot be told, which have no cases among the sources.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[CaseSource, ...]
     said: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 def survey(
-    sources: Sequence[Source],
-    each: Callable[[list[tuple[str, ...]]], Iterable[list[Evidence | None]]],
+    sources: Sequence[CaseSource],
+    inspect: Callable[[list[tuple[str, ...]]], Iterable[list[Evidence | None]]],
 ) -> Survey:
     """Decides what the labels of every data set mean, by all of its pictures or an even choice.
 
     Args:
         sources: The cases that were found.
-        each: Looks at some label files, a tuple of paths at a time, in order; see `evidence`.
+        inspect: Looks at some label files, a tuple of paths at a time, in order; see `evidence`.
     """
-    groups: dict[tuple[str, str, str], list[Source]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[CaseSource]] = defaultdict(list)
     for one in sources:
         if kind := _kind(one):
             known = json.dumps(dataclasses.asdict(one.known), sort_keys=True)
@@ -58,7 +58,7 @@ def survey(
     ]
     looked = dict(
         pair
-        for paths, found in zip(work, each(work), strict=True)
+        for paths, found in zip(work, inspect(work), strict=True)
         for pair in zip(paths, found, strict=True)
     )
     decided, said, problems = {}, [], []
@@ -70,7 +70,7 @@ def survey(
         try:
             coding, words = label_kinds.decide(seen, members[0].known)
         except CaseError as error:
-            kind = "unclear" if isinstance(error, label_kinds.Unclear) else "bad"
+            kind = "unclear" if isinstance(error, label_kinds.AmbiguousLabelsError) else "bad"
             where = members[0].labels[0][0]
             problems.append(Problem(where, kind, f"{title}, such as {where}: {error}"))
             decided |= dict.fromkeys((one.id for one in members), None)
@@ -99,7 +99,7 @@ def evidence(root: Path, paths: Iterable[str]) -> list[Evidence | None]:
     return found
 
 
-def _kind(one: Source) -> str:
+def _kind(one: CaseSource) -> str:
     """What the labels of a case are stored in; nothing where the format says what they mean."""
     if one.reader not in READERS or not one.labels:
         return ""
@@ -107,7 +107,7 @@ def _kind(one: Source) -> str:
     return {"": "", "pictures": "pictures"}.get(reader, "volumes")
 
 
-def _chosen(kind: str, members: Sequence[Source]) -> list[str]:
+def _chosen(kind: str, members: Sequence[CaseSource]) -> list[str]:
     paths = [*dict.fromkeys(path for one in members for path, _ in one.labels)]
     most = PICTURES if kind == "pictures" else VOLUMES
     spread = np.linspace(0, len(paths) - 1, min(len(paths), most)).astype(int)

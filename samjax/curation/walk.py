@@ -4,10 +4,10 @@ import os
 import stat
 from pathlib import Path
 
-from samjax.curation.found import Found, Problem
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 
 
-def files(root: Path, found: Found) -> list[str]:
+def files(root: Path, result: DiscoveryResult) -> list[str]:
     """All files below a folder; those whose names begin with a dot are not listed.
 
     A link to a folder elsewhere is followed, once; one to a folder within is not: its files are
@@ -15,7 +15,7 @@ def files(root: Path, found: Found) -> list[str]:
 
     Args:
         root: The folder.
-        found: Is told of files and folders that cannot be read.
+        result: Is told of files and folders that cannot be read.
 
     Returns:
         Paths relative to it, in order.
@@ -28,7 +28,7 @@ def files(root: Path, found: Found) -> list[str]:
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
-            _tell(found, folder or ".", f"a folder that can be read, found: {error.strerror}")
+            _tell(result, folder or ".", f"a folder that can be read, found: {error.strerror}")
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
@@ -44,7 +44,7 @@ def files(root: Path, found: Found) -> list[str]:
                 else:
                     inside.append(target)
             if fault:
-                _tell(found, path, fault)
+                _tell(result, path, fault)
             elif kind == "folder":
                 folders.append(path)
             else:
@@ -74,6 +74,6 @@ def _holds(folder: str, other: str) -> bool:
     return other == folder or other.startswith(folder.rstrip("/") + "/")
 
 
-def _tell(found: Found, path: str, detail: str) -> None:
+def _tell(result: DiscoveryResult, path: str, detail: str) -> None:
     name = path.encode(errors="backslashreplace").decode()
-    found.problems.append(Problem(name, "unreadable", f"{name}: expected {detail}"))
+    result.problems.append(Problem(name, "unreadable", f"{name}: expected {detail}"))

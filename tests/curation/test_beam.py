@@ -14,11 +14,11 @@ def test_beam_makes_the_same_byte_for_byte(scans, tmp_path):
     pytest.importorskip("apache_beam", reason="needs the extra `beam`")
     (scans / "masks/case2_0001.png").write_bytes(b"no picture")
     here, there = tmp_path / "here", tmp_path / "there"
-    expected = prepare.prepare(scans, here, each=local.with_processes(1))
-    each = beam.with_pipeline(RUNNER, there / store.RECORDS)
-    assert prepare.prepare(scans, there, each=each) == expected
+    expected = prepare.prepare(scans, here, executor=local.with_processes(1))
+    executor = beam.with_pipeline(RUNNER, there / store.CASES)
+    assert prepare.prepare(scans, there, executor=executor) == expected
     assert tree(there) == tree(here)
-    assert prepare.prepare(scans, there, each=each).done == 0
+    assert prepare.prepare(scans, there, executor=executor).done == 0
 
 
 def test_without_beam_it_says_how_to_get_it(monkeypatch, tmp_path):

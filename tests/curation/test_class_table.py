@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samjax.curation import discover, formats
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 LABEL = np.zeros((30, 40), np.uint8)
 LABEL[5:15, 8:20] = 1
@@ -24,8 +24,8 @@ def test_a_table_beside_the_images_names_their_labels(write_pictures, kind, fold
     label = LABEL if kind in ("numbers", "names") else COLOURS
     root = write_pictures({"a/b/images/a.png": LABEL * 90, "a/b/masks/a.png": label})
     (root / folder / "labels.json").write_text("\ufeff" + json.dumps(TABLES[kind]))
-    (source,) = discover.discover(root, Options()).sources
-    found = formats.read(root, source, Options()).labels[0]
+    (source,) = discover.discover(root, CurationOptions()).sources
+    found = formats.read(root, source, CurationOptions()).labels[0]
     areas = {found.name_of(v): int((found.values == v).sum()) for v in (1, 2)}
     assert areas == {"liver": 120, "spleen": 96}
 
@@ -34,6 +34,6 @@ def test_a_table_beside_the_images_names_their_labels(write_pictures, kind, fold
 def test_another_table_is_refused(write_pictures, content):
     root = write_pictures({"images/a.png": LABEL * 90, "masks/a.png": LABEL})
     (root / "labels.json").write_text(content)
-    problems = discover.discover(root, Options()).problems
+    problems = discover.discover(root, CurationOptions()).problems
     assert {problem.kind for problem in problems} == {"unreadable"}
     assert "labels.json: expected class names and their labels" in problems[-1].detail

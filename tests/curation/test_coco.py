@@ -9,7 +9,7 @@ import pytest
 from samjax.curation import formats, local, prepare
 from samjax.curation.case import CaseError
 from samjax.curation.discover import discover
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data.files import read_mask
 
 GREY = np.full((96, 128), 90, np.uint8)
@@ -27,14 +27,14 @@ def coco(write_pictures):
         content = {"images": images, "annotations": annotations} | fields
         content.setdefault("categories", [{"id": 5, "name": "cell"}])
         (root / "annotations.json").write_text(json.dumps(content))
-        return root, discover(root, Options())
+        return root, discover(root, CurationOptions())
 
     return write
 
 
 def read(root, found):
     (source,) = found.sources
-    return formats.read(root, source, Options())
+    return formats.read(root, source, CurationOptions())
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_what_is_bad_is_a_problem_of_the_run(coco, tmp_path):
     root, _ = coco([GOOD, {**GOOD, "id": 7, "segmentation": [[1, 2]]}])
     one = local.with_processes(1)
     for _ in range(2):  # It is told again by a run that has nothing to do.
-        summary = prepare.prepare(root, tmp_path / "target", each=one)
-        assert summary.tally.masks == 1
+        summary = prepare.prepare(root, tmp_path / "target", executor=one)
+        assert summary.counts.masks == 1
         assert [p.kind for p in summary.problems] == ["bad_part"]
         assert "annotation 7" in str(summary)
         assert not summary.is_clean
@@ -83,7 +83,7 @@ def test_another_size_than_the_file_says_is_an_error_or_scaled(coco):
     root, found = coco([GOOD], picture=np.full((48, 64), 90, np.uint8))
     with pytest.raises(CaseError, match=r"a.png: .* 128 x 96 .*says, found 64 x 48.*rescale"):
         read(root, found)
-    known = Options((Dataset(rescale=True),))
+    known = CurationOptions((Dataset(rescale=True),))
     (source,) = discover(root, known).sources
     (label,) = formats.read(root, source, known).labels
     assert label.values.shape == (48, 64)
@@ -132,6 +132,6 @@ def test_an_edited_file_is_read_again(coco, tmp_path):
     """In one process: a table that is kept belongs to the file as it was."""
     for shift in (0, 30):
         root, _ = coco([{**GOOD, "segmentation": [[x + shift for x in RING]]}])
-        prepare.prepare(root, tmp_path / "target", each=local.with_processes(1))
+        prepare.prepare(root, tmp_path / "target", executor=local.with_processes(1))
         (mask,) = (tmp_path / "target/masks").iterdir()
         assert int(np.nonzero(read_mask(mask).any(0))[0][0]) == 10 + shift

@@ -17,10 +17,10 @@ from samjax import extra
 from samjax.curation import curate, discover, formats, prepare
 from samjax.curation.case import CaseError
 from samjax.curation.formats.dicom import contours
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 
 pydicom = extra.require("pydicom", "data")
-STORED = Options(orientation="stored")
+STORED = CurationOptions(orientation="stored")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_contour_across_slices_is_refused(tmp_path, image):
 def test_only_regions_of_the_table_are_taken(tmp_path, image):
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
-    options = Options((Dataset(classes={"Liver": 1}),), orientation="stored")
+    options = CurationOptions((Dataset(classes={"Liver": 1}),), orientation="stored")
     with pytest.raises(CaseError, match=r"rs.dcm: expected labels on this series, found none"):
         formats.read(tmp_path, only(tmp_path, options), options)
 
@@ -90,11 +90,11 @@ def test_names_of_labels_are_made_one(tmp_path, image):
         outline = square(4 + number, 3, 9)
         write_structures(tmp_path / f"{number}.dcm", [outline], name=name)
     known = Dataset(rename={"(GTV|gtv).*": "gtv", "External|BODY": ""})
-    options = Options((known,), orientation="stored", axes="z")
+    options = CurationOptions((known,), orientation="stored", axes="z")
     source = only(tmp_path, options)
     assert prepare.classes(source, tmp_path, options).classes == ("bladder", "gtv")
     case = formats.read(tmp_path, source, options)
-    found = curate.slices_of(case, source, options, curate.Tally())
+    found = curate.slices_of(case, source, options, curate.Counts())
     assert {one.number: [name for name, _ in one.masks] for one in found} == {
         4: ["gtv"],
         6: ["bladder"],
@@ -122,7 +122,7 @@ def test_a_dark_still_of_8_bits_is_turned_around(tmp_path, film):
     write_film_segmentation(tmp_path / "seg.dcm", data, mask)
     source = only(tmp_path)
     case = formats.read(tmp_path, source, STORED)
-    (one, *_) = curate.slices_of(case, source, STORED, curate.Tally())
+    (one, *_) = curate.slices_of(case, source, STORED, curate.Counts())
     np.testing.assert_array_equal(one.image, 255 - frames[4, ..., 0])
 
 
@@ -215,9 +215,9 @@ def test_slices_come_upright_whatever_the_order_of_the_series(tmp_path, image):
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)])
     source = only(tmp_path)
-    case = formats.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, CurationOptions())
     np.testing.assert_array_equal(case.image[:, :, ::-1], 2 * image.astype(int) - 1000)
-    (one, *_) = curate.slices_of(case, source, Options(axes="z"), curate.Tally())
+    (one, *_) = curate.slices_of(case, source, CurationOptions(axes="z"), curate.Counts())
     assert one.number == image.shape[2] - 1 - 4
     assert one.spacing == pytest.approx((0.5, 2))
 
@@ -292,9 +292,9 @@ def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
         nibabel = extra.require("nibabel", "data")
         values = mask.transpose(2, 1, 0).astype(np.uint8)
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / labels)
-    source = only(tmp_path, Options())
-    case = formats.read(tmp_path, source, Options())
-    found = [*curate.slices_of(case, source, Options(), curate.Tally())]
+    source = only(tmp_path, CurationOptions())
+    case = formats.read(tmp_path, source, CurationOptions())
+    found = [*curate.slices_of(case, source, CurationOptions(), curate.Counts())]
     assert [(one.axis, one.number) for one in found] == [("z", 4), ("z", 5), ("z", 6)]
     for one in found:
         np.testing.assert_array_equal(one.image, frames[one.number])
@@ -324,7 +324,7 @@ def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
     case = formats.read(tmp_path, source, STORED)
     np.testing.assert_array_equal(case.image, frames[5])
     np.testing.assert_array_equal(case.labels[0].values, mask[5])
-    (one,) = curate.slices_of(case, source, STORED, curate.Tally())
+    (one,) = curate.slices_of(case, source, STORED, curate.Counts())
     assert one.spacing == (0.25, 0.5)
 
 
@@ -372,7 +372,7 @@ def test_a_series_may_have_its_labels_in_nifti(tmp_path, image, orientation):
     affine = np.diag([-2.0, -0.5, 3.0, 1.0])
     affine[:3, 3] = (-10, -20, -7)
     nibabel.save(nibabel.Nifti1Image(label, affine), tmp_path / "set/CT_mask.nii.gz")
-    options = Options(orientation=orientation)
+    options = CurationOptions(orientation=orientation)
     source = only(tmp_path, options)
     assert source.labels == (("set/CT_mask.nii.gz", ""),)
     case = formats.read(tmp_path, source, options)

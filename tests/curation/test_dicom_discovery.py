@@ -11,10 +11,10 @@ from PIL import Image
 from samjax import extra
 from samjax.curation import discover, formats, local, prepare
 from samjax.curation.formats.dicom import header
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 pydicom = extra.require("pydicom", "data")
-STORED = Options(orientation="stored")
+STORED = CurationOptions(orientation="stored")
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def image():
 
 
 def prepared(root):
-    target, options = root.parent / f"{root.name}_target", Options(axes="z")
-    return prepare.prepare(root, target, options, each=local.with_processes(1))
+    target, options = root.parent / f"{root.name}_target", CurationOptions(axes="z")
+    return prepare.prepare(root, target, options, executor=local.with_processes(1))
 
 
 def without_preamble(path, syntax, with_meta):
@@ -116,7 +116,7 @@ def test_copies_of_files_are_left_out_and_named(tmp_path, image):
     for path in (files[3], tmp_path / "rs.dcm"):
         path.with_name(f"{path.stem}_copy.dcm").write_bytes(path.read_bytes())
     summary = prepared(tmp_path)
-    assert summary.tally.masks == 1
+    assert summary.counts.masks == 1
     assert {p.detail for p in summary.problems} == {
         f"ct/{files[3].stem}_copy.dcm: expected every DICOM file once, "
         f"found ct/{files[3].name} that is the same",

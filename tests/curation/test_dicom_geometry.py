@@ -7,10 +7,10 @@ from dicom_files import base, with_pixels, write_segmentation, write_structures
 from samjax import extra
 from samjax.curation import curate, discover, formats
 from samjax.curation.case import CaseError
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 pydicom = extra.require("pydicom", "data")
-STORED = Options(orientation="stored")
+STORED = CurationOptions(orientation="stored")
 AXIAL = ((1, 0, 0), (0, 1, 0))
 SAGITTAL = ((0, 1, 0), (0, 0, -1))
 OBLIQUE = ((0.8, 0.6, 0), (-0.36, 0.48, -0.8))
@@ -158,12 +158,12 @@ def test_slices_that_would_be_no_rectangles_are_left_out_and_told(tmp_path, form
     else:
         write_label_volume(tmp_path / "p1_image.nii.gz", AXIAL, positions, masks)
         write_label_volume(tmp_path / "p1_mask.nii.gz", AXIAL, positions, masks)
-    options = Options(smallest_share=0)
+    options = CurationOptions(smallest_share=0)
     source, case = read(tmp_path, options)
-    tally = curate.Tally()
-    kept = {one.axis for one in curate.slices_of(case, source, options, tally)}
+    counts = curate.Counts()
+    kept = {one.axis for one in curate.slices_of(case, source, options, counts)}
     assert kept == {"z"}  # Those across y are too long for their width.
-    assert tally.left_out == {"slices at no right angle, as the volume is tilted": SIZE[0]}
+    assert counts.left_out == {"slices at no right angle, as the volume is tilted": SIZE[0]}
 
 
 def test_slices_off_the_line_are_refused(tmp_path):

@@ -7,11 +7,11 @@ from dicom_files import base, nested, square, write_segmentation, write_series
 from samjax import extra
 from samjax.curation import discover, formats, local, prepare
 from samjax.curation.case import CaseError
-from samjax.curation.formats.dicom.references import Part, Series
-from samjax.curation.options import Options
+from samjax.curation.formats.dicom.references import LabelPart, SeriesIndex
+from samjax.curation.options import CurationOptions
 
 pydicom = extra.require("pydicom", "data")
-STORED, ONE = Options(orientation="stored"), local.with_processes(1)
+STORED, ONE = CurationOptions(orientation="stored"), local.with_processes(1)
 CT, MR = "1.2.3", "4.5.6"
 
 
@@ -120,7 +120,9 @@ def test_a_region_of_no_series_is_named_and_the_others_go_on(study):
     assert shown == {"ct": {"GTV": [4]}}
     (problem,) = problems
     assert problem.detail == ("rs.dcm: dose: expected the series that it labels, found none here")
-    summary = prepare.prepare(root, root.parent / f"{root.name}_target", Options(axes="z"), ONE)
+    summary = prepare.prepare(
+        root, root.parent / f"{root.name}_target", CurationOptions(axes="z"), ONE
+    )
     assert not summary.is_clean
     assert summary.cases == 1
 
@@ -134,10 +136,10 @@ def test_a_region_whose_images_are_gone_goes_to_what_its_file_lists(study):
 
 
 def part(images=(), listed=(), frame=""):
-    return Part(1, "GTV", frozenset(images), frozenset(listed), frame)
+    return LabelPart(1, "GTV", frozenset(images), frozenset(listed), frame)
 
 
-HERE = Series(
+HERE = SeriesIndex(
     {name: name.split("_")[0] for name in ("CT_1", "CT_2", "PET_1", "MR_1", "CT", "PET", "MR")},
     {"CT": "A", "PET": "A", "MR": "B"},
 )

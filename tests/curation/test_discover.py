@@ -6,7 +6,7 @@ from PIL import Image
 
 from samjax.curation import discover, formats, options
 from samjax.curation.case import CaseError
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data.files import DataError
 from samjax.data.phantoms import PhantomConfig, write_phantoms
 
@@ -16,7 +16,7 @@ MASK[5:15, 8:20] = 255
 
 
 def find(root, *datasets):
-    return discover.discover(root, Options(datasets))
+    return discover.discover(root, CurationOptions(datasets))
 
 
 def test_every_folder_is_a_dataset_with_its_subjects(write_pictures):
@@ -59,7 +59,7 @@ def test_a_description_knows_better(write_pictures):
     (source,) = find(root, known).sources
     assert source.id == "fundus_photography--DRIVE--21_training"
     assert (source.subject, source.labels) == ("2", (("x/hand/21_manual1.gif", ""),))
-    case = formats.read(root, source, Options())
+    case = formats.read(root, source, CurationOptions())
     assert case.labels[0].name_of(1) == "vessel"
     np.testing.assert_array_equal(case.labels[0].values, MASK > 0)
 
@@ -115,7 +115,7 @@ def test_nnunet_datasets_are_read(write_pictures, version):
     assert [s.id for s in found.sources] == ["ct_00--Parts--p1", "mr_t1--Parts--p1"]
     assert {s.subject for s in found.sources} == {"p1"}
     assert {p.kind for p in found.problems} == {"no_image"}
-    case = formats.read(root, found.sources[0], Options())
+    case = formats.read(root, found.sources[0], CurationOptions())
     assert case.labels[0].name_of(2) == "node"
     found = find(root, Dataset(folder="Dataset001_X", modality="mr_00"))
     assert [s.id for s in found.sources] == ["mr_00--Parts--p1_0000", "mr_00--Parts--p1_0001"]
@@ -150,11 +150,11 @@ def test_coco_polygons_and_run_lengths_are_read(write_pictures):
              "segmentation": {"size": [30, 40], "counts": counts}}  # fmt: skip
     coco(root, [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}], [polygon, plain])
     first, second = find(root).sources
-    case = formats.read(root, first, Options())
+    case = formats.read(root, first, CurationOptions())
     assert [label.name_of(1) for label in case.labels] == ["cell", "cell"]
     for label in case.labels:
         np.testing.assert_array_equal(label.values, MASK > 0)
-    assert not formats.read(root, second, Options()).labels
+    assert not formats.read(root, second, CurationOptions()).labels
 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/etc/secret.png", "x/../../secret.png"])
@@ -181,7 +181,7 @@ def test_our_own_layout_is_taken_as_it_is(tmp_path):
     assert len(found.sources) == 6
     assert not found.problems
     source = found.sources[0]
-    case = formats.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, CurationOptions())
     assert len(case.labels) == len(source.labels) > 0
     assert all(label.name_of(1) != "label_1" for label in case.labels)
 
@@ -203,7 +203,7 @@ def test_pages_are_a_volume(tmp_path):
     labels = [Image.fromarray(np.full((20, 30), i % 2, np.uint8)) for i in range(18)]
     labels[0].save(tmp_path / "mask.tif", save_all=True, append_images=labels[1:])
     (source,) = find(tmp_path).sources
-    case = formats.read(tmp_path, source, Options())
+    case = formats.read(tmp_path, source, CurationOptions())
     assert case.is_volume
     assert case.image.shape == (30, 20, 18)
     assert case.labels[0].values[3, 4, 1] == 1
@@ -213,7 +213,7 @@ def test_a_mask_of_another_size_is_refused(write_pictures):
     root = write_pictures({"a.png": GREY, "a_mask.png": MASK, "a_mask_1.png": MASK[:20]})
     (source,) = find(root).sources
     with pytest.raises(CaseError, match=r"a_mask_1.png: .* shape \(30, 40\), found \(20, 40\)"):
-        formats.read(root, source, Options())
+        formats.read(root, source, CurationOptions())
 
 
 def test_a_picture_that_is_cut_off_is_refused(write_pictures):
@@ -223,7 +223,7 @@ def test_a_picture_that_is_cut_off_is_refused(write_pictures):
     path.write_bytes(path.read_bytes()[:600])
     (source,) = find(root).sources
     with pytest.raises(CaseError, match=r"a.png: cannot be decoded"):
-        formats.read(root, source, Options())
+        formats.read(root, source, CurationOptions())
 
 
 @pytest.mark.parametrize(

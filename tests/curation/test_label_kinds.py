@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from samjax.curation import discover, formats, local, prepare, store, survey
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data.files import DataError
 
 EMPTY = np.zeros((48, 64), np.uint8)
@@ -51,13 +51,13 @@ def understood(tmp_path):
         if table:
             (root / "labels.json").write_text(json.dumps(table))
         said = []
-        options = Options((Dataset(**known),))
-        each = local.with_processes(1)
-        summary = prepare.prepare(root, target, options, each, said.append)
+        options = CurationOptions((Dataset(**known),))
+        executor = local.with_processes(1)
+        summary = prepare.prepare(root, target, options, executor, said.append)
         assert tuple(said[-len(summary.labels) :]) == summary.labels
         assert json.loads((target / "report.json").read_text())["labels"] == [*summary.labels]
         found = [
-            {row.class_name: row.area for row in store.read_record(target, name).rows}
+            {row.class_name: row.area for row in store.read_case(target, name).rows}
             for name in store.cases(target)
         ]
         return found, (*summary.labels, "")[0], summary
@@ -233,7 +233,7 @@ def instances(count, seed):
 def test_numbers_that_every_picture_counts_anew_are_instances(understood):
     found, said, summary = understood(*(instances(n, n) for n in (5, 7, 9)))
     assert [*found[0]] == ["object"]
-    assert summary.tally.masks == 21
+    assert summary.counts.masks == 21
     assert "instances, up to 9 in a file" in said
     with pytest.raises(Exception, match='say `kind = "instances"` or `kind = "classes"`'):
         understood(*(instances(n, n) for n in (2, 3)))
@@ -243,13 +243,13 @@ def test_colours_that_no_two_pictures_share_are_instances(understood):
     colours = [(60 * n, 250 - 20 * m, 40 * m) for n in (1, 2, 3) for m in range(4)]
     found, said, summary = understood(*(coloured(*colours[n : n + 4]) for n in (0, 4, 8)))
     assert found == [{"object": 320}] * 3
-    assert summary.tally.masks == 12
+    assert summary.counts.masks == 12
     assert said.endswith("instances, every colour of a picture is an object")
 
 
 def test_a_description_says_what_cannot_be_told(understood):
     pictures = [instances(n, n) for n in (2, 3)]
-    assert understood(*pictures, kind="instances")[2].tally.masks == 5
+    assert understood(*pictures, kind="instances")[2].counts.masks == 5
     assert {*understood(*pictures, kind="classes")[0][1]} == {"label_1", "label_2", "label_3"}
 
 
@@ -280,7 +280,7 @@ def test_values_that_the_table_has_not_are_named_and_a_failure(understood):
     assert "p1_001.png: expected 1 (lesion) of the table of classes, found 255" in problem.detail
     # What lies beside a named label is left out on purpose.
     _, _, summary = understood(labelled(1, 3), labelled(3), table={"lesion": 1})
-    assert summary.tally.unnamed == 2
+    assert summary.counts.unnamed == 2
     assert summary.is_clean
 
 
@@ -303,13 +303,15 @@ def test_regions_of_nnunet_overlap(tmp_path):
     content["regions_class_order"] = [1, 2, 3]
     (root / "dataset.json").write_text(json.dumps(content))
     said = []
-    summary = prepare.prepare(root.parent, target, each=local.with_processes(1), tell=said.append)
+    summary = prepare.prepare(
+        root.parent, target, executor=local.with_processes(1), tell=said.append
+    )
     areas = {}
-    for row in store.read_record(target, store.cases(target)[0]).rows:
+    for row in store.read_case(target, store.cases(target)[0]).rows:
         areas[row.class_name] = areas.get(row.class_name, 0) + row.area
     assert areas == {"whole": 320 + 384 + 320, "core": 384 + 320, "active": 320}
     assert said[-1].endswith("4 left out")
-    assert summary.is_clean and not summary.tally.unnamed
+    assert summary.is_clean and not summary.counts.unnamed
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -321,12 +323,12 @@ def test_pictures_are_upright_or_lie_as_their_labels(write_pictures, orientation
     exif[ExifTags.Base.Orientation] = orientation
     (root / "images").mkdir()
     Image.fromarray(stored).save(root / "images/a.jpg", exif=exif, quality=98)
-    (source,) = discover.discover(root, Options()).sources
-    case = formats.read(root, source, Options())
+    (source,) = discover.discover(root, CurationOptions()).sources
+    case = formats.read(root, source, CurationOptions())
     assert np.abs(case.image.astype(int) - np.rot90(stored, turns)).max() < 12
     if orientation == 6:  # A mask that was drawn on what is stored.
         Image.fromarray(stored // 200 * 255).save(root / "masks/a.png")
-        case = formats.read(root, source, Options())
+        case = formats.read(root, source, CurationOptions())
         assert np.abs(case.image.astype(int) - stored).max() < 12
         assert case.left_out
 
@@ -336,8 +338,8 @@ def test_three_pages_are_three_slices(tmp_path):
         (tmp_path / folder).mkdir()
         pages = [Image.fromarray(np.roll(labelled(value), shift, 1)) for shift in (0, 5, 9)]
         pages[0].save(tmp_path / folder / "v.tif", save_all=True, append_images=pages[1:])
-    (source,) = discover.discover(tmp_path, Options()).sources
-    case = formats.read(tmp_path, source, Options())
+    (source,) = discover.discover(tmp_path, CurationOptions()).sources
+    case = formats.read(tmp_path, source, CurationOptions())
     assert case.is_volume
     assert case.image.shape == case.labels[0].values.shape == (64, 48, 3)
     np.testing.assert_array_equal(case.labels[0].values[:, :, 1].T, np.roll(labelled(1), 5, 1))
@@ -360,8 +362,8 @@ def test_one_dataset_that_cannot_be_told_leaves_the_others(tmp_path):
         for folder, picture in (("images", labelled(90)), ("masks", stored)):
             (root / name / folder).mkdir(parents=True)
             Image.fromarray(picture).save(root / name / folder / "p1_001.png")
-    summary = prepare.prepare(root, tmp_path / "target", each=local.with_processes(1))
-    assert summary.tally.masks == 1
+    summary = prepare.prepare(root, tmp_path / "target", executor=local.with_processes(1))
+    assert summary.counts.masks == 1
     assert [problem.kind for problem in summary.problems] == ["unclear"]
     assert not summary.is_clean
 
@@ -370,8 +372,8 @@ def test_the_decision_is_part_of_what_a_case_was_made_of(understood):
     pictures = [labelled(1, 2), labelled(2, 1)]
     understood(*pictures)
     root, target = (next(understood.run.glob(name)) for name in ("source", "target"))
-    again = prepare.prepare(root, target, each=local.with_processes(1))
+    again = prepare.prepare(root, target, executor=local.with_processes(1))
     assert again.done == 0
     Image.fromarray(labelled(1, 2, 255)).save(root / "masks/p1_001.png")
-    again = prepare.prepare(root, target, each=local.with_processes(1))
+    again = prepare.prepare(root, target, executor=local.with_processes(1))
     assert again.done == 2  # 255 is left out of both now.

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from samjax.curation import discover, formats, local, prepare
-from samjax.curation.options import Dataset, Options, read_description
+from samjax.curation.options import CurationOptions, Dataset, read_description
 from tests.curation import miniatures
 from tests.curation.public_data_sets import DATA_SETS
 
 
 def prepared(source, target, *datasets):
     return prepare.prepare(
-        source, target, Options(datasets, axes="z"), each=local.with_processes(1)
+        source, target, CurationOptions(datasets, axes="z"), executor=local.with_processes(1)
     )
 
 
@@ -48,8 +48,10 @@ def test_a_label_picture_lies_on_its_slice(tmp_path):
     root = miniatures.write(tmp_path / "chaos", DATA_SETS["CHAOS"][0])
     ground = root / "Train_Sets/CT/1/Ground"
     miniatures.write(ground, {f"liver_GT_{z:03d}.png": [0] * z + [255] for z in range(3)})
-    source = next(s for s in discover.discover(root, Options()).sources if "CT/1/" in s.images[0])
-    case = formats.read(root, source, Options(orientation="stored"))
+    source = next(
+        s for s in discover.discover(root, CurationOptions()).sources if "CT/1/" in s.images[0]
+    )
+    case = formats.read(root, source, CurationOptions(orientation="stored"))
     # The names of the files are 03, 10 and 17 for the slices 0, 1 and 2.
     for number in range(3):
         expected = miniatures.pixels([0] * number + [1], (24, 24), "") > 0
@@ -59,14 +61,14 @@ def test_a_label_picture_lies_on_its_slice(tmp_path):
 def test_a_series_with_too_few_label_pictures_is_told(tmp_path):
     root = miniatures.write(tmp_path / "chaos", DATA_SETS["CHAOS"][0])
     (root / "Train_Sets/CT/1/Ground/liver_GT_001.png").unlink()
-    kinds = {problem.kind for problem in discover.discover(root, Options()).problems}
+    kinds = {problem.kind for problem in discover.discover(root, CurationOptions()).problems}
     assert kinds == {"no_label", "no_image"}
 
 
 def test_what_a_user_says_holds_before_a_layout(tmp_path):
     source = miniatures.write(tmp_path / "src", DATA_SETS["ACDC"][0])
     known = Dataset(modality="mr_00", classes={"blood": 3})
-    sources = discover.discover(source, Options((known,))).sources
+    sources = discover.discover(source, CurationOptions((known,))).sources
     assert {(s.modality, tuple(s.known.classes)) for s in sources} == {("mr_00", ("blood",))}
     assert {s.dataset for s in sources} == {"ACDC"}
 
@@ -75,7 +77,7 @@ def test_what_a_user_says_holds_before_a_layout(tmp_path):
 def test_the_source_may_be_the_data_set_itself(tmp_path, name):
     """Also beside a user's table for all of the source, as the command line makes one."""
     root = miniatures.write(tmp_path, DATA_SETS[name][0]) / name
-    sources = discover.discover(root, Options((Dataset(),))).sources
+    sources = discover.discover(root, CurationOptions((Dataset(),))).sources
     expected = {class_name for _, class_name in DATA_SETS[name][1]}
     assert {source.known.class_name for source in sources} == expected
     assert {source.modality for source in sources} == {m for m, _ in DATA_SETS[name][1]}
@@ -85,7 +87,7 @@ def test_a_layout_says_nothing_of_its_neighbours(tmp_path):
     files = {"volume-0.nii": None, "segmentation-0.nii": [1], "other/a.nii.gz": None,
              "other/a_mask.nii.gz": [1]}  # fmt: skip
     source = miniatures.write(tmp_path / "src", files)
-    found = {s.images[0]: s for s in discover.discover(source, Options()).sources}
+    found = {s.images[0]: s for s in discover.discover(source, CurationOptions()).sources}
     assert found["volume-0.nii"].known.classes == {"liver": 1, "liver_tumor": 2}
     assert not found["other/a.nii.gz"].known.classes
 
@@ -97,7 +99,7 @@ def test_one_picture_may_be_three_channels(tmp_path):
              "Dataset120_Cells/imagesTr/x_0000.png": None,
              "Dataset120_Cells/labelsTr/x.png": [1]}  # fmt: skip
     source = miniatures.write(tmp_path / "src", files)
-    found = discover.discover(source, Options())
+    found = discover.discover(source, CurationOptions())
     assert [s.images for s in found.sources] == [("Dataset120_Cells/imagesTr/x_0000.png",)]
     assert not found.problems
 
@@ -106,14 +108,16 @@ def test_a_missing_channel_of_three_is_told(tmp_path):
     table = {"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}, "labels": {"tumor": 1}}
     files = {"D/dataset.json": table, "D/imagesTr/x_0000.nii.gz": None,
              "D/imagesTr/x_0002.nii.gz": None, "D/labelsTr/x.nii.gz": [1]}  # fmt: skip
-    (problem,) = discover.discover(miniatures.write(tmp_path / "src", files), Options()).problems
+    (problem,) = discover.discover(
+        miniatures.write(tmp_path / "src", files), CurationOptions()
+    ).problems
     assert problem.kind == "no_image"
     assert "expected the image D/imagesTr/x_0001.nii.gz, found none" in problem.detail
 
 
 def test_a_series_beside_its_mask_is_found_by_its_folder(tmp_path):
     files = {"p1/scan/": {}, "p1/scan_mask.nii.gz": [1]}
-    found = discover.discover(miniatures.write(tmp_path / "src", files), Options())
+    found = discover.discover(miniatures.write(tmp_path / "src", files), CurationOptions())
     assert [dict(s.labels) for s in found.sources] == [{"p1/scan_mask.nii.gz": ""}]
     assert not found.problems
 
@@ -123,7 +127,7 @@ def test_an_unknown_layout_is_answered_with_the_description_that_reads_it(tmp_pa
     files |= {f"weird/truth_of/drawn-{n}-a.png": [255] for n in range(3)}
     files |= {"good/a.png": None, "good/a_mask.png": [255]}
     source = miniatures.write(tmp_path / "src", files)
-    (problem,) = discover.discover(source, Options()).problems
+    (problem,) = discover.discover(source, CurationOptions()).problems
     assert (problem.where, problem.kind) == ("weird", "unclear")
     assert "3 x pics/shot_#.png" in problem.detail
     assert "3 x truth_of/drawn-#-a.png" in problem.detail
@@ -131,7 +135,7 @@ def test_an_unknown_layout_is_answered_with_the_description_that_reads_it(tmp_pa
     assert tomllib.loads(text)["dataset"][0]["folder"] == "weird"
     (tmp_path / "d.toml").write_text(text)
     known = read_description(tmp_path / "d.toml")
-    found = discover.discover(source, Options(known))
+    found = discover.discover(source, CurationOptions(known))
     assert not found.problems
     pairs = {s.images[0]: s.labels[0][0] for s in found.sources}
     assert pairs["weird/pics/shot_2.png"] == "weird/truth_of/drawn-2-a.png"
@@ -139,7 +143,9 @@ def test_an_unknown_layout_is_answered_with_the_description_that_reads_it(tmp_pa
 
 def test_many_without_a_partner_are_one_line(tmp_path):
     files = {f"images/p{n}.png": None for n in range(9)} | {"masks/p0.png": [255]}
-    (problem,) = discover.discover(miniatures.write(tmp_path / "src", files), Options()).problems
+    (problem,) = discover.discover(
+        miniatures.write(tmp_path / "src", files), CurationOptions()
+    ).problems
     assert problem.kind == "no_label"
     assert "expected labels of that name for each of 8 files, found none" in problem.detail
 

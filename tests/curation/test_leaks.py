@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from samjax.cli import main
-from samjax.curation import audit, discover, naming, subjects
-from samjax.curation.case import Source
-from samjax.curation.options import Dataset, Options
+from samjax.curation import discover, naming, quality_check, subjects
+from samjax.curation.case import CaseSource
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data import index, likeness
 
 RNG = np.random.default_rng(3)
@@ -65,19 +65,19 @@ def test_a_patient_is_on_one_side_and_is_told(write_pictures, tmp_path, capsys):
 
 def test_a_pattern_overrides_the_layout_and_a_description_the_pattern(write_pictures, tmp_path):
     source = write_pictures(pictures(["a/p1_x1", "a/p2_x1", "b/p3_x2", "b/p4_x2"]))
-    options = Options((Dataset("b", subject=r"(p\d)"),), subject_pattern=r"_(x\d)")
+    options = CurationOptions((Dataset("b", subject=r"(p\d)"),), subject_pattern=r"_(x\d)")
     found = discover.discover(source, options)
     assert [s.subject for s in found.sources] == ["x1", "x1", "p3", "p4"]
     with pytest.raises(ValueError, match="subject_pattern: expected a group"):
-        Options(subject_pattern="x")
+        CurationOptions(subject_pattern="x")
 
 
 def dicom(image, subject, study):
-    return Source("dicom", image, subject, "d", "ct_00", (image,), study=study)
+    return CaseSource("dicom", image, subject, "d", "ct_00", (image,), study=study)
 
 
 def of_series(*sources):
-    found = subjects.assign(None, [dicom(*one) for one in sources], Options())  # pyrefly: ignore
+    found = subjects.assign(None, [dicom(*one) for one in sources], CurationOptions())  # pyrefly: ignore
     return [source.subject for source in found.sources]
 
 
@@ -199,7 +199,7 @@ def test_the_check_reads_the_manifest(tmp_path, columns, rows, kind):
     table = "\n".join([f"image,mask,{columns}", *lines])
     train = {"q": scene(1), "r": scene(2)}
     root = data_folder(tmp_path / "data", train, {"s": scene(3)}, table)
-    found = audit.audit(root, ("train", "test"))
+    found = quality_check.check_folder(root, ("train", "test"))
     assert [(p.path, p.kind) for p in found.copies] == [("images/q.png", kind)]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from samjax.curation import pairing, words
+from samjax.curation import filename_words, pairing
 
 LAYOUTS = {
     "two folders": (["images/a.png", "masks/a.png"], {"images/a.png": [("masks/a.png", "")]}),
@@ -203,8 +203,8 @@ def test_those_who_drew_labels_are_no_classes():
 
 @pytest.mark.parametrize("word", ["masked_ball.png", "segment.png", "labelled.png", "imagery.png"])
 def test_longer_words_mean_nothing(word):
-    assert not words.labels_among([word])
-    assert words.key(word) == word[:-4]
+    assert not filename_words.labels_among([word])
+    assert filename_words.key(word) == word[:-4]
 
 
 @pytest.mark.parametrize(

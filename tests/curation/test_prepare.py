@@ -12,16 +12,16 @@ import pytest
 from folders import tree
 
 from samjax.curation import local, prepare, store
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.data import check, index
 from samjax.data.files import DataError
 
 
 def test_a_folder_becomes_a_training_set(scans, tmp_path):
     target = tmp_path / "target"
-    summary = prepare.prepare(scans, target, each=local.with_processes(1))
+    summary = prepare.prepare(scans, target, executor=local.with_processes(1))
     assert summary.is_clean
-    assert (summary.cases, summary.done, summary.tally.masks) == (8, 8, 16)
+    assert (summary.cases, summary.done, summary.counts.masks) == (8, 8, 16)
     train, test = (index.load_index(target, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (6, 2) == tuple(summary.images.values())
     assert not {s.subject for s in train} & {s.subject for s in test}
@@ -38,12 +38,12 @@ def test_a_folder_becomes_a_training_set(scans, tmp_path):
 
 def test_the_second_run_does_only_what_is_missing(scans, tmp_path, monkeypatch):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=local.with_processes(1))
+    prepare.prepare(scans, target, executor=local.with_processes(1))
     before = tree(target)
-    assert prepare.prepare(scans, target, each=local.with_processes(1)).done == 0
+    assert prepare.prepare(scans, target, executor=local.with_processes(1)).done == 0
     (scans / "masks/case3_0001.png").write_bytes((scans / "masks/case4_0001.png").read_bytes())
     (scans / "images/case7_0001.png").unlink()
-    summary = prepare.prepare(scans, target, each=local.with_processes(1))
+    summary = prepare.prepare(scans, target, executor=local.with_processes(1))
     assert (summary.done, summary.cases) == (1, 7)
     assert [p.kind for p in summary.problems] == ["no_image"]
     after = tree(target)
@@ -53,7 +53,7 @@ def test_the_second_run_does_only_what_is_missing(scans, tmp_path, monkeypatch):
 
 
 def test_a_run_that_was_killed_goes_on(scans, tmp_path, monkeypatch):
-    prepare.prepare(scans, tmp_path / "whole", each=local.with_processes(1))
+    prepare.prepare(scans, tmp_path / "whole", executor=local.with_processes(1))
     target, written = tmp_path / "target", []
 
     def dying(path, content):
@@ -65,10 +65,10 @@ def test_a_run_that_was_killed_goes_on(scans, tmp_path, monkeypatch):
     real = prepare.write_whole
     monkeypatch.setattr(prepare, "write_whole", dying)
     with pytest.raises(KeyboardInterrupt):
-        prepare.prepare(scans, target, each=local.with_processes(1))
+        prepare.prepare(scans, target, executor=local.with_processes(1))
     assert not (target / index.FOLDER).exists()  # No index over half of it.
     monkeypatch.undo()
-    summary = prepare.prepare(scans, target, each=local.with_processes(1))
+    summary = prepare.prepare(scans, target, executor=local.with_processes(1))
     assert 0 < summary.done < 8
     left_out = {store.REPORT}  # It says how many were done by the last run.
     whole, found = tree(tmp_path / "whole"), tree(target)
@@ -84,12 +84,12 @@ def test_sigterm_ends_after_the_case_in_hand(scans, tmp_path):
         "import os, signal, sys\n"
         "from samjax.cli import main\n"
         "from samjax.curation import store\n"
-        "write = store.write_record\n"
-        "def writing(target, record):\n"
-        "    write(target, record)\n"
+        "write = store.write_case\n"
+        "def writing(target, case):\n"
+        "    write(target, case)\n"
         "    if len(store.cases(target)) == 3:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "store.write_record = writing\n"
+        "store.write_case = writing\n"
         f"sys.exit(main(['data', 'prepare', {str(scans)!r}, {str(target)!r}, '--processes', '1']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -97,12 +97,12 @@ def test_sigterm_ends_after_the_case_in_hand(scans, tmp_path):
     assert "stopped after step 3 of 8; the same command goes on from there" in done.stdout
     assert len(store.cases(target)) == 3
     assert not (target / index.FOLDER).exists()
-    assert prepare.prepare(scans, target, each=local.with_processes(1)).done == 5
+    assert prepare.prepare(scans, target, executor=local.with_processes(1)).done == 5
 
 
 def test_several_processes_make_the_same(scans, tmp_path):
-    prepare.prepare(scans, tmp_path / "one", each=local.with_processes(1))
-    prepare.prepare(scans, tmp_path / "two", each=local.with_processes(2))
+    prepare.prepare(scans, tmp_path / "one", executor=local.with_processes(1))
+    prepare.prepare(scans, tmp_path / "two", executor=local.with_processes(2))
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
@@ -118,17 +118,17 @@ def test_a_full_disk_stops_the_run_with_nothing_half_written(scans, tmp_path, mo
 
     monkeypatch.setattr(prepare, "write_whole", full)
     with pytest.raises(OSError, match="No space left on device"):
-        prepare.prepare(scans, target, each=local.with_processes(1))
+        prepare.prepare(scans, target, executor=local.with_processes(1))
     assert not (target / index.FOLDER).exists()
     assert not list(target.rglob("*.partial"))
     for name in store.cases(target):  # What has a record is whole.
-        record = store.read_record(target, name)
+        record = store.read_case(target, name)
         assert all((target / row.mask).exists() for row in record.rows)
 
 
 def test_one_bad_case_does_not_stop_the_others(scans, tmp_path):
     (scans / "masks/case2_0001.png").write_bytes(b"no picture")
-    summary = prepare.prepare(scans, tmp_path / "target", each=local.with_processes(1))
+    summary = prepare.prepare(scans, tmp_path / "target", executor=local.with_processes(1))
     assert summary.cases == 7
     assert not summary.is_clean
     (problem,) = summary.problems
@@ -141,24 +141,27 @@ def test_one_bad_case_does_not_stop_the_others(scans, tmp_path):
 
 def test_a_case_that_turns_bad_leaves_the_target(scans, tmp_path):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=local.with_processes(1))
+    prepare.prepare(scans, target, executor=local.with_processes(1))
     (scans / "masks/case2_0001.png").write_bytes(b"no picture")
-    assert prepare.prepare(scans, target, each=local.with_processes(1)).cases == 7
+    assert prepare.prepare(scans, target, executor=local.with_processes(1)).cases == 7
     assert not list(target.rglob("*case2*"))
 
 
 def test_targets_that_cannot_be_are_refused(scans, tmp_path):
     with pytest.raises(DataError, match="expected a target outside of the source"):
-        prepare.prepare(scans, scans / "out", each=local.with_processes(1))
+        prepare.prepare(scans, scans / "out", executor=local.with_processes(1))
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
-        prepare.prepare(scans, tmp_path / "file", each=local.with_processes(1))
+        prepare.prepare(scans, tmp_path / "file", executor=local.with_processes(1))
 
 
 def test_no_mask_at_all_is_an_error(scans, tmp_path):
     with pytest.raises(DataError, match="no mask is left"):
         prepare.prepare(
-            scans, tmp_path / "target", Options(smallest_share=0.9), each=local.with_processes(1)
+            scans,
+            tmp_path / "target",
+            CurationOptions(smallest_share=0.9),
+            executor=local.with_processes(1),
         )
 
 
@@ -173,14 +176,14 @@ def test_the_split_is_by_subject_unless_asked(scans, tmp_path, write_pictures):
     for path in [*scans.rglob("*_0001.png")]:
         twin = path.with_name(path.name.replace("_0001", "_0002"))
         twin.write_bytes(path.read_bytes())
-    prepare.prepare(scans, tmp_path / "by_subject", each=local.with_processes(1))
+    prepare.prepare(scans, tmp_path / "by_subject", executor=local.with_processes(1))
     sides = [
         {s.subject for s in index.load_index(tmp_path / "by_subject", split)}
         for split in ("train", "test")
     ]
     assert not sides[0] & sides[1]
-    options = Options(split_by="image", test_fraction=0.5)
-    prepare.prepare(scans, tmp_path / "by_image", options, each=local.with_processes(1))
+    options = CurationOptions(split_by="image", test_fraction=0.5)
+    prepare.prepare(scans, tmp_path / "by_image", options, executor=local.with_processes(1))
     sides = [
         {s.subject for s in index.load_index(tmp_path / "by_image", split)}
         for split in ("train", "test")
@@ -194,8 +197,8 @@ def test_the_windows_of_a_slice_are_on_one_side(tmp_path, volume):
     for name, values in zip(("ct", "ct_label"), volume, strict=True):
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), source / f"{name}.nii.gz")
     known = Dataset(window="organ", classes={"liver": 1, "lung": 2})
-    options = Options(datasets=(known,), split_by="image", test_fraction=0.5)
-    prepare.prepare(source, target, options, each=local.with_processes(1))
+    options = CurationOptions(datasets=(known,), split_by="image", test_fraction=0.5)
+    prepare.prepare(source, target, options, executor=local.with_processes(1))
     sides = [
         {Path(s.image).name.split("--", 1)[1] for s in index.load_index(target, split)}
         for split in ("train", "test")
@@ -213,7 +216,7 @@ def test_a_patient_in_two_datasets_is_on_one_side(scans, tmp_path):
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
         path.unlink()
-    summary = prepare.prepare(scans, tmp_path / "target", each=local.with_processes(1))
+    summary = prepare.prepare(scans, tmp_path / "target", executor=local.with_processes(1))
     assert summary.images == {"train": 12, "test": 4}
     train, test = (index.load_index(tmp_path / "target", split) for split in ("train", "test"))
     assert not {s.case for s in train} & {s.case for s in test}
@@ -225,7 +228,7 @@ def test_a_patient_in_two_datasets_is_on_one_side(scans, tmp_path):
 
 def test_pixels_survive(scans, tmp_path):
     """An 8-bit picture is stored as it is; its masks are 0 and 255."""
-    prepare.prepare(scans, tmp_path / "target", each=local.with_processes(1))
+    prepare.prepare(scans, tmp_path / "target", executor=local.with_processes(1))
     (image,) = (tmp_path / "target").glob("images/*case5*.png")
     source = cv2.imread(str(scans / "images/case5_0001.png"))
     np.testing.assert_array_equal(cv2.imread(str(image), cv2.IMREAD_UNCHANGED), source)

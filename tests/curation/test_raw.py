@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from samjax import extra
-from samjax.curation import audit, curate, discover, formats, local, prepare
-from samjax.curation.options import Dataset, Options, read_description
+from samjax.curation import curate, discover, formats, local, prepare, quality_check
+from samjax.curation.options import CurationOptions, Dataset, read_description
 from samjax.data import index
 
 DESCRIPTION = Path(__file__).with_name("raw.toml")
@@ -28,8 +28,10 @@ def raw(real_data) -> Path:
 @pytest.fixture(scope="module")
 def prepared(raw, tmp_path_factory):
     target = tmp_path_factory.mktemp("raw") / "target"
-    options = Options(read_description(DESCRIPTION), axes="z")  # All axes: below, on some of it.
-    return target, prepare.prepare(raw, target, options, each=local.with_processes(1))
+    options = CurationOptions(
+        read_description(DESCRIPTION), axes="z"
+    )  # All axes: below, on some of it.
+    return target, prepare.prepare(raw, target, options, executor=local.with_processes(1))
 
 
 def test_the_whole_mixture_is_curated(prepared):
@@ -43,7 +45,7 @@ def test_the_whole_mixture_is_curated(prepared):
         ("no_mask", "mr_cine--ACDC--10020"),
         ("no_mask", "histopathology_00--MoNuSeg--jpeg_monuseg_TCGA_IZ_8196_01A_01_BS1"),
     }
-    found = audit.audit(target, ("train", "test"))
+    found = quality_check.check_folder(target, ("train", "test"))
     assert found.is_clean, str(found)
 
 
@@ -52,7 +54,7 @@ def test_the_manifest_says_what_there_is(prepared):
     with (target / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     parquet = extra.require("pyarrow.parquet", "data").read_table(target / "manifest.parquet")
-    assert len(rows) == parquet.num_rows == summary.tally.masks
+    assert len(rows) == parquet.num_rows == summary.counts.masks
     assert parquet.column_names == [*rows[0]]
     classes = collections.defaultdict(set)
     for row in rows:
@@ -80,7 +82,7 @@ def test_no_subject_is_on_both_sides(prepared):
 def test_structures_equal_the_masks_that_were_made_of_them(raw):
     """The DICOM series and its RTSTRUCT against the NIfTI files of the same patient."""
     nibabel = extra.require("nibabel", "data")
-    options = Options((Dataset(folder="dicom_ibsi_sts_002"),), orientation="stored")
+    options = CurationOptions((Dataset(folder="dicom_ibsi_sts_002"),), orientation="stored")
     sources = discover.discover(raw, options).sources
     sources = [source for source in sources if source.reader == "dicom"]
     assert len(sources) == 3
@@ -100,7 +102,7 @@ def test_the_rules_make_the_masks_that_were_curated_by_hand(raw, real_data):
         percentiles=(0.5, 99.5),
         classes={"hippocampus_anterior": 1, "hippocampus_posterior": 2},
     )
-    options = Options((known,), orientation="stored")
+    options = CurationOptions((known,), orientation="stored")
     curated = collections.defaultdict(list)
     with (real_data / "split.csv").open() as file:
         for row in csv.DictReader(file):
@@ -111,7 +113,7 @@ def test_the_rules_make_the_masks_that_were_curated_by_hand(raw, real_data):
         if source.known is not known:
             continue
         case = formats.read(raw, source, options)
-        for one in curate.slices_of(case, source, options, curate.Tally()):
+        for one in curate.slices_of(case, source, options, curate.Counts()):
             place = f"{source.name}--{one.axis}_{one.number:04d}"
             rows = curated.get(f"images/mr_00--Hippocampus--{place}.png")
             if rows is None:
@@ -128,7 +130,7 @@ def test_the_rules_make_the_masks_that_were_curated_by_hand(raw, real_data):
 
 def test_touching_instances_stay_apart(raw):
     """65 nuclei in the picture, 51 in the volume: told apart by their number."""
-    options = Options((Dataset(folder="tif_instances_stardist", kind="instances"),))
+    options = CurationOptions((Dataset(folder="tif_instances_stardist", kind="instances"),))
     found = [s for s in discover.discover(raw, options).sources if s.known.kind == "instances"]
     counts = {
         source.name: len(np.unique(formats.read(raw, source, options).labels[0].values)) - 1

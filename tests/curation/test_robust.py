@@ -13,7 +13,7 @@ import pytest
 
 from samjax.cli import main
 from samjax.curation import curate, left_out, local, prepare, stats
-from samjax.curation.found import Found
+from samjax.curation.discovery_result import DiscoveryResult
 from samjax.curation.walk import files
 from samjax.data import index
 
@@ -32,7 +32,7 @@ def test_odd_entries_of_a_folder_are_named(tmp_path):
     (root / "again").symlink_to(root / "inner")
     (root / "linked_again").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(root / "pipe")
-    found = Found()
+    found = DiscoveryResult()
     assert files(root, found) == ["inner/a.png", "linked/b.png"]
     assert {problem.where: problem.detail.split("found ")[1] for problem in found.problems} == {
         "inner/nothing": "a link to nothing",
@@ -45,7 +45,7 @@ def test_odd_entries_of_a_folder_are_named(tmp_path):
 def test_what_may_not_be_read_is_named(tmp_path):
     (tmp_path / "closed").mkdir(mode=0)
     (tmp_path / "a.png").touch(mode=0)
-    found = Found()
+    found = DiscoveryResult()
     assert files(tmp_path, found) == []
     assert {problem.where for problem in found.problems} == {"closed", "a.png"}
     (tmp_path / "closed").chmod(0o700)
@@ -83,7 +83,7 @@ def lost(one, reason):
 
 
 def test_a_process_that_dies_takes_only_its_own_piece_with_it():
-    found = [*local.each("test", broken, [*range(8)], ("dies",), lost, processes=2)]
+    found = [*local.run("test", broken, [*range(8)], ("dies",), lost, processes=2)]
     assert found == [0, 1, 2, "3 lost", 4, 5, 6, 7]
 
 
@@ -95,7 +95,7 @@ def test_too_little_memory_for_a_case_ends_only_that(scans, tmp_path, monkeypatc
 
     real = curate.curate
     monkeypatch.setattr(curate, "curate", read)
-    summary = prepare.prepare(scans, tmp_path / "target", each=ONE)
+    summary = prepare.prepare(scans, tmp_path / "target", executor=ONE)
     assert summary.cases == 7
     (problem,) = summary.problems
     assert problem.where.endswith("case3_0001")
@@ -105,27 +105,27 @@ def test_too_little_memory_for_a_case_ends_only_that(scans, tmp_path, monkeypatc
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "cut", "edited"])
 def test_what_is_damaged_in_the_target_is_made_again(scans, tmp_path, damage):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     path = target / index.load_index(target, "train")[0].image
     content = path.read_bytes()
     path.unlink()
     if damage != "deleted":
         other = {"emptied": b"", "cut": content[:50], "edited": content[:-1] + b"x"}[damage]
         path.write_bytes(other)
-    assert prepare.prepare(scans, target, each=ONE).done == 1
+    assert prepare.prepare(scans, target, executor=ONE).done == 1
     kept = path.with_name(path.name + ".before")  # Somebody's work, perhaps.
     assert kept.exists() == (damage in ("cut", "edited"))
     assert path.read_bytes() == content
-    assert prepare.prepare(scans, target, each=ONE).done == 0
+    assert prepare.prepare(scans, target, executor=ONE).done == 0
 
 
 def test_what_a_check_took_out_stays_out(scans, tmp_path, capsys):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     bad = index.load_index(target, "train")[0].masks[0]
     (target / bad).write_bytes(b"")
     assert main(["data", "check", str(target), "--fix"]) == 0
-    summary = prepare.prepare(scans, target, each=ONE)
+    summary = prepare.prepare(scans, target, executor=ONE)
     assert summary.done == 1
     masks = [m for s in ("train", "test") for one in index.load_index(target, s) for m in one.masks]
     assert len(masks) == 15
@@ -135,7 +135,7 @@ def test_what_a_check_took_out_stays_out(scans, tmp_path, capsys):
         summary
     )
     (target / left_out.NAME).unlink()
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     assert bad in [m for one in index.load_index(target, "train") for m in one.masks]
 
 
@@ -166,7 +166,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(scans, tmp_path, monkeypatc
 
 def test_a_mask_that_is_listed_three_times_counts_once(scans, tmp_path, capsys):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     samples = index.load_index(target, "train")
     content = {one.image: list(one.masks) for one in samples}
     content[samples[0].image] += [samples[0].masks[0], f"./{samples[0].masks[0]}"]
@@ -187,7 +187,7 @@ def test_a_mask_that_is_listed_three_times_counts_once(scans, tmp_path, capsys):
 def test_a_name_that_an_index_has_twice_loses_nothing(scans, tmp_path, capsys):
     """JSON allows it, and a dict would keep the last only."""
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     samples = index.load_index(target, "train")
     pairs = [(one.image, mask) for one in samples for mask in one.masks]
     (target / "image2label_train.json").write_text(
@@ -211,7 +211,7 @@ def test_there_is_a_picture_of_a_single_area(write_pictures, tmp_path, count):
         {f"{kind}/case{i}.png": square for kind in ("images", "masks") for i in range(count)}
     )
     target = tmp_path / "target"
-    prepare.prepare(source, target, each=ONE)
+    prepare.prepare(source, target, executor=ONE)
     assert main(["data", "stats", str(target)]) == 0
     assert cv2.imread(str(target / "stats/stats.png")) is not None
 
@@ -240,7 +240,7 @@ def test_a_header_that_promises_more_than_the_file_holds_is_named(tmp_path, caps
 
 def test_statistics_name_what_they_cannot_read_and_count_the_rest(scans, tmp_path, capsys):
     target = tmp_path / "target"
-    prepare.prepare(scans, target, each=ONE)
+    prepare.prepare(scans, target, executor=ONE)
     first, second = index.load_index(target, "train")[:2]
     (target / first.image).write_bytes(b"")
     (target / second.masks[0]).unlink()

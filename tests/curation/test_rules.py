@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.curation import curate, rules
-from samjax.curation.case import Case, LabelMap, Source
-from samjax.curation.options import Options
+from samjax.curation.case import Case, CaseSource, LabelMap
+from samjax.curation.options import CurationOptions
 
 
 def test_a_volume_is_normalised_by_one_range():
@@ -99,11 +99,11 @@ def test_an_object_of_two_label_files_counts_once():
     values[2:12, 3:20] = 1
     labels = [LabelMap(one, {1: "tumour"}) for one in (values, values.copy(), values[::-1])]
     case = Case(np.full((20, 30), 90, np.uint8), False, tuple(labels))
-    source = Source("dicom", "a", "", "d", "ct_00", ("a",), ())
-    tally = curate.Tally()
-    (one,) = curate.slices_of(case, source, Options(), tally)
+    source = CaseSource("dicom", "a", "", "d", "ct_00", ("a",), ())
+    counts = curate.Counts()
+    (one,) = curate.slices_of(case, source, CurationOptions(), counts)
     assert [name for name, _ in one.masks] == ["tumour", "tumour"]
-    assert tally.left_out == {"objects that are there twice": 1}
+    assert counts.left_out == {"objects that are there twice": 1}
 
 
 @given(st.integers(0, 2**32 - 1))

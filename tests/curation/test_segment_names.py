@@ -10,7 +10,7 @@ from dicom_files import square, write_segmentation, write_series, write_structur
 
 from samjax.curation import discover, formats, local, prepare
 from samjax.curation.case import CaseError
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 
 SHAPE = (20, 18, 16)
 ONE = local.with_processes(1)
@@ -51,7 +51,7 @@ def write_case(root, name, values, origin=(0, 0, 0), **fields):
 
 def masks(root, options=None, reader=None):
     """Every case's masks by class, and what no table names."""
-    options = options or Options(orientation="stored")
+    options = options or CurationOptions(orientation="stored")
     found = discover.discover(root, options)
     assert not found.problems, found.problems
     cases, unnamed = {}, 0
@@ -120,7 +120,7 @@ def test_a_description_chooses_among_names(tmp_path, classes, kept, unnamed):
     write_case(
         tmp_path, "a", 2 * box(2, 6) + box(8, 14), **segments(("spleen", 1, 0), ("liver", 2, 0))
     )
-    options = Options((Dataset(classes=classes),), orientation="stored")
+    options = CurationOptions((Dataset(classes=classes),), orientation="stored")
     found, left = masks(tmp_path, options)
     assert left == unnamed
     assert set(found["a"]) == set(kept)
@@ -170,7 +170,7 @@ def test_a_description_chooses_among_segments_of_dicom(series, classes, name):
     mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
     mask[4:6, 3:9, 2:7] = True
     write_segmentation(root / "seg.dcm", files, mask)  # Its only segment is number 1, the liver.
-    options = Options((Dataset(classes=classes),), orientation="stored")
+    options = CurationOptions((Dataset(classes=classes),), orientation="stored")
     if name:
         (found,) = masks(root, options)[0].values()
         assert set(found) == {name}
@@ -183,9 +183,9 @@ def test_regions_that_a_table_does_not_name_are_counted(series):
     root, _, _ = series
     write_structures(root / "a.dcm", [square(4, 3, 9)], name="GTV")
     write_structures(root / "b.dcm", [square(5, 3, 9)], name="BODY")
-    described = Options((Dataset(classes={"GTV": 1}),), axes="z", smallest_share=0)
+    described = CurationOptions((Dataset(classes={"GTV": 1}),), axes="z", smallest_share=0)
     summary = prepare.prepare(root, root.parent / f"{root.name}_target", described, ONE)
     assert summary.is_clean
-    assert (summary.tally.unnamed, summary.tally.masks) == (1, 1)
+    assert (summary.counts.unnamed, summary.counts.masks) == (1, 1)
     assert "left out, not named in a table of classes: 1 labels" in str(summary)
     assert "left out: 1 files of labels that show nothing on their series" in str(summary)

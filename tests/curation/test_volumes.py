@@ -9,16 +9,16 @@ import pytest
 
 from samjax import extra
 from samjax.curation import curate, formats, rules
-from samjax.curation.case import CaseError, Source
+from samjax.curation.case import CaseError, CaseSource
 from samjax.curation.formats import geometry
 from samjax.curation.formats.geometry import Volume
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def source(image="image.nii.gz", label="label.nii.gz", reader="nifti", **known):
-    return Source(
+    return CaseSource(
         reader, "case", "case", "set", "ct_00", (image,), ((label, ""),), known=Dataset(**known)
     )
 
@@ -27,9 +27,9 @@ def save(path, values, affine=None):
     nibabel.save(nibabel.Nifti1Image(values, LPS if affine is None else affine), path)
 
 
-def slices(root, one, options=Options()):  # noqa: B008
+def slices(root, one, options=CurationOptions()):  # noqa: B008
     case = formats.read(root, one, options)
-    return {(s.axis, s.number): s for s in curate.slices_of(case, one, options, curate.Tally())}
+    return {(s.axis, s.number): s for s in curate.slices_of(case, one, options, curate.Counts())}
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
@@ -75,7 +75,7 @@ def test_slices_are_upright(tmp_path):
 def test_stored_slices_are_as_the_array_is(tmp_path, volume):
     save(tmp_path / "image.nii.gz", volume[0], np.eye(4))
     save(tmp_path / "label.nii.gz", volume[1], np.eye(4))
-    found = slices(tmp_path, source(), Options(orientation="stored"))
+    found = slices(tmp_path, source(), CurationOptions(orientation="stored"))
     mask = found["z", 9].masks[0][1]
     np.testing.assert_array_equal(mask, (volume[1][:, :, 9] == 1).T)
 
@@ -85,7 +85,7 @@ def test_slope_and_intercept_are_applied(tmp_path, volume):
     image.header.set_slope_inter(2.0, -50.0)
     nibabel.save(image, tmp_path / "image.nii.gz")
     save(tmp_path / "label.nii.gz", volume[1])
-    case = formats.read(tmp_path, source(), Options(orientation="stored"))
+    case = formats.read(tmp_path, source(), CurationOptions(orientation="stored"))
     np.testing.assert_allclose(case.image, 2.0 * volume[0] - 50, atol=1e-3)
 
 
@@ -122,12 +122,12 @@ def test_in_ct_every_organ_has_its_own_window(tmp_path, volume, window, seen):
     classes = {"liver": 1, "lung_left": 2}
     one = source(window=window, classes=classes)
     numbers = {name: number for number, name in enumerate(classes, start=1)}
-    case = formats.read(tmp_path, one, Options())
+    case = formats.read(tmp_path, one, CurationOptions())
     bounds = {token: rules.WINDOWS[token[3:]] for token in seen if token != "ct_00"}
     if window == "brain":
         bounds["ct_00"] = rules.WINDOWS["brain"]
     found, places = {}, set()
-    for files, rows in curate.curate(tmp_path, one, Options(), numbers, curate.Tally()):
+    for files, rows in curate.curate(tmp_path, one, CurationOptions(), numbers, curate.Counts()):
         first = rows[0]
         assert {row.image for row in rows} == {first.image}
         assert first.image.startswith(f"images/{first.modality}--set--case--{first.axis}_")
@@ -157,7 +157,7 @@ def test_named_windows_are_for_ct(tmp_path, volume, window):
     numbers = dataclasses.replace(one, known=dataclasses.replace(known, window=(0.0, 80.0)))
     unknown = dataclasses.replace(one, modality="unknown_00")
     unknown = dataclasses.replace(unknown, known=dataclasses.replace(known, window="brain"))
-    volume = formats.read(tmp_path, one, Options()).image
+    volume = formats.read(tmp_path, one, CurationOptions()).image
     for other in (numbers, unknown):
         found = slices(tmp_path, other)
         assert found.keys() == expected.keys()
@@ -173,10 +173,10 @@ def test_one_label_of_another_place_or_shape_is_refused(tmp_path, volume):
     save(tmp_path / "label.nii.gz", volume[1], moved)
     with pytest.raises(CaseError, match=r"label.nii.gz: expected labels at the image's place, "
                        r"found them up to 3.0 mm away"):  # fmt: skip
-        formats.read(tmp_path, source(), Options())
+        formats.read(tmp_path, source(), CurationOptions())
     save(tmp_path / "label.nii.gz", volume[1][:-1])
     with pytest.raises(CaseError, match=r"shape \(20, 24, 28\), found \(19, 24, 28\)"):
-        formats.read(tmp_path, source(), Options())
+        formats.read(tmp_path, source(), CurationOptions())
 
 
 def test_rounding_in_a_header_is_forgiven(tmp_path, volume):
@@ -184,16 +184,16 @@ def test_rounding_in_a_header_is_forgiven(tmp_path, volume):
     nearly = LPS.copy()
     nearly[:3, 3] += 0.01
     save(tmp_path / "label.nii.gz", volume[1], nearly)
-    assert formats.read(tmp_path, source(), Options()).labels
+    assert formats.read(tmp_path, source(), CurationOptions()).labels
 
 
 def test_a_series_of_volumes_is_refused(tmp_path, volume):
     save(tmp_path / "image.nii.gz", np.stack([volume[0]] * 3, axis=-1))
     save(tmp_path / "label.nii.gz", volume[1])
     with pytest.raises(CaseError, match=r"3 dimensions, found \(20, 24, 28, 3\)"):
-        formats.read(tmp_path, source(), Options())
+        formats.read(tmp_path, source(), CurationOptions())
     save(tmp_path / "image.nii.gz", volume[0][..., None])  # One of them is a volume.
-    assert formats.read(tmp_path, source(), Options()).is_volume
+    assert formats.read(tmp_path, source(), CurationOptions()).is_volume
 
 
 @pytest.mark.parametrize("damage", ["cut", "corrupt", "text", "empty"])
@@ -210,7 +210,7 @@ def test_a_broken_file_is_named(tmp_path, volume, damage):
     }
     path.write_bytes(broken[damage])
     with pytest.raises(CaseError, match=r"image.nii.gz: cannot be read"):
-        formats.read(tmp_path, source(), Options())
+        formats.read(tmp_path, source(), CurationOptions())
 
 
 def test_an_affine_without_three_axes_is_refused():
@@ -227,7 +227,7 @@ def test_what_a_library_trips_over_is_a_bad_case(tmp_path, volume, monkeypatch):
 
     monkeypatch.setattr(formats.volumes, "load", trip)
     with pytest.raises(CaseError, match=r"image.nii.gz: cannot be read: ZeroDivisionError: in a"):
-        formats.read(tmp_path, source(), Options())
+        formats.read(tmp_path, source(), CurationOptions())
 
 
 def test_three_slices_of_8_bits_are_no_colours(tmp_path):
@@ -235,7 +235,7 @@ def test_three_slices_of_8_bits_are_no_colours(tmp_path):
     values[5:15, 5:15, 1:] = 1
     save(tmp_path / "image.nii.gz", values * 90)
     save(tmp_path / "label.nii.gz", values)
-    case = formats.read(tmp_path, source(), Options(orientation="stored"))
+    case = formats.read(tmp_path, source(), CurationOptions(orientation="stored"))
     assert case.is_volume
     np.testing.assert_array_equal(case.image, values * 90)
     np.testing.assert_array_equal(case.labels[0].values, values)
@@ -250,7 +250,7 @@ def test_voxels_of_red_green_and_blue_are_colours(tmp_path, volume, channels):
     save(tmp_path / "image.nii.gz", values)
     save(tmp_path / "label.nii.gz", volume[1])
     one = source()
-    case = formats.read(tmp_path, one, Options(orientation="stored"))
+    case = formats.read(tmp_path, one, CurationOptions(orientation="stored"))
     np.testing.assert_array_equal(case.image, colours[..., :3])
-    found = slices(tmp_path, one, Options(orientation="stored"))
+    found = slices(tmp_path, one, CurationOptions(orientation="stored"))
     np.testing.assert_array_equal(found["z", 9].image, colours[:, :, 9, :3].swapaxes(0, 1))

@@ -4,18 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from samjax.curation import suffixes
-from samjax.curation.case import Case, CaseError, Source
+from samjax.curation.case import Case, CaseError, CaseSource
+from samjax.curation.discovery_result import DiscoveryResult
 from samjax.curation.formats import coco, dicom, nnunet, paired, pictures, sam_med2d, volumes
-from samjax.curation.found import Found
 from samjax.curation.label_pixels import LabelPixels
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 from samjax.extra import MissingLibrary
 
 # Functions that find cases, in the order in which they are asked, each with the formats that a
 # description may name for its files. Arguments: the source folder, paths relative to it, the
 # options, and the result to add to. They return the paths that no later function gets.
 DISCOVERERS: tuple[
-    tuple[Callable[[Path, Sequence[str], Options, Found], set[str]], tuple[str, ...]], ...
+    tuple[
+        Callable[[Path, Sequence[str], CurationOptions, DiscoveryResult], set[str]], tuple[str, ...]
+    ],
+    ...,
 ] = (
     (sam_med2d.discover, ("sam_med2d",)),
     (nnunet.discover, ("nnunet",)),
@@ -23,7 +26,7 @@ DISCOVERERS: tuple[
     (dicom.discover, ("dicom",)),
     (paired.discover, ("nifti", "itk", "pictures", "dicom")),
 )
-READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
+READERS: Mapping[str, Callable[[Path, CaseSource, CurationOptions], Case]] = {
     "coco": coco.read,
     "dicom": dicom.read,
     "itk": volumes.read,
@@ -33,7 +36,7 @@ READERS: Mapping[str, Callable[[Path, Source, Options], Case]] = {
 }
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a case.
 
     Raises:

@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 
 from samjax.curation import naming
-from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.case import Case, CaseError, CaseSource, LabelMap
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 from samjax.curation.formats import coco_masks, pictures, safe_paths
-from samjax.curation.found import Found, Problem
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 OBJECT = "object"
 _NAMED = 5  # Annotations that a message lists.
@@ -22,7 +22,9 @@ Annotations = Mapping[str, list[dict[str, Any]]]
 Categories = Mapping[str, Collection[str]]  # The names that each number has.
 
 
-def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(
+    root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
+) -> set[str]:
     """COCO's annotation files and the pictures that they name."""
     taken: set[str] = set()
     for path in (p for p in files if p.lower().endswith(".json")):
@@ -32,16 +34,16 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
             taken.add(path)
             images, wrong = entries(root, path)
         except CaseError as error:
-            found.problems.append(Problem(path, "unreadable", str(error)))
+            result.problems.append(Problem(path, "unreadable", str(error)))
             continue
-        found.problems += [Problem(path, "unreadable", detail) for detail in wrong]
+        result.problems += [Problem(path, "unreadable", detail) for detail in wrong]
         folder = str(PurePosixPath(path).parent)
         known = options.dataset_of(path)
         for item, image in images:
             taken.add(image)
             stem = PurePosixPath(image).stem
-            found.sources.append(
-                Source(
+            result.sources.append(
+                CaseSource(
                     reader="coco",
                     name=naming.safe(stem),
                     subject="",
@@ -104,7 +106,7 @@ def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
     return [(number, one[0]) for number, one in found.items() if len(one) == 1], wrong
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a picture with a label map for every annotation: they may overlap.
 
     An annotation, or a part of it, that cannot be used is named; the others are used.

@@ -4,18 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samjax.curation import class_table, naming, suffixes, words
-from samjax.curation.case import Source
+from samjax.curation import class_table, filename_words, naming, suffixes
+from samjax.curation.case import CaseSource
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 from samjax.curation.formats import unpaired
-from samjax.curation.found import Found, Problem
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 from samjax.data import metadata
 from samjax.data.files import DataError
 
 SUBSETS = ("Tr", "Va", "Ts")
 
 
-def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(
+    root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
+) -> set[str]:
     """Folders with `dataset.json`, `imagesTr` and `labelsTr`.
 
     The images of a case are nnU-Net's, a file for each channel (`X_0000`, `X_0001`, or one picture
@@ -36,7 +38,7 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
             if not known.classes:
                 known = class_table.with_classes(known, _named(content["labels"]))
         except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
-            found.problems.append(
+            result.problems.append(
                 Problem(path, "unreadable", f"{path}: expected nnU-Net's fields, found {error!r}")
             )
             continue
@@ -46,7 +48,7 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
         for label, subset in _labels(folder, inside):
             case = PurePosixPath(label).name.removesuffix(suffix)
             if case == PurePosixPath(label).name:
-                case = words.parts(label)[-1]
+                case = filename_words.parts(label)[-1]
             stem = (folder / f"images{subset}" / case).as_posix()
             images = _images(stem, suffix, tokens, {*inside})
             if not images:
@@ -55,14 +57,14 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
                 if not image:
                     wanted = f"{stem}_{number:04d}{suffix}"
                     detail = f"{label}: expected the image {wanted}, found none"
-                    found.problems.append(Problem(label, "no_image", detail))
+                    result.problems.append(Problem(label, "no_image", detail))
                     continue
                 used.add(image)
                 about = options.dataset_of(image)
                 given = {n: about.modality or tokens[n] for n in images}
                 repeated = len({*given.values()}) < len(given)
-                found.sources.append(
-                    Source(
+                result.sources.append(
+                    CaseSource(
                         reader=suffixes.format_of(image) or "pictures",
                         name=naming.safe(f"{case}_{number:04d}" if repeated else case),
                         subject="",
@@ -75,7 +77,7 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
                     )
                 )
         alone = [p for p in inside if _subset(folder, p, "images") and p not in used]
-        unpaired.tell_alone([p for p in alone if suffixes.format_of(p)], lost, found)
+        unpaired.report_unpaired([p for p in alone if suffixes.format_of(p)], lost, result)
     return taken
 
 

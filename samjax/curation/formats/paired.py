@@ -5,17 +5,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import class_table, naming, pairing, subjects, suffixes, words
-from samjax.curation.case import CaseError, Source
+from samjax.curation import class_table, filename_words, naming, pairing, subjects, suffixes
+from samjax.curation.case import CaseError, CaseSource
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 from samjax.curation.formats import series_labels, unpaired
-from samjax.curation.found import Found, Problem
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 
 # An image and its labels may be in different formats of one kind.
 KINDS = {"nifti": "volumes", "itk": "volumes", "pictures": "pictures"}
 
 
-def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(
+    root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
+) -> set[str]:
     """Volumes and pictures, each with labels in files of their own."""
     groups: dict[tuple[int, str], list[str]] = defaultdict(list)
     for path in files:
@@ -26,35 +28,37 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
     for (own, _), members in groups.items():
         known = options.dataset_of(members[0])
         skipped = [path for path in members if _is_skipped(path, options)]
-        unpaired.tell_skipped(skipped, found)
+        unpaired.note_skipped(skipped, result)
         kept = [path for path in members if path not in {*skipped}]
         pairs = _by_pattern(root, kept, known) if own else pairing.pair(kept)
         for where, detail in pairs.unclear.items():
             detail = f"{where}: {detail}; say in a description which it is"
-            found.problems.append(Problem(where, "unclear", detail))
+            result.problems.append(Problem(where, "unclear", detail))
         folders = subjects.dataset_folders((one.image for one in pairs.pairs), options)
         for one in pairs.pairs:
-            _add(root, one, options.dataset_of(one.image), folders[one.image], found)
-        lost = series_labels.give(pairs.lost, found)
-        unpaired.tell(root, pairs, lost, found)
+            _add(root, one, options.dataset_of(one.image), folders[one.image], result)
+        lost = series_labels.give(pairs.lost, result)
+        unpaired.report(root, pairs, lost, result)
     return set()
 
 
-def _add(root: Path, one: pairing.Pair, known: Dataset, folder: str, found: Found) -> None:
+def _add(
+    root: Path, one: pairing.Pair, known: Dataset, folder: str, result: DiscoveryResult
+) -> None:
     inner = PurePosixPath(one.key)
     if inner.is_relative_to(folder):
         inner = inner.relative_to(folder)
     try:
         named = class_table.with_table(root, (one.image, *(path for path, _ in one.labels)), known)
     except CaseError as error:
-        found.problems.append(Problem(one.image, "unreadable", str(error)))
+        result.problems.append(Problem(one.image, "unreadable", str(error)))
         return
     reader = suffixes.format_of(one.image)
     key = str(inner) if str(inner) != "." else ""
-    found.sources.append(
-        Source(
+    result.sources.append(
+        CaseSource(
             reader=reader,
-            name=naming.safe(key) or naming.safe(words.image_names(one.image)[0]),
+            name=naming.safe(key) or naming.safe(filename_words.image_names(one.image)[0]),
             subject="",
             dataset=naming.safe(known.name or naming.title(root, folder)),
             modality=known.modality or naming.modality(one.image),
@@ -65,7 +69,7 @@ def _add(root: Path, one: pairing.Pair, known: Dataset, folder: str, found: Foun
     )
 
 
-def _is_skipped(path: str, options: Options) -> bool:
+def _is_skipped(path: str, options: CurationOptions) -> bool:
     known = options.dataset_of(path)
     return bool(known.skip and re.search(known.skip, path))
 
@@ -80,14 +84,16 @@ def _by_pattern(root: Path, files: Sequence[str], known: Dataset) -> pairing.Pai
             continue
         found = re.search(known.match, str(inner)) if known.match else None
         pattern = known.labels.format(
-            stem=_escaped(PurePosixPath(words.without_suffix(image)).name),
+            stem=_escaped(PurePosixPath(filename_words.without_suffix(image)).name),
             id=_escaped(found[1] if found else ""),
             folder=_escaped(str(inner.parent)),
         )
         labels = sorted(path.relative_to(root).as_posix() for path in folder.glob(pattern))
         labels = [path for path in labels if path != image]
         if labels:
-            pairs.append(pairing.Pair(image, words.key(image), tuple((p, "") for p in labels)))
+            pairs.append(
+                pairing.Pair(image, filename_words.key(image), tuple((p, "") for p in labels))
+            )
         else:
             alone.append(image)
     return pairing.Pairs(tuple(pairs), tuple(alone), (), {})

@@ -7,16 +7,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from samjax.curation import rules
-from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.case import Case, CaseError, CaseSource, LabelMap
 from samjax.curation.label_pixels import LabelPixels, as_pixels, packed
 from samjax.curation.labels import to_label_maps
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 from samjax.data import container
 
 _ORIENTATION = ExifTags.Base.Orientation
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a picture and its label pictures; several of one class are taken together.
 
     A picture is upright by its orientation tag, or lies as its labels do where only that fits.
@@ -37,7 +37,7 @@ def read(root: Path, source: Source, options: Options) -> Case:
 
 
 def labels(
-    root: Path, source: Source, extent: tuple[int, ...], turned: tuple[int, ...] = ()
+    root: Path, source: CaseSource, extent: tuple[int, ...], turned: tuple[int, ...] = ()
 ) -> tuple[LabelMap, ...]:
     """Reads the label pictures of an image; binary ones of one class are taken together.
 

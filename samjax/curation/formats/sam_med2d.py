@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from samjax.curation import naming
-from samjax.curation.case import Case, CaseError, LabelMap, Source
+from samjax.curation.case import Case, CaseError, CaseSource, LabelMap
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 from samjax.curation.formats import safe_paths
-from samjax.curation.found import Found, Problem
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 from samjax.data import index, metadata
 from samjax.data.files import DataError, read_image, read_mask
 
 
-def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(
+    root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
+) -> set[str]:
     """Folders in SAM-Med2D's and SA-Med2D-20M's layout."""
     taken: set[str] = set()
     folders = {
@@ -32,15 +34,15 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
                 for path in (sample.image, *sample.masks):
                     safe_paths.inside(root, root / folder, path, str(root / folder))
         except DataError as error:
-            found.problems.append(Problem(str(folder), "unreadable", str(error)))
+            result.problems.append(Problem(str(folder), "unreadable", str(error)))
             continue
         for sample in samples:
             image = (folder / sample.image).as_posix()
             about = described[sample.masks[0]] if sample.masks else metadata.of_image(sample.image)
             token = PurePosixPath(sample.image).name.split("--")[0] if "--" in sample.image else ""
             stem = PurePosixPath(sample.image).stem
-            found.sources.append(
-                Source(
+            result.sources.append(
+                CaseSource(
                     reader="sam_med2d",
                     name=naming.safe("--".join(stem.split("--")[2:]) or stem),
                     subject=about.case if about.case != metadata.UNKNOWN else stem,
@@ -61,7 +63,7 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
     return taken
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads an image and its masks; each is one object, of the class that its name tells."""
     del options
     pixels, order = read_image(root / source.images[0])

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import naming, pairing, unknown, words
-from samjax.curation.found import Found, Problem
+from samjax.curation import filename_words, naming, pairing, suggestion
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 
 FEW = 3  # Named one by one.
 
 
-def tell(root: Path, pairs: pairing.Pairs, lost: Sequence[str], found: Found) -> None:
+def report(root: Path, pairs: pairing.Pairs, lost: Sequence[str], result: DiscoveryResult) -> None:
     """Adds images without labels and labels without images to what was found.
 
     Of a folder at the top in which nothing fits, it tells what is there and how to describe it.
@@ -22,44 +22,44 @@ def tell(root: Path, pairs: pairing.Pairs, lost: Sequence[str], found: Found) ->
         for path in (one.image, *dict(one.labels))
     }
     read |= {naming.dataset_folder(path) for path in pairs.unclear}
-    read |= {naming.dataset_folder(path) for source in found.sources for path in source.images}
-    wanting = [path for path in pairs.alone if not words.is_for_testing(path)]
+    read |= {naming.dataset_folder(path) for source in result.sources for path in source.images}
+    wanting = [path for path in pairs.alone if not filename_words.is_for_testing(path)]
     tops: dict[str, list[str]] = defaultdict(list)
     for path in (*wanting, *lost):
         tops[naming.dataset_folder(path)].append(path)
     for top, unread in tops.items():
         if top not in read and len(unread) > FEW:
-            detail = unknown.answer(root, top, unread)
-            found.problems.append(Problem(top, "unclear", detail))
+            detail = suggestion.suggest(root, top, unread)
+            result.problems.append(Problem(top, "unclear", detail))
             wanting = [path for path in wanting if naming.dataset_folder(path) != top]
             lost = [path for path in lost if naming.dataset_folder(path) != top]
-    tell_alone([*wanting, *filter(words.is_for_testing, pairs.alone)], lost, found)
+    report_unpaired([*wanting, *filter(filename_words.is_for_testing, pairs.alone)], lost, result)
 
 
-def tell_alone(images: Sequence[str], labels: Sequence[str], found: Found) -> None:
+def report_unpaired(images: Sequence[str], labels: Sequence[str], result: DiscoveryResult) -> None:
     """Adds images without labels, those for testing as a note, and labels without images."""
-    wanting = [path for path in images if not words.is_for_testing(path)]
-    _add(found, "no_label", "labels of that name", wanting)
-    _add(found, "no_image", "an image of that name", labels)
-    _note(found, "images without labels", filter(words.is_for_testing, images))
+    wanting = [path for path in images if not filename_words.is_for_testing(path)]
+    _add(result, "no_label", "labels of that name", wanting)
+    _add(result, "no_image", "an image of that name", labels)
+    _note(result, "images without labels", filter(filename_words.is_for_testing, images))
 
 
-def tell_series(found: Found) -> None:
+def report_unlabelled_series(result: DiscoveryResult) -> None:
     """Adds the DICOM series that stayed without labels."""
-    first = [source.images[0] for source in found.unlabelled]
-    wanting = [path for path in first if not words.is_for_testing(path)]
-    _add(found, "no_label", "labels for this series or file", wanting, naming.dataset_folder)
-    testing = (path for path in first if words.is_for_testing(path))
-    _note(found, "DICOM series without labels", testing)
+    first = [source.images[0] for source in result.unlabelled]
+    wanting = [path for path in first if not filename_words.is_for_testing(path)]
+    _add(result, "no_label", "labels for this series or file", wanting, naming.dataset_folder)
+    testing = (path for path in first if filename_words.is_for_testing(path))
+    _note(result, "DICOM series without labels", testing)
 
 
-def tell_skipped(paths: Iterable[str], found: Found) -> None:
+def note_skipped(paths: Iterable[str], result: DiscoveryResult) -> None:
     """Notes files that a layout or a description leaves out."""
-    _note(found, "files that are neither image nor label there", paths)
+    _note(result, "files that are neither image nor label there", paths)
 
 
 def _add(
-    found: Found,
+    result: DiscoveryResult,
     kind: str,
     expected: str,
     paths: Sequence[str],
@@ -69,18 +69,18 @@ def _add(
         if len(members) <= FEW:
             for path in members:
                 detail = f"{path}: expected {expected}, found none"
-                found.problems.append(Problem(path, kind, detail))
+                result.problems.append(Problem(path, kind, detail))
         else:
             detail = (
                 f"{folder}: expected {expected} for each of {len(members):,} files, found none: "
                 f"{', '.join(members[:FEW])}, ..."
             )
-            found.problems.append(Problem(members[0], kind, detail))
+            result.problems.append(Problem(members[0], kind, detail))
 
 
-def _note(found: Found, what: str, paths: Iterable[str]) -> None:
+def _note(result: DiscoveryResult, what: str, paths: Iterable[str]) -> None:
     for folder, members in _by(naming.dataset_folder, paths).items():
-        found.notes.append(f"{folder}: {len(members):,} {what}, such as {members[0]}")
+        result.notes.append(f"{folder}: {len(members):,} {what}, such as {members[0]}")
 
 
 def _by(name: Callable[[str], str], paths: Iterable[str]) -> Mapping[str, list[str]]:

@@ -9,22 +9,22 @@ import numpy as np
 
 from samjax import extra
 from samjax.curation import suffixes
-from samjax.curation.case import Case, CaseError, Source
+from samjax.curation.case import Case, CaseError, CaseSource
 from samjax.curation.formats import geometry, segment_names
 from samjax.curation.formats.geometry import Volume
 from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.labels import to_label_maps
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 _RATIO = 1100  # More than that gzip cannot compress by.
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a volume and its label volumes, on the same voxels."""
     return on_voxels_of(load(root / source.images[0], source.item), root, source, options)
 
 
-def on_voxels_of(image: Volume, root: Path, source: Source, options: Options) -> Case:
+def on_voxels_of(image: Volume, root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """A case of a volume and of the label volumes of a source.
 
     Raises:

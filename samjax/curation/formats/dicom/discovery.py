@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from samjax.curation import class_table, naming, suffixes
-from samjax.curation.case import CaseError, Source
+from samjax.curation.case import CaseError, CaseSource
+from samjax.curation.discovery_result import DiscoveryResult, Problem
 from samjax.curation.formats.dicom import header as dicom
 from samjax.curation.formats.dicom import references
-from samjax.curation.found import Found, Problem
-from samjax.curation.options import Dataset, Options
+from samjax.curation.options import CurationOptions, Dataset
 from samjax.curation.subjects import dataset_folders
 
 # Of these a glance at the name is enough.
@@ -23,7 +23,9 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def discover(root: Path, files: Sequence[str], options: Options, found: Found) -> set[str]:
+def discover(
+    root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
+) -> set[str]:
     """DICOM series with the RTSTRUCT and SEG files that refer to them."""
     headers: dict[str, dicom.Header] = {}
     taken: set[str] = set()
@@ -33,15 +35,15 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
         try:
             headers[path] = dicom.header(root / path)
         except CaseError as error:
-            found.problems.append(Problem(path, "unreadable", str(error)))
-    headers = _without_copies(root, headers, found)
+            result.problems.append(Problem(path, "unreadable", str(error)))
+    headers = _without_copies(root, headers, result)
     series: dict[str, list[str]] = defaultdict(list)
     for path, header in headers.items():
         if header.is_image:
             series[header.series].append(path)
     series = _by_folder(series)
-    _tell_others(headers, found)
-    labels, parts = _labels(headers, series, found)
+    _tell_others(headers, result)
+    labels, parts = _labels(headers, series, result)
     subjects = {uid: _subject(headers[images[0]], images[0]) for uid, images in series.items()}
     names = {uid: _name(subjects[uid], headers[i[0]], i[0]) for uid, i in series.items()}
     folders = dataset_folders((images[0] for images in series.values()), options)
@@ -53,15 +55,15 @@ def discover(root: Path, files: Sequence[str], options: Options, found: Found) -
             if labels[uid] and all(headers[p].kind == references.STRUCTURES for p in labels[uid]):
                 named = known  # A region has a name, and no number that a table could give.
         except CaseError as error:
-            found.problems.append(Problem(images[0], "unreadable", str(error)))
+            result.problems.append(Problem(images[0], "unreadable", str(error)))
             continue
         token = dicom.MODALITIES.get(header.kind, "")
         name = names[uid]
         if name in repeated:  # Of several that are called the same, each has its own number.
             name += "_" + naming.short_hash(uid)
-        where = found.sources if labels[uid] else found.unlabelled
+        where = result.sources if labels[uid] else result.unlabelled
         where.append(
-            Source(
+            CaseSource(
                 reader="dicom",
                 name=name,
                 subject=header.patient,
@@ -90,7 +92,7 @@ def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
 
 
 def _without_copies(
-    root: Path, headers: Mapping[str, dicom.Header], found: Found
+    root: Path, headers: Mapping[str, dicom.Header], result: DiscoveryResult
 ) -> dict[str, dicom.Header]:
     """Leaves out files that are there already under another name."""
     first: dict[str, str] = {}
@@ -99,7 +101,7 @@ def _without_copies(
         other = first.setdefault(header.uid or path, path)
         if other != path and filecmp.cmp(root / path, root / other, shallow=False):
             detail = f"{path}: expected every DICOM file once, found {other} that is the same"
-            found.problems.append(Problem(path, "duplicate", detail))
+            result.problems.append(Problem(path, "duplicate", detail))
         else:
             kept[path] = header
     return kept
@@ -121,7 +123,9 @@ def _by_folder(series: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _labels(
-    headers: Mapping[str, dicom.Header], series: Mapping[str, Sequence[str]], found: Found
+    headers: Mapping[str, dicom.Header],
+    series: Mapping[str, Sequence[str]],
+    result: DiscoveryResult,
 ) -> tuple[Mapping[str, list[str]], Mapping[str, dict[str, tuple[int, ...]]]]:
     """Gives every series the files that label it, and of those that label others, too, its parts.
 
@@ -131,7 +135,7 @@ def _labels(
     stills = Counter(headers[images[0]].series_uid for images in series.values())
     of |= {s: uid for uid, i in series.items() if stills[s := headers[i[0]].series_uid] == 1}
     of.pop("", None)
-    here = references.Series(of, {uid: headers[i[0]].frame for uid, i in series.items()})
+    here = references.SeriesIndex(of, {uid: headers[i[0]].frame for uid, i in series.items()})
     labels: dict[str, list[str]] = defaultdict(list)
     parts: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for path, header in headers.items():
@@ -144,10 +148,10 @@ def _labels(
                     numbers[uid].append(part.number)
             except CaseError as error:
                 where = f"{path}: {part.name}" if part.name else path
-                found.problems.append(Problem(path, "no_image", f"{where}: {error}"))
+                result.problems.append(Problem(path, "no_image", f"{where}: {error}"))
         if not header.parts:
             detail = f"{path}: expected regions with contours, found none"
-            found.problems.append(Problem(path, "no_label", detail))
+            result.problems.append(Problem(path, "no_label", detail))
         for uid, of_series in numbers.items():
             labels[uid].append(path)
             if len(numbers) > 1 or len(of_series) < len(header.parts):
@@ -155,7 +159,7 @@ def _labels(
     return labels, parts
 
 
-def _tell_others(headers: Mapping[str, dicom.Header], found: Found) -> None:
+def _tell_others(headers: Mapping[str, dicom.Header], result: DiscoveryResult) -> None:
     """Names what is neither image nor label, all of it in one line."""
     others = [p for p, header in headers.items() if not header.is_image and not header.is_label]
     if others:
@@ -164,7 +168,7 @@ def _tell_others(headers: Mapping[str, dicom.Header], found: Found) -> None:
             f"{others[0]}: expected DICOM images or labels, found {', '.join(kinds)} "
             f"in {len(others)} files, which are left alone"
         )
-        found.problems.append(Problem(others[0], "no_picture", detail))
+        result.problems.append(Problem(others[0], "no_picture", detail))
 
 
 def _subject(header: dicom.Header, path: str) -> str:

@@ -53,7 +53,7 @@ class Header:
     study: str
     description: str
     frame: str
-    parts: tuple[references.Part, ...]
+    parts: tuple[references.LabelPart, ...]
 
     @property
     def is_label(self) -> bool:

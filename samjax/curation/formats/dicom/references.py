@@ -16,7 +16,7 @@ _CLASSES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class LabelPart:
     """A region of an RTSTRUCT, or a whole SEG.
 
     Attributes:
@@ -35,7 +35,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
+class SeriesIndex:
     """The series that there are.
 
     Attributes:
@@ -46,7 +46,7 @@ class Series:
     of: Mapping[str, str]
     frame_of: Mapping[str, str]
 
-    def labelled_by(self, part: Part) -> set[str]:
+    def labelled_by(self, part: LabelPart) -> set[str]:
         """The series that a part belongs to: one, or all those that it was drawn on.
 
         Its own images decide, then what its file lists, then the frame of reference; but no series
@@ -86,7 +86,7 @@ def kind_of(data: Any) -> str:
     return by_class or str(data.get("Modality", "")) or "OT"
 
 
-def parts(data: Any) -> tuple[Part, ...]:
+def parts(data: Any) -> tuple[LabelPart, ...]:
     """The regions of an RTSTRUCT with contours, or a SEG as one; nothing of an image."""
     kind = kind_of(data)
     if kind == STRUCTURES:
@@ -111,7 +111,7 @@ def sources_of(group: Any, shared: Iterable[Any] = ()) -> list[tuple[str, int]]:
     return found
 
 
-def _regions(data: Any) -> Iterator[Part]:
+def _regions(data: Any) -> Iterator[LabelPart]:
     about = {int(one.ROINumber): one for one in _items(data, "StructureSetROISequence")}
     for region in _items(data, "ROIContourSequence"):
         number = int(region.ReferencedROINumber)
@@ -132,7 +132,7 @@ def _regions(data: Any) -> Iterator[Part]:
         drawn_on = {uid for contour in contours for uid in images_of(contour)}
         images = {uid for each in series for uid in images_of(each)}
         if contours:
-            yield Part(
+            yield LabelPart(
                 number,
                 str(one.get("ROIName", "")) or f"roi_{number}",
                 frozenset(drawn_on),
@@ -141,7 +141,7 @@ def _regions(data: Any) -> Iterator[Part]:
             )
 
 
-def _segmentation(data: Any) -> Part:
+def _segmentation(data: Any) -> LabelPart:
     shared = file.shared(data)
     groups = _items(data, "PerFrameFunctionalGroupsSequence")
     derived = {uid for group in groups for uid, _ in sources_of(group, shared)}
@@ -151,7 +151,7 @@ def _segmentation(data: Any) -> Part:
         listed += _uids(one.get("ReferencedInstanceSequence"))
     for name in ("SourceImageSequence", "ReferencedImageSequence"):
         listed += _uids(data.get(name))
-    return Part(
+    return LabelPart(
         0,
         "",
         frozenset(derived),

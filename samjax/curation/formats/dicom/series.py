@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samjax.curation import rules, suffixes
-from samjax.curation.case import UNNAMED, Case, CaseError, LabelMap, Source
+from samjax.curation.case import UNNAMED, Case, CaseError, CaseSource, LabelMap
 from samjax.curation.formats import geometry, pictures, volumes
 from samjax.curation.formats.dicom import (
     file,
@@ -22,16 +22,16 @@ from samjax.curation.formats.dicom import (
 from samjax.curation.formats.dicom import stack as stacks
 from samjax.curation.formats.geometry import Volume
 from samjax.curation.labels import to_label_maps
-from samjax.curation.options import Options
+from samjax.curation.options import CurationOptions
 
 
-def read(root: Path, source: Source, options: Options) -> Case:
+def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a series, in its own units (slope and intercept), and what labels it."""
     with file.unwarned():
         return _read(root, source, options)
 
 
-def _read(root: Path, source: Source, options: Options) -> Case:
+def _read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     files = [(path, file.read(root / path)) for path in source.images]
     slices = [
         one for path, data in files if file.has_place(data) for one in stacks.slices(path, data)
@@ -78,7 +78,7 @@ def _read(root: Path, source: Source, options: Options) -> Case:
     )
 
 
-def _without_place(root: Path, source: Source, path: str, data: Any) -> Case:
+def _without_place(root: Path, source: CaseSource, path: str, data: Any) -> Case:
     """A picture, or a film, whose labels fit it by their pixels."""
     shown, is_film = pixels.pixels(path, data), file.frame_count(data) > 1
     if is_film:  # (x, y, frame), as if it were a volume.
@@ -126,7 +126,7 @@ def _picture(
 
 
 def _labelled(
-    root: Path, source: Source, stack: stacks.Stack, volume: Volume, options: Options
+    root: Path, source: CaseSource, stack: stacks.Stack, volume: Volume, options: CurationOptions
 ) -> Case | None:
     """The case of a series whose labels are in other formats; None if they are DICOM."""
     first = source.labels[0][0].lower()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax.curation.case import CaseError, Source
+from samjax.curation.case import CaseError, CaseSource
 from samjax.curation.formats import pictures
 from samjax.curation.formats.dicom.stack import Stack
 from samjax.curation.label_pixels import LabelPixels
 
 
-def stacked(root: Path, source: Source, stack: Stack) -> LabelPixels:
+def stacked(root: Path, source: CaseSource, stack: Stack) -> LabelPixels:
     """The label pictures of a series as one volume, in the order of the slices.
 
     Args:

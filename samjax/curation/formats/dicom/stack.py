@@ -18,7 +18,7 @@ SAME = 1e-3  # Orientations and spacings (relative) that differ by less are roun
 
 
 @dataclasses.dataclass(frozen=True)
-class Slice:
+class DicomSlice:
     """A slice: a file, or a frame of an enhanced one.
 
     Attributes:
@@ -52,7 +52,7 @@ class Stack:
         slices: The slices.
     """
 
-    slices: tuple[Slice, ...]
+    slices: tuple[DicomSlice, ...]
 
     @functools.cached_property
     def positions(self) -> NDArray[np.float64]:
@@ -110,7 +110,7 @@ class Stack:
         return Volume(np.stack(planes, axis=2), self.affine)
 
 
-def slices(path: str, data: Any) -> list[Slice]:
+def slices(path: str, data: Any) -> list[DicomSlice]:
     """The slice of a file, or the frames of an enhanced one.
 
     Raises:
@@ -125,7 +125,7 @@ def slices(path: str, data: Any) -> list[Slice]:
         raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
 
 
-def _slices(path: str, data: Any) -> list[Slice]:
+def _slices(path: str, data: Any) -> list[DicomSlice]:
     if "PerFrameFunctionalGroupsSequence" not in data:
         return [_slice(path, data, data, 1, functools.partial(pixels.pixels, path, data))]
     frames = []
@@ -149,7 +149,7 @@ def _slices(path: str, data: Any) -> list[Slice]:
     return frames
 
 
-def stack(slices: Sequence[Slice]) -> Stack:
+def stack(slices: Sequence[DicomSlice]) -> Stack:
     """Puts parallel slices in order, wherever along their normal they lie.
 
     Raises:
@@ -207,7 +207,9 @@ def _check_steps(whole: Stack) -> None:
         )
 
 
-def _slice(path: str, header: Any, data: Any, frame: int, load: Callable[[], np.ndarray]) -> Slice:
+def _slice(
+    path: str, header: Any, data: Any, frame: int, load: Callable[[], np.ndarray]
+) -> DicomSlice:
     extent = tuple(int(_numbers(path, data, name, 1)[0]) for name in ("Columns", "Rows"))
     orientation = _numbers(path, header, "ImageOrientationPatient", 6)
     axes = orientation.reshape(2, 3).T
@@ -220,7 +222,7 @@ def _slice(path: str, header: Any, data: Any, frame: int, load: Callable[[], np.
     if spacing.min() <= 0:
         raise CaseError(f"{path}: PixelSpacing: expected two lengths, found {spacing.tolist()}")
     thickness = header.get("SliceThickness") and _numbers(path, header, "SliceThickness", 1)[0]
-    return Slice(
+    return DicomSlice(
         path,
         str(data.get("SOPInstanceUID", "")),
         frame,

@@ -24,7 +24,7 @@ _NAMED = 5  # Files of a kind that a report names.
 
 
 @dataclasses.dataclass(frozen=True)
-class Audit:
+class QualityReport:
     """What a check has found.
 
     Attributes:
@@ -67,14 +67,14 @@ class Audit:
         return "\n".join(lines if len(lines) > 1 else [*lines, "no problem found"])
 
 
-def audit(
+def check_folder(
     root: str | os.PathLike[str],
     splits: Sequence[str],
     size: int = 256,
     resize: str = "longest_side",
     threads: int = 4,
     subject_pattern: str = "",
-) -> Audit:
+) -> QualityReport:
     """Reads every image and mask of some splits.
 
     Args:
@@ -121,7 +121,7 @@ def audit(
         )
         detail = f"{Path(root) / image} ({split}) is in {second} as {copy}, or a copy of it"
         leaks.setdefault(image, Problem(image, COPY, detail))
-    return Audit(
+    return QualityReport(
         images=len(samples),
         masks=sum(len(sample.masks) for sample in samples),
         bad=tuple(bad),
@@ -133,7 +133,7 @@ def audit(
     )
 
 
-def fix(root: str | os.PathLike[str], found: Audit) -> list[str]:
+def fix(root: str | os.PathLike[str], found: QualityReport) -> list[str]:
     """Mends what is safe to mend; images are never touched, and no file is deleted.
 
     What cannot be used, and training images that the test has, too, leave the index files (which

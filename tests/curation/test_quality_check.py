@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from samjax.cli import main
-from samjax.curation import audit, local, prepare, show, stats
+from samjax.curation import local, prepare, quality_check, show, stats
 from samjax.data import index, suspicion
 
 
@@ -13,7 +13,7 @@ from samjax.data import index, suspicion
 def folder(scans, tmp_path):
     """A prepared folder, six images to train on and two to test on. To be damaged."""
     root = tmp_path / "folder"
-    prepare.prepare(scans, root, each=local.with_processes(1))
+    prepare.prepare(scans, root, executor=local.with_processes(1))
     return root
 
 
@@ -63,7 +63,7 @@ KINDS = ["missing", "unreadable", "shape", "empty", "layout", "not_binary", "inv
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_damage_is_found_and_named(folder, kind, capsys):
     path, kind = damage(folder, kind)
-    found = audit.audit(folder, ("train", "test"))
+    found = quality_check.check_folder(folder, ("train", "test"))
     assert (path, kind) in {
         (p.path, p.kind) for p in (*found.bad, *found.copies, *found.suspicious)
     }

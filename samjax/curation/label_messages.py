@@ -16,16 +16,18 @@ def value_of(code: int, reading: str) -> str:
 def mismatch(table: Mapping[int, Sequence[str]], found: Collection[int], reading: str) -> str:
     """The problem of labels that a table of classes does not name."""
     values = ", ".join(value_of(code, reading) for code in sorted(found)[:8])
-    return f"expected {named(table, reading)} of the table of classes, found {values}"
+    return f"expected {describe_table(table, reading)} of the table of classes, found {values}"
 
 
-def named(table: Mapping[int, Sequence[str]], reading: str) -> str:
+def describe_table(table: Mapping[int, Sequence[str]], reading: str) -> str:
     """The values of a table of classes with their names."""
     entries = (f"{value_of(code, reading)} ({' and '.join(n)})" for code, n in table.items())
     return ", ".join(entries)
 
 
-def classes(coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[str]]) -> str:
+def describe_classes(
+    coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[str]]
+) -> str:
     """The classes of a label map in words."""
     objects = [code for code in found if code not in coding.background]
     kind = {"colours": "colour table", "indices": "palette"}.get(coding.reading, "label map")
@@ -40,7 +42,7 @@ def classes(coding: Coding, found: Sequence[int], table: Mapping[int, Sequence[s
     return f"{kind} with {'class' if len(shown) == 1 else 'classes'} {listed}{without}"
 
 
-def said(
+def describe(
     what: str,
     ignore: Sequence[int],
     coding: Coding | None = None,

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from samjax.curation.case import Source
+from samjax.curation.case import CaseSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Problem:
 
 
 @dataclasses.dataclass
-class Found:
+class DiscoveryResult:
     """What a search has found so far.
 
     Attributes:
@@ -34,8 +34,8 @@ class Found:
         subjects: What was taken for a subject, in lines for the user.
     """
 
-    sources: list[Source] = dataclasses.field(default_factory=list)
-    unlabelled: list[Source] = dataclasses.field(default_factory=list)
+    sources: list[CaseSource] = dataclasses.field(default_factory=list)
+    unlabelled: list[CaseSource] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     subjects: list[str] = dataclasses.field(default_factory=list)

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from samjax.curation import naming, suffixes, words
+from samjax.curation import filename_words, naming, suffixes
 
 _MOST = 12  # Patterns that are shown.
 _VARYING = re.compile(r"[0-9a-f]{16,}|\d+", re.IGNORECASE)
 
 
-def answer(root: Path, folder: str, files: Sequence[str]) -> str:
+def suggest(root: Path, folder: str, files: Sequence[str]) -> str:
     """What was seen in a folder whose images and labels do not find each other.
 
     Args:
@@ -54,7 +54,7 @@ def description(root: Path, folder: str, files: Sequence[str]) -> list[str]:
     guess = _guess(root / folder, files)
     if guess is None:
         image = files[0]
-        suffix = image[len(words.without_suffix(image)) :]
+        suffix = image[len(filename_words.without_suffix(image)) :]
         lines += [
             f'images = "{PurePosixPath(image).parent}/*{suffix}"  # which are the images?',
             'labels = "LABELS/{stem}' + suffix + '"  # which are theirs? LABELS is to be replaced',
@@ -98,7 +98,7 @@ def _guess(folder: Path, files: Sequence[str]) -> tuple[str, str, str] | None:
 
 def _is_image(folder: Path, one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether of two patterns the first is that of images, if one is that of their labels."""
-    by_word = [bool(words.labels_among(group)) for group in (one, other)]
+    by_word = [bool(filename_words.labels_among(group)) for group in (one, other)]
     same_kind = (suffixes.format_of(one[0]) == "pictures") == (
         suffixes.format_of(other[0]) == "pictures"
     )
