@@ -144,6 +144,6 @@ def _settings(recipe: str) -> training_config.Experiment:
 def _load(checkpoint: str, dtype: Dtype) -> directory.Model:
     """Loads a network that computes in `dtype`, with its parameters on the device."""
     runtime.prepare()
-    loaded = conversion.load_any(checkpoint)
+    loaded = conversion.load_or_convert(checkpoint)
     config = dataclasses.replace(loaded.config, dtype=dtype)
     return dataclasses.replace(loaded, config=config, params=jax.device_put(loaded.params))

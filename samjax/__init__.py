@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # The same as in the table below, for type checkers and edito
         training,
     )
     from samjax.conversion import from_torch, to_torch
-    from samjax.conversion import load_any as load
+    from samjax.conversion import load_or_convert as load
     from samjax.evaluation import EvalConfig, evaluate
     from samjax.inference import ObjectPrompt, Predictor, segment
     from samjax.models.directory import Model, save
@@ -74,7 +74,7 @@ _HOMES = {  # Of those that are not modules.
     "Model": "samjax.models.directory.Model",
     "evaluate": "samjax.evaluation.evaluate",
     "from_torch": "samjax.conversion.from_torch",
-    "load": "samjax.conversion.load_any",
+    "load": "samjax.conversion.load_or_convert",
     "save": "samjax.models.directory.save",
     "segment": "samjax.inference.segment",
     "to_torch": "samjax.conversion.to_torch",

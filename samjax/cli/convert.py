@@ -89,7 +89,7 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     if target.is_dir() or (target.exists() and not arguments.overwrite):
         raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
     target.parent.mkdir(parents=True, exist_ok=True)
-    model = loading.load_any(arguments.source, allow_non_finite=arguments.allow_non_finite)
+    model = loading.load_or_convert(arguments.source, allow_non_finite=arguments.allow_non_finite)
     convert.to_torch(target, model)
     print(_input(model))
     print(

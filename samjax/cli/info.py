@@ -29,7 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
     print("devices: " + ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
     if arguments.checkpoint:
-        loaded = conversion.load_any(arguments.checkpoint, **preprocessing_flags.loading(arguments))
+        loaded = conversion.load_or_convert(
+            arguments.checkpoint, **preprocessing_flags.loading(arguments)
+        )
         print(f"\n{arguments.checkpoint}\n{loaded.config}\n{loaded.preprocessing}\n")
         print(models.parameter_overview(loaded.params))
         if directory.is_model_dir(arguments.checkpoint):

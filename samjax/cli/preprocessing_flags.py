@@ -51,7 +51,7 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def loading(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the flags say about loading a model, as `conversion.load_any` takes it."""
+    """What the flags say about loading a model, as `conversion.load_or_convert` takes it."""
     return {
         "family": arguments.family,
         "preprocessing_overrides": overrides(arguments),

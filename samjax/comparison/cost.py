@@ -34,7 +34,7 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
         workdir: The comparison's folder.
     """
     rate = EFFICIENCY * _speed()
-    network = conversion.load_any(comparison.general).config if comparison.general else None
+    network = conversion.load_or_convert(comparison.general).config if comparison.general else None
     total = 0.0
     rows: list[tuple[str, Sequence[TrainingStage], Path, Job | None]] = []
     if not comparison.general:

@@ -197,7 +197,7 @@ def replay(results: MethodResults, root: str, masks: Sequence[tuple[str, str]]) 
         What there is to draw, by mask.
     """
     folder, report = results.folders[0], results.reports[0]
-    model = conversion.load_any(results.checkpoints[0], report["image_size"])
+    model = conversion.load_or_convert(results.checkpoints[0], report["image_size"])
     config = fields.from_dict(EvalConfig, report["config"])
     by_image = collections.defaultdict(list)
     for image, mask in masks:

@@ -44,7 +44,7 @@ def prepare_general(comparison: Comparison, workdir: Path) -> str:
             _train_stages(comparison.stages, "", workdir / "general")
         out = general_report(workdir)
         if comparison.general_data and not (out / "report.json").exists():
-            model = conversion.load_any(checkpoint)
+            model = conversion.load_or_convert(checkpoint)
             _evaluate(
                 comparison,
                 model,
@@ -105,7 +105,7 @@ def _train_and_evaluate(comparison: Comparison, job: Job, general: str, workdir:
     checkpoint = job.checkpoint(comparison, workdir)
     for name in job.missing(workdir):
         setting = job.method.settings[name]
-        model = conversion.load_any(checkpoint, setting.image_size)
+        model = conversion.load_or_convert(checkpoint, setting.image_size)
         if setting.resize is not None:
             fitted = dataclasses.replace(model.preprocessing, resize=setting.resize)
             model = dataclasses.replace(model, preprocessing=fitted)

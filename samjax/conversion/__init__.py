@@ -1,7 +1,7 @@
 """PyTorch and Hugging Face checkpoints, in and out: the only place that knows their names."""
 
 from samjax.conversion.convert import ConversionOptions, adapt, from_torch, to_torch
-from samjax.conversion.loading import load_any
+from samjax.conversion.loading import load_or_convert
 from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 
 __all__ = [
@@ -11,6 +11,6 @@ __all__ = [
     "KeyMismatchError",
     "adapt",
     "from_torch",
-    "load_any",
+    "load_or_convert",
     "to_torch",
 ]

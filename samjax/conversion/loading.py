@@ -1,4 +1,4 @@
-"""One way to load a model, whatever it is stored as."""
+"""Loads a model directory, or converts a checkpoint of another program on the fly."""
 
 import dataclasses
 import logging
@@ -14,7 +14,7 @@ from samjax.models.directory import Model
 _log = logging.getLogger(__name__)
 
 
-def load_any(
+def load_or_convert(
     path: str | Path,
     image_size: int | None = None,
     peft: PeftConfig | None = None,

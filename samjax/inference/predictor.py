@@ -92,7 +92,7 @@ class Predictor:
         name = None if dtype is None else _dtype_name(dtype)
         if image_size is not None and not isinstance(image_size, int | np.integer):
             raise ValueError(f"image_size: expected a whole number, found {image_size!r}")
-        model = conversion.load_any(
+        model = conversion.load_or_convert(
             path,
             image_size,
             family=family,

@@ -135,7 +135,7 @@ def prepare_model(experiment: Experiment) -> Model:
         return Model(config, experiment.preprocessing, models.init(config, key))
     path = experiment.init_from
     family = experiment.init_family or None
-    loaded = conversion.load_any(path, config.image_size, config.peft, family=family)
+    loaded = conversion.load_or_convert(path, config.image_size, config.peft, family=family)
     network = architecture(config, loaded.config, path)
     params = loaded.params
     if not config.peft.enabled:

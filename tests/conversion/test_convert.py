@@ -31,7 +31,7 @@ def test_round_trip_is_bit_identical(tmp_path, tiny, tensors, write):
     assert report.summary() == f"{len(tensors)} loaded"
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(model.params))
     directory.save(tmp_path / "model", model)
-    conversion.to_torch(tmp_path / "back.pth", conversion.load_any(tmp_path / "model"))
+    conversion.to_torch(tmp_path / "back.pth", conversion.load_or_convert(tmp_path / "model"))
     _same(torch_file.read(tmp_path / "back.pth").tensors, tensors)
 
 
@@ -172,22 +172,22 @@ def test_keys_of_distributed_training(tensors, write):
     _same(naming.state_dict(model.params), tensors)
 
 
-def test_load_any_takes_models_and_checkpoints(tmp_path, tensors, write):
+def test_load_or_convert_takes_models_and_checkpoints(tmp_path, tensors, write):
     checkpoint = write(tensors)
     directory.save(tmp_path / "model", conversion.from_torch(checkpoint)[0])
     for options in ({}, {"image_size": 96}, {"peft": PeftConfig()}, {"peft": PeftConfig("none")}):
-        one = conversion.load_any(checkpoint, **options)
-        other = conversion.load_any(tmp_path / "model", **options)
+        one = conversion.load_or_convert(checkpoint, **options)
+        other = conversion.load_or_convert(tmp_path / "model", **options)
         assert (one.config, one.preprocessing) == (other.config, other.preprocessing)
         _same(naming.state_dict(one.params), naming.state_dict(other.params))
         assert one.config.peft == options.get("peft", PeftConfig("none"))
 
 
-def test_load_any_names_what_it_cannot_load(tmp_path):
+def test_load_or_convert_names_what_it_cannot_load(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
-        conversion.load_any(tmp_path / "nothing")
+        conversion.load_or_convert(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="samjax model directory"):
-        conversion.load_any(tmp_path)
+        conversion.load_or_convert(tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"x\.safetensors: not a readable safetensors file"):
-        conversion.load_any(tmp_path / "x.safetensors")
+        conversion.load_or_convert(tmp_path / "x.safetensors")

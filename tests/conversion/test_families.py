@@ -97,10 +97,10 @@ def test_the_user_has_the_last_word(tmp_path, capsys):
     path = tmp_path / "x.pth"
     conversion.to_torch(path, model)
     overrides = {"mean": (1.0, 2.0, 3.0)}
-    changed = conversion.load_any(path, family="sam", preprocessing_overrides=overrides)
+    changed = conversion.load_or_convert(path, family="sam", preprocessing_overrides=overrides)
     assert changed.preprocessing == dataclasses.replace(convert.SAM_PREPROCESSING, **overrides)
     with pytest.raises(ValueError, match=r"family: expected one of sam, .* found 'vgg'"):
-        conversion.load_any(path, family="vgg")
+        conversion.load_or_convert(path, family="vgg")
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -167,13 +167,13 @@ def test_only_evidence_decides_not_the_wrapper(save, config, family, rivals, bes
 def test_a_guess_is_told_wherever_a_file_is_loaded(save, tmp_path, caplog, capsys):
     path = save(_tensors(_network(image_size=256)))
     with caplog.at_level(logging.WARNING):
-        conversion.load_any(path)
+        conversion.load_or_convert(path)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 1 and str(path) in told[0] and "family ft_sam" in told[0]
     assert "\n" not in told[0]
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        conversion.load_any(path, family="sam")
+        conversion.load_or_convert(path, family="sam")
     assert not caplog.records
     assert cli.main(["convert", "from-torch", str(path), str(tmp_path / "a")]) == 0
     assert "this is a guess" in capsys.readouterr().err

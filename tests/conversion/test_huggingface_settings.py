@@ -102,7 +102,7 @@ def test_the_configuration_beside_the_file_is_read(folder):
 
 def test_without_it_an_error_says_what_is_missing(folder):
     with pytest.raises(ValueError, match=r"model\.safetensors: expected config\.json beside it"):
-        conversion.load_any(folder / "model.safetensors")
+        conversion.load_or_convert(folder / "model.safetensors")
 
 
 def test_without_a_preprocessor_the_family_is_a_guess(folder):
@@ -162,7 +162,7 @@ def test_decoder_heads_that_cannot_be(folder):
 )
 def test_the_preprocessor_is_honoured(folder, changes, expected):
     _configure(folder, PROCESSOR | changes)
-    found = conversion.load_any(folder).preprocessing
+    found = conversion.load_or_convert(folder).preprocessing
     usual = vars(convert.SAM_PREPROCESSING)
     assert found == Preprocessing(**{**usual, **expected})
 
@@ -183,11 +183,11 @@ def test_the_preprocessor_is_honoured(folder, changes, expected):
 def test_what_the_preprocessor_does_and_we_cannot(folder, changes, field):
     _configure(folder, PROCESSOR | changes)
     with pytest.raises(ValueError, match=rf"preprocessor_config\.json: .*{field}"):
-        conversion.load_any(folder)
+        conversion.load_or_convert(folder)
 
 
 def test_a_section_of_the_processors_file(folder):
     _configure(folder)
     section = PROCESSOR | {"image_mean": [0.0, 0.0, 0.0]}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": section}))
-    assert conversion.load_any(folder).preprocessing.mean == (0, 0, 0)
+    assert conversion.load_or_convert(folder).preprocessing.mean == (0, 0, 0)

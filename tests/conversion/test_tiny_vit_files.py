@@ -68,7 +68,7 @@ def test_round_trip_of_published_files(tmp_path, published_file):
     told = statuses(report)
     assert told == {name: "ignored" if is_ignored(name) else "loaded" for name in theirs}
     directory.save(tmp_path / "model", model)
-    conversion.to_torch(tmp_path / "back.pt", conversion.load_any(tmp_path / "model"))
+    conversion.to_torch(tmp_path / "back.pt", conversion.load_or_convert(tmp_path / "model"))
     back = torch_file.read(tmp_path / "back.pt")
     assert back.tensors.keys() == theirs.keys()
     assert back.layout == ()

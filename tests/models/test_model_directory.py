@@ -125,7 +125,7 @@ def test_a_missing_or_cut_file_is_one_error(model_dir, capfd, with_digests, name
     if how != "missing":
         path.write_bytes(content[: len(content) // 2 if how == "cut" else 0])
     with pytest.raises(ValueError) as caught:
-        conversion.load_any(model_dir)
+        conversion.load_or_convert(model_dir)
     message = str(caught.value)
     assert str(model_dir / "params") in message and "\n" not in message
     assert str(path) in message or not with_digests
@@ -137,12 +137,12 @@ def test_half_a_directory_is_told(model_dir):
     with pytest.raises(FileNotFoundError, match=r"found no config\.json"):
         directory.load(model_dir)
     with pytest.raises(FileNotFoundError, match="samjax model directory"):
-        conversion.load_any(model_dir)
+        conversion.load_or_convert(model_dir)
 
 
 def test_directories_from_before_there_were_digests(model_dir, caplog, capsys):
     (model_dir / digests.NAME).unlink()
-    assert conversion.load_any(model_dir).config == TINY
+    assert conversion.load_or_convert(model_dir).config == TINY
     assert [record.message for record in caplog.records if "no digests" in record.message]
     assert cli.main(["info", str(model_dir)]) == 0
     assert "no digests" in capsys.readouterr().out
@@ -244,8 +244,8 @@ def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, valu
     conversion.to_torch(tmp_path / "x.pth", model)
     for path, name in ((tmp_path / "model", "mask_decoder/iou_token"), (tmp_path / "x.pth", "iou")):
         with pytest.raises(ValueError, match=rf"{path.name}: expected finite weights.*{name}"):
-            conversion.load_any(path)
-        loaded = conversion.load_any(path, allow_non_finite=True)
+            conversion.load_or_convert(path)
+        loaded = conversion.load_or_convert(path, allow_non_finite=True)
         np.testing.assert_array_equal(loaded.params["mask_decoder"]["iou_token"][0, 3], value)
     command = ["convert", "from-torch", str(tmp_path / "x.pth"), str(tmp_path / "new")]
     assert cli.main(command) == 2
