@@ -1,4 +1,4 @@
-"""Runs `train.py` as a user does: a process of its own, which may be told to stop or be killed."""
+"""`train.py` in a process of its own, which tests may stop or kill."""
 
 import os
 import subprocess

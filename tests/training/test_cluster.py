@@ -1,4 +1,4 @@
-"""How many processes a run has, by its settings and by what a cluster puts into the environment."""
+"""Number of processes of a run: from its settings, or from the environment of a cluster."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ ENVIRONMENTS = {
 
 @pytest.fixture
 def initialized(monkeypatch):
-    """What JAX's own start is called with."""
+    """Arguments of `jax.distributed.initialize`."""
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: calls.append((a, k)))
     for name in [*SRUN, *MPIRUN]:

@@ -1,4 +1,4 @@
-"""What `train.py` says to a command that cannot work."""
+"""Messages of `train.py` for invalid commands."""
 
 import pytest
 from command import start

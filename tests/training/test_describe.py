@@ -1,4 +1,4 @@
-"""Every setting is found in the tree, with what its docstring says of it."""
+"""Descriptions of settings: every field, with the text of its docstring."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Two processes that train together are one process with as many devices."""
+"""Two connected processes train as one process with as many devices does."""
 
 import json
 import socket

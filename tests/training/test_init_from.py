@@ -1,4 +1,4 @@
-"""What a recipe may ask of the network that it starts from; what it cannot have is refused."""
+"""Settings of the model beside `init_from`: contradictions are errors."""
 
 import dataclasses
 import re
@@ -69,7 +69,7 @@ def test_contradictions_are_named(fields, message):
 
 
 def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
-    """How its adapters started is past; a ratio that gives the same width is the same."""
+    """Their initialisation does not matter; nor does a ratio that gives the same width."""
     checkpoint = dataclasses.replace(TINY, peft=PeftConfig(ratio=0.26, init="kaiming"))
     assert setup.architecture(TINY, checkpoint, "x").peft == checkpoint.peft
     dropped = dataclasses.replace(TINY, peft=NONE)

@@ -1,4 +1,4 @@
-"""Whole runs on phantoms, on all virtual devices, through `samjax.training.loop.train`."""
+"""Whole runs of `samjax.training.loop.train` on phantoms, on all virtual devices."""
 
 import dataclasses
 import json
@@ -171,7 +171,9 @@ def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path,
     assert loop.train(experiment, tmp_path) == trained  # And stays stopped.
 
 
-def test_divergence_is_told_and_the_last_good_checkpoint_kept(experiment, tmp_path, monkeypatch):
+def test_divergence_is_an_error_and_the_last_good_checkpoint_kept(
+    experiment, tmp_path, monkeypatch
+):
     spoil(monkeypatch, 4)
     with pytest.raises(signals.Diverged) as told:
         loop.train(experiment, tmp_path)
@@ -226,7 +228,7 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
     assert identical(begin.params["image_encoder"]["blocks_1"], params["image_encoder"]["blocks_1"])
 
 
-def test_how_the_images_of_a_checkpoint_were_prepared_may_be_said(experiment, tmp_path, caplog):
+def test_init_family_sets_the_preprocessing(experiment, tmp_path, caplog):
     bare = tmp_path / "bare.pth"
     plain = dataclasses.replace(toy.MODEL, peft=PeftConfig("none"))
     torch_writer.write(bare, naming.state_dict(random_params(plain)), under_model=False)
@@ -273,7 +275,7 @@ def test_a_dataset_can_be_left_out(experiment, tmp_path):
         setup.prepare_data(dataclasses.replace(experiment, data=data), tmp_path)
 
 
-def test_a_config_survives_its_ways(experiment):
+def test_a_config_survives_conversion(experiment):
     assert from_config_dict(to_config_dict(experiment)) == experiment
     assert from_dict(json.loads(json.dumps(dataclasses.asdict(experiment)))) == experiment
 

@@ -1,4 +1,4 @@
-"""Every field of a run says what it allows, and an error names it as it is typed."""
+"""Ranges and choices of all settings; an error names the field as the user typed it."""
 
 import dataclasses
 import typing

@@ -1,4 +1,4 @@
-"""A run that is stopped, killed and started again is the run that was left alone, bit for bit."""
+"""A run that is stopped, killed and resumed equals an uninterrupted run, bit for bit."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""One device or eight, replicated or cut: the same numbers."""
+"""Sharding changes no number: one device or eight, replicated or fsdp."""
 
 import dataclasses
 import math
@@ -124,7 +124,7 @@ def test_bytes_on_each_device(model):
 
 
 @pytest.mark.parametrize("encoder", ["vit", "tiny_vit"])
-def test_real_networks_lie_in_eighths(encoder):
+def test_real_networks_are_cut_into_eighths(encoder):
     """By their shapes: nothing but biases, norms and small tables is held eight times."""
     config = sharding.MeshConfig(model=8, rules="fsdp")
     task = dataclasses.replace(TASK, model=models.SamConfig(encoder=encoder))
@@ -139,7 +139,7 @@ def test_real_networks_lie_in_eighths(encoder):
         assert whole / 8 < held < 1.05 * whole / 8, part
 
 
-def test_what_is_replicated_is_told():
+def test_the_overview_names_replicated_parameters():
     mesh, f32 = sharding.make_mesh(FSDP, 8), np.float32
     params = {
         "large": {"kernel": np.zeros((500, 1000), f32)},

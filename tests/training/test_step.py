@@ -37,7 +37,7 @@ def identical(one, other) -> bool:
 
 
 def changed(before, after, name):
-    """Which parameters of a group differ."""
+    """Returns the parameters of a group that differ."""
     was, now = (groups.split(state.params)[name] for state in (before, after))
     return {path for path in was if not identical(was[path], now[path])}
 
@@ -100,7 +100,7 @@ def test_counts_with_the_prompt_encoder_in_the_first_update_only(first_only):
     assert counts == expected
 
 
-def test_who_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
+def test_a_group_that_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
     start, after_points, after_boxes = first_only[0]
     assert untouched(start, after_points, "boxes")
     assert not untouched(start, after_points, "points")
@@ -116,7 +116,7 @@ def test_who_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
     assert untouched(states[1], states[2], "boxes")  # The second batch started with points.
 
 
-def test_every_course_of_a_session_shares_one_compilation(ours, train_step, batch):
+def test_every_course_of_prompting_shares_one_compilation(ours, train_step, batch):
     """Box or point first, one point or three, the mask alone early or late."""
     before = train_step._cache_size()
     state = ours[0][0]
@@ -174,7 +174,7 @@ def test_the_place_in_a_batch_does_not_matter(ours, train_step, batch):
 
 
 @pytest.mark.parametrize("part", ["image", "params"])
-def test_what_is_not_finite_is_told(ours, train_step, batch, part):
+def test_non_finite_values_are_reported(ours, train_step, batch, part):
     state = ours[0][0]
     if part == "image":
         batch = batch.replace(image=np.full_like(batch.image, np.nan))

@@ -1,4 +1,4 @@
-"""What a run tells of itself."""
+"""Summary of a run, and the estimate of its duration."""
 
 import dataclasses
 

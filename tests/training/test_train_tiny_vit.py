@@ -1,4 +1,4 @@
-"""Training with a TinyViT, with adapters and without, from its checkpoint on."""
+"""Training of a TinyViT, with and without adapters, from a checkpoint."""
 
 import dataclasses
 import json

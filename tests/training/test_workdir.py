@@ -1,4 +1,4 @@
-"""What a workdir holds is gone on with, whole and alone, or there is a word about it."""
+"""Workdirs: a run is resumed exactly, or an error names the difference or damage."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ from samjax.training.config import Experiment, LogConfig, RunConfig, ValidationC
 
 
 def no_learning(task, state, batch):
-    """Takes the place of the training step, which is not what is tested here."""
+    """Replaces the training step in tests that do not need it."""
     one = jnp.ones(1)
     return state.replace(step=state.step + 1), step.Metrics(one, one, one, one, one, one > 0)
 
@@ -180,7 +180,7 @@ def test_the_images_and_subjects_of_both_sides_are_kept(finished):
     assert not {*saved["validation"]["subjects"]} & {*saved["training"]["subjects"]}
 
 
-def test_a_run_without_a_list_of_images_goes_on_with_a_word(experiment, workdir, caplog):
+def test_a_run_without_a_list_of_images_is_resumed_with_a_warning(experiment, workdir, caplog):
     (workdir / "data.csv").unlink()
     for saved in (workdir / "checkpoints").iterdir():
         shutil.rmtree(saved / "data")
@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_named(experiment, workdir, damage):
     assert contents(workdir) == before
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_where_told(experiment, workdir, finished, caplog):
+def test_fallback_resumes_from_the_checkpoint_before(experiment, workdir, finished, caplog):
     flip(workdir / "checkpoints/2")
     forgiving = changed(experiment, checkpoint={"fallback": True})
     with caplog.at_level(logging.INFO, logger="samjax"):
@@ -325,7 +325,7 @@ def test_settings_that_cannot_be_read_are_named(experiment, workdir, content):
         loop.train(changed(experiment, run={"seed": 1}), workdir)
 
 
-def test_what_the_end_needs_is_asked_for_at_the_start(experiment, tmp_path, data):
+def test_a_missing_test_split_is_an_error_at_the_start(experiment, tmp_path, data):
     for name in ("label2image_test.json", "SAMed2D_v1.json"):
         (data / name).unlink()
     reporting = changed(experiment, run={"report": True}, data={"root": str(data)})
@@ -349,7 +349,9 @@ def test_validation_that_cannot_happen_is_refused(experiment, tmp_path, sections
 
 
 @pytest.mark.parametrize("every", [0, 3])
-def test_validation_that_will_not_happen_is_told(experiment, tmp_path, monkeypatch, caplog, every):
+def test_a_warning_names_validation_that_will_not_happen(
+    experiment, tmp_path, monkeypatch, caplog, every
+):
     monkeypatch.setattr(loop._Run, "run", lambda _: None)
     with caplog.at_level(logging.WARNING, logger="samjax"):
         loop.train(changed(experiment, validation={"every": every}), tmp_path)
@@ -380,9 +382,7 @@ def test_a_run_under_earlier_names_goes_on(experiment, workdir):
         loop.train(changed(experiment, model={"peft": peft}), workdir)
 
 
-def test_subjects_that_the_beginning_was_trained_on_are_told(
-    finished, experiment, tmp_path, caplog
-):
+def test_leakage_from_the_run_of_init_from_is_reported(finished, experiment, tmp_path, caplog):
     """With another seed, others are held out than in the run that the weights come from."""
     data = setup.prepare_data(changed(experiment, data={"seed": 5}), tmp_path)
     further = dataclasses.replace(experiment, init_from=str(finished / "last"))

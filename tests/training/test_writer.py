@@ -1,4 +1,4 @@
-"""Logs of a run: what TensorBoard reads, and what is said where they cannot be written."""
+"""Logs of a run: TensorBoard reads them; an error names the file that cannot be written."""
 
 import struct
 from pathlib import Path

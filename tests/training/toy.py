@@ -1,4 +1,4 @@
-"""A network, recipes and a batch as small as they can be."""
+"""A very small network, training task and batch."""
 
 import dataclasses
 from pathlib import Path
