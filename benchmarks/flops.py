@@ -158,7 +158,7 @@ def train_step(task: Task, images: int, objects: int) -> int:
         objects: Number of masks of each image.
     """
     config, multimask = task.model, task.trainable.multimask
-    count, tokens = images * objects, task.prompting.room + 3
+    count, tokens = images * objects, task.prompting.max_points + 3
 
     def update(trainable: Collection[str]) -> int:
         return (

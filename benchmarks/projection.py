@@ -53,7 +53,7 @@ def project(
         Seconds of a step and of its parts, hours, and the rate that the loader has to deliver.
     """
     config, trainable = task.model, (task.first_groups, task.later_groups)
-    objects, tokens = assumed.images * assumed.objects, task.prompting.room + 3
+    objects, tokens = assumed.images * assumed.objects, task.prompting.max_points + 3
     speed = assumed.chip_tflops * 1e12 * assumed.share
     encoder = flops.encoder_backward(config, assumed.images, trainable[0])
     shape = (config, assumed.images, objects, tokens)

@@ -1,4 +1,4 @@
-"""What a predicted mask costs: focal and dice loss of the mask, squared error of its IoU."""
+"""Loss of predicted masks: focal and dice loss, and squared error of the predicted IoU."""
 
 from samjax.losses.segmentation import LossConfig, Prediction, segmentation_loss
 from samjax.losses.terms import dice_loss, focal_loss, soft_iou

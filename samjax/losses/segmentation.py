@@ -1,4 +1,4 @@
-"""The loss of one interaction: choose one of the predicted masks, and score it (paper, 4.1)."""
+"""Loss of one interaction: selects one of the predicted masks and scores it (paper, 4.1)."""
 
 import dataclasses
 from typing import Literal
@@ -14,7 +14,7 @@ from samjax.losses import terms
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """How a prediction is scored.
+    """Weights and variants of the loss.
 
     Attributes:
         focal_weight: Weight of the focal loss; paper, code and we: 20.
@@ -22,17 +22,17 @@ class LossConfig:
         iou_weight: Weight of the squared error of the predicted IoU; code and we: 1.
         focal_alpha: Focal loss: weight of the foreground; code and we: 0.25.
         focal_gamma: Focal loss: focus; code and we: 2.
-        reduction: Whether dice and IoU are taken per `mask` (SAM, ours) or per `batch` (published
-            code: one ratio for all masks together, so every mask's IoU is told the same number).
-        selection: Which of the predicted masks gets the gradient: `lowest_loss` (SAM, ours),
-            `true_iou` (the SAM-Med2D paper), or `predicted_iou` (published code: masks that the
-            IoU head does not choose never learn).
-        iou_supervision: `all` (ours: every candidate's predicted IoU learns its thresholded IoU,
-            so that choosing by it works) or `selected` (published code: only the selected one,
-            with its soft IoU, through which the mask gets gradients too).
+        reduction: Dice and IoU per `mask` (SAM, ours) or per `batch` (published code: one ratio
+            for all masks together, so every mask's IoU head gets the same target).
+        selection: Predicted mask that gets the gradient: `lowest_loss` (SAM, ours), `true_iou`
+            (the SAM-Med2D paper), or `predicted_iou` (published code: masks that the IoU head
+            does not select are never trained).
+        iou_supervision: Predicted IoUs that are trained: `all` (ours: each to the thresholded IoU
+            of its mask, so that selecting by it works) or `selected` (published code: only the
+            selected one, to its soft IoU, through which the mask gets gradients too).
 
     Raises:
-        ValueError: A switch has an unknown value.
+        ValueError: A field is invalid; the message names it, with the expected and the found value.
     """
 
     focal_weight: fields.NonNegativeFloat = 20.0
@@ -87,15 +87,15 @@ def segmentation_loss(
         low_res: Low-resolution logits of `c` candidate masks.
         iou: Their predicted IoU.
         truth: True masks at input resolution.
-        config: Weights and switches.
+        config: Weights and variants.
 
     Returns:
         The weighted sum of focal loss, dice loss and squared IoU error, and the prediction.
     """
     target = truth[:, :, None].astype(jnp.float32)
-    # All candidates at input resolution, once, to judge them by; where nothing asks, never made.
+    # All candidates at input resolution, to compare them; XLA drops them where they are not used.
     candidates = masks.upsample(jax.lax.stop_gradient(low_res), truth.shape[-1])
-    chosen = _choose(candidates, jax.lax.stop_gradient(iou), target, config)
+    chosen = _select(candidates, jax.lax.stop_gradient(iou), target, config)
     selected = masks.select(low_res, chosen)
     logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
     probability = jax.nn.sigmoid(logits)
@@ -112,27 +112,27 @@ def segmentation_loss(
         + config.dice_weight * dice.mean()
         + config.iou_weight * iou_error
     )
-    shown = jnp.argmax(iou, axis=-1)
-    same = config.selection == "predicted_iou"  # Then it is there already.
-    predicted = (logits[:, :, 0] if same else masks.select(candidates, shown)) > masks.THRESHOLD
+    best = jnp.argmax(iou, axis=-1)
+    same = config.selection == "predicted_iou"  # Then `selected` is the best already.
+    predicted = (logits[:, :, 0] if same else masks.select(candidates, best)) > masks.THRESHOLD
     hard = predicted[:, :, None].astype(jnp.float32)
     prediction = Prediction(
-        low_res=masks.select(low_res, shown),
+        low_res=masks.select(low_res, best),
         predicted=predicted,
-        iou=masks.select(iou, shown),
+        iou=masks.select(iou, best),
         focal=focal.mean(),
         dice_loss=dice.mean(),
         iou_error=iou_error,
-        # Rounding would now and then show a Dice just below zero.
+        # Rounding may give a Dice just below zero.
         mean_dice=jnp.maximum(1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(), 0),
     )
     return loss, jax.lax.stop_gradient(prediction)
 
 
-def _choose(
+def _select(
     logits: Float[Array, "b k c s s"], iou: jax.Array, target: jax.Array, config: LossConfig
 ) -> Int[Array, "b k"]:
-    """Index of the candidate that each object is scored by."""
+    """Returns the index of the candidate that each object is scored by."""
     if config.selection == "predicted_iou":
         return jnp.argmax(iou, axis=-1)
     if config.selection == "true_iou":
@@ -145,6 +145,7 @@ def _choose(
 def _mask_terms(
     logits: jax.Array, probability: jax.Array, target: jax.Array, config: LossConfig
 ) -> tuple[jax.Array, jax.Array]:
+    """Returns focal and dice loss of every mask."""
     focal = terms.focal_loss(logits, target, config.focal_alpha, config.focal_gamma)
     return focal, terms.dice_loss(probability, target, config.reduction)
 
@@ -152,6 +153,6 @@ def _mask_terms(
 def _hard_iou(
     logits: Float[Array, "b k c s s"], target: jax.Array, reduction: terms.Reduction
 ) -> Float[Array, "#b #k c"]:
-    """IoU of every candidate's thresholded mask."""
+    """Returns the IoU of every candidate's thresholded mask."""
     hard = (logits > masks.THRESHOLD).astype(jnp.float32)
     return terms.soft_iou(hard, target, reduction)

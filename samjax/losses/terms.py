@@ -1,4 +1,4 @@
-"""The terms of the loss, from logits and in float32, so that bfloat16 never underflows.
+"""Terms of the loss, from logits and in float32, so that bfloat16 never underflows.
 
 `batch` reduction treats all masks of a batch as one set of pixels, as the published SAM-Med2D
 code does; `mask` reduction treats every mask on its own, as SAM does.
@@ -17,32 +17,32 @@ Truth = Float[Array, "b k 1 h w"]
 
 
 def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Float[Array, "b k c"]:
-    """Focal loss (Lin et al., 2017, equation 5), averaged over the pixels of each mask.
+    """Returns the focal loss (Lin et al., 2017, equation 5), averaged over the pixels of each mask.
 
     Args:
         logits: Mask logits, float32.
         truth: True masks, 0 or 1.
         alpha: Weight of the foreground; the background has 1 - alpha.
-        gamma: How much less a well-classified pixel counts.
+        gamma: Focusing exponent: the larger, the less a well-classified pixel counts.
     """
-    # A background pixel with logit x is as right or wrong as a foreground pixel with logit -x.
+    # A background pixel with logit x has the loss of a foreground pixel with logit -x.
     foreground = truth > 0.5
     signed = jnp.where(foreground, logits, -logits)
     weight = jnp.where(foreground, alpha, 1 - alpha)
-    wrong = jax.nn.sigmoid(-signed) ** (int(gamma) if gamma == int(gamma) else gamma)
-    return jnp.mean(weight * wrong * jax.nn.softplus(-signed), axis=(-2, -1))
+    modulation = jax.nn.sigmoid(-signed) ** (int(gamma) if gamma == int(gamma) else gamma)
+    return jnp.mean(weight * modulation * jax.nn.softplus(-signed), axis=(-2, -1))
 
 
 def dice_loss(
     probability: Logits, truth: Truth, reduction: Reduction, smooth: float = 1.0
 ) -> Float[Array, "#b #k c"]:
-    """One minus the soft Dice coefficient; one number a mask, or one for the whole batch."""
+    """Returns one minus the soft Dice coefficient, per mask or one for the whole batch."""
     intersection, predicted, true = _areas(probability, truth, reduction)
     return 1 - (2 * intersection + smooth) / (predicted + true + smooth)
 
 
 def soft_iou(probability: Logits, truth: Truth, reduction: Reduction) -> Float[Array, "#b #k c"]:
-    """Soft intersection over union; one number a mask, or one for the whole batch."""
+    """Returns the soft intersection over union, per mask or one for the whole batch."""
     intersection, predicted, true = _areas(probability, truth, reduction)
     return (intersection + 1e-7) / (predicted + true - intersection + 1e-7)
 
@@ -50,7 +50,7 @@ def soft_iou(probability: Logits, truth: Truth, reduction: Reduction) -> Float[A
 def _areas(
     probability: Logits, truth: Truth, reduction: Reduction
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Soft areas of intersection, prediction and truth."""
+    """Returns the soft areas of intersection, prediction and truth."""
     areas = [x.sum(axis=(-2, -1)) for x in (probability * truth, probability, truth)]
     if reduction == "batch":
         areas = [x.sum(axis=(0, 1), keepdims=True) for x in areas]

@@ -1,4 +1,4 @@
-"""A simulated annotator: boxes and clicks, jittable, with one random key per object."""
+"""Simulated prompts of interactive training: boxes and clicks, with one random key per object."""
 
 from samjax.prompting.boxes import Jitter, jitter_boxes
 from samjax.prompting.interaction import (

@@ -1,4 +1,4 @@
-"""Boxes as an annotator would draw them: tight ones, jittered (paper section 3.2 C)."""
+"""Box prompts: tight boxes with jitter, like an annotator's (paper section 3.2 C)."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Jitter = Literal["coordinate", "shift", "none"]
 def jitter_boxes(
     keys: Key[Array, "b k"], boxes: Float[Array, "b k 4"], kind: Jitter, pixels: float, size: int
 ) -> Float[Array, "b k 4"]:
-    """Moves tight boxes a little.
+    """Jitters tight boxes.
 
     The largest move is `pixels`, but never more than half of the box's shorter side.
 
@@ -20,7 +20,7 @@ def jitter_boxes(
         keys: One key per object, (b, k).
         boxes: Tight boxes (x0, y0, x1, y1), pixels.
         kind: `coordinate` (paper: each coordinate on its own, kept within the image), `shift`
-            (published code: one whole-pixel shift of the box in x and one in y, which may leave
+            (published code: one whole-pixel shift of the box in x and one in y, possibly out of
             the image), or `none`.
         pixels: Largest move, pixels.
         size: Side of the image, pixels.
@@ -38,5 +38,5 @@ def jitter_boxes(
 
 
 def _uniform(keys: Key[Array, "b k"], count: int) -> Float[Array, "b k count"]:
-    """Uniform numbers in 0..1 for every object, from its own key."""
+    """Draws uniform numbers in 0..1 for every object, from its own key."""
     return jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (count,))))(keys)

@@ -1,4 +1,4 @@
-"""Simulated interaction with a network: which prompts each iteration gives (paper, 3.2 B and C)."""
+"""Interactive training: the prompts of each iteration (paper, 3.2 B and C)."""
 
 import dataclasses
 from typing import Literal
@@ -16,22 +16,22 @@ from samjax.prompting import points as point_prompts
 
 @dataclasses.dataclass(frozen=True)
 class PromptingConfig:
-    """What the simulated annotator does.
+    """Settings of interactive training: the prompts of a simulated annotator.
 
     Attributes:
         iterations: Predictions, and updates, per batch; paper and code: 9.
-        point_counts: How many points an iteration may give, one of them drawn for the whole
+        point_counts: Numbers of points that an iteration may give; one is drawn for the whole
             batch; paper and code: 1, 3, 5 or 9.
-        points: `accumulated` (ours: an iteration gives all points so far, as in testing) or
+        points: `accumulated` (ours: an iteration gives all points so far, as in evaluation) or
             `new` (paper and published code: only the newest).
-        box_probability: Chance that a batch starts with boxes rather than points; 0.5.
+        box_probability: Probability that a batch starts with boxes rather than points; 0.5.
         box_jitter: `coordinate` (paper, ours), `shift` (published code) or `none`.
         box_jitter_pixels: Largest jitter; 5 pixels.
         mask_only: Whether one random middle iteration and the last give no points, only the mask
             of the iteration before; paper, code and we: yes.
 
     Raises:
-        ValueError: A field cannot work.
+        ValueError: A field is invalid; the message names it, with the expected and the found value.
     """
 
     iterations: fields.PositiveInt = 9
@@ -44,7 +44,7 @@ class PromptingConfig:
 
     @property
     def gives_points(self) -> bool:
-        """Whether the network is shown points at all."""
+        """Whether any iteration gives points."""
         return self.iterations > 1 or self.box_probability < 1
 
     def __post_init__(self) -> None:
@@ -53,8 +53,8 @@ class PromptingConfig:
             raise fields.FieldError("point_counts", "expected at least one count, found none")
 
     @property
-    def room(self) -> int:
-        """Points that an object may come to have, the static size of the prompts."""
+    def max_points(self) -> int:
+        """Largest number of points of an object, the static size of the prompts."""
         rounds = max(self.iterations - 1 - self.mask_only, 0)
         most = max(self.point_counts)
         return 1 + most * rounds if self.points == "accumulated" else most if rounds else 1
@@ -62,12 +62,12 @@ class PromptingConfig:
 
 @struct.dataclass
 class Plan:
-    """What is drawn once for a whole batch.
+    """Random choices that are made once for a whole batch.
 
     Attributes:
-        starts_with_box: Whether the first iteration gives boxes (else points).
-        point_counts: Points that each iteration adds, none where it gives only the mask; entry 0
-            is not used.
+        starts_with_box: Whether the first iteration gives boxes rather than points.
+        point_counts: Number of points that each iteration adds, 0 where it gives only the mask;
+            entry 0 is not used.
         mask_only: Whether an iteration gives only the mask.
     """
 
@@ -99,15 +99,15 @@ def first_prompts(
     config: PromptingConfig,
     mask_size: int,
 ) -> types.Prompts:
-    """The first iteration: a jittered box, or one foreground point.
+    """Returns the first iteration's prompts: a jittered box, or one foreground point.
 
     Args:
         keys: One key per object, (b, k).
         truth: True masks at input resolution.
         boxes: Their tight boxes, pixels.
-        starts_with_box: Which of the two.
-        config: The simulated annotator.
-        mask_size: Side of the mask prompt.
+        starts_with_box: Whether to give the box rather than the point.
+        config: Settings.
+        mask_size: Side of the mask prompt, pixels.
     """
     b, k, size, _ = truth.shape
     points, labels = point_prompts.first_point(sample_keys.fold_in(keys, 0), truth)
@@ -115,7 +115,7 @@ def first_prompts(
     boxes = box_prompts.jitter_boxes(
         box_keys, boxes, config.box_jitter, config.box_jitter_pixels, size
     )
-    empty = types.no_prompts(b, k, config.room, mask_size)
+    empty = types.no_prompts(b, k, config.max_points, mask_size)
     labels = jnp.where(starts_with_box, types.PADDING, labels)
     return dataclasses.replace(
         empty,
@@ -128,7 +128,7 @@ def first_prompts(
 
 def next_prompts(
     keys: Key[Array, "b k"],
-    before: types.Prompts,
+    previous: types.Prompts,
     predicted: Bool[Array, "b k s s"],
     truth: Bool[Array, "b k s s"],
     mask: Float[Array, "b k m m"],
@@ -136,49 +136,49 @@ def next_prompts(
     count: Int[Array, ""],
     config: PromptingConfig,
 ) -> types.Prompts:
-    """A later iteration: points where the last prediction was wrong, and its mask; no box.
+    """Returns a later iteration's prompts: points in the last errors, the last mask, no box.
 
     Args:
         keys: One key per object, (b, k).
-        before: All prompts so far.
+        previous: Prompts of the iteration before, with all of their points.
         predicted: Last prediction at input resolution.
         truth: True masks at input resolution.
         mask: Mask prompt made of the last prediction.
         iteration: Number of this iteration, from 1.
-        count: How many points to give.
-        config: The simulated annotator.
+        count: Number of points to give.
+        config: Settings.
     """
-    after = dataclasses.replace(
-        before,
-        has_box=jnp.zeros_like(before.has_box),
+    updated = dataclasses.replace(
+        previous,
+        has_box=jnp.zeros_like(previous.has_box),
         mask=mask,
-        has_mask=jnp.ones_like(before.has_mask),
+        has_mask=jnp.ones_like(previous.has_mask),
     )
     most = max(config.point_counts)
-    if config.room < most:  # No iteration but mask-only ones.
-        return after
+    if config.max_points < most:  # No iteration but mask-only ones.
+        return updated
     keys = sample_keys.fold_in(keys, iteration + 1)
     points, labels = point_prompts.correction_points(keys, predicted, truth, most)
     labels = jnp.where(jnp.arange(most) < count, labels, types.PADDING)
     if config.points == "new":
-        absent = jnp.full_like(before.labels, types.PADDING)
+        absent = jnp.full_like(previous.labels, types.PADDING)
         return dataclasses.replace(
-            after,
-            points=before.points.at[:, :, :most].set(points),
+            updated,
+            points=previous.points.at[:, :, :most].set(points),
             labels=absent.at[:, :, :most].set(labels),
         )
     slot = 1 + most * (iteration - 1)
-    # A last, mask-only iteration has no room left for points of its own, and no use for them.
-    fits = slot + most <= config.room
-    points = jax.lax.dynamic_update_slice_in_dim(before.points, points, slot, axis=2)
-    labels = jax.lax.dynamic_update_slice_in_dim(before.labels, labels, slot, axis=2)
+    # The last iteration, if it is mask-only, has no place for new points, and needs none.
+    fits = slot + most <= config.max_points
+    points = jax.lax.dynamic_update_slice_in_dim(previous.points, points, slot, axis=2)
+    labels = jax.lax.dynamic_update_slice_in_dim(previous.labels, labels, slot, axis=2)
     return dataclasses.replace(
-        after,
-        points=jnp.where(fits, points, before.points),
-        labels=jnp.where(fits, labels, before.labels),
+        updated,
+        points=jnp.where(fits, points, previous.points),
+        labels=jnp.where(fits, labels, previous.labels),
     )
 
 
 def hide_points(prompts: types.Prompts, hidden: Bool[Array, ""]) -> types.Prompts:
-    """Takes all points away where `hidden`: the mask-only iterations."""
+    """Removes all points where `hidden`, for mask-only iterations."""
     return dataclasses.replace(prompts, labels=jnp.where(hidden, types.PADDING, prompts.labels))

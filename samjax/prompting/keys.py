@@ -1,4 +1,4 @@
-"""Random keys that belong to a sample, not to its place in a batch."""
+"""Random keys that depend on the sample, not on its place in a batch."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Clicks, drawn on the device from a mask or from the model's own errors (paper section 3.2 C).
+"""Point prompts, drawn on the device from a mask or from the model's errors (paper, 3.2 C).
 
 Every object has its own random key, so that a click depends neither on the other objects of a
 batch nor on how the batch is spread over devices. Shapes are static.
@@ -22,12 +22,12 @@ def sample_from(
 
     Args:
         key: Random key.
-        region: The pixels to draw from.
-        count: How many to draw.
+        region: Pixels to draw from.
+        count: Number of points.
 
     Returns:
-        Coordinates (x, y), and whether the region had any pixel; where it had none the
-        coordinates mean nothing.
+        Coordinates (x, y), and whether the region has any pixel; the coordinates of an empty
+        region are meaningless.
     """
     row_ends = jnp.cumsum(region.sum(axis=1, dtype=jnp.int32))
     total = row_ends[-1]
@@ -61,7 +61,7 @@ def first_point(
 def correction_points(
     keys: Key[Array, "b k"], predicted: Mask, truth: Mask, count: int
 ) -> tuple[Float[Array, "b k count 2"], Int[Array, "b k count"]]:
-    """Draws points from where prediction and truth differ, with replacement.
+    """Draws points where prediction and truth differ, with replacement.
 
     Args:
         keys: One key per object, (b, k).
@@ -70,20 +70,22 @@ def correction_points(
         count: Points per object.
 
     Returns:
-        Coordinates (x, y) in pixels and labels: 1 where foreground was missed, 0 where the
-        prediction leaked, -1 ("not a point") where there is no error.
+        Coordinates (x, y) in pixels and labels: 1 for false negatives, 0 for false positives,
+        -1 ("not a point") where there is no error.
     """
     truth = truth != 0
     points, found = _per_object(sample_from, count)(keys, truth != (predicted != 0))
-    labels = jax.vmap(jax.vmap(_read))(truth, points)
+    labels = jax.vmap(jax.vmap(_labels_at))(truth, points)
     labels = jnp.where(found[..., None], labels, types.NOT_A_POINT)
     return points, labels.astype(jnp.int32)
 
 
-def _read(mask: Bool[Array, "s s"], points: Float[Array, "p 2"]) -> Int[Array, " p"]:
+def _labels_at(mask: Bool[Array, "s s"], points: Float[Array, "p 2"]) -> Int[Array, " p"]:
+    """Returns the label of each point: foreground where `mask` is true."""
     at = points.astype(jnp.int32)
     return jnp.where(mask[at[:, 1], at[:, 0]], types.FOREGROUND, types.BACKGROUND)
 
 
 def _per_object(function, count: int):
+    """Maps `function(key, region, count)` over images and objects."""
     return jax.vmap(jax.vmap(lambda key, region: function(key, region, count)))

@@ -29,13 +29,13 @@ def draw(seed=0):
 
 
 def from_mask(mask, strength):
-    """Low-resolution logits of a given mask."""
+    """Returns low-resolution logits of a mask."""
     half = np.asarray(mask)[..., ::2, ::2]
     return np.where(half, strength, -strength).astype(np.float32)
 
 
 def terms(low_res, truth, config):
-    """Focal, dice, soft IoU and thresholded IoU of given masks by the definitions, float64."""
+    """Returns focal, dice, soft IoU and thresholded IoU by their definitions, float64."""
     logits = np.asarray(masks.upsample(jnp.asarray(low_res), SIZE), np.float64)
     p, t = 1 / (1 + np.exp(-logits)), np.asarray(truth, np.float64)
     right, weight = np.where(t == 1, p, 1 - p), np.where(t == 1, 0.25, 0.75)
@@ -80,7 +80,7 @@ def test_our_formula():
 
 
 def candidates():
-    """Three candidates of which each way of selecting prefers another one."""
+    """Returns three candidates, of which each kind of selection prefers another."""
     _, _, truth = draw()
     slightly_wrong = truth.copy()
     slightly_wrong[:, :, 4:6, 6:8] = False
@@ -92,8 +92,8 @@ def candidates():
     return low_res, iou, truth
 
 
-def learning(low_res, iou, truth, selection):
-    """Which candidates get a gradient."""
+def gets_gradient(low_res, iou, truth, selection):
+    """Returns whether each candidate gets a gradient."""
     config = dataclasses.replace(OURS, selection=selection)
     gradient = jax.grad(lambda x: segmentation_loss(x, iou, truth, config)[0])(low_res)
     return np.abs(gradient).sum((-2, -1)) > 0
@@ -104,13 +104,13 @@ SELECTED = [("predicted_iou", 0), ("lowest_loss", 1), ("true_iou", 2)]
 
 @pytest.mark.parametrize(("selection", "chosen"), SELECTED)
 def test_only_the_selected_mask_learns_from_focal_and_dice(selection, chosen):
-    learns = learning(*candidates(), selection)
-    np.testing.assert_array_equal(learns, np.broadcast_to(np.arange(C) == chosen, (B, K, C)))
+    found = gets_gradient(*candidates(), selection)
+    np.testing.assert_array_equal(found, np.broadcast_to(np.arange(C) == chosen, (B, K, C)))
 
 
 @pytest.mark.parametrize("selection", [selection for selection, _ in SELECTED])
-def test_the_mask_shown_is_the_one_of_highest_predicted_iou(selection):
-    """As in use: the annotator corrects what the network thinks best, whatever learns."""
+def test_the_predicted_mask_is_the_one_of_highest_predicted_iou(selection):
+    """As in use: the annotator corrects the mask that the IoU head prefers."""
     low_res, iou, truth = candidates()
     iou = iou.copy()
     iou[1, 2] = iou[1, 2, ::-1]
@@ -129,8 +129,8 @@ def test_selection_is_made_for_every_object_alone():
     low_res, iou = low_res.copy(), iou.copy()
     low_res[0, 1] = low_res[0, 1, ::-1]
     iou[1, 2] = iou[1, 2, ::-1]
-    np.testing.assert_array_equal(learning(low_res, iou, truth, "lowest_loss").argmax(-1), 1)
-    by_iou = learning(low_res, iou, truth, "predicted_iou").argmax(-1)
+    np.testing.assert_array_equal(gets_gradient(low_res, iou, truth, "lowest_loss").argmax(-1), 1)
+    by_iou = gets_gradient(low_res, iou, truth, "predicted_iou").argmax(-1)
     np.testing.assert_array_equal(by_iou, iou.argmax(-1))
 
 

@@ -47,25 +47,25 @@ class Forward:
         return images, len(self.arrays["label"]) // images
 
     def by_object(self, array: np.ndarray) -> jax.Array:
-        """(b k, ...) -> (b, k, ...)."""
+        """Reshapes (b k, ...) to (b, k, ...)."""
         return jnp.asarray(array.reshape(*self.lead, *array.shape[1:]))
 
-    def prompts(self, mask_size: int, room: int, points=None, boxes=None, mask=None):
-        """Pads a combination of prompts into the one structure."""
-        given = types.no_prompts(*self.lead, room, mask_size)
+    def prompts(self, mask_size: int, max_points: int, points=None, boxes=None, mask=None):
+        """Pads a combination of prompts to static shape."""
+        padded = types.no_prompts(*self.lead, max_points, mask_size)
         present = jnp.ones(self.lead, bool)
         if points is not None:
             coords, labels = (self.by_object(array) for array in points)
             n = labels.shape[-1]
-            given = given.replace(
-                points=given.points.at[:, :, :n].set(coords),
-                labels=given.labels.at[:, :, :n].set(labels),
+            padded = padded.replace(
+                points=padded.points.at[:, :, :n].set(coords),
+                labels=padded.labels.at[:, :, :n].set(labels),
             )
         if boxes is not None:
-            given = given.replace(boxes=self.by_object(boxes[:, 0]), has_box=present)
+            padded = padded.replace(boxes=self.by_object(boxes[:, 0]), has_box=present)
         if mask is not None:
-            given = given.replace(mask=mask, has_mask=present)
-        return given
+            padded = padded.replace(mask=mask, has_mask=present)
+        return padded
 
 
 def forward(fixtures: Path) -> Forward:

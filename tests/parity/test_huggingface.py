@@ -92,18 +92,18 @@ def test_masks(pair, embeddings, kinds, multimask):
     # Hugging Face takes one mask for all objects of an image.
     masks = rng.normal(size=(2, 1, side, side)).astype(np.float32)
     prompts = types.no_prompts(2, OBJECTS, 3, side)
-    given = {}
+    inputs = {}
     if "points" in kinds:
         prompts = prompts.replace(points=points, labels=labels)
-        given |= {"input_points": points, "input_labels": labels}
+        inputs |= {"input_points": points, "input_labels": labels}
     if "box" in kinds:
         prompts = prompts.replace(boxes=corners.astype("f4"), has_box=prompts.has_box | True)
-        given["input_boxes"] = corners.astype("f4")
+        inputs["input_boxes"] = corners.astype("f4")
     if "mask" in kinds:
         every = np.broadcast_to(masks, prompts.mask.shape)
         prompts = prompts.replace(mask=every, has_mask=prompts.has_mask | True)
-        given["input_masks"] = masks
-    tensors = {name: torch.from_numpy(value) for name, value in given.items()}
+        inputs["input_masks"] = masks
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     with torch.no_grad():
         expected = theirs(image_embeddings=embeddings[0], multimask_output=multimask, **tensors)
     embedding = np.einsum("bchw->bhwc", embeddings[0].numpy())

@@ -12,7 +12,7 @@ from samjax import models
 
 pytestmark = pytest.mark.parity
 
-ROOM = 6  # More than any combination has, so that padding is in every comparison.
+MAX_POINTS = 6  # More than any combination has, so that padding is in every comparison.
 COMBINATIONS = {
     "point": ("point",),
     "box": ("box",),
@@ -84,7 +84,7 @@ def test_position_encoding_of_the_grid(adapted, forward):
     close(ours, published.channels_last(forward.arrays["dense_pe"])[0], 1e-5)
 
 
-def given(forward, adapted, kinds):
+def make_prompts(forward, adapted, kinds):
     arrays = forward.arrays
     sources = {
         "point": {"points": (arrays["point_coords"], arrays["point_labels"])},
@@ -93,12 +93,14 @@ def given(forward, adapted, kinds):
         "mask": {"mask": forward.by_object(arrays["mask_input"][:, 0])},
     }
     merged = functools.reduce(lambda a, b: a | b, (sources[kind] for kind in kinds), {})
-    return forward.prompts(adapted.config.mask_size, ROOM, **merged)
+    return forward.prompts(adapted.config.mask_size, MAX_POINTS, **merged)
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_prompts(adapted, forward, name):
-    embedded = embed(adapted.config, adapted.params, given(forward, adapted, COMBINATIONS[name]))
+    embedded = embed(
+        adapted.config, adapted.params, make_prompts(forward, adapted, COMBINATIONS[name])
+    )
     theirs = forward.by_object(forward.arrays[f"{name}/sparse"])
     present = np.asarray(embedded.valid)
     assert (present == present[0, 0]).all()
@@ -110,7 +112,7 @@ def test_prompts(adapted, forward, name):
 @pytest.mark.parametrize("multimask", [True, False])
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_masks(adapted, forward, embedding, name, multimask):
-    prompts = given(forward, adapted, COMBINATIONS[name])
+    prompts = make_prompts(forward, adapted, COMBINATIONS[name])
     embedded = embed(adapted.config, adapted.params, prompts)
     logits, iou = decode(adapted.config, adapted.params, embedding, embedded, multimask)
     their_logits = forward.by_object(forward.arrays[f"{name}/low_res_logits_multimask_{multimask}"])
@@ -123,7 +125,7 @@ def test_prompt_combinations_share_one_compilation(adapted, forward, embedding):
     predict = jax.jit(models.predict_masks, static_argnums=(0, 4))
     predict.clear_cache()  # JAX keeps one cache per function, whoever compiles it.
     for kinds in COMBINATIONS.values():
-        prompts = given(forward, adapted, kinds)
+        prompts = make_prompts(forward, adapted, kinds)
         predict(adapted.config, adapted.params, embedding, prompts, True)
     assert predict._cache_size() == 1
 

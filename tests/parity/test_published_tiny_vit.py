@@ -15,7 +15,7 @@ from samjax.data import inputs
 pytestmark = pytest.mark.parity
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
-# What a comparison may differ by, of the scale of what is compared.
+# Tolerances, relative to the largest expected value.
 EMBEDDING, LOW_RES, SCORES, LOGITS = 1e-4, 5e-4, 5e-4, 1e-3
 
 
@@ -66,7 +66,7 @@ def close(ours, theirs, tolerance):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
-def answers(predictor, prompts, theirs, name):
+def check_predictions(predictor, prompts, theirs, name):
     logits, scores, low_res = predictor.predict(**prompts, return_logits=True)
     close(low_res, theirs[f"{name}low_res"], LOW_RES)
     np.testing.assert_allclose(scores, theirs[f"{name}scores"], rtol=0, atol=SCORES)
@@ -83,17 +83,17 @@ def test_mobile_sam_embedding(mobile_predictor, mobile):
     ["box/multi", "box/single", "points/multi", "points_box/single", "points_boxmask/single"],
 )
 def test_mobile_sam_masks(mobile_predictor, mobile, name):
-    given, kind = name.split("/")
+    kinds, kind = name.split("/")
     prompts = {}
-    if "points" in given:
+    if "points" in kinds:
         prompts |= dict(point_coords=mobile["points"], point_labels=mobile["labels"])
-    if given in ("box", "points_box"):
+    if kinds in ("box", "points_box"):
         prompts["box"] = mobile["box"]
-    if "boxmask" in given:  # The mask answered to the box, and no box.
+    if "boxmask" in kinds:  # The mask predicted from the box, without the box.
         prompts["mask_input"] = mobile["box/single/low_res"]
     if kind == "single":  # Three are the default.
         prompts["multimask_output"] = False
-    answers(mobile_predictor, prompts, mobile, f"{name}/")
+    check_predictions(mobile_predictor, prompts, mobile, f"{name}/")
 
 
 def test_mobile_sam_at_256(mobile_folder, mobile):
@@ -101,7 +101,7 @@ def test_mobile_sam_at_256(mobile_folder, mobile):
     predictor = samjax.Predictor.from_pretrained(checkpoint, image_size=256)
     predictor.set_image(mobile["image_256"])
     close(predictor.get_image_embedding()[0], mobile["embedding_256"], EMBEDDING)
-    answers(predictor, dict(box=mobile["box_256"]), mobile, "box_256/")
+    check_predictions(predictor, dict(box=mobile["box_256"]), mobile, "box_256/")
 
 
 def test_lite_medsam_input(lite_predictor, lite):
@@ -115,4 +115,4 @@ def test_lite_medsam_input(lite_predictor, lite):
 
 def test_lite_medsam(lite_predictor, lite):
     close(lite_predictor.get_image_embedding()[0], lite["embedding"], EMBEDDING)
-    answers(lite_predictor, dict(box=lite["box"]), lite, "")
+    check_predictions(lite_predictor, dict(box=lite["box"]), lite, "")

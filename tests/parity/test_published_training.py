@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
 def reference_task(model) -> step.Task:
-    """The task that users are given as the published code's."""
+    """Returns the task of the recipe that reproduces the published code."""
     settings = training_config.from_config_dict(reference.get_config())
     return step.Task(
         model=model,
@@ -32,7 +32,7 @@ def reference_task(model) -> step.Task:
 
 
 class Run:
-    """Our nine updates, given the fixture's own prompts."""
+    """Our nine updates with the fixture's own prompts."""
 
     def __init__(self, fixtures, start):
         self.theirs = dict(np.load(fixtures / f"nine_steps_{start}_first.npz"))
@@ -57,14 +57,14 @@ class Run:
         learning = all_groups.pick(self.task.later_groups)
         later = jax.jit(step.later_update, static_argnums=0)
         for i in range(1, 9):
-            given = self.prompts(i, self.outputs[-1].prediction.low_res)
+            prompts = self.prompts(i, self.outputs[-1].prediction.low_res)
             learning, result = later(
                 self.task,
                 all_groups.params,
                 learning,
                 embedding,
                 self.forward.truth,
-                given,
+                prompts,
                 1e-4,
                 jnp.asarray(self.theirs[f"{i}/mask_only"]),
             )
@@ -73,18 +73,18 @@ class Run:
         self.after = groups.merge(self.learned.params)
 
     def prompts(self, i, low_res, start=None):
-        size, room = self.task.model.mask_size, self.task.prompting.room
+        size, max_points = self.task.model.mask_size, self.task.prompting.max_points
         arrays = self.forward.arrays
         if start == "box":
-            return self.forward.prompts(size, room, boxes=arrays["boxes"])
+            return self.forward.prompts(size, max_points, boxes=arrays["boxes"])
         if start == "point":
             points = arrays["point_coords"], arrays["point_labels"]
-            return self.forward.prompts(size, room, points=points)
+            return self.forward.prompts(size, max_points, points=points)
         mask = masks.mask_prompt(low_res, "sigmoid")
         points = None
         if not self.theirs[f"{i}/mask_only"]:
             points = self.theirs[f"{i}/point_coords"], self.theirs[f"{i}/point_labels"]
-        return self.forward.prompts(size, room, points=points, mask=mask)
+        return self.forward.prompts(size, max_points, points=points, mask=mask)
 
 
 @pytest.fixture(scope="module", params=["box", "point"])

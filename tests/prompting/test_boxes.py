@@ -60,5 +60,5 @@ def test_a_shift_moves_the_box_as_a_whole(box, limit):
 
 
 def test_no_jitter():
-    given = boxes(3, 4, 20, 21)
-    np.testing.assert_array_equal(jitter(KEYS, given, "none", 5.0, SIZE), given)
+    tight = boxes(3, 4, 20, 21)
+    np.testing.assert_array_equal(jitter(KEYS, tight, "none", 5.0, SIZE), tight)

@@ -11,7 +11,7 @@ from samjax import prompting, types
 
 SIZE, MASK = 16, 8
 B, K = 2, 3
-# One session serves most of the tests, so that little is compiled.
+# Most tests share one configuration, so that little is compiled.
 PROMPTING = prompting.PromptingConfig(iterations=6, point_counts=(1, 3))
 plans = jax.jit(
     lambda keys, config: jax.vmap(lambda key: prompting.plan(key, config))(keys), static_argnums=1
@@ -39,21 +39,21 @@ def scene(seed=0):
     return keys, truth, predicted, boxes
 
 
-def play(config, box_first, counts, hidden=()):
-    """All prompts of a session as the network sees them, with hidden points in some iterations."""
+def simulate(config, box_first, counts, hidden=()):
+    """Returns every iteration's prompts as the network sees them, some with hidden points."""
     keys, truth, predicted, boxes = scene()
-    given = first_prompts(keys, truth, boxes, jnp.asarray(box_first), config, MASK)
-    shown = [given]
+    prompts = first_prompts(keys, truth, boxes, jnp.asarray(box_first), config, MASK)
+    visible = [prompts]
     for i in range(1, config.iterations):
         mask = jnp.full((B, K, MASK, MASK), float(i))
         count = jnp.asarray(counts[i])
-        given = next_prompts(keys, given, predicted, truth, mask, jnp.asarray(i), count, config)
-        shown.append(prompting.hide_points(given, jnp.asarray(i in hidden)))
-    return shown
+        prompts = next_prompts(keys, prompts, predicted, truth, mask, jnp.asarray(i), count, config)
+        visible.append(prompting.hide_points(prompts, jnp.asarray(i in hidden)))
+    return visible
 
 
-def present(given):
-    return (np.asarray(given.labels) != types.PADDING).sum(-1)
+def present(prompts):
+    return (np.asarray(prompts.labels) != types.PADDING).sum(-1)
 
 
 def test_mask_only_is_last_and_one_in_the_middle():
@@ -69,7 +69,7 @@ def test_mask_only_is_last_and_one_in_the_middle():
 @pytest.mark.parametrize(
     ("iterations", "expected"), [(1, [0]), (2, [0, 1]), (3, [0, 0, 1]), (4, [0, 0, 1, 1])]
 )
-def test_mask_only_in_short_sessions(iterations, expected):
+def test_mask_only_with_few_iterations(iterations, expected):
     mask_only = few(prompting.PromptingConfig(iterations=iterations)).mask_only
     np.testing.assert_array_equal(mask_only, np.tile(np.array(expected, bool), (10, 1)))
 
@@ -78,7 +78,7 @@ def test_mask_only_can_be_switched_off():
     assert not few(prompting.PromptingConfig(mask_only=False)).mask_only.any()
 
 
-def test_counts_are_drawn_from_the_set_and_none_where_only_the_mask_is_given():
+def test_counts_are_drawn_from_the_set_and_are_zero_where_mask_only():
     drawn = many(prompting.PromptingConfig(point_counts=(1, 3, 5, 9)))
     counts, mask_only = np.asarray(drawn.point_counts), np.asarray(drawn.mask_only)
     values, numbers = np.unique(counts[~mask_only], return_counts=True)
@@ -102,7 +102,7 @@ def test_another_key_is_another_plan():
 
 
 @pytest.mark.parametrize(
-    ("fields", "room"),
+    ("fields", "max_points"),
     [
         ({}, 1 + 9 * 7),
         ({"mask_only": False}, 1 + 9 * 8),
@@ -114,11 +114,13 @@ def test_another_key_is_another_plan():
         ({"iterations": 4, "point_counts": (1, 2)}, 1 + 2 * 2),
     ],
 )
-def test_room(fields, room):
+def test_max_points(fields, max_points):
     config = prompting.PromptingConfig(**fields)
-    assert config.room == room
-    shown = jax.eval_shape(lambda: play(config, False, [1] * config.iterations))
-    assert [given.points.shape for given in shown] == [(B, K, room, 2)] * config.iterations
+    assert config.max_points == max_points
+    visible = jax.eval_shape(lambda: simulate(config, False, [1] * config.iterations))
+    assert [prompts.points.shape for prompts in visible] == [
+        (B, K, max_points, 2)
+    ] * config.iterations
 
 
 def test_first_prompts():
@@ -140,60 +142,64 @@ def test_first_prompts():
 
 @pytest.mark.parametrize("box_first", [True, False])
 def test_points_accumulate(box_first):
-    shown = play(PROMPTING, box_first, [0, 3, 1, 3, 1, 0], hidden=(5,))
+    visible = simulate(PROMPTING, box_first, [0, 3, 1, 3, 1, 0], hidden=(5,))
     first = 0 if box_first else 1
-    for given, more in zip(shown[:5], (0, 3, 4, 7, 8), strict=True):
-        np.testing.assert_array_equal(present(given), np.full((B, K), first + more))
-    for before, after in itertools.pairwise(shown[:5]):
-        kept = np.asarray(before.labels) != types.PADDING
-        assert (after.points[kept] == before.points[kept]).all()
-        assert (after.labels[kept] == before.labels[kept]).all()
+    for prompts, more in zip(visible[:5], (0, 3, 4, 7, 8), strict=True):
+        np.testing.assert_array_equal(present(prompts), np.full((B, K), first + more))
+    for before, after in itertools.pairwise(visible[:5]):
+        present_before = np.asarray(before.labels) != types.PADDING
+        assert (after.points[present_before] == before.points[present_before]).all()
+        assert (after.labels[present_before] == before.labels[present_before]).all()
 
 
 def test_every_iteration_draws_points_of_its_own():
-    fifth = play(PROMPTING, True, [0, 3, 3, 3, 3, 0])[4]
+    fifth = simulate(PROMPTING, True, [0, 3, 3, 3, 3, 0])[4]
     rounds = np.asarray(fifth.points)[:, :, 1:].reshape(B, K, 4, 3, 2)
     for one, other in itertools.combinations(range(4), 2):
         assert (rounds[:, :, one] != rounds[:, :, other]).any()
 
 
-def test_history_outlives_an_iteration_with_the_mask_alone():
-    shown = play(PROMPTING, False, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
-    assert [int(present(given)[0, 0]) for given in shown] == [1, 4, 5, 0, 8, 0]
-    kept = np.asarray(shown[2].labels) != types.PADDING
-    np.testing.assert_array_equal(shown[4].labels[kept], shown[2].labels[kept])
-    np.testing.assert_array_equal(shown[4].points[kept], shown[2].points[kept])
+def test_points_accumulate_across_a_mask_only_iteration():
+    visible = simulate(PROMPTING, False, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
+    assert [int(present(prompts)[0, 0]) for prompts in visible] == [1, 4, 5, 0, 8, 0]
+    present_before = np.asarray(visible[2].labels) != types.PADDING
+    np.testing.assert_array_equal(
+        visible[4].labels[present_before], visible[2].labels[present_before]
+    )
+    np.testing.assert_array_equal(
+        visible[4].points[present_before], visible[2].points[present_before]
+    )
 
 
 @pytest.mark.parametrize("box_first", [True, False])
 def test_new_points_replace_the_old(box_first):
     config = dataclasses.replace(PROMPTING, points="new")
-    shown = play(config, box_first, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
+    visible = simulate(config, box_first, [0, 3, 1, 0, 3, 0], hidden=(3, 5))
     first = 0 if box_first else 1
-    assert [int(present(given)[0, 0]) for given in shown] == [first, 3, 1, 0, 3, 0]
+    assert [int(present(prompts)[0, 0]) for prompts in visible] == [first, 3, 1, 0, 3, 0]
 
 
 @pytest.mark.parametrize("points", ["accumulated", "new"])
 def test_after_the_first_iteration_the_mask_replaces_the_box(points):
     config = dataclasses.replace(PROMPTING, points=points)
-    for i, given in enumerate(play(config, True, [0, 3, 1, 0, 3, 0])):
-        assert (given.has_box == (i == 0)).all()
-        assert (given.has_mask == (i > 0)).all()
-        assert i == 0 or (given.mask == i).all()
+    for i, prompts in enumerate(simulate(config, True, [0, 3, 1, 0, 3, 0])):
+        assert (prompts.has_box == (i == 0)).all()
+        assert (prompts.has_mask == (i > 0)).all()
+        assert i == 0 or (prompts.mask == i).all()
 
 
-def test_jitter_is_the_configured_one():
+def test_box_jitter_is_configurable():
     keys, truth, _, boxes = scene()
     moved = {}
     for kind in typing.get_args(prompting.Jitter):
         config = prompting.PromptingConfig(box_jitter=kind)
-        given = first_prompts(keys, truth, boxes, jnp.asarray(True), config, MASK)
-        moved[kind] = np.asarray(given.boxes) - boxes
+        prompts = first_prompts(keys, truth, boxes, jnp.asarray(True), config, MASK)
+        moved[kind] = np.asarray(prompts.boxes) - boxes
     assert (moved["none"] == 0).all()
     assert (moved["shift"][..., :2] == moved["shift"][..., 2:]).all()
     assert (moved["coordinate"] != np.round(moved["coordinate"])).all()
 
 
-def test_there_is_a_count_of_points():
+def test_no_point_counts_is_an_error():
     with pytest.raises(ValueError, match=r"^point_counts: expected at least one count, found none"):
         prompting.PromptingConfig(point_counts=())
