@@ -11,7 +11,7 @@ from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.options import CurationOptions
 from samjax.extra import MissingLibrary
 
-# Functions that find cases, in the order in which they are asked, each with the formats that a
+# Functions that find cases, in the order in which they run, each with the formats that a
 # description may name for its files. Arguments: the source folder, paths relative to it, the
 # options, and the result to add to. They return the paths that no later function gets.
 DISCOVERERS: tuple[
@@ -52,13 +52,13 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
         raise CaseError(f"{root / source.images[0]}: {error}") from error
     except MissingLibrary:
         raise
-    except Exception as error:  # Whatever a library trips over in one file: the others go on.
+    except Exception as error:  # Any error of a library in one file: the others go on.
         name = type(error).__name__
         raise CaseError(f"{root / source.images[0]}: cannot be read: {name}: {error}") from error
 
 
 def stored_labels(path: Path) -> LabelPixels | None:
-    """Reads a file of labels as they are stored; None of one that names its labels itself.
+    """Reads labels as they are stored; returns None for a file that names its labels itself.
 
     Raises:
         CaseError: It cannot be read.

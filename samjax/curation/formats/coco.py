@@ -1,4 +1,4 @@
-"""COCO: pictures with polygons or run lengths in one JSON file."""
+"""Finds and reads COCO: pictures with polygons or run lengths in one JSON file."""
 
 import functools
 import json
@@ -25,7 +25,7 @@ Categories = Mapping[str, Collection[str]]  # The names that each number has.
 def discover(
     root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
 ) -> set[str]:
-    """COCO's annotation files and the pictures that they name."""
+    """Finds COCO's annotation files and the pictures that they name."""
     taken: set[str] = set()
     for path in (p for p in files if p.lower().endswith(".json")):
         try:
@@ -65,10 +65,10 @@ def is_coco(path: Path) -> bool:
 
 
 def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """The pictures of a file.
+    """Reads the list of pictures of a file.
 
     Returns:
-        Their numbers and their paths relative to the source; and what is wrong with the others.
+        Number and path, relative to the source, of every usable picture; faults of the others.
 
     Raises:
         CaseError: The file holds no list of images.
@@ -80,36 +80,37 @@ def entries(root: Path, path: str) -> tuple[list[tuple[str, str]], list[str]]:
         kind = type(content["annotations"])
         raise CaseError(f"{path}: expected a list of annotations, found {kind}")
     found: dict[str, list[str]] = defaultdict(list)
-    wrong = []
+    faults = []
     for entry in content["images"]:
         if not isinstance(entry, Mapping) or not {"id", "file_name"} <= entry.keys():
-            wrong.append(f"{path}: expected images with id and file_name, found {entry}")
+            faults.append(f"{path}: expected images with id and file_name, found {entry}")
             continue
         try:
             found[_key(entry["id"])].append(safe_paths.picture(root, path, str(entry["file_name"])))
         except CaseError as error:
-            wrong.append(str(error))
+            faults.append(str(error))
             found[_key(entry["id"])] += []
-    of = [
-        one.get("image_id") if isinstance(one, Mapping) else one for one in content["annotations"]
+    image_ids = [
+        annotation.get("image_id") if isinstance(annotation, Mapping) else annotation
+        for annotation in content["annotations"]
     ]
-    lost = [number for number in map(_key, of) if number not in found]
-    if lost:
-        wrong.append(
-            f"{path}: expected annotations of the images that it lists, found {len(lost)} of "
-            f"image {_listed(sorted(set(lost)))}"
+    unknown = [number for number in map(_key, image_ids) if number not in found]
+    if unknown:
+        faults.append(
+            f"{path}: expected annotations of the images that it lists, found {len(unknown)} of "
+            f"image {_listed(sorted(set(unknown)))}"
         )
     for number, several in found.items():
         if len(several) > 1:
             names = ", ".join(several)
-            wrong.append(f"{path}: expected one image with the id {number}, found {names}")
-    return [(number, one[0]) for number, one in found.items() if len(one) == 1], wrong
+            faults.append(f"{path}: expected one image with the id {number}, found {names}")
+    return [(number, files[0]) for number, files in found.items() if len(files) == 1], faults
 
 
 def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     """Reads a picture with a label map for every annotation: they may overlap.
 
-    An annotation, or a part of it, that cannot be used is named; the others are used.
+    An annotation, or a part of it, that cannot be used is reported; the others are used.
 
     Raises:
         CaseError: The picture cannot be read, or has another size than the file says.
@@ -128,7 +129,7 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
             f"found {width} x {height}; where annotations are to be scaled to the pictures, say "
             "`rescale = true` in a description"
         )
-    maps, wrong, seen = [], defaultdict(list), set()
+    maps, faults, seen = [], defaultdict(list), set()
     for annotation in annotations.get(source.item, ()):
         number = str(annotation.get("id", "without id"))
         try:
@@ -137,18 +138,18 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
             if same in seen:
                 raise ValueError("expected every object once, found it again; it is used once")
             seen.add(same)
-            values, left = coco_masks.mask(annotation, *size, stated=source.item in stated)
+            values, reasons = coco_masks.mask(annotation, *size, stated=source.item in stated)
         except Exception as error:  # Of one annotation: the others are used.
-            wrong[str(error) if type(error) is ValueError else repr(error)].append(number)
+            faults[str(error) if type(error) is ValueError else repr(error)].append(number)
             continue
-        for reason in left:
-            wrong[reason].append(number)
+        for reason in reasons:
+            faults[reason].append(number)
         if values.shape != (height, width):
             values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
         maps.append(LabelMap(values, {1: name}, split=not annotation.get("iscrowd", 0)))
     bad = tuple(
-        f"{path}: annotation {_listed(of)} of {source.images[0]}: {why}"
-        for why, of in wrong.items()
+        f"{path}: annotation {_listed(numbers)} of {source.images[0]}: {reason}"
+        for reason, numbers in faults.items()
     )
     return Case(image, False, tuple(maps), bad=bad)
 
@@ -156,16 +157,16 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
 def _tables(
     path: Path,
 ) -> tuple[Mapping[str, tuple[int, int]], Annotations, Categories]:
-    """Sizes (height, width) and annotations by image, and names of categories."""
+    """Returns sizes (height, width) and annotations by image, and names of categories."""
     state = path.stat()
     return _tables_of(path, (state.st_size, state.st_mtime_ns, state.st_ino))
 
 
-@functools.lru_cache(maxsize=2)  # The file is one for all its pictures.
+@functools.lru_cache(maxsize=2)  # All pictures share one file.
 def _tables_of(
     path: Path, state: tuple[int, ...]
 ) -> tuple[Mapping[str, tuple[int, int]], Annotations, Categories]:
-    del state  # The file's, so that an edited one is read again.
+    del state  # Part of the cache key, so that an edited file is read again.
     content = _load(path)
     entries = [entry for entry in content["images"] if isinstance(entry, Mapping)]
     sizes = {_key(e.get("id")): size for e in entries if (size := _size(e))}
@@ -201,13 +202,13 @@ def _name(annotation: Mapping[str, Any], categories: Categories) -> str:
 
 
 def _key(number: Any) -> str:
-    """An ID as it is compared: some tools write numbers as text, or as 1.0."""
+    """Returns an ID as text for comparison: some tools write numbers as text, or as 1.0."""
     whole = isinstance(number, float) and number.is_integer()
     return str(int(number)) if whole else str(number).strip()
 
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of a picture, where the file says so."""
+    """Returns height and width of a picture, or None if the file does not state them."""
     try:
         size = int(entry["height"]), int(entry["width"])
     except (KeyError, TypeError, ValueError):
@@ -216,5 +217,5 @@ def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _listed(numbers: list[str]) -> str:
-    shown = ", ".join(numbers[:_NAMED])
-    return shown + (f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else "")
+    listed = ", ".join(numbers[:_NAMED])
+    return listed + (f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else "")

@@ -1,4 +1,4 @@
-"""COCO's polygons and run lengths as masks, by pycocotools; what cannot be used is named."""
+"""Decodes COCO's polygons and run lengths by pycocotools, and reports unusable ones."""
 
 import json
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ _FAR = 10  # Pictures: further away is no mistake of drawing, and takes much mem
 def mask(
     annotation: Mapping[str, Any], height: int, width: int, stated: bool
 ) -> tuple[np.ndarray, list[str]]:
-    """The mask of an annotation, (height, width) uint8, and what of it was left out.
+    """Decodes an annotation's mask, (height, width) uint8; also returns why parts were left out.
 
     Args:
-        annotation: As the file has it.
+        annotation: Entry of the file.
         height: Rows of the picture that was annotated, pixels.
-        width: Its columns.
+        width: Columns of that picture, pixels.
         stated: Whether the file says that size; if not, polygons have to lie within it.
 
     Raises:
-        ValueError: Nothing of it can be used.
+        ValueError: No part of it can be used.
     """
-    segmentation, left = annotation.get("segmentation"), []
+    segmentation, reasons = annotation.get("segmentation"), []
     if not segmentation:
-        found = "only a box" if annotation.get("bbox") else "nothing"
-        raise ValueError(f"expected polygons or run lengths, found {found}")
+        decoded = "only a box" if annotation.get("bbox") else "nothing"
+        raise ValueError(f"expected polygons or run lengths, found {decoded}")
     codec = extra.require("pycocotools.mask", "data")
     if isinstance(segmentation, Mapping):
         encoded = _run_lengths(segmentation, height, width)
@@ -37,22 +37,22 @@ def mask(
         polygons = []
         for polygon in segmentation:
             reason = _fault(polygon, height, width, stated)
-            (left if reason else polygons).append(reason or polygon)
+            (reasons if reason else polygons).append(reason or polygon)
         if not polygons:
-            raise ValueError(left[0])
+            raise ValueError(reasons[0])
         encoded = polygons
     else:
         raise ValueError(f"expected polygons or run lengths, found {_short(segmentation)}")
     encoded = codec.frPyObjects(encoded, height, width)
     encoded = codec.merge(encoded) if isinstance(encoded, list) else encoded
-    found = codec.decode(encoded).astype(np.uint8)
-    if not found.any():
+    decoded = codec.decode(encoded).astype(np.uint8)
+    if not decoded.any():
         raise ValueError(f"expected an object in the picture of {width} x {height}, found none")
-    return found, left
+    return decoded, reasons
 
 
 def _run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
-    """Run lengths as numbers that cover the picture: pycocotools takes any, and makes up pixels."""
+    """Checks that run lengths cover the picture: pycocotools would invent missing pixels."""
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != [height, width]:
         raise ValueError(f"expected run lengths of {height} x {width}, found {_short(size)}")
@@ -66,7 +66,7 @@ def _run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> di
 
 
 def _decompressed(text: str) -> list[int]:
-    """Run lengths out of COCO's text: five bits a character, the sixth says that more follow.
+    """Decodes COCO's text of run lengths: five bits a character; the sixth means that more follow.
 
     From the fourth number on, each is the difference to the one two before it.
     """
@@ -86,7 +86,7 @@ def _decompressed(text: str) -> list[int]:
 
 
 def _fault(polygon: Any, height: int, width: int, stated: bool) -> str:
-    """What is wrong with a polygon; nothing if it can be used."""
+    """Returns the fault of a polygon; empty if it can be used."""
     flat = isinstance(polygon, list) and all(isinstance(x, int | float) for x in polygon)
     if not flat or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
         return f"expected a polygon of x, y, x, y, x, y, ..., found {_short(polygon)}"

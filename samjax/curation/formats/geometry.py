@@ -1,4 +1,4 @@
-"""Where the voxels of a volume are in the patient, and how to turn it."""
+"""Volumes with their position in the patient: reorientation and alignment."""
 
 import dataclasses
 
@@ -13,11 +13,11 @@ SKEW = 0.02  # Cosine of the angle of two axes: less is a right one.
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """Voxels and where they are.
+    """Voxels and their position.
 
     Attributes:
-        values: (x, y, z) or (x, y, z, channels).
-        affine: (4, 4), from voxel numbers to mm to the patient's left, back and head (LPS).
+        values: Voxels, (x, y, z) or (x, y, z, channels).
+        affine: Matrix (4, 4) from voxel numbers to mm to the patient's left, back and head (LPS).
     """
 
     values: np.ndarray
@@ -30,9 +30,9 @@ class Volume:
 
     @property
     def skewed(self) -> str:
-        """Axes across which slices are no rectangles, as the other two are at no right angle.
+        """Axes across which slices are no rectangles, as the other two axes are not orthogonal.
 
-        Of a CT with a tilted gantry these are the slices from side to side.
+        In a CT with a tilted gantry these are the sagittal slices.
         """
         directions = self.affine[:3, :3] / np.maximum(self.spacing, 1e-12)
         cosines = np.abs(directions.T @ directions)
@@ -47,7 +47,7 @@ def anatomical(volume: Volume) -> Volume:
     never resampled.
 
     Raises:
-        CaseError: The affine is no frame of three axes.
+        CaseError: The affine does not have three axes.
     """
     directions = volume.affine[:3, :3] / np.maximum(volume.spacing, 1e-12)
     if not np.isfinite(directions).all() or abs(np.linalg.det(directions)) < 1e-3:
@@ -71,7 +71,7 @@ def anatomical(volume: Volume) -> Volume:
 
 
 def embedded(label: Volume, image: Volume) -> Volume:
-    """Puts a label volume that has only some of its image's voxels on all of them.
+    """Pads a label volume that covers only a part of its image's voxels to all of them.
 
     One that does not lie on whole voxels of the image, or not within it, stays as it is.
     """
@@ -95,7 +95,7 @@ def check_aligned(image: Volume, label: Volume) -> None:
     """Refuses a label that does not lie on its image's voxels.
 
     Raises:
-        CaseError: Shape or place differ.
+        CaseError: Shape or position differ.
     """
     shape = image.values.shape[:3]
     if label.values.shape != shape:

@@ -18,7 +18,7 @@ SUBSETS = ("Tr", "Va", "Ts")
 def discover(
     root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
 ) -> set[str]:
-    """Folders with `dataset.json`, `imagesTr` and `labelsTr`.
+    """Finds the cases of folders with `dataset.json`, `imagesTr` and `labelsTr`.
 
     The images of a case are nnU-Net's, a file for each channel (`X_0000`, `X_0001`, or one picture
     for its red, green and blue), or the Decathlon's, a file `X` for all of them.
@@ -44,7 +44,7 @@ def discover(
             continue
         suffix = str(content.get("file_ending", ".nii.gz"))
         used: set[str] = set()
-        lost: list[str] = []
+        unmatched: list[str] = []
         for label, subset in _labels(folder, inside):
             case = PurePosixPath(label).name.removesuffix(suffix)
             if case == PurePosixPath(label).name:
@@ -52,7 +52,7 @@ def discover(
             stem = (folder / f"images{subset}" / case).as_posix()
             images = _images(stem, suffix, tokens, {*inside})
             if not images:
-                lost.append(label)
+                unmatched.append(label)
             for number, (image, item) in images.items():
                 if not image:
                     wanted = f"{stem}_{number:04d}{suffix}"
@@ -60,16 +60,16 @@ def discover(
                     result.problems.append(Problem(label, "no_image", detail))
                     continue
                 used.add(image)
-                about = options.dataset_of(image)
-                given = {n: about.modality or tokens[n] for n in images}
-                repeated = len({*given.values()}) < len(given)
+                described = options.dataset_of(image)
+                modalities = {n: described.modality or tokens[n] for n in images}
+                repeated = len({*modalities.values()}) < len(modalities)
                 result.sources.append(
                     CaseSource(
                         reader=suffixes.format_of(image) or "pictures",
                         name=naming.safe(f"{case}_{number:04d}" if repeated else case),
                         subject="",
                         dataset=naming.safe(known.name or content.get("name") or folder.name),
-                        modality=given[number],
+                        modality=modalities[number],
                         images=(image,),
                         labels=((label, ""),),
                         item=item,
@@ -77,12 +77,12 @@ def discover(
                     )
                 )
         alone = [p for p in inside if _subset(folder, p, "images") and p not in used]
-        unpaired.report_unpaired([p for p in alone if suffixes.format_of(p)], lost, result)
+        unpaired.report_unpaired([p for p in alone if suffixes.format_of(p)], unmatched, result)
     return taken
 
 
 def _labels(folder: PurePosixPath, files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The labels, and which subset each is in."""
+    """Yields the label files with their subsets."""
     for path in files:
         subset = _subset(folder, path, "labels")
         if subset and suffixes.format_of(path):
@@ -90,22 +90,22 @@ def _labels(folder: PurePosixPath, files: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _subset(folder: PurePosixPath, path: str, role: str) -> str:
-    here = (one for one in SUBSETS if PurePosixPath(path).parent == folder / f"{role}{one}")
-    return next(here, "")
+    matching = (one for one in SUBSETS if PurePosixPath(path).parent == folder / f"{role}{one}")
+    return next(matching, "")
 
 
 def _images(
     stem: str, suffix: str, tokens: Mapping[int, str], files: set[str]
 ) -> dict[int, tuple[str, str]]:
-    """The image of every channel and which of its channels is meant, or "" where it is missing."""
+    """Returns file and channel number by channel; the file is "" where it is missing."""
     of_channel = {number: f"{stem}_{number:04d}{suffix}" for number in tokens}
-    there = {number: path for number, path in of_channel.items() if path in files}
+    present = {number: path for number, path in of_channel.items() if path in files}
     first = min(tokens, default=0)
     is_colour = suffixes.format_of(suffix) == "pictures" and len(tokens) == 3
-    if is_colour and set(there) == {first}:
-        return {first: (there[first], "")}  # One picture: its red, green and blue.
-    if there:
-        return {number: (there.get(number, ""), "") for number in tokens}
+    if is_colour and set(present) == {first}:
+        return {first: (present[first], "")}  # One picture: its red, green and blue.
+    if present:
+        return {number: (present.get(number, ""), "") for number in tokens}
     whole = next((p for p in (stem + suffix, stem + ".nii.gz", stem + ".nii") if p in files), "")
     if not whole:
         return {}
@@ -113,7 +113,7 @@ def _images(
 
 
 def _named(labels: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
-    """nnU-Net's labels: name -> value, or the values of a region."""
+    """Returns nnU-Net's labels: name and value, or the values of a region."""
     if all(str(name).isdecimal() for name in labels):  # Version 1: value -> name.
         return [(str(name), (int(value),)) for value, name in labels.items()]
     return [

@@ -18,52 +18,54 @@ KINDS = {"nifti": "volumes", "itk": "volumes", "pictures": "pictures"}
 def discover(
     root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
 ) -> set[str]:
-    """Volumes and pictures, each with labels in files of their own."""
+    """Finds volumes and pictures that have labels in files of their own."""
     groups: dict[tuple[int, str], list[str]] = defaultdict(list)
     for path in files:
         known, reader = options.dataset_of(path), suffixes.format_of(path)
         if reader and known.format in ("", reader):
-            own = id(known) if known.images else 0  # The others may be labels of each other's.
-            groups[own, KINDS[reader]].append(path)
-    for (own, _), members in groups.items():
+            group = id(known) if known.images else 0  # All others are paired together.
+            groups[group, KINDS[reader]].append(path)
+    for (group, _), members in groups.items():
         known = options.dataset_of(members[0])
         skipped = [path for path in members if _is_skipped(path, options)]
         unpaired.note_skipped(skipped, result)
-        kept = [path for path in members if path not in {*skipped}]
-        pairs = _by_pattern(root, kept, known) if own else pairing.pair(kept)
+        remaining = [path for path in members if path not in {*skipped}]
+        pairs = _by_pattern(root, remaining, known) if group else pairing.pair(remaining)
         for where, detail in pairs.unclear.items():
             detail = f"{where}: {detail}; say in a description which it is"
             result.problems.append(Problem(where, "unclear", detail))
         folders = subjects.dataset_folders((one.image for one in pairs.pairs), options)
         for one in pairs.pairs:
             _add(root, one, options.dataset_of(one.image), folders[one.image], result)
-        lost = series_labels.give(pairs.lost, result)
+        lost = series_labels.assign(pairs.lost, result)
         unpaired.report(root, pairs, lost, result)
     return set()
 
 
 def _add(
-    root: Path, one: pairing.Pair, known: Dataset, folder: str, result: DiscoveryResult
+    root: Path, pair: pairing.Pair, known: Dataset, folder: str, result: DiscoveryResult
 ) -> None:
-    inner = PurePosixPath(one.key)
+    inner = PurePosixPath(pair.key)
     if inner.is_relative_to(folder):
         inner = inner.relative_to(folder)
     try:
-        named = class_table.with_table(root, (one.image, *(path for path, _ in one.labels)), known)
+        named = class_table.with_table(
+            root, (pair.image, *(path for path, _ in pair.labels)), known
+        )
     except CaseError as error:
-        result.problems.append(Problem(one.image, "unreadable", str(error)))
+        result.problems.append(Problem(pair.image, "unreadable", str(error)))
         return
-    reader = suffixes.format_of(one.image)
+    reader = suffixes.format_of(pair.image)
     key = str(inner) if str(inner) != "." else ""
     result.sources.append(
         CaseSource(
             reader=reader,
-            name=naming.safe(key) or naming.safe(filename_words.image_names(one.image)[0]),
+            name=naming.safe(key) or naming.safe(filename_words.image_names(pair.image)[0]),
             subject="",
             dataset=naming.safe(known.name or naming.title(root, folder)),
-            modality=known.modality or naming.modality(one.image),
-            images=(one.image,),
-            labels=one.labels,
+            modality=known.modality or naming.modality(pair.image),
+            images=(pair.image,),
+            labels=pair.labels,
             known=named,
         )
     )
@@ -75,7 +77,7 @@ def _is_skipped(path: str, options: CurationOptions) -> bool:
 
 
 def _by_pattern(root: Path, files: Sequence[str], known: Dataset) -> pairing.Pairs:
-    """Pairs by the patterns of a description."""
+    """Pairs images and labels by the patterns of a description."""
     folder = root / known.folder
     pairs, alone = [], []
     for image in files:

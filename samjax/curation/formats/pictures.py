@@ -1,4 +1,4 @@
-"""Pictures: PNG, JPEG, TIFF (several pages are a volume), GIF, BMP, by Pillow."""
+"""Reads pictures by Pillow: PNG, JPEG, GIF, BMP, TIFF (several pages are a volume)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +17,9 @@ _ORIENTATION = ExifTags.Base.Orientation
 
 
 def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
-    """Reads a picture and its label pictures; several of one class are taken together.
+    """Reads a picture and its label pictures; several of one class are joined.
 
-    A picture is upright by its orientation tag, or lies as its labels do where only that fits.
+    A picture is rotated by its orientation tag, unless its labels only fit the stored pixels.
     """
     del options
     path = root / source.images[0]
@@ -33,39 +33,39 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
         if image.shape[:2] != turned:
             raise _misfit(source.labels[0][0], extent, turned)
         left_out = {"orientation tags of pictures that their labels do not follow": 1}
-    return Case(grey_if_it_is(image, is_volume), is_volume, maps, left_out=left_out)
+    return Case(to_grey(image, is_volume), is_volume, maps, left_out=left_out)
 
 
 def labels(
     root: Path, source: CaseSource, extent: tuple[int, ...], turned: tuple[int, ...] = ()
 ) -> tuple[LabelMap, ...]:
-    """Reads the label pictures of an image; binary ones of one class are taken together.
+    """Reads the label pictures of an image; binary ones of one class are joined.
 
     Args:
         root: The source folder.
         source: The case.
-        extent: Of the image.
-        turned: What may be the extent of all labels, too.
+        extent: Extent of the image.
+        turned: Extent that all labels may have instead.
 
     Raises:
-        CaseError: One has another extent than the image, or is no label.
+        CaseError: A file has another extent than the image, or holds no labels.
     """
     expected = extent
     maps: dict[tuple[str, ...], list[LabelMap]] = {}
     for path, name in source.labels:
         try:
-            found = to_label_maps(stored_labels(root / path), source.known, name, source.coding)
+            decoded = to_label_maps(stored_labels(root / path), source.known, name, source.coding)
         except CaseError as error:
             raise error if path in str(error) else CaseError(f"{path}: {error}") from None
-        shape = found[0].values.shape
+        shape = decoded[0].values.shape
         expected = turned if shape == turned and not maps else expected
         if shape != expected:
             raise _misfit(path, extent, shape)
-        for label in found:
+        for label in decoded:
             maps.setdefault((name, *label.names.values()), []).append(label)
-    if source.known.kind == "instances":  # Each file has its own, which may touch.
+    if source.known.kind == "instances":  # Each file has its own objects, which may touch.
         return tuple(label for same in maps.values() for label in same)
-    return tuple(label for same in maps.values() for label in _together(same))
+    return tuple(label for same in maps.values() for label in _joined(same))
 
 
 def _misfit(path: str, extent: tuple[int, ...], shape: tuple[int, ...]) -> CaseError:
@@ -75,14 +75,14 @@ def _misfit(path: str, extent: tuple[int, ...], shape: tuple[int, ...]) -> CaseE
 def load(path: Path, is_upright: bool = True) -> tuple[np.ndarray, bool]:
     """Decodes a picture: (h, w) or (h, w, 3) RGB; of several pages a volume (x, y, z).
 
-    A palette of greys or of colours is looked up; 16 bits stay 16; transparency is left away.
+    Palettes are looked up; 16 bits stay 16; transparency is dropped.
 
     Args:
-        path: The file.
+        path: Path of the file.
         is_upright: Whether its orientation tag is followed.
 
     Returns:
-        The picture or the volume, and whether it is one.
+        The picture or volume, and whether it is a volume.
 
     Raises:
         CaseError: It cannot be decoded.
@@ -104,7 +104,9 @@ def stored_labels(path: Path) -> LabelPixels:
     if not is_colour or indices.ndim == values.ndim:
         return LabelPixels(values, is_colour)
     pairs = np.unique(packed(values).astype(np.int64) << 16 | indices)
-    if len(np.unique(pairs >> 16)) < len(pairs):  # No palette worth the name: the numbers count.
+    if len(np.unique(pairs >> 16)) < len(
+        pairs
+    ):  # Several numbers of one colour: the numbers are the labels.
         return LabelPixels(indices)
     return LabelPixels(values, True, indices)
 
@@ -118,7 +120,7 @@ def _pages(
             for page in ImageSequence.Iterator(file):
                 if not container.is_page(page):
                     continue
-                # That of a TIFF is followed by its decoder.
+                # The decoder follows a TIFF's tag itself.
                 tag = 1 if file.format == "TIFF" else page.getexif().get(_ORIENTATION, 1)
                 pages.append(container.upright(decode(page), tag if is_upright else 1))
     except FileNotFoundError:
@@ -132,7 +134,7 @@ def _pages(
 
 
 def _stacked(pages: list[np.ndarray]) -> np.ndarray:
-    """The only page, or all as a volume (x, y, z) or (x, y, z, channels)."""
+    """Returns the only page, or all as a volume (x, y, z) or (x, y, z, channels)."""
     if len({page.shape for page in pages}) > 1:  # Some have colours, others are grey.
         pages = [page if page.ndim == 3 else np.stack([page] * 3, axis=-1) for page in pages]
     if len(pages) == 1:
@@ -141,14 +143,14 @@ def _stacked(pages: list[np.ndarray]) -> np.ndarray:
 
 
 def _plain(page: Image.Image) -> Image.Image:
-    """A page in grey or RGB."""
+    """Converts a page to grey or RGB."""
     if page.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBA", "RGBX", "RGBa"):
         return page.convert("RGB")
     return page.convert("L") if page.mode in ("LA", "La") else page
 
 
 def _with_alpha(page: Image.Image) -> np.ndarray:
-    """A page in grey, RGB or, where it is transparent in part, RGBA."""
+    """Converts a page to grey, RGB or, if parts are transparent, RGBA."""
     if page.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in page.info:
         clear = np.asarray(page.convert("RGBA"))
         if np.ptp(clear[..., 3]):
@@ -164,15 +166,15 @@ def _is_colourful(page: Image.Image) -> bool:
     return bool((palette != palette[:, :1]).any())
 
 
-def grey_if_it_is(image: np.ndarray, is_volume: bool = False) -> np.ndarray:
-    """Drops two channels of three that are equal: grey stored as colour."""
+def to_grey(image: np.ndarray, is_volume: bool = False) -> np.ndarray:
+    """Drops two of three equal channels: grey stored as colour."""
     colour = rules.is_8_bit(image) and image.ndim == (4 if is_volume else 3)
     grey = colour and (image == image[..., :1]).all()
     return np.ascontiguousarray(image[..., 0]) if grey else image
 
 
-def _together(maps: list[LabelMap]) -> list[LabelMap]:
-    """Joins binary masks of one class: a second lesion is often in a file of its own."""
+def _joined(maps: list[LabelMap]) -> list[LabelMap]:
+    """Joins binary masks of one class: a second lesion is often in a separate file."""
     binary = all(len(label.names) <= 1 and label.values.max(initial=0) <= 1 for label in maps)
     if len(maps) < 2 or not binary:
         return maps

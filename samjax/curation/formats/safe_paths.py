@@ -1,4 +1,4 @@
-"""File names that come out of a file: they may not lead out of the source."""
+"""Resolves file names that a file contains: they may not lead out of the source."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from samjax.curation.case import CaseError
 
 
 def inside(root: Path, base: Path, name: str, where: str) -> Path:
-    """The file of that name below a folder, if it is within the source.
+    """Returns the path of a file below a folder, which has to be within the source.
 
     Args:
-        root: The source.
-        base: The folder that the name is relative to.
-        name: The name.
-        where: The file that names it, for the message.
+        root: Source folder.
+        base: Folder that the name is relative to.
+        name: File name.
+        where: File that contains the name, for the message.
 
     Raises:
         CaseError: It leads out, by `..`, as an absolute path or through a link.
@@ -24,10 +24,10 @@ def inside(root: Path, base: Path, name: str, where: str) -> Path:
 
 
 def picture(root: Path, where: str, name: str) -> str:
-    """A picture that an index file names: beside it, or in a folder next to it.
+    """Finds a picture that an index file names: beside it, or in a folder next to it.
 
     Raises:
-        CaseError: It leads out of the source, or is in none of these places.
+        CaseError: It leads out of the source.
     """
     base, name = (root / where).parent, name.replace("\\", "/")
     stem = Path(where).stem

@@ -1,4 +1,4 @@
-"""Folders in SAM-Med2D's or SA-Med2D-20M's own layout: images with binary masks, as they are."""
+"""Finds and reads folders in SAM-Med2D's or SA-Med2D-20M's layout: images with binary masks."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from samjax.data.files import DataError, read_image, read_mask
 def discover(
     root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
 ) -> set[str]:
-    """Folders in SAM-Med2D's and SA-Med2D-20M's layout."""
+    """Finds the cases of folders in SAM-Med2D's or SA-Med2D-20M's layout."""
     taken: set[str] = set()
     folders = {
         PurePosixPath(path).parent
@@ -64,7 +64,7 @@ def discover(
 
 
 def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
-    """Reads an image and its masks; each is one object, of the class that its name tells."""
+    """Reads an image and its masks; each is one object, of the class in its file name."""
     del options
     pixels, order = read_image(root / source.images[0])
     image = pixels if pixels.ndim == 2 or order == "rgb" else pixels[..., ::-1]
@@ -81,10 +81,10 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
 
 
 def _samples(folder: Path) -> tuple[index.Sample, ...]:
-    """All images of a folder, of every split.
+    """Returns all images of a folder, of every split.
 
     Raises:
-        DataError: An index cannot be understood.
+        DataError: An index cannot be read.
     """
     names = sorted(
         path.stem.split("_", 1)[1]

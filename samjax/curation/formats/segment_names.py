@@ -1,4 +1,4 @@
-"""Label volumes whose files name their labels: 3D Slicer's `.seg.nrrd`, tables in NIfTI."""
+"""Reads label names in label volumes: 3D Slicer's `.seg.nrrd`, tables in NIfTI."""
 
 import html
 import re
@@ -11,28 +11,28 @@ from samjax.curation.case import LABEL, CaseError, LabelMap
 from samjax.curation.options import Dataset
 
 _SEGMENT = re.compile(r"Segment(\d+)_Name")
-# Connectome Workbench's table, which TotalSegmentator writes, too, as XML in an extension.
+# Connectome Workbench's table, XML in an extension; TotalSegmentator writes it, too.
 _ENTRY = re.compile(
     r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?</Label>', re.S
 )
 
 
 def is_slicer(fields: Mapping[str, str]) -> bool:
-    """Whether a file's own fields are those of Slicer's segments."""
+    """Whether a file's fields describe Slicer's segments."""
     return any(_SEGMENT.fullmatch(key) for key in fields)
 
 
 def of_slicer(
     values: np.ndarray, fields: Mapping[str, str]
 ) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
-    """The layers of a `.seg.nrrd`, which overlap, and the names of the labels in each.
+    """Yields the overlapping layers of a `.seg.nrrd` with the names of their labels.
 
     Args:
-        values: (x, y, z) or (x, y, z, layers).
-        fields: The file's own fields, `Segment0_Name` and so on.
+        values: Labels, (x, y, z) or (x, y, z, layers).
+        fields: Fields of the file, `Segment0_Name` and so on.
 
     Raises:
-        CaseError: A segment is in a layer that is not there.
+        CaseError: A segment refers to a missing layer.
     """
     layers = values if values.ndim == 4 else values[..., None]
     names: list[dict[int, str]] = [{} for _ in range(layers.shape[3])]
@@ -52,7 +52,7 @@ def of_slicer(
 
 
 def of_table(texts: Iterable[str]) -> dict[int, str]:
-    """The names of labels in a NIfTI file's extensions; none if it has no table."""
+    """Returns the label names in a NIfTI file's extensions; empty if it has no table."""
     names: dict[int, str] = {}
     for text in texts:
         for number, name in _ENTRY.findall(text):
@@ -62,17 +62,17 @@ def of_table(texts: Iterable[str]) -> dict[int, str]:
 
 
 def label_map(values: np.ndarray, names: Mapping[int, str], known: Dataset) -> LabelMap:
-    """A label volume by its own names; those that a table of classes does not choose are left out.
+    """Makes a label map by the file's names, without labels that a table does not select.
 
     Raises:
-        CaseError: A label is no whole number.
+        CaseError: A label is not a whole number.
     """
-    there = np.unique(values)
-    if not np.array_equal(there, np.rint(there)):
-        raise CaseError(f"expected whole numbers as labels, found {there[there % 1 != 0][0]:g}")
-    present = {int(value): names.get(int(value), "") for value in there if value}
+    labels = np.unique(values)
+    if not np.array_equal(labels, np.rint(labels)):
+        raise CaseError(f"expected whole numbers as labels, found {labels[labels % 1 != 0][0]:g}")
+    present = {int(value): names.get(int(value), "") for value in labels if value}
     named = {n: name or LABEL.format(n) for n, name in present.items()}
-    taken = class_table.chosen(named, known.classes)
-    missing = [number for number in present if number not in taken]
-    kept = np.where(np.isin(values, missing), 0, values) if missing else values
-    return LabelMap(kept.astype(np.int32), taken, unnamed=len(missing))
+    chosen = class_table.chosen(named, known.classes)
+    missing = [number for number in present if number not in chosen]
+    selected = np.where(np.isin(values, missing), 0, values) if missing else values
+    return LabelMap(selected.astype(np.int32), chosen, unnamed=len(missing))

@@ -1,4 +1,4 @@
-"""Gives DICOM series labels in other formats: volumes of their name, or a picture a slice."""
+"""Assigns labels in other formats to DICOM series: volumes, or a picture for each slice."""
 
 import dataclasses
 from collections import defaultdict
@@ -10,17 +10,17 @@ from samjax.curation.case import CaseSource
 from samjax.curation.discovery_result import DiscoveryResult
 
 
-def give(labels: Sequence[str], result: DiscoveryResult) -> list[str]:
-    """Moves series that have labels among these to the sources; returns the other labels.
+def assign(labels: Sequence[str], result: DiscoveryResult) -> list[str]:
+    """Moves series with labels among these to the sources; returns the remaining labels.
 
-    A series is called as its folder, or as its only file. Label pictures in a folder beside that
-    of a series, as many as it has files, are a slice each: by their names, or else in their order.
+    The name of a series is that of its folder, or of its only file. Label pictures in a folder
+    beside that of a series, as many as it has files, belong to its slices: by name, else in order.
     """
-    left = list(labels)
-    for source, members in _slices(left, result.unlabelled):
+    remaining = list(labels)
+    for source, members in _slices(remaining, result.unlabelled):
         _label(source, members, result)
-        left = [path for path in left if path not in dict(members)]
-    called: dict[str, list[CaseSource]] = defaultdict(list)
+        remaining = [path for path in remaining if path not in dict(members)]
+    by_name: dict[str, list[CaseSource]] = defaultdict(list)
     for source in result.unlabelled:
         first = PurePosixPath(source.images[0])
         name = (
@@ -28,13 +28,13 @@ def give(labels: Sequence[str], result: DiscoveryResult) -> list[str]:
             if len(source.images) == 1
             else str(first.parent)
         )
-        called[f"{name}.dcm"].append(source)
-    known = {name: of[0] for name, of in called.items() if len(of) == 1}
-    for one in pairing.pair([*known, *left]).pairs if known and left else ():
-        if one.image in known:
-            _label(known[one.image], one.labels, result)
-            left = [path for path in left if path not in dict(one.labels)]
-    return left
+        by_name[f"{name}.dcm"].append(source)
+    known = {name: of[0] for name, of in by_name.items() if len(of) == 1}
+    for pair in pairing.pair([*known, *remaining]).pairs if known and remaining else ():
+        if pair.image in known:
+            _label(known[pair.image], pair.labels, result)
+            remaining = [path for path in remaining if path not in dict(pair.labels)]
+    return remaining
 
 
 def _label(source: CaseSource, labels: Sequence[tuple[str, str]], result: DiscoveryResult) -> None:
@@ -46,13 +46,13 @@ def _label(source: CaseSource, labels: Sequence[tuple[str, str]], result: Discov
 def _slices(
     labels: Sequence[str], series: Sequence[CaseSource]
 ) -> list[tuple[CaseSource, list[tuple[str, str]]]]:
-    """Series with as many label pictures as files, in the order of the series' files."""
+    """Finds series with as many label pictures as files, in the order of the series' files."""
     beside: dict[str, list[str]] = defaultdict(list)
     for path in labels:
         folder = PurePosixPath(path).parent
         if suffixes.format_of(path) == "pictures" and filename_words.LABEL_WORD.search(folder.name):
             beside[str(folder.parent)].append(path)
-    given = []
+    matches = []
     for source in series:
         for folder in PurePosixPath(source.images[0]).parents:
             members = beside.get(str(folder), [])
@@ -63,6 +63,6 @@ def _slices(
                     in_order = [by_name.get(name, "") for name in names]
                     if not all(in_order):
                         in_order = sorted(members)
-                    given.append((source, [(path, "") for path in in_order]))
+                    matches.append((source, [(path, "") for path in in_order]))
                 break
-    return given
+    return matches

@@ -1,4 +1,4 @@
-"""Tells what has no partner: a few by name, many in one line, for testing as a note."""
+"""Reports images without labels and labels without images."""
 
 import re
 from collections import defaultdict
@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from samjax.curation import filename_words, naming, pairing, suggestion
 from samjax.curation.discovery_result import DiscoveryResult, Problem
 
-FEW = 3  # Named one by one.
+FEW = 3  # Up to here files are listed one by one.
 
 
 def report(root: Path, pairs: pairing.Pairs, lost: Sequence[str], result: DiscoveryResult) -> None:
-    """Adds images without labels and labels without images to what was found.
+    """Adds images without labels and labels without images to the problems.
 
-    Of a folder at the top in which nothing fits, it tells what is there and how to describe it.
+    For a top folder in which no pair was found, it suggests a description.
     """
     read = {
         naming.dataset_folder(path)
@@ -37,7 +37,7 @@ def report(root: Path, pairs: pairing.Pairs, lost: Sequence[str], result: Discov
 
 
 def report_unpaired(images: Sequence[str], labels: Sequence[str], result: DiscoveryResult) -> None:
-    """Adds images without labels, those for testing as a note, and labels without images."""
+    """Adds images without labels (test images as a note) and labels without images."""
     wanting = [path for path in images if not filename_words.is_for_testing(path)]
     _add(result, "no_label", "labels of that name", wanting)
     _add(result, "no_image", "an image of that name", labels)
@@ -45,7 +45,7 @@ def report_unpaired(images: Sequence[str], labels: Sequence[str], result: Discov
 
 
 def report_unlabelled_series(result: DiscoveryResult) -> None:
-    """Adds the DICOM series that stayed without labels."""
+    """Adds the DICOM series without labels to the problems."""
     first = [source.images[0] for source in result.unlabelled]
     wanting = [path for path in first if not filename_words.is_for_testing(path)]
     _add(result, "no_label", "labels for this series or file", wanting, naming.dataset_folder)
@@ -54,7 +54,7 @@ def report_unlabelled_series(result: DiscoveryResult) -> None:
 
 
 def note_skipped(paths: Iterable[str], result: DiscoveryResult) -> None:
-    """Notes files that a layout or a description leaves out."""
+    """Adds a note on files that a layout or a description leaves out."""
     _note(result, "files that are neither image nor label there", paths)
 
 
@@ -84,7 +84,7 @@ def _note(result: DiscoveryResult, what: str, paths: Iterable[str]) -> None:
 
 
 def _by(name: Callable[[str], str], paths: Iterable[str]) -> Mapping[str, list[str]]:
-    """Groups paths by their folders; numbered ones, such as those of cases, are one if many."""
+    """Groups paths by folder; many numbered folders, such as those of cases, become one group."""
     paths = list(paths)
     many = len({name(path) for path in paths}) > FEW
     groups: dict[str, list[str]] = defaultdict(list)

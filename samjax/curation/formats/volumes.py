@@ -1,4 +1,4 @@
-"""Volumes in NIfTI (by nibabel), NRRD and MetaImage (by SimpleITK)."""
+"""Reads volumes in NIfTI (by nibabel), NRRD and MetaImage (by SimpleITK)."""
 
 import math
 import zlib
@@ -16,7 +16,7 @@ from samjax.curation.label_pixels import LabelPixels
 from samjax.curation.labels import to_label_maps
 from samjax.curation.options import CurationOptions
 
-_RATIO = 1100  # More than that gzip cannot compress by.
+_RATIO = 1100  # Highest ratio of gzip's compression.
 
 
 def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
@@ -25,7 +25,7 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
 
 
 def on_voxels_of(image: Volume, root: Path, source: CaseSource, options: CurationOptions) -> Case:
-    """A case of a volume and of the label volumes of a source.
+    """Makes a case of a volume and the label volumes of a source.
 
     Raises:
         CaseError: A label volume cannot be read, or is not on the image's voxels.
@@ -51,11 +51,11 @@ def load(path: Path, channel: str = "") -> Volume:
     """Reads one volume, (x, y, z) or with three channels, in its own intensities.
 
     Args:
-        path: The file.
-        channel: Number of the volume to take of a series of volumes.
+        path: Path of the file.
+        channel: Number of the volume to take from a file with several.
 
     Raises:
-        CaseError: It is cut off, no volume, or one with more dimensions.
+        CaseError: The file is cut off, or does not hold a volume of 3 dimensions.
     """
     stored = _stored(path)[0]
     if channel:
@@ -67,7 +67,7 @@ def load(path: Path, channel: str = "") -> Volume:
 
 
 def stored_labels(path: Path) -> LabelPixels | None:
-    """The labels of a volume as they are stored; None where the file names them itself.
+    """Reads labels of a volume as they are stored; returns None if the file names them itself.
 
     Raises:
         CaseError: It cannot be read.
@@ -96,7 +96,7 @@ def _checked(path: Path, volume: Volume) -> Volume:
 
 
 def _load_labels(path: Path) -> list[tuple[Volume, dict[int, str]]]:
-    """A label volume, or several that overlap, and of each the names that the file has itself."""
+    """Reads a label volume, or several that overlap, each with the names stored in the file."""
     stored, texts = _stored(path)
     if segment_names.is_slicer(texts):
         layers = segment_names.of_slicer(stored.values, texts)
@@ -106,7 +106,7 @@ def _load_labels(path: Path) -> list[tuple[Volume, dict[int, str]]]:
 
 
 def _stored(path: Path) -> tuple[Volume, dict[str, str]]:
-    """A volume as it is stored, and the texts that the file has with it."""
+    """Reads a volume as it is stored, and the file's text fields."""
     return _load_nifti(path) if path.name.lower().endswith(suffixes.NIFTI) else _load_itk(path)
 
 
@@ -133,7 +133,7 @@ def _load_nifti(path: Path) -> tuple[Volume, dict[str, str]]:
 
 
 def _channels(path: Path, values: np.ndarray) -> np.ndarray:
-    """Voxels of red, green and blue as three channels; others are what they are."""
+    """Converts RGB voxels to three channels; others stay as they are."""
     if values.dtype.names:
         colours = [values[name] for name in values.dtype.names if name in "RGB"]
         return np.stack(colours, axis=-1)
@@ -143,7 +143,7 @@ def _channels(path: Path, values: np.ndarray) -> np.ndarray:
 
 
 def _check_declared(path: Path, image: Any) -> None:
-    """Refuses a header that says more than the file can hold, before memory is asked for it."""
+    """Refuses a header that declares more than the file can hold, before memory is allocated."""
     declared = math.prod(image.shape) * image.get_data_dtype().itemsize
     held = path.stat().st_size
     if declared > held * (_RATIO if path.name.lower().endswith(".gz") else 1):

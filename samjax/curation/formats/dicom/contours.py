@@ -1,4 +1,4 @@
-"""Filling contours that were drawn in the patient."""
+"""Fills contours given in patient coordinates."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ def fill(
     """Fills closed contours: a voxel is inside if its centre is, by the even-odd rule.
 
     So a contour within another one of its plane is a hole, and one that runs back along itself
-    cuts one out; a contour that is there twice counts once. A plane of contours stands for what is
-    half way to its neighbours, or half the distance of two slices where it has none; a slice takes
+    cuts one out; a contour that is there twice counts once. A plane of contours extends half way
+    to its neighbours, or half the distance of two slices where it has none; a slice takes
     the nearest of the planes that stand for it, or all of those that are equally near.
 
     Args:
@@ -30,7 +30,7 @@ def fill(
         stack: The slices.
 
     Returns:
-        Whether a voxel is inside, (x, y, z); and how many contours were left out, and why.
+        Mask of the voxels inside, (x, y, z); and the number of contours left out, by reason.
 
     Raises:
         CaseError: A contour is not in a plane that is parallel to the slices.
@@ -63,7 +63,7 @@ def fill(
 def _spans(
     heights: NDArray[np.float64], gap: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The heights, from and to, that each plane stands for; a slice half way is the lower one's."""
+    """Returns the range of heights of each plane; a slice half way belongs to the lower one."""
     between = np.diff(heights)
     inner = between[between <= ONE_THING * gap]
     end = min(gap, float(np.median(inner))) if len(inner) else gap
@@ -76,7 +76,7 @@ def _spans(
 def _planes(
     outlines: Sequence[NDArray[np.float64]], stack: Stack
 ) -> list[tuple[float, list[NDArray[np.float64]]]]:
-    """Contours by the plane that they are in, with the height of each plane."""
+    """Groups contours by plane, with the height of each plane."""
     of: list[tuple[float, NDArray[np.float64]]] = []
     for corners in outlines:
         heights = corners @ stack.normal
@@ -104,19 +104,19 @@ def _extremes(values: NDArray[np.float64]) -> tuple[float, float]:
 def _inside(
     plane: Sequence[NDArray[np.float64]], shape: Sequence[int]
 ) -> tuple[NDArray[np.bool_], int]:
-    """Fills the contours of one plane; also how many of them were there already."""
-    inside, kept, twice = np.zeros(shape, np.uint8), [], 0
+    """Fills the contours of one plane; also returns the number of repeated ones."""
+    inside, seen, repeated = np.zeros(shape, np.uint8), [], 0
     for corners in plane:
-        if any(_coincide(corners, other) for other in kept):
-            twice += 1
+        if any(_coincide(corners, other) for other in seen):
+            repeated += 1
             continue
-        kept.append(corners)
+        seen.append(corners)
         inside ^= polygon(corners, shape)
-    return inside > 0, twice
+    return inside > 0, repeated
 
 
 def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    """Whether the corners of two contours are the same, from wherever and whichever way round."""
+    """Whether two contours have the same corners, whatever their start and direction."""
     for edge in (np.min, np.max):
         if np.abs(edge(one, axis=0) - edge(other, axis=0)).max() > SAME:
             return False

@@ -16,7 +16,7 @@ from samjax.curation.formats.dicom import references
 from samjax.curation.options import CurationOptions, Dataset
 from samjax.curation.subjects import dataset_folders
 
-# Of these a glance at the name is enough.
+# Suffixes of files that are not DICOM, so that their content need not be read.
 _OTHERS = (
     ".json", ".toml", ".csv", ".tsv", ".txt", ".md", ".xml", ".yaml", ".yml", ".py", ".npy", ".npz",
     ".zip", ".gz", ".tar", ".pdf", ".html", ".log", ".h5", ".bval", ".bvec",
@@ -26,7 +26,7 @@ _OTHERS = (
 def discover(
     root: Path, files: Sequence[str], options: CurationOptions, result: DiscoveryResult
 ) -> set[str]:
-    """DICOM series with the RTSTRUCT and SEG files that refer to them."""
+    """Finds DICOM series with the RTSTRUCT and SEG files that refer to them."""
     headers: dict[str, dicom.Header] = {}
     taken: set[str] = set()
     candidates = [path for path in files if _is_dicom(root, path, options.dataset_of(path))]
@@ -42,7 +42,7 @@ def discover(
         if header.is_image:
             series[header.series].append(path)
     series = _by_folder(series)
-    _tell_others(headers, result)
+    _report_others(headers, result)
     labels, parts = _labels(headers, series, result)
     subjects = {uid: _subject(headers[images[0]], images[0]) for uid, images in series.items()}
     names = {uid: _name(subjects[uid], headers[i[0]], i[0]) for uid, i in series.items()}
@@ -53,13 +53,13 @@ def discover(
         try:
             named = class_table.with_table(root, (images[0], *labels[uid]), known)
             if labels[uid] and all(headers[p].kind == references.STRUCTURES for p in labels[uid]):
-                named = known  # A region has a name, and no number that a table could give.
+                named = known  # Regions have names of their own, and no numbers to look up.
         except CaseError as error:
             result.problems.append(Problem(images[0], "unreadable", str(error)))
             continue
         token = dicom.MODALITIES.get(header.kind, "")
         name = names[uid]
-        if name in repeated:  # Of several that are called the same, each has its own number.
+        if name in repeated:  # Series with the same name are told apart by a hash.
             name += "_" + naming.short_hash(uid)
         where = result.sources if labels[uid] else result.unlabelled
         where.append(
@@ -94,21 +94,21 @@ def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
 def _without_copies(
     root: Path, headers: Mapping[str, dicom.Header], result: DiscoveryResult
 ) -> dict[str, dicom.Header]:
-    """Leaves out files that are there already under another name."""
+    """Leaves out files that have a copy under another name."""
     first: dict[str, str] = {}
-    kept = {}
+    unique = {}
     for path, header in headers.items():
         other = first.setdefault(header.uid or path, path)
         if other != path and filecmp.cmp(root / path, root / other, shallow=False):
             detail = f"{path}: expected every DICOM file once, found {other} that is the same"
             result.problems.append(Problem(path, "duplicate", detail))
         else:
-            kept[path] = header
-    return kept
+            unique[path] = header
+    return unique
 
 
 def _by_folder(series: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Parts the echoes of a series that lie in folders of words, such as InPhase and OutPhase."""
+    """Splits a series whose echoes lie in named folders, such as InPhase and OutPhase."""
     found = {}
     for uid, images in series.items():
         folders: dict[str, list[str]] = defaultdict(list)
@@ -127,15 +127,17 @@ def _labels(
     series: Mapping[str, Sequence[str]],
     result: DiscoveryResult,
 ) -> tuple[Mapping[str, list[str]], Mapping[str, dict[str, tuple[int, ...]]]]:
-    """Gives every series the files that label it, and of those that label others, too, its parts.
+    """Returns the label files of every series, and its parts of files that label others, too.
 
-    What belongs to no series is a problem.
+    Labels that belong to no series are reported as problems.
     """
-    of = {headers[path].uid: uid for uid, images in series.items() for path in images}
+    series_of = {headers[path].uid: uid for uid, images in series.items() for path in images}
     stills = Counter(headers[images[0]].series_uid for images in series.values())
-    of |= {s: uid for uid, i in series.items() if stills[s := headers[i[0]].series_uid] == 1}
-    of.pop("", None)
-    here = references.SeriesIndex(of, {uid: headers[i[0]].frame for uid, i in series.items()})
+    series_of |= {s: uid for uid, i in series.items() if stills[s := headers[i[0]].series_uid] == 1}
+    series_of.pop("", None)
+    index = references.SeriesIndex(
+        series_of, {uid: headers[i[0]].frame for uid, i in series.items()}
+    )
     labels: dict[str, list[str]] = defaultdict(list)
     parts: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for path, header in headers.items():
@@ -144,7 +146,7 @@ def _labels(
         numbers: dict[str, list[int]] = defaultdict(list)
         for part in header.parts:
             try:
-                for uid in here.labelled_by(part):
+                for uid in index.labelled_by(part):
                     numbers[uid].append(part.number)
             except CaseError as error:
                 where = f"{path}: {part.name}" if part.name else path
@@ -159,8 +161,8 @@ def _labels(
     return labels, parts
 
 
-def _tell_others(headers: Mapping[str, dicom.Header], result: DiscoveryResult) -> None:
-    """Names what is neither image nor label, all of it in one line."""
+def _report_others(headers: Mapping[str, dicom.Header], result: DiscoveryResult) -> None:
+    """Reports files that are neither image nor label, all in one line."""
     others = [p for p, header in headers.items() if not header.is_image and not header.is_label]
     if others:
         kinds = sorted({headers[path].kind for path in others})
@@ -172,10 +174,10 @@ def _tell_others(headers: Mapping[str, dicom.Header], result: DiscoveryResult) -
 
 
 def _subject(header: dicom.Header, path: str) -> str:
-    """The patient; if the file does not say, the study, or else the folder."""
+    """Returns the patient, or the study, or else the folder."""
     return header.patient or header.study or str(PurePosixPath(path).parent)
 
 
 def _name(subject: str, header: dicom.Header, path: str) -> str:
-    """What a series is called: its patient, and its description or folder."""
+    """Returns the name of a series: its patient, and its description or folder."""
     return naming.safe(f"{subject}_{header.description or PurePosixPath(path).parent.name}")

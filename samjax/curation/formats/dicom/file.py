@@ -1,4 +1,4 @@
-"""One DICOM file by pydicom: its frames, and where they are."""
+"""Reads one DICOM file by pydicom: header fields, frames and their positions."""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ _ANY_OF = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")  # Of a
 
 
 def unwarned() -> contextlib.AbstractContextManager[None]:
-    """While entered, pydicom does not warn of odd values: those that are needed are checked."""
+    """Returns a context in which pydicom does not validate values: needed ones are checked here."""
     return extra.require("pydicom.config", "data").disable_value_validation()
 
 
 def read(path: Path, stop_before_pixels: bool = False) -> Any:
-    """Reads a file, also one that lacks the preamble or what says how it is encoded.
+    """Reads a file, also one without preamble or transfer syntax.
 
     Raises:
         CaseError: It is cut off or no DICOM.
@@ -28,7 +28,7 @@ def read(path: Path, stop_before_pixels: bool = False) -> Any:
         has_fields = any(data.get(name) for name in _ANY_OF)
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file") from None
-    except Exception as error:  # Whatever pydicom trips over.
+    except Exception as error:  # pydicom raises many kinds.
         reason = str(error) or type(error).__name__
         raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
     if not has_fields:
@@ -45,7 +45,7 @@ def read(path: Path, stop_before_pixels: bool = False) -> Any:
 
 
 def has_place(data: Any) -> bool:
-    """Whether slices, or frames, say where in the patient they are."""
+    """Whether slices, or frames, have a position in the patient."""
     if "PerFrameFunctionalGroupsSequence" in data:
         groups = (*data.PerFrameFunctionalGroupsSequence[:1], *shared(data))
         return any("PlanePositionSequence" in group for group in groups)
@@ -53,7 +53,7 @@ def has_place(data: Any) -> bool:
 
 
 def frame_count(data: Any) -> int:
-    """Number of frames.
+    """Returns the number of frames.
 
     Raises:
         CaseError: It is no number.
@@ -65,7 +65,7 @@ def frame_count(data: Any) -> int:
 
 
 def spacing(data: Any) -> tuple[float, float, float] | None:
-    """Distance of columns and of rows, mm, where the file knows it, and none of frames."""
+    """Returns the distance of columns and of rows, mm, and 0 for frames; None if not stated."""
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
         if data.get(name):
             down, across = map(float, data[name].value)
@@ -74,10 +74,10 @@ def spacing(data: Any) -> tuple[float, float, float] | None:
 
 
 def item(sequence: str, *holders: Any) -> Any:
-    """The item of a functional group of the first that has it; empty if none has."""
+    """Returns a functional group's item from the first holder that has it, or an empty one."""
     return next((h[sequence][0] for h in holders if h.get(sequence)), {})
 
 
 def shared(data: Any) -> Sequence[Any]:
-    """The functional groups of all frames, if there are any."""
+    """Returns the functional groups that all frames share, if there are any."""
     return data.get("SharedFunctionalGroupsSequence", [])[:1]

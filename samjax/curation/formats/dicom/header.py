@@ -1,4 +1,4 @@
-"""What discovery needs to know of a DICOM file."""
+"""Reads the header fields of a DICOM file that discovery needs."""
 
 import dataclasses
 from pathlib import Path
@@ -21,27 +21,27 @@ MODALITIES = {
     "OP": "fundus",
     "SM": "histopathology",
 }
-# What has pixels and is no picture of a patient.
+# Modalities with pixels that are not pictures of a patient.
 _NO_IMAGES = ("RTDOSE", "REG")
 _PREFIX = 132  # Bytes before the content; the last four are `DICM`.
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What discovery needs to know of a file.
+    """Header fields of a file.
 
     Attributes:
-        uid: Its own UID.
-        series: Its series; of an image without a place in the patient, such as an X-ray or a film,
-            itself: it is no slice.
-        series_uid: The UID of its series, also then.
+        uid: UID of the file.
+        series: UID of its series; its own UID for an image without a position in the patient,
+            such as an X-ray or a film: it is no slice.
+        series_uid: UID of its series in any case.
         kind: `RTSTRUCT`, `SEG`, or the modality of an image.
-        is_image: Whether it is an image, and no label, report or plan.
+        is_image: Whether it is an image, not a label, report or plan.
         patient: The patient's ID; may be empty.
-        study: The UID of its study; may be empty.
-        description: The series' description.
-        frame: Frame of reference.
-        parts: Of a label what it belongs to.
+        study: UID of its study; may be empty.
+        description: Description of the series.
+        frame: UID of its frame of reference.
+        parts: Labelled regions or segments and their references, of a label file.
     """
 
     uid: str
@@ -62,7 +62,7 @@ class Header:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by its suffix, or by its first bytes, whatever its name is."""
+    """Whether a file is DICOM: by its suffix or its first bytes."""
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
@@ -91,7 +91,7 @@ def _header(path: Path) -> Header:
         is_label = kind in (references.STRUCTURES, references.SEGMENTATION)
         return Header(
             uid=str(data.get("SOPInstanceUID", "")),
-            # Slices without the UID of a series are one if they are in one folder.
+            # Slices without the UID of a series are a series if they are in one folder.
             series=str(data.get(whole, "")) or str(path if whole[1] == "O" else path.parent),
             series_uid=str(data.get("SeriesInstanceUID", "")),
             kind=kind,

@@ -1,4 +1,4 @@
-"""Pixels of a DICOM file: decoded, in one colour space, in physical units."""
+"""Decodes pixels of a DICOM file, in one colour space and in physical units."""
 
 import tempfile
 from pathlib import Path
@@ -13,14 +13,14 @@ from samjax.curation.formats.dicom import file
 GREY = ("MONOCHROME1", "MONOCHROME2")
 RGB, PALETTE = "RGB", "PALETTE COLOR"
 COLOURS = ("Red", "Green", "Blue")
-# Of pydicom's decoders, in this order; for RLE its own alone. A broken file ends the process in
-# GDCM's, and panics in pylibjpeg-rle's.
+# pydicom's decoders to use, in this order; for RLE only its own. A broken file would end the
+# process in GDCM's, and panic in pylibjpeg-rle's.
 OWN, PLUGINS = "pydicom", ("pylibjpeg", "pillow")
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # A picture of any kind.
 
 
 def pixels(path: str, data: Any) -> np.ndarray:
-    """Pixels of a file: in physical units, dark to bright, or RGB.
+    """Returns pixels of a file: in physical units, dark to bright, or RGB.
 
     Raises:
         CaseError: They are cut off, or in a compression or a colour space that is not known.
@@ -31,7 +31,7 @@ def pixels(path: str, data: Any) -> np.ndarray:
 
 
 def picture(path: str, data: Any) -> np.ndarray:
-    """Stored values, dark to bright, or RGB of 8 bits: ([frames,] rows, columns[, 3]).
+    """Returns stored values, dark to bright, or 8-bit RGB: ([frames,] rows, columns[, 3]).
 
     Raises:
         CaseError: As of `pixels`.
@@ -59,10 +59,10 @@ def picture(path: str, data: Any) -> np.ndarray:
 
 
 def in_units(path: str, values: np.ndarray, header: Any) -> np.ndarray:
-    """Stored values in physical units, by slope and intercept or by a table.
+    """Converts stored values to physical units, by slope and intercept or by a table.
 
     Raises:
-        CaseError: Those are no numbers.
+        CaseError: Slope, intercept or table cannot be used.
     """
     try:
         values = extra.require("pydicom.pixels", "data").apply_modality_lut(values, header)
@@ -78,7 +78,7 @@ def in_units(path: str, values: np.ndarray, header: Any) -> np.ndarray:
 
 
 def decoded(path: str, data: Any) -> np.ndarray:
-    """Pixels as they are stored, without their colours or units.
+    """Returns pixels as they are stored, without colours or units.
 
     Raises:
         CaseError: They are cut off, or in a compression that no installed library knows.
@@ -87,13 +87,13 @@ def decoded(path: str, data: Any) -> np.ndarray:
 
 
 def _decode(path: str, data: Any) -> tuple[np.ndarray, str, int]:
-    """Decoded values, their colour space, and their bits.
+    """Returns decoded values, their colour space, and their bits.
 
-    The decoders turn YCbCr into RGB where they can: what they say afterwards is what counts.
+    The decoders turn YCbCr into RGB where they can, so their answer is used.
     """
     try:
         values, about = _values(data)
-    except Exception as error:  # Every decoder has its own.
+    except Exception as error:  # Every decoder raises its own kinds.
         reason = " ".join(str(error).split())
         raise CaseError(f"{path}: pixels cannot be decoded: {reason}") from error
     if values.dtype.byteorder == ">":
@@ -113,7 +113,7 @@ def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
         if plugin in decoder.available_plugins:
             try:
                 return decoder.as_array(data, decoding_plugin=plugin)
-            except Exception as error:  # Not all that a plugin promises.
+            except Exception as error:  # A plugin may fail on formats that it lists.
                 first = first or error
     uid = extra.require("pydicom.uid", "data")
     if data.file_meta.TransferSyntaxUID in uid.JPEGTransferSyntaxes + uid.JPEGLSTransferSyntaxes:
@@ -124,9 +124,9 @@ def _values(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _by_sitk(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """JPEG-LS, lossless JPEG and JPEG of 12 bits: of a file that has pixels and nothing else.
+    """Decodes JPEG-LS, lossless JPEG and 12-bit JPEG from a copy that has pixels only.
 
-    SimpleITK would also apply slopes and turn dark and bright around.
+    SimpleITK would otherwise apply slopes and invert MONOCHROME1.
     """
     pydicom, sitk = extra.require("pydicom", "data"), extra.require("SimpleITK", "data")
     alone = pydicom.Dataset()
@@ -147,7 +147,7 @@ def _by_sitk(data: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:
-    """Colours of a palette's numbers, RGB of 8 bits."""
+    """Looks up the colours of a palette, RGB of 8 bits."""
     try:
         table, bits = _table(data)
         colours = extra.require("pydicom.pixels", "data").apply_color_lut(values, table)[..., :3]
@@ -157,10 +157,9 @@ def _looked_up(path: str, values: np.ndarray, data: Any) -> np.ndarray:
 
 
 def _table(data: Any) -> tuple[Any, int]:
-    """A palette with entries of 16 bits in this machine's order, and the bits that they use.
+    """Returns a palette with 16-bit entries in native byte order, and the bits that they use.
 
-    pydicom would take a table of 8 bits for one that numbers of 16 bits do not fit, and one of
-    another byte order for its own.
+    pydicom does not handle 8-bit tables of 16-bit numbers, nor tables of another byte order.
     """
     pydicom = extra.require("pydicom", "data")
     swapped = data.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRBigEndian

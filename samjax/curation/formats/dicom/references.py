@@ -1,4 +1,4 @@
-"""What the labels of an RTSTRUCT or SEG say that they belong to."""
+"""Resolves the images and series that an RTSTRUCT or SEG refers to."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,14 +17,14 @@ _CLASSES = {
 
 @dataclasses.dataclass(frozen=True)
 class LabelPart:
-    """A region of an RTSTRUCT, or a whole SEG.
+    """A region of an RTSTRUCT, or a whole SEG, with its references.
 
     Attributes:
-        number: Of the region; 0 for a SEG.
-        name: Of the region.
-        images: Images that it was drawn on, or derived from.
-        listed: Images and series that its file lists for its frame of reference.
-        frame: Frame of reference.
+        number: Number of the region; 0 for a SEG.
+        name: Name of the region; empty for a SEG.
+        images: UIDs of images that it was drawn on or derived from.
+        listed: UIDs of images and series that its file lists for its frame of reference.
+        frame: UID of its frame of reference.
     """
 
     number: int
@@ -36,28 +36,29 @@ class LabelPart:
 
 @dataclasses.dataclass(frozen=True)
 class SeriesIndex:
-    """The series that there are.
+    """The series of a source, by UID.
 
     Attributes:
-        of: Series of every image and of every series' UID.
-        frame_of: Frame of reference of every series.
+        series_of: Series by the UID of an image or of the series.
+        frame_of: Frame of reference by series.
     """
 
-    of: Mapping[str, str]
+    series_of: Mapping[str, str]
     frame_of: Mapping[str, str]
 
     def labelled_by(self, part: LabelPart) -> set[str]:
-        """The series that a part belongs to: one, or all those that it was drawn on.
+        """Returns the series that a part labels: one, or all those that it was drawn on.
 
         Its own images decide, then what its file lists, then the frame of reference; but no series
         of another frame of reference counts, if its own is here.
 
         Raises:
-            CaseError: There is none, or not one only.
+            CaseError: No series fits, or several do.
         """
         frames = set(self.frame_of.values())
         drawn, listed = (
-            {self.of[uid] for uid in uids if uid in self.of} for uids in (part.images, part.listed)
+            {self.series_of[uid] for uid in uids if uid in self.series_of}
+            for uids in (part.images, part.listed)
         )
         same = {uid for uid, frame in self.frame_of.items() if frame and frame == part.frame}
         for number, fitting in enumerate((drawn, listed, same)):
@@ -79,7 +80,7 @@ class SeriesIndex:
 
 
 def kind_of(data: Any) -> str:
-    """`RTSTRUCT`, `SEG`, `DICOMDIR`, or the modality of anything else."""
+    """Returns `RTSTRUCT`, `SEG`, `DICOMDIR`, or the modality of any other file."""
     if "DirectoryRecordSequence" in data:
         return "DICOMDIR"
     by_class = _CLASSES.get(str(data.get("SOPClassUID", "")))
@@ -87,7 +88,7 @@ def kind_of(data: Any) -> str:
 
 
 def parts(data: Any) -> tuple[LabelPart, ...]:
-    """The regions of an RTSTRUCT with contours, or a SEG as one; nothing of an image."""
+    """Returns the regions of an RTSTRUCT with contours, or a SEG as one; empty for an image."""
     kind = kind_of(data)
     if kind == STRUCTURES:
         return tuple(_regions(data))
@@ -95,12 +96,12 @@ def parts(data: Any) -> tuple[LabelPart, ...]:
 
 
 def images_of(contour: Any) -> list[str]:
-    """The images that a contour was drawn on."""
+    """Returns the UIDs of the images that a contour was drawn on."""
     return _uids(contour.get("ContourImageSequence"))
 
 
 def sources_of(group: Any, shared: Iterable[Any] = ()) -> list[tuple[str, int]]:
-    """The images, and of each the frame, that a frame of a SEG was derived from."""
+    """Returns UID and frame number of the images that a frame of a SEG was derived from."""
     found = []
     holder = next((one for one in (group, *shared) if one.get("DerivationImageSequence")), {})
     for derived in _items(holder, "DerivationImageSequence"):
@@ -112,11 +113,11 @@ def sources_of(group: Any, shared: Iterable[Any] = ()) -> list[tuple[str, int]]:
 
 
 def _regions(data: Any) -> Iterator[LabelPart]:
-    about = {int(one.ROINumber): one for one in _items(data, "StructureSetROISequence")}
+    headers = {int(header.ROINumber): header for header in _items(data, "StructureSetROISequence")}
     for region in _items(data, "ROIContourSequence"):
         number = int(region.ReferencedROINumber)
-        one = about.get(number, {})
-        frame = str(one.get("ReferencedFrameOfReferenceUID", "") or "")
+        header = headers.get(number, {})
+        frame = str(header.get("ReferencedFrameOfReferenceUID", "") or "")
         listed = _items(data, "ReferencedFrameOfReferenceSequence")
         if frame:
             listed = [item for item in listed if str(item.get("FrameOfReferenceUID", "")) == frame]
@@ -134,7 +135,7 @@ def _regions(data: Any) -> Iterator[LabelPart]:
         if contours:
             yield LabelPart(
                 number,
-                str(one.get("ROIName", "")) or f"roi_{number}",
+                str(header.get("ROIName", "")) or f"roi_{number}",
                 frozenset(drawn_on),
                 frozenset({str(each.get("SeriesInstanceUID", "")) for each in series} | images),
                 frame,

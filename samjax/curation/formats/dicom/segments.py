@@ -1,4 +1,4 @@
-"""Labels in SEG: masks on the slices of an image."""
+"""Reads labels in SEG: masks on the slices of an image."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,17 +25,17 @@ def of_image(
     is_shared: bool,
     left_out: Counter[str],
 ) -> list[LabelMap]:
-    """The segments of a SEG, on the voxels of an image.
+    """Returns the segments of a SEG on the voxels of an image.
 
     Args:
-        path: The file, for messages.
-        data: Its content.
+        path: Path of the file, for messages.
+        data: Content of the file.
         shape: Voxels along x, y, z.
-        numbers: Which slice a frame of a file is, by the file's UID and the frame's number.
-        stack: The slices; None if the image has no place in the patient.
-        classes: The table of classes that says which segments to take.
-        is_shared: Whether frames may be of other series: these are left out.
-        left_out: Counts what is left out.
+        numbers: Slice number by the image file's UID and frame number.
+        stack: Slices of the image; None if it has no position in the patient.
+        classes: Table of classes that selects segments.
+        is_shared: Whether frames may belong to other series; these are left out.
+        left_out: Counters of parts left out, by reason; updated.
 
     Raises:
         CaseError: It cannot be read, or one of its frames is not on a slice of the image.
@@ -48,18 +48,20 @@ def of_image(
     half = int(data.get("MaximumFractionalValue") or 1) / 2
     shared = file.shared(data)
     images = {uid for uid, _ in numbers}
-    shown: dict[int, list[tuple[np.ndarray, int]]] = {number: [] for number in names}
+    masks: dict[int, list[tuple[np.ndarray, int]]] = {number: [] for number in names}
     groups = data.get("PerFrameFunctionalGroupsSequence") or [{}] * len(frames)
     if len(groups) != len(frames):
         raise CaseError(f"{path}: expected the place of {len(frames)} frames, found {len(groups)}")
-    derived = [references.sources_of(group, shared) for group in groups]
-    here = [not images.isdisjoint(uid for uid, _ in sources) for sources in derived]
-    is_shared &= any(here)
-    for frame, group, sources, is_here in zip(frames, groups, derived, here, strict=True):
-        if is_shared and sources and not is_here:
+    derivations = [references.sources_of(group, shared) for group in groups]
+    on_image = [not images.isdisjoint(uid for uid, _ in origins) for origins in derivations]
+    is_shared &= any(on_image)
+    for frame, group, origins, is_on_image in zip(
+        frames, groups, derivations, on_image, strict=True
+    ):
+        if is_shared and origins and not is_on_image:
             left_out["segments' frames on images of another series"] += 1
             continue
-        number = _number(group, shared, sources, numbers, stack)
+        number = _number(group, shared, origins, numbers, stack)
         if number is None or not 0 <= number < shape[2] or frame.T.shape != tuple(shape[:2]):
             raise CaseError(
                 f"{path}: expected segments on the image's {shape[2]} slices of "
@@ -70,13 +72,15 @@ def of_image(
         is_map = "ReferencedSegmentNumber" not in named
         for segment in names if is_map else [int(named.ReferencedSegmentNumber)]:
             mask = np.equal(frame.T, segment) if is_map else np.greater(frame.T, half)
-            if segment in shown and mask.any():
-                shown[segment].append((mask, number))
-    return layered((names[segment], _stacked(of, shape)) for segment, of in shown.items() if of)
+            if segment in masks and mask.any():
+                masks[segment].append((mask, number))
+    return layered(
+        (names[segment], _stacked(planes, shape)) for segment, planes in masks.items() if planes
+    )
 
 
 def _names(path: str, data: Any) -> dict[int, str]:
-    """What every segment is called; 0 is the background of a label map."""
+    """Returns the name of every segment; 0, the background of a label map, is left out."""
     names = {}
     try:
         for one in data.SegmentSequence:
@@ -103,7 +107,7 @@ def _number(
     numbers: Mapping[tuple[str, int], int],
     stack: Stack | None,
 ) -> int | None:
-    """The slice that a frame of a SEG lies on: by its place, or by what it was derived from."""
+    """Returns the slice of a SEG's frame: by its position, or by its source image."""
     place = file.item("PlanePositionSequence", group, *shared)
     turn = file.item("PlaneOrientationSequence", group, *shared)
     if stack and "ImagePositionPatient" in place and "ImageOrientationPatient" in turn:
@@ -112,7 +116,7 @@ def _number(
 
 
 def _slice_at(place: Any, turn: Any, measures: Any, stack: Stack) -> int | None:
-    """The slice that has these pixels; None if there is none."""
+    """Returns the slice at a position; None if there is none."""
     first: NDArray[np.float64] = np.array(place.ImagePositionPatient, float)
     height = first @ stack.normal
     number = int(stack.nearest(np.array([height]))[0])

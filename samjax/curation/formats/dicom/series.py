@@ -1,4 +1,4 @@
-"""DICOM series, single images and films, with what labels them."""
+"""Reads DICOM series, single images and films, with their labels."""
 
 import dataclasses
 from collections import Counter
@@ -26,7 +26,7 @@ from samjax.curation.options import CurationOptions
 
 
 def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
-    """Reads a series, in its own units (slope and intercept), and what labels it."""
+    """Reads a series, in its own units (slope and intercept), and its labels."""
     with file.unwarned():
         return _read(root, source, options)
 
@@ -79,11 +79,11 @@ def _read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
 
 
 def _without_place(root: Path, source: CaseSource, path: str, data: Any) -> Case:
-    """A picture, or a film, whose labels fit it by their pixels."""
-    shown, is_film = pixels.pixels(path, data), file.frame_count(data) > 1
+    """Reads a picture or film without position, whose labels have the same pixels."""
+    values, is_film = pixels.pixels(path, data), file.frame_count(data) > 1
     if is_film:  # (x, y, frame), as if it were a volume.
-        shown = np.moveaxis(shown, 0, 2).swapaxes(0, 1)
-    image = pictures.grey_if_it_is(shown, is_film)
+        values = np.moveaxis(values, 0, 2).swapaxes(0, 1)
+    image = pictures.to_grey(values, is_film)
     spacing = file.spacing(data)
     if source.labels[0][0].lower().endswith(suffixes.PICTURES):
         extent = image.shape[: 3 if is_film else 2]
@@ -116,7 +116,7 @@ def _without_place(root: Path, source: CaseSource, path: str, data: Any) -> Case
 def _picture(
     values: np.ndarray, maps: Sequence[LabelMap], spacing: Any, left_out: Mapping[str, int]
 ) -> Case:
-    """A case of the only slice of a volume, along whichever of its axes."""
+    """Makes a case of the only slice of a volume, along whichever axis it is."""
     number = values.shape[:3].index(1)
     axis = rules.AXES[number]
     flat = tuple(dataclasses.replace(m, values=rules.cut(m.values, axis, 0)) for m in maps)
@@ -128,7 +128,7 @@ def _picture(
 def _labelled(
     root: Path, source: CaseSource, stack: stacks.Stack, volume: Volume, options: CurationOptions
 ) -> Case | None:
-    """The case of a series whose labels are in other formats; None if they are DICOM."""
+    """Reads a series whose labels are in other formats; returns None if they are DICOM."""
     first = source.labels[0][0].lower()
     if first.endswith(suffixes.PICTURES):
         turn = geometry.anatomical if options.orientation == "anatomical" else lambda one: one

@@ -1,4 +1,4 @@
-"""Labels of a series in pictures, one for each slice."""
+"""Reads labels of a series from pictures, one for each slice."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from samjax.curation.label_pixels import LabelPixels
 
 
 def stacked(root: Path, source: CaseSource, stack: Stack) -> LabelPixels:
-    """The label pictures of a series as one volume, in the order of the slices.
+    """Stacks the label pictures of a series into one volume, in the order of the slices.
 
     Args:
         root: The source folder.
-        source: The series; its labels are in the order of its images.
-        stack: Its slices.
+        source: The series, with its labels in the order of its images.
+        stack: Slices of the series.
 
     Raises:
-        CaseError: A picture cannot be decoded, is of another size, or there is not one for each.
+        CaseError: A picture cannot be decoded, has another size or is missing.
     """
     if len(source.labels) != len(source.images) or len(stack.slices) != len(source.images):
         raise CaseError(
@@ -50,5 +50,5 @@ def stacked(root: Path, source: CaseSource, stack: Stack) -> LabelPixels:
 
 
 def _volume(planes: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Slices (y, x) as a volume (x, y, z)."""
+    """Stacks slices (y, x) into a volume (x, y, z)."""
     return np.stack([np.asarray(plane).swapaxes(0, 1) for plane in planes], axis=2)

@@ -1,4 +1,4 @@
-"""Slices of a series, and the stack that they make in the patient."""
+"""Sorts the slices of a series into a stack in patient coordinates."""
 
 import dataclasses
 import functools
@@ -22,15 +22,15 @@ class DicomSlice:
     """A slice: a file, or a frame of an enhanced one.
 
     Attributes:
-        path: The file, and which frame.
-        uid: The file's UID.
+        path: Path of the file, with the number of the frame.
+        uid: UID of the file.
         frame: Number of the frame, from 1 on.
-        extent: Columns and rows.
+        extent: Number of columns and of rows.
         position: Centre of the first pixel, mm.
         axes: (3, 2), directions along a row and along a column.
         spacing: Distance of columns and of rows, mm.
-        thickness: Of the slice, mm.
-        load: Decodes the pixels, (rows, columns[, 3]).
+        thickness: Thickness of the slice, mm.
+        load: Function that decodes the pixels, (rows, columns[, 3]).
     """
 
     path: str
@@ -46,10 +46,10 @@ class DicomSlice:
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """Parallel slices in the order of their places.
+    """Parallel slices in the order of their positions.
 
     Attributes:
-        slices: The slices.
+        slices: Slices, by rising position along the normal.
     """
 
     slices: tuple[DicomSlice, ...]
@@ -76,21 +76,21 @@ class Stack:
 
     @property
     def step(self) -> NDArray[np.float64]:
-        """From one slice to the next, mm; not along the normal if the gantry was tilted."""
+        """Vector from one slice to the next, mm; not along the normal if the gantry was tilted."""
         if len(self.slices) > 1:
             return (self.positions[-1] - self.positions[0]) / (len(self.slices) - 1)
         return self.normal * self.slices[0].thickness
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """From voxel numbers to mm, (4, 4)."""
+        """Matrix from voxel numbers to mm, (4, 4)."""
         affine = np.eye(4)
         affine[:3, :2] = self.slices[0].axes * self.slices[0].spacing
         affine[:3, 2], affine[:3, 3] = self.step, self.positions[0]
         return affine
 
     def nearest(self, heights: NDArray[np.float64]) -> NDArray[np.intp]:
-        """The slice that is nearest to each of some heights; the lower of two."""
+        """Returns the slice nearest to each height; the lower one of two."""
         apart = np.abs(heights[:, None] - self.heights)
         return np.rint(apart / (0.01 * self.gap)).argmin(axis=1)
 
@@ -100,7 +100,7 @@ class Stack:
         return float(self.step @ self.normal)
 
     def in_pixels(self, points: NDArray[np.float64], number: int) -> NDArray[np.float64]:
-        """Columns and rows, on one of the slices, of points of the patient, (n, 3) to (n, 2)."""
+        """Converts points in mm, (n, 3), to columns and rows of a slice, (n, 2)."""
         one = self.slices[number]
         return (points - one.position) @ np.linalg.pinv(one.axes * one.spacing).T
 
@@ -111,16 +111,16 @@ class Stack:
 
 
 def slices(path: str, data: Any) -> list[DicomSlice]:
-    """The slice of a file, or the frames of an enhanced one.
+    """Reads the slice of a file, or the frames of an enhanced one.
 
     Raises:
-        CaseError: They do not say where they are.
+        CaseError: A position or another needed field is missing or invalid.
     """
     try:
         return _slices(path, data)
     except CaseError:
         raise
-    except Exception as error:  # Values that cannot be read at all.
+    except Exception as error:  # Values that cannot be converted.
         reason = str(error) or type(error).__name__
         raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
 
@@ -150,7 +150,7 @@ def _slices(path: str, data: Any) -> list[DicomSlice]:
 
 
 def stack(slices: Sequence[DicomSlice]) -> Stack:
-    """Puts parallel slices in order, wherever along their normal they lie.
+    """Sorts parallel slices along their normal.
 
     Raises:
         CaseError: They do not make one volume with equal steps.

@@ -1,4 +1,4 @@
-"""Labels in RTSTRUCT: contours."""
+"""Reads labels in RTSTRUCT: contours."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -26,13 +26,13 @@ def of_stack(
     """Fills the contours of the regions of an RTSTRUCT.
 
     Args:
-        path: The file, for messages.
-        data: Its content.
-        stack: The slices of the image.
+        path: Path of the file, for messages.
+        data: Content of the file.
+        stack: Slices of the image.
         wanted: Names of the regions to take; all if empty.
         regions: Numbers of the regions that belong to the image; all if empty. Of these, contours
             on other images are left out.
-        left_out: Counts what is left out.
+        left_out: Counters of parts left out, by reason; updated.
 
     Raises:
         CaseError: A contour cannot be read, or is across slices.
@@ -58,9 +58,9 @@ def _masks(
             left_out[UNNAMED] += 1
             continue
         outlines = []
-        here = [not images.isdisjoint(references.images_of(c)) for c in region.ContourSequence]
-        for contour, is_here in zip(region.ContourSequence, here, strict=True):
-            if regions and any(here) and not is_here and references.images_of(contour):
+        on_image = [not images.isdisjoint(references.images_of(c)) for c in region.ContourSequence]
+        for contour, is_on_image in zip(region.ContourSequence, on_image, strict=True):
+            if regions and any(on_image) and not is_on_image and references.images_of(contour):
                 left_out["contours on images of another series"] += 1
                 continue
             corners = _corners(f"{path}: {names[number]}", contour)
