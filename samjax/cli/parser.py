@@ -29,6 +29,7 @@ class Parser(argparse.ArgumentParser):
         overrides: list[str] = []
         if self._takes_overrides:
             args, overrides = _without_overrides(args or [])
+        self._check_former_spellings(args or [])
         found, unknown = super().parse_known_args(args, namespace)
         if self._takes_overrides:
             found.overrides = overrides
@@ -37,13 +38,25 @@ class Parser(argparse.ArgumentParser):
                 self.error(self._unknown(word.split("=")[0]))
         return found, unknown
 
+    def _check_former_spellings(self, words: Sequence[str]) -> None:
+        """Ends with an error for a flag as earlier versions spelled it.
+
+        It comes before argparse's own errors: a flag that is missing may be the misspelled one.
+        """
+        for word in words:
+            if word == "--":
+                return
+            flag = word.split("=")[0]
+            if not flag.startswith("--") or flag in self._option_string_actions:
+                continue
+            spelled = flag.replace("_", "-")
+            for new in (_RENAMED.get(flag), spelled, spelled.replace("--no", "--no-", 1)):
+                if new in self._option_string_actions:
+                    self.error(f"{flag}: expected the new spelling {new}")
+
     def _unknown(self, flag: str) -> str:
         known = [name for name in self._option_string_actions if name.startswith("--")]
-        spelled = flag.replace("_", "-")
-        for new in (_RENAMED.get(flag), spelled, spelled.replace("--no", "--no-", 1)):
-            if new in known:
-                return f"{flag}: expected the new spelling {new}"
-        near = difflib.get_close_matches(spelled, known, n=1)
+        near = difflib.get_close_matches(flag.replace("_", "-"), known, n=1)
         return f"no such flag: {flag}" + "".join(f", perhaps {name}" for name in near)
 
 

@@ -41,6 +41,20 @@ def test_a_flag_in_another_spelling_is_told_the_right_one(capsys, words, new):
     assert new in told(capsys, *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (["evaluate", "--batch_size", "3"], "--batch-size"),
+        (["predict", "--image_size=9"], "--image-size"),
+        (["convert", "from-torch", "--allow-surprises"], "--no-strict"),
+        (["data", "check", "--subject_pattern=x"], "--subject-pattern"),
+        (["compare", "--dry_run"], "--dry-run"),
+    ],
+)
+def test_an_old_spelling_is_named_before_missing_arguments(capsys, words, new):
+    assert f"expected the new spelling {new}" in told(capsys, *words)
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as ended:
