@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -39,15 +40,24 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def _check_former_spellings(self, words: Sequence[str]) -> None:
-        """Ends with an error for a flag as earlier versions spelled it.
+        """Ends with an error for a flag, or several values of one, as earlier versions spelled it.
 
         It comes before argparse's own errors: a flag that is missing may be the misspelled one.
         """
-        for word in words:
+        for word, following in itertools.pairwise([*words, ""]):
             if word == "--":
                 return
-            flag = word.split("=")[0]
-            if not flag.startswith("--") or flag in self._option_string_actions:
+            flag, equals, value = word.partition("=")
+            if not flag.startswith("--"):
+                continue
+            if action := self._option_string_actions.get(flag):
+                value = value if equals else following
+                if value.count(",") > 0 and value.count(",") + 1 == action.nargs:
+                    spaced = " ".join(value.replace(",", " ").split())
+                    self.error(
+                        f"{flag}: expected {action.nargs} values with spaces between them, "
+                        f"found {value!r}: {flag} {spaced}"
+                    )
                 continue
             spelled = flag.replace("_", "-")
             for new in (_RENAMED.get(flag), spelled, spelled.replace("--no", "--no-", 1)):

@@ -55,6 +55,14 @@ def test_an_old_spelling_is_named_before_missing_arguments(capsys, words, new):
     assert f"expected the new spelling {new}" in told(capsys, *words)
 
 
+@pytest.mark.parametrize("words", [["--mean=1,2,3"], ["--mean", "1, 2, 3"], ["--mean", "1,2,3"]])
+@pytest.mark.parametrize("command", [["info", "a"], ["evaluate", *EVALUATE]])
+def test_values_with_commas_are_shown_with_spaces(capsys, command, words):
+    message = told(capsys, *command, *words)
+    assert "--mean: expected 3 values with spaces between them" in message
+    assert message.endswith(": --mean 1 2 3\n")
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as ended:
