@@ -26,7 +26,7 @@ LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "prompting": {"fields", "types"},
     "losses": {"fields", "masks"},
     "array_files": {"types"},
-    "conversion": {"data", "models", "types"},
+    "conversion": {"data", "fields", "models", "types"},
     "inference": {"conversion", "data", "visualization", "masks", "models", "types"},
 }
 LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "runtime"}

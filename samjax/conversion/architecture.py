@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from samjax import fields
 from samjax.models import config as model_config
 from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig
 
@@ -91,11 +92,13 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
         num_heads=tuple(_shape(tensors, name, 2)[0] for name in names),
         window_sizes=tuple(_window_side(tensors, name) for name in names),
     )
-    config = TinyVitConfig(
-        **by_stage,
-        mlp_ratio=_ratio(hidden, widths),
-        conv_ratio=_ratio([_shape(tensors, f"{convolution}.conv1.c.weight", 4)[0]], [first]),
-    )
+    conv_hidden = _shape(tensors, f"{convolution}.conv1.c.weight", 4)[0]
+    with fields.naming("model.tiny_vit.{}".format):
+        config = TinyVitConfig(
+            **by_stage,
+            mlp_ratio=_ratio(hidden, widths),
+            conv_ratio=_ratio([conv_hidden], [first]),
+        )
     return dict(
         encoder="tiny_vit",
         tiny_vit=config,
