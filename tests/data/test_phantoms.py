@@ -3,16 +3,22 @@ import json
 import numpy as np
 import pytest
 
-from samjax.data import appearance, scenes
 from samjax.data.boxes import tight_box
 from samjax.data.check import check
 from samjax.data.files import DataError, read_image
 from samjax.data.index import load_index, load_metadata
-from samjax.data.phantoms import CLASS_NUMBERS, PhantomConfig, draw_phantom, write_phantoms
+from samjax.data.phantoms import (
+    CLASS_NUMBERS,
+    PhantomConfig,
+    anatomy,
+    draw_phantom,
+    rendering,
+    write_phantoms,
+)
 
 
 def phantoms(count, size=128):
-    modalities = list(appearance.MODALITIES)
+    modalities = list(rendering.MODALITIES)
     return [
         (modalities[n % 4], *draw_phantom(modalities[n % 4], size, np.random.default_rng(n)))
         for n in range(count)
@@ -66,7 +72,7 @@ def test_masks_are_visible_connected_and_do_not_overlap():
         assert len(masks) >= 1
         stack = np.stack([mask for _, _, mask in masks])
         assert stack.sum(0).max() == 1
-        assert (stack.mean((1, 2)) >= scenes.MIN_AREA_FRACTION).all()
+        assert (stack.mean((1, 2)) >= anatomy.MIN_AREA_FRACTION).all()
         names = [(kind, component) for kind, component, _ in masks]
         assert len(set(names)) == len(names)
 

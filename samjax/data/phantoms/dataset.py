@@ -1,4 +1,4 @@
-"""Synthetic scans: a data folder of invented anatomy, written in seconds, without a download."""
+"""Writes a data folder of phantoms, in the layout of SA-Med2D-20M."""
 
 import csv
 import dataclasses
@@ -13,13 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import fields
-from samjax.data import appearance, metadata, scenes
+from samjax.data import metadata
 from samjax.data.files import DataError
 from samjax.data.index import FOLDER
+from samjax.data.phantoms import anatomy, rendering
 
 CONFIG = "phantoms.json"
 DATASET = "phantom"
-CLASS_NUMBERS = {kind: number for number, kind in enumerate(sorted(scenes.KINDS), start=1)}
+CLASS_NUMBERS = {kind: number for number, kind in enumerate(sorted(anatomy.KINDS), start=1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +52,16 @@ def draw_phantom(
     """Draws one synthetic scan.
 
     Args:
-        modality: One of `samjax.data.appearance.MODALITIES`.
+        modality: One of `samjax.data.phantoms.rendering.MODALITIES`.
         size: Side of the image, pixels.
         rng: Source of randomness.
 
     Returns:
         The image, (size, size) uint8, and its masks as (class, component, (size, size) uint8 0/1).
     """
-    draw_body = scenes.draw_sector if modality.startswith("ultrasound") else scenes.draw_body
-    scene = scenes.draw_scene(rng, size, draw_body(rng, size))
-    return appearance.render(scene, modality, rng), scenes.visible_masks(scene)
+    draw_body = anatomy.draw_sector if modality.startswith("ultrasound") else anatomy.draw_body
+    scene = anatomy.draw_scene(rng, size, draw_body(rng, size))
+    return rendering.render(scene, modality, rng), anatomy.visible_masks(scene)
 
 
 def write_phantoms(root: str | os.PathLike[str], config: PhantomConfig) -> None:
@@ -97,7 +98,7 @@ def _write_phantom(
     root: Path, number: int, split: str, config: PhantomConfig
 ) -> list[dict[str, str]]:
     """Writes one image and its masks, and returns their rows of the table."""
-    token = list(appearance.MODALITIES)[number % len(appearance.MODALITIES)]
+    token = list(rendering.MODALITIES)[number % len(rendering.MODALITIES)]
     rng = np.random.default_rng((config.seed, number))
     image, masks = draw_phantom(token, config.size, rng)
     case = f"p{number:04d}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from samjax.data.scenes import Scene, fill
+from samjax.data.phantoms.anatomy import Scene, fill
 
 _LEVELS = 9  # Grey levels that structures are drawn from, so that neighbours can be told apart.
 
