@@ -19,8 +19,7 @@ def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
         ValueError: There is no such field (the message names near matches, or its new name), or a
             value is not of its type.
     """
-    typed = (word.lstrip("-").partition("=")[0] for word in overrides)
-    renames.check_names(path.removeprefix("config.") for path in typed)
+    renames.check_names(paths(overrides))
     values, words = flags.FlagValues(), ["", *overrides]
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=words)
@@ -38,6 +37,12 @@ def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
         while isinstance(reason, Exception):  # One wraps the other.
             reason = reason.args[0]
         raise ValueError(f"no such field in the config: {reason}") from error
+
+
+def paths(overrides: Sequence[str]) -> list[str]:
+    """Returns the dotted names of the fields that the command line sets."""
+    flags_set = (word.lstrip("-").partition("=")[0] for word in overrides)
+    return [flag.removeprefix("config.") for flag in flags_set]
 
 
 def _type(config: ml_collections.ConfigDict, path: str) -> type:

@@ -36,12 +36,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--config: expected one recipe, found {arguments.recipe} as well")
     recipe = arguments.recipe or arguments.config or "demo"
     config = recipes.load(recipe)
-    plain = summary.RecipeFile(recipes.name_of(recipe), training_config.from_config_dict(config))
+    plain = training_config.from_config_dict(config)
     overrides.apply(config, arguments.overrides)
     settings = training_config.from_config_dict(config)
     workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
     _tell()
-    trained = loop.train(settings, workdir, plain)
+    typed = tuple(overrides.paths(arguments.overrides))
+    source = summary.RecipeFile(recipes.name_of(recipe), plain, typed)
+    trained = loop.train(settings, workdir, source)
     if settings.run.report and jax.process_index() == 0:
         print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
         print(f"Picture: {workdir / 'report/overlays/median.png'}")

@@ -77,7 +77,7 @@ def train(
     experiment = dataclasses.replace(experiment, mesh=distributed.initialize(experiment.mesh))
     with resume.locked(workdir):
         with resume.removed_on_error(workdir):
-            run = _start(experiment, workdir)
+            run = _start(experiment, workdir, recipe.overrides if recipe else ())
         with contextlib.ExitStack() as stack:
             run.close_with(stack)
             if jax.process_index() == 0:
@@ -101,7 +101,7 @@ def test(experiment: Experiment, trained: TrainingResult) -> str:
     return tested.table
 
 
-def _start(experiment: Experiment, workdir: Path) -> "_Run":
+def _start(experiment: Experiment, workdir: Path, overrides: tuple[str, ...]) -> "_Run":
     """Checks and prepares a run; writes its settings once all checks have passed."""
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
     checkpoints.check()
@@ -110,7 +110,7 @@ def _start(experiment: Experiment, workdir: Path) -> "_Run":
     resume.check_data(data.table, workdir, checkpoints)
     setup.check_length(experiment, data)
     setup.warn_of_leakage(experiment, data)
-    begin = setup.prepare_model(experiment)
+    begin = setup.prepare_model(experiment, overrides)
     run = _Run(experiment, workdir, data, begin, checkpoints)
     if jax.process_index() == 0:
         resume.write(experiment, data.table, workdir)

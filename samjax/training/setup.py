@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import jax
@@ -117,8 +117,12 @@ def warn_of_leakage(experiment: Experiment, data: TrainingData) -> None:
         )
 
 
-def prepare_model(experiment: Experiment) -> Model:
+def prepare_model(experiment: Experiment, overrides: Collection[str] = ()) -> Model:
     """Initialises the parameters, or loads those of `init_from`.
+
+    Args:
+        experiment: Settings of the run.
+        overrides: Dotted names of the settings that were typed, see `architecture`.
 
     Raises:
         FileNotFoundError: `init_from` does not exist.
@@ -136,7 +140,7 @@ def prepare_model(experiment: Experiment) -> Model:
     path = experiment.init_from
     family = experiment.init_family or None
     loaded = conversion.load_or_convert(path, config.image_size, config.peft, family=family)
-    network = architecture(config, loaded.config, path)
+    network = architecture(config, loaded.config, path, overrides)
     params = loaded.params
     if not config.peft.enabled:
         params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
@@ -194,7 +198,9 @@ def _describe(
     return contents.of_many(held | {sample.image: contents.describe(image, order)})
 
 
-def architecture(wanted: SamConfig, checkpoint: SamConfig, path: str) -> SamConfig:
+def architecture(
+    wanted: SamConfig, checkpoint: SamConfig, path: str, overrides: Collection[str] = ()
+) -> SamConfig:
     """Merges the architecture of a checkpoint with the settings.
 
     Adapters come from the settings. If the checkpoint has adapters, these are trained further, or
@@ -205,6 +211,7 @@ def architecture(wanted: SamConfig, checkpoint: SamConfig, path: str) -> SamConf
             except those of the adapters.
         checkpoint: Architecture of the checkpoint.
         path: Path of the checkpoint, for messages.
+        overrides: Dotted names of settings that were typed: their default values are compared, too.
 
     Raises:
         ValueError: The settings contradict the checkpoint; the message names the field.
@@ -215,7 +222,8 @@ def architecture(wanted: SamConfig, checkpoint: SamConfig, path: str) -> SamConf
     )
     for name, value in wanted_fields.items():
         decided = name in _RECIPE_FIELDS or name.startswith("peft.")
-        if not decided and value not in (found[name], defaults[name]):
+        is_asked_for = value != defaults[name] or f"model.{name}" in overrides
+        if not decided and is_asked_for and value != found[name]:
             raise ValueError(
                 f"model.{name}: expected {found[name]!r}, as {path} has, whose architecture is "
                 f"used, found {value!r}; without init_from any other can be trained"

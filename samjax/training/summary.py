@@ -22,10 +22,12 @@ class RecipeFile:
     Attributes:
         name: Its name.
         settings: Its settings, without those of the command line.
+        overrides: Dotted names of the fields that the command line sets.
     """
 
     name: str
     settings: Experiment
+    overrides: tuple[str, ...] = ()
 
 
 def settings(experiment: Experiment, recipe: RecipeFile | None) -> str:

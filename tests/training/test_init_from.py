@@ -68,6 +68,11 @@ def test_contradictions_are_named(fields, message):
         setup.architecture(dataclasses.replace(TINY, **fields), TINY, "x")
 
 
+def test_a_typed_default_is_compared_too():
+    with pytest.raises(ValueError, match=r"^model\.depth: expected 24, as x has, .*found 12"):
+        setup.architecture(SamConfig(), vit_l(), "x", ["run.steps", "model.depth"])
+
+
 def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
     """Their initialisation does not matter; nor does a ratio that gives the same width."""
     checkpoint = dataclasses.replace(TINY, peft=PeftConfig(ratio=0.26, init="kaiming"))
