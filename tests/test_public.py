@@ -74,7 +74,9 @@ def test_evaluate_takes_the_test_split_and_the_papers_protocols_by_default(
         raise InterruptedError
 
     monkeypatch.setattr(
-        evaluator, "answerable", lambda _, config: (seen.update(config=config) or config, ())
+        evaluator,
+        "supported_protocols",
+        lambda _, config: (seen.update(config=config) or config, ()),
     )
     monkeypatch.setattr(evaluator, "on_device", lambda model: model)
     monkeypatch.setattr(evaluator.index, "load_index", lambda root, split: [split])

@@ -35,12 +35,12 @@ def add_arguments(parser: Parser) -> None:
         help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt",
     )
     add("--no-adapters", action="store_true", help="drop the adapters")
-    add("--oracle", action="store_true", help="also score the best of the three answered masks")
+    add("--oracle", action="store_true", help="also score the best of the three predicted masks")
     add("--image-size", type=int, metavar="N", help="side of the network's input")
     add("--seed", type=int, help="of the prompts")
     add("--prompts", metavar="FILE", help="prompts.json of an earlier evaluation, to replay")
     add("--limit", type=int, metavar="N", help="only so many images, spread evenly")
-    add("--batch-size", type=int, metavar="N", help="masks answered at a time")
+    add("--batch-size", type=int, metavar="N", help="masks predicted at a time")
     add("--images-per-batch", type=int, metavar="N", help="images encoded at a time")
     add("--overwrite", action="store_true", help="replace what DIR holds of another evaluation")
     add(
@@ -78,11 +78,11 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     what = (model, arguments.data, samples, arguments.out, config, name)
     origin = {name: getattr(arguments, name) for name in ("checkpoint", "data", "split")}
     how = (origin, replayed, arguments.on_bad, arguments.overwrite)
-    tested = run.test_and_report(*what, *how)
-    print(f"{tested.table}\n\nDice at original resolution, see {arguments.out}")
-    for problem in tested.problems:
+    written = run.evaluate_and_report(*what, *how)
+    print(f"{written.table}\n\nDice at original resolution, see {arguments.out}")
+    for problem in written.problems:
         print(f"left out: {problem}", file=sys.stderr)
-    return 1 if tested.problems else 0
+    return 1 if written.problems else 0
 
 
 def _name(text: str) -> str:

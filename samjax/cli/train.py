@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains, tests and reports."""
+    """Trains, evaluates and reports."""
     import jax
 
     from samjax import recipes
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     source = summary.RecipeFile(recipes.name_of(recipe), plain, typed)
     trained = loop.train(settings, workdir, source)
     if settings.run.report and jax.process_index() == 0:
-        print(f"{loop.test(settings, trained)}\n\nReport: {workdir / 'report'}")
+        print(f"{loop.evaluate(settings, trained)}\n\nReport: {workdir / 'report'}")
         print(f"Picture: {workdir / 'report/overlays/median.png'}")
 
 

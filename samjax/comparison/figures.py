@@ -134,7 +134,7 @@ def prompts_grid(results_by_title: ResultsByTitle, root: str, path: Path, side: 
             case = by_mask[mask]
             for name in case.predicted:
                 label = f"{protocols.title(name)}: {case.result.scores[name].dice:.2f}"
-                panels.append(_labelled(figures.answer_picture(case, name, side), side, label))
+                panels.append(_labelled(figures.prediction_picture(case, name, side), side, label))
         rows.append(panels)
     heads = [visualization.label_bar("truth", side)]
     for title, by_mask in cases.items():

@@ -23,7 +23,7 @@ from samjax.comparison.plan import (
 from samjax.data import index
 from samjax.data.files import write_whole
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.evaluation.run import test_and_report
+from samjax.evaluation.run import evaluate_and_report
 from samjax.models import directory
 from samjax.models.directory import Model
 from samjax.training import distributed, loop
@@ -205,7 +205,7 @@ def _evaluate(
     samples = index.of_datasets(samples, setting.datasets)
     config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
-    evaluation = test_and_report(model, root, samples, out, config, title, origin)
+    evaluation = evaluate_and_report(model, root, samples, out, config, title, origin)
     print(evaluation.table)
     for problem in evaluation.problems:
         _log.warning("left out: %s", problem)

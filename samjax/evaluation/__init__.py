@@ -1,4 +1,4 @@
-"""Testing a model: protocols, metrics, reports."""
+"""Evaluation of a model: protocols, metrics, reports."""
 
 from samjax.evaluation.evaluator import evaluate
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet

@@ -20,7 +20,7 @@ MAX_WAITING = 2**29  # Bytes.
 
 @dataclasses.dataclass(frozen=True)
 class PromptedImage:
-    """An image and its masks, with the prompts of those that can be tested.
+    """An image and its masks, with the prompts of those that can be evaluated.
 
     Attributes:
         sample: Paths.
@@ -37,7 +37,7 @@ class PromptedImage:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What the device needs to test up to `n` masks in up to `b` images.
+    """Up to `n` masks in up to `b` images, with all that the device needs to evaluate them.
 
     Attributes:
         masks: The masks that are there, as (image, position); fewer than `n` in a short batch.
@@ -134,7 +134,7 @@ def pack(images: Iterable[PromptedImage], image_count: int, mask_count: int) -> 
     """Fills batches in order; an image with many masks goes on in the next batch.
 
     Args:
-        images: What to test.
+        images: The images to evaluate.
         image_count: Images of a batch, at most.
         mask_count: Masks of a batch, at most.
     """

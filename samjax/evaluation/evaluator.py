@@ -1,4 +1,4 @@
-"""Tests a model on a data set: every mask by every protocol, at original resolution.
+"""Evaluates a model on a data set: every mask by every protocol, at original resolution.
 
 `eval.py`, validation during training and the demo all call `evaluate`.
 """
@@ -42,8 +42,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What the network answered to a batch, on the device.
+class Predictions:
+    """The network's predictions for a batch, on the device.
 
     Attributes:
         logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
@@ -76,18 +76,18 @@ def evaluate(
     Args:
         model: The model; its parameters may be on devices, sharded or not.
         root: The data folder.
-        samples: The images to test on; None: the split `test` of the folder.
-        config: How to test; None: as the paper does.
+        samples: The images to evaluate on; None: the split `test` of the folder.
+        config: Settings; None: those of the paper.
         prompts: Prompts to replay; drawn from `config.seed` otherwise.
         progress: Whether to show a progress bar on a terminal.
-        kept: What an earlier start of the same test has done, to go on from and to add to.
+        kept: What an earlier start of the same evaluation has done, to go on from and to add to.
 
     Raises:
         DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
-            to replay lack a mask, or no mask is left to test.
+            to replay lack a mask, or no mask is left to evaluate.
         ValueError: The model knows boxes alone, and no protocol shows it any.
     """
-    config, left_out = answerable(model, config or EvalConfig())
+    config, left_out = supported_protocols(model, config or EvalConfig())
     model = on_device(model)
     samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
@@ -119,21 +119,21 @@ def evaluate(
         last: Batch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
             programs.keep_within_bounds()
-            answers = answer(model, batch, config)
+            predictions = predict(model, batch, config)
             by_image = {id(one.image): one for one in begun}
-            scores = _score(model, batch, answers, config, metadata)
+            scores = _score(model, batch, predictions, config, metadata)
             for (image, _), result in zip(batch.masks, scores, strict=True):
                 by_image[id(image)].results.append(result)
             # The first batch may have compiled, and is not counted.
-            kept.add(finished(), [(batch.image_count, answers.seconds)] if last else [])
+            kept.add(finished(), [(batch.image_count, predictions.seconds)] if last else [])
             last = batch
         kept.add(finished(), [])
     if last is not None and not kept.timings:
-        kept.timings.append((last.image_count, answer(model, last, config).seconds))
+        kept.timings.append((last.image_count, predict(model, last, config).seconds))
     outcomes = [kept.images[number] for number in range(len(samples))]
     results = [result for one in outcomes for result in one.results]
     if not results:
-        raise DataError(f"{root}: none of the masks in {len(samples)} images can be tested")
+        raise DataError(f"{root}: none of the masks in {len(samples)} images can be evaluated")
     prompt_set = PromptSet(
         prompts.seed if prompts else config.seed,
         {path: prompt for one in outcomes for path, prompt in one.prompts.items()},
@@ -144,11 +144,11 @@ def evaluate(
     return Evaluation(config, size, results, prompt_set, _fps(kept.timings), left_out)
 
 
-def answerable(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
+def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
     """Leaves out protocols that mean nothing to a model: points, where it knows boxes alone.
 
     Returns:
-        The test without them, and their names.
+        The settings without them, and their names.
 
     Raises:
         ValueError: No protocol is left.
@@ -173,7 +173,7 @@ def on_device(model: Model) -> Model:
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
-def usable(
+def check_samples(
     model: Model,
     root: str | os.PathLike[str],
     samples: Sequence[Sample],
@@ -181,15 +181,15 @@ def usable(
     on_bad: str,
     prompts: PromptSet | None = None,
 ) -> tuple[list[Sample], dict[str, str], dict[str, str]]:
-    """Reads every file that a test needs once, and leaves out what cannot be used.
+    """Reads every file that an evaluation needs once, and leaves out what cannot be used.
 
     Masks that are empty, or vanish at the input's size, stay: `evaluate` skips and counts them.
 
     Args:
-        model: The model to test.
+        model: The model to evaluate.
         root: The data folder.
-        samples: The images to test on.
-        config: How to test.
+        samples: The images to evaluate on.
+        config: Settings of the evaluation.
         on_bad: `skip`, or `error` to refuse.
         prompts: Prompts that are to be replayed on them.
 
@@ -238,7 +238,7 @@ def load(
     return batches.load_ahead(samples, load_one, config.threads)
 
 
-def answer(model: Model, batch: Batch, config: EvalConfig) -> Answers:
+def predict(model: Model, batch: Batch, config: EvalConfig) -> Predictions:
     """Runs the network on a batch, by all protocols."""
     network, params = model.config, model.params
     seconds: dict[str, float] = {}
@@ -254,31 +254,31 @@ def answer(model: Model, batch: Batch, config: EvalConfig) -> Answers:
     candidates = (model.preprocessing.multimask, config.oracle)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:
-        boxes = timed("bbox", protocols.answer_boxes, *common, batch.boxes, *candidates)
+        boxes = timed("bbox", protocols.predict_boxes, *common, batch.boxes, *candidates)
         by_protocol[protocols.BOX] = boxes
     points = jnp.zeros((len(batch.points), 0, 2))
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
         given = (batch.points, batch.seeds, batch.truth)
         static = (model.preprocessing.mask_prompt, config.rounds, *candidates)
-        rounds, points, labels = timed("points", protocols.answer_points, *common, *given, *static)
+        rounds, points, labels = timed("points", protocols.predict_points, *common, *given, *static)
         for name in config.protocols:
             if name != protocols.BOX:
                 by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
     logits = jnp.stack([by_protocol[name] for name in config.protocols], axis=1)
-    return Answers(logits, points, labels, seconds)
+    return Predictions(logits, points, labels, seconds)
 
 
 def _score(
     model: Model,
     batch: Batch,
-    answers: Answers,
+    predictions: Predictions,
     config: EvalConfig,
     metadata: dict[str, Metadata],
 ) -> Iterator[MaskResult]:
     """Scores of the masks of a batch."""
-    n, names, candidates, m, _ = answers.logits.shape
-    flat = np.asarray(answers.logits).reshape(n, names * candidates, m, m)
+    n, names, candidates, m, _ = predictions.logits.shape
+    flat = np.asarray(predictions.logits).reshape(n, names * candidates, m, m)
     size = model.config.image_size
     for (image, i), logits in zip(batch.masks, flat, strict=False):
         truth = image.loaded.original_masks[i]

@@ -1,4 +1,4 @@
-"""Pictures of single masks: image, truth, prompts, and the answer to every protocol."""
+"""Pictures of single masks: image, truth, prompts, and the prediction of every protocol."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from samjax.data.files import read_image
 from samjax.data.index import Sample
 from samjax.evaluation import batches, evaluator, protocols
 from samjax.evaluation.batches import Batch
-from samjax.evaluation.evaluator import Answers
+from samjax.evaluation.evaluator import Predictions
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 from samjax.models.directory import Model
@@ -27,7 +27,7 @@ class Case:
         result: Its scores.
         image: RGB picture, (h, w, 3) uint8.
         truth: True mask, (h, w) uint8.
-        predicted: Answered mask by protocol, (h, w) bool.
+        predicted: Predicted mask by protocol, (h, w) bool.
         prompt: Its prompts.
         points: All points given, (rounds, 2) (x, y).
         labels: Their labels, (rounds,).
@@ -64,9 +64,9 @@ def cases(
     """Replays a few results of an evaluation to draw them.
 
     Args:
-        model: The model that was tested.
+        model: The model that was evaluated.
         root: The data folder.
-        evaluation: Its test.
+        evaluation: Its evaluation.
         results: Which of its results.
     """
     model = evaluator.on_device(model)
@@ -75,22 +75,22 @@ def cases(
     images = evaluator.load(model, root, samples, config, evaluation.prompts)
     found = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
-        answers = evaluator.answer(model, batch, config)
+        predictions = evaluator.predict(model, batch, config)
         for row in range(len(batch.masks)):
-            predicted = _predicted(model, batch, answers, config.protocols, row)
-            found.append(_case(root, results[len(found)], batch, answers, predicted, row))
+            predicted = _predicted(model, batch, predictions, config.protocols, row)
+            found.append(_case(root, results[len(found)], batch, predictions, predicted, row))
     return found
 
 
-def case_picture(case: Case, side: int = 256) -> np.ndarray:
-    """One row of panels: the image with truth and prompts, then every protocol's answer.
+def example_picture(case: Case, side: int = 256) -> np.ndarray:
+    """One row of panels: the image with truth and prompts, then every protocol's prediction.
 
     Args:
         case: What to draw.
         side: Longer side of a panel, pixels.
 
     Returns:
-        RGB picture; truth is green, the answer orange, boxes blue.
+        RGB picture; truth is green, the prediction orange, boxes blue.
     """
     return visualization.grid([_panels(case, side)])
 
@@ -102,7 +102,7 @@ def overlays(
     pictures = {}
     for part, results in chosen(evaluation).items():
         rows = [_panels(case, side) for case in cases(model, root, evaluation, results)]
-        legend = f"{part}: truth green, answer orange, numbers are Dice"
+        legend = f"{part}: truth green, prediction orange, numbers are Dice"
         pictures[part] = visualization.labelled(visualization.grid(rows), legend)
     return pictures
 
@@ -117,12 +117,12 @@ def _panels(case: Case, side: int) -> list[np.ndarray]:
         label = f"{protocols.title(name)}  {case.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {case.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(visualization.labelled(answer_picture(case, name, side), label))
+        panels.append(visualization.labelled(prediction_picture(case, name, side), label))
     return panels
 
 
-def answer_picture(case: Case, name: str, side: int) -> np.ndarray:
-    """The answer to one protocol with its prompts and the truth; RGB, longer side `side`."""
+def prediction_picture(case: Case, name: str, side: int) -> np.ndarray:
+    """Draws the prediction of one protocol, its prompts and the truth; RGB, longer side `side`."""
     plain, predicted = visualization.fit(case.image, side), case.predicted[name]
     scale = plain.shape[1] / case.image.shape[1]
     panel = visualization.draw_mask(plain, predicted, visualization.PREDICTION, 0.3)
@@ -136,13 +136,13 @@ def answer_picture(case: Case, name: str, side: int) -> np.ndarray:
 
 
 def _predicted(
-    model: Model, batch: Batch, answers: Answers, names: tuple[str, ...], row: int
+    model: Model, batch: Batch, predictions: Predictions, names: tuple[str, ...], row: int
 ) -> dict[str, np.ndarray]:
-    """Answered masks of one row of a batch at original size."""
+    """Predicted masks of one row of a batch at original size."""
     image, _ = batch.masks[row]
     at = image.loaded.placement
     canvas = masks.canvas_size(at.height, at.width)
-    logits = answers.logits[row, :, 0][None]
+    logits = predictions.logits[row, :, 0][None]
     size = model.config.image_size
     restored = masks.restore_logits(logits, jnp.asarray(at.as_array())[None], size, canvas)[0]
     foreground = np.asarray(restored > masks.THRESHOLD)[:, : at.height, : at.width]
@@ -153,7 +153,7 @@ def _case(
     root: str | os.PathLike[str],
     result: MaskResult,
     batch: Batch,
-    answers: Answers,
+    predictions: Predictions,
     predicted: dict[str, np.ndarray],
     row: int,
 ) -> Case:
@@ -165,6 +165,6 @@ def _case(
         truth=image.loaded.original_masks[position],
         predicted=predicted,
         prompt=image.prompts[position],
-        points=image.loaded.placement.to_original(np.asarray(answers.points[row])),
-        labels=np.asarray(answers.labels[row]),
+        points=image.loaded.placement.to_original(np.asarray(predictions.points[row])),
+        labels=np.asarray(predictions.labels[row]),
     )

@@ -1,4 +1,4 @@
-"""Results of a test that is under way, kept on disk so that it can go on."""
+"""Results of an unfinished evaluation, kept on disk so that it can go on."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import ImageResults, MaskResult, Score
 
 NAME = "unfinished.jsonl"
-ADVICE = "Finish that test, delete the file, or take another --out"
+ADVICE = "Finish that evaluation, delete the file, or take another --out"
 
 Timing = tuple[int, dict[str, float]]  # Images of a batch, and seconds of its parts.
 
@@ -22,7 +22,7 @@ class Begun:
     """An image of which not all masks may be scored yet.
 
     Attributes:
-        number: Which of the test's images.
+        number: Its position among the images of the evaluation.
         image: The image.
         results: Of the masks that are scored.
     """
@@ -33,7 +33,7 @@ class Begun:
 
     @property
     def is_done(self) -> bool:
-        """Whether every mask that can be tested is scored."""
+        """Whether every mask that can be evaluated is scored."""
         return len(self.results) == len(self.image.prompts)
 
     def outcome(self) -> ImageResults:
@@ -44,7 +44,7 @@ class Begun:
 
 
 class Progress:
-    """What a test has done so far.
+    """Results of an evaluation so far.
 
     Attributes:
         images: Results of the images that are done, by their number.
@@ -61,7 +61,7 @@ class Progress:
             run: What makes results the same: model, data, prompts, settings.
 
         Raises:
-            DataError: The folder holds another test that was stopped.
+            DataError: The folder holds another evaluation that was stopped.
         """
         self.images: dict[int, ImageResults] = {}
         self.timings: list[Timing] = []

@@ -1,4 +1,4 @@
-"""Test prompts that are drawn once, saved, and replayed on any model."""
+"""Prompts of an evaluation that are drawn once, saved, and replayed on any model."""
 
 import dataclasses
 import hashlib
@@ -31,7 +31,7 @@ class MaskPrompt:
         image: Path of the image, relative to the data folder.
         box: Corners (x0, y0, x1, y1), the upper ones exclusive.
         point: The first point (x, y).
-        click_seed: Seed of the later points, which depend on the model's answers.
+        click_seed: Seed of the later points, which depend on the model's predictions.
     """
 
     image: str
@@ -74,7 +74,7 @@ class MaskPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class PromptSet:
-    """The prompts of a test.
+    """The prompts of an evaluation.
 
     Attributes:
         seed: What they were drawn from.
@@ -127,7 +127,7 @@ def draw(
     Args:
         mask: The mask in the input square, not empty, (s, s).
         placement: Where the image lies in the square.
-        seed: Seed of the whole test.
+        seed: Seed of the whole evaluation.
         path: The mask's path, relative to the data folder.
         image: Its image's path.
         box_margin: Pixels of the input by which the box is wider than tight on each side, as far

@@ -1,10 +1,10 @@
-"""What a model is shown at test time, and the network's answers, wholly on the device.
+"""Evaluation protocols: prompts of each, and the network's predictions, wholly on the device.
 
 `bbox`: the tight box of the mask. `Npt`: one point in the mask, then, N - 1 times, a point drawn
-from the error of the mask answered so far, whose logits go back in as mask prompt; the points
-accumulate (SAM-Med2D paper, section 4.1; its published test). Of the masks answered to a prompt
-(one, where no more were trained) the one with the highest predicted IoU counts. One trajectory
-serves every N.
+from the error of the mask predicted so far, whose logits go back in as mask prompt; the points
+accumulate (SAM-Med2D paper, section 4.1, and its published evaluation). Of the masks predicted from
+a prompt (one, where no more were trained) the one with the highest predicted IoU counts. One
+trajectory serves every N.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ def title(name: str) -> str:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "multimask", "every"))
-def answer_boxes(
+def predict_boxes(
     config: SamConfig,
     params: Params,
     images: models.PreparedImages,
@@ -64,7 +64,7 @@ def answer_boxes(
     multimask: bool,
     every: bool,
 ) -> Float[Array, "n c m m"]:
-    """Answers one box for each of `n` masks.
+    """Predicts `n` masks, each from one box.
 
     Args:
         config: Architecture.
@@ -81,13 +81,13 @@ def answer_boxes(
     n = len(boxes)
     prompts = types.no_prompts(n, 1, 1, config.mask_size)
     prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
-    return _answer(config, params, images.take(image_index), prompts, multimask, every)[:, 0]
+    return _predict(config, params, images.take(image_index), prompts, multimask, every)[:, 0]
 
 
 @functools.partial(
     jax.jit, static_argnames=("config", "mask_prompt", "rounds", "multimask", "every")
 )
-def answer_points(
+def predict_points(
     config: SamConfig,
     params: Params,
     images: models.PreparedImages,
@@ -100,7 +100,7 @@ def answer_points(
     multimask: bool,
     every: bool,
 ) -> tuple[Float[Array, "n r c m m"], Float[Array, "n r 2"], Int[Array, "n r"]]:
-    """Answers `rounds` points for each of `n` masks, each but the first a correction.
+    """Predicts `n` masks from one point each, then from `rounds - 1` points of correction.
 
     Args:
         config: Architecture.
@@ -116,7 +116,7 @@ def answer_points(
         every: Whether to keep every candidate.
 
     Returns:
-        Low-resolution logits after every round, as from `answer_boxes`; points; labels.
+        Low-resolution logits after every round, as from `predict_boxes`; points; labels.
     """
     n = len(first)
     images = images.take(image_index)
@@ -130,18 +130,18 @@ def answer_points(
     )
 
     def one_round(prompts: types.Prompts, index: jax.Array) -> tuple[types.Prompts, jax.Array]:
-        answers = _answer(config, params, images, prompts, multimask, every)
-        chosen = answers[:, :, 0]
+        predictions = _predict(config, params, images, prompts, multimask, every)
+        chosen = predictions[:, :, 0]
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
         mask = masks.mask_prompt(chosen, mask_prompt)
         following = interaction.next_prompts(
             keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, one, prompting
         )
-        return following, answers[:, 0]
+        return following, predictions[:, 0]
 
     one = jnp.ones((), jnp.int32)
-    last, answers = jax.lax.scan(one_round, start, jnp.arange(rounds))
-    return jnp.moveaxis(answers, 0, 1), last.points[:, 0], last.labels[:, 0]
+    last, predictions = jax.lax.scan(one_round, start, jnp.arange(rounds))
+    return jnp.moveaxis(predictions, 0, 1), last.points[:, 0], last.labels[:, 0]
 
 
 @functools.partial(jax.jit, static_argnames=("size",))
@@ -151,12 +151,12 @@ def count_pixels(
     truth: UInt8[Array, "h w"],
     size: int,
 ) -> Int[Array, "c 2"]:
-    """Compares the answers for one mask with the truth at original resolution.
+    """Compares the predictions of one mask with the truth at original resolution.
 
-    One answer at a time: those to a large original would not fit into memory all at once.
+    One prediction at a time: those of a large original would not fit into memory all at once.
 
     Args:
-        logits: Low-resolution logits of `c` answers.
+        logits: Low-resolution logits of `c` predicted masks.
         placement: `samjax.data.inputs.Placement.as_array` of the mask's image.
         truth: The true mask at original size, on a canvas (`samjax.masks.canvas_size`), zero
             beyond the image.
@@ -167,16 +167,16 @@ def count_pixels(
     """
     canvas = (truth.shape[0], truth.shape[1])
 
-    def one_answer(low_res: jax.Array) -> jax.Array:
+    def count(low_res: jax.Array) -> jax.Array:
         at_input = low_res[None, None], placement[None]
         restored = masks.restore_logits(*at_input, size, canvas)[0, 0]
         predicted = restored > masks.THRESHOLD
         return jnp.stack([(predicted & (truth != 0)).sum(), predicted.sum()])
 
-    return jax.lax.map(one_answer, logits)
+    return jax.lax.map(count, logits)
 
 
-def _answer(
+def _predict(
     config: SamConfig,
     params: Params,
     images: models.PreparedImages,

@@ -112,8 +112,8 @@ def write(
 ) -> None:
     """Writes a report: each file whole or not at all.
 
-    `report.json` (see `summarise`, and how the test was made), `report.md` (tables), `masks.csv`
-    (one row per mask) and `prompts.json` (to replay).
+    `report.json` (see `summarise`, and the settings), `report.md` (tables), `masks.csv` (one
+    row per mask) and `prompts.json` (to replay).
 
     Args:
         out: Folder, made if absent.
@@ -150,7 +150,7 @@ def write_pictures(out: str | os.PathLike[str], pictures: Mapping[str, np.ndarra
 
 
 def page(evaluation: Evaluation, name: str) -> str:
-    """The report in Markdown: tables, intervals, and how the test was made."""
+    """Returns the report in Markdown: tables, intervals, and settings."""
     count = summarise(evaluation)["count"]
     config = evaluation.config
     adapters = "with adapters if it has any" if config.adapters else "adapters dropped"
@@ -161,7 +161,7 @@ def page(evaluation: Evaluation, name: str) -> str:
         f"{table(evaluation, name)}\n\n{_notes(evaluation)}\n\n"
         f"{part_table(evaluation, 'by_modality')}\n\n"
         "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "
-        f"and answering, {config.images_per_batch} images and up to {config.batch_size} masks at a "
+        f"and decoding, {config.images_per_batch} images and up to {config.batch_size} masks at a "
         "time, without loading, compiling and scoring.\n"
     )
 

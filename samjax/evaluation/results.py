@@ -1,4 +1,4 @@
-"""How a test was made, and what came out of it."""
+"""Settings and results of an evaluation."""
 
 import dataclasses
 
@@ -12,16 +12,16 @@ FILLED_BOX = "filled_box"  # The baseline: the box prompt itself taken as the ma
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
-    """How a model is tested.
+    """Settings of an evaluation.
 
     Attributes:
         protocols: What it is shown, see `samjax.evaluation.protocols`.
-        batch_size: Masks answered at a time.
+        batch_size: Masks predicted at a time.
         images_per_batch: Images encoded at a time.
         seed: Seed of the prompts, unless some are replayed.
         adapters: Whether the adapters take part, if the network has any.
-        oracle: Also score the best of the answered masks, as if the user chose.
-        limit: Test only so many images, spread evenly over the data set.
+        oracle: Also score the best of the candidate masks, as if the user chose.
+        limit: Evaluate only so many images, spread evenly over the data set.
         threads: Threads that load images ahead.
 
     Raises:
@@ -43,18 +43,18 @@ class EvalConfig:
 
     @property
     def rounds(self) -> int:
-        """Length of the trajectory of points that answers all the protocols."""
+        """Number of points in the trajectory that serves all the protocols."""
         return max(protocols.points_of(name) for name in self.protocols)
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """How well one mask was answered.
+    """Scores of one mask by one protocol.
 
     Attributes:
-        dice: Dice of the chosen answer.
+        dice: Dice of the chosen candidate.
         iou: Its IoU.
-        dice_oracle: Dice of the best answer, if asked for.
+        dice_oracle: Dice of the best candidate, if asked for.
     """
 
     dice: float
@@ -90,9 +90,9 @@ class ImageResults:
     """What came out of one image.
 
     Attributes:
-        results: One per mask that could be tested.
+        results: One per mask that could be evaluated.
         prompts: What they were shown, by path.
-        skipped: Why other masks were not tested, by path.
+        skipped: Why other masks were not evaluated, by path.
         contents: What image and masks hold (`samjax.data.contents`), by path.
     """
 
@@ -104,7 +104,7 @@ class ImageResults:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The outcome of a test.
+    """The outcome of an evaluation.
 
     Attributes:
         config: How it was made.
@@ -112,7 +112,7 @@ class Evaluation:
         results: One per mask.
         prompts: The prompts, to save and replay; with the masks skipped, and why.
         fps: Images per second of `bbox` and `points`: time on the device for encoding a full
-            batch and answering all its prompts (for `points`, the whole trajectory), without
+            batch and decoding all its prompts (for `points`, the whole trajectory), without
             loading, compiling and scoring.
         left_out: Protocols of points that were asked for, of a model that knows boxes alone.
     """

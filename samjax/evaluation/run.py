@@ -1,4 +1,4 @@
-"""A whole test, of `eval.py` and at the end of training: check, evaluate, draw, report."""
+"""A whole evaluation, of `eval.py` or at the end of training: check, evaluate, report, draw."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ from samjax.models.directory import Model
 _log = logging.getLogger(__name__)
 
 
-class Tested(NamedTuple):
-    """The outcome of a whole test.
+class WrittenReport(NamedTuple):
+    """The report of an evaluation, once it is written.
 
     Attributes:
         table: Scores, in Markdown.
-        problems: What could not be used or done; each names its file.
+        problems: Files that could not be used or written, and why.
     """
 
     table: str
     problems: tuple[str, ...]
 
 
-def test_and_report(
+def evaluate_and_report(
     model: Model,
     root: str | os.PathLike[str],
     samples: Sequence[Sample],
@@ -42,43 +42,44 @@ def test_and_report(
     replayed: PromptSet | None = None,
     on_bad: str = "skip",
     overwrite: bool = True,
-) -> Tested:
-    """Tests a model on images of a data folder and writes the report.
+) -> WrittenReport:
+    """Evaluates a model on images of a data folder and writes the report.
 
     Args:
         model: The model.
         root: The data folder.
-        samples: Which of its images.
+        samples: The images to evaluate on.
         out: Folder to write the report to.
-        config: How to test.
+        config: Settings of the evaluation.
         name: What the tables call the model.
         origin: Where model and data came from, kept in the report.
         replayed: Prompts to replay; drawn from `config.seed` otherwise.
         on_bad: `skip` or `error`, for files that cannot be used.
-        overwrite: Replace the report of another test in `out`; False refuses.
+        overwrite: Replace the report of another evaluation in `out`; False refuses.
 
-    What a test that was stopped has done is kept in `OUT/unfinished.jsonl`, and the same test goes
-    on from there. The report is written before the pictures: if they fail, that is a problem, too.
+    Results of an evaluation that was stopped are kept in `OUT/unfinished.jsonl`, and the same
+    evaluation goes on from there. The report is written before the pictures: if they fail, that is
+    a problem, too.
 
     Returns:
         The table, and what could not be used or done.
 
     Raises:
-        DataError: There is nothing that can be tested, a bad file where `on_bad` is `error`,
-            prompts that do not suit the data, another test that was stopped in `out`, or the report
-            of another, not to be replaced.
-        KeyboardInterrupt: The test was asked to stop; says how far it is.
+        DataError: There is nothing that can be evaluated, a bad file where `on_bad` is `error`,
+            prompts that do not suit the data, another evaluation that was stopped in `out`, or the
+            report of another, not to be replaced.
+        KeyboardInterrupt: The evaluation was asked to stop; says how far it is.
     """
     if replayed and not replayed.contents:
         _log.warning(
             "the prompts to replay do not say what they were drawn for (an earlier version wrote "
             "them): whether images and masks are still the same is not checked"
         )
-    samples, bad, held = evaluator.usable(model, root, samples, config, on_bad, replayed)
-    tested = {mask for sample in samples for mask in sample.masks}
-    if unused := [mask for mask in (replayed.prompts if replayed else ()) if mask not in tested]:
+    samples, bad, held = evaluator.check_samples(model, root, samples, config, on_bad, replayed)
+    evaluated = {mask for sample in samples for mask in sample.masks}
+    if unused := [mask for mask in (replayed.prompts if replayed else ()) if mask not in evaluated]:
         _log.warning(
-            "left out: %d of %d prompts to replay, for masks not tested here, the first %s",
+            "left out: %d of %d prompts to replay, for masks not evaluated here, the first %s",
             len(unused),
             len(replayed.prompts) if replayed else 0,
             unused[0],
@@ -103,7 +104,7 @@ def test_and_report(
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"
         )
-    return Tested(report.table(evaluation, name), tuple(problems))
+    return WrittenReport(report.table(evaluation, name), tuple(problems))
 
 
 def _identity(
@@ -113,7 +114,7 @@ def _identity(
     config: EvalConfig,
     replayed: PromptSet | None,
 ) -> dict[str, Any]:
-    """What decides a test's scores, in few words."""
+    """Returns what decides the scores of an evaluation: digests and settings."""
     settings = {name: one for name, one in vars(config).items() if name != "threads"}
     shown = "drawn" if replayed is None else contents.of_many(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}

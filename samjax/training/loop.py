@@ -87,18 +87,20 @@ def train(
     return TrainingResult(run.done, run.best, model_dir, run.data.root)
 
 
-def test(experiment: Experiment, trained: TrainingResult) -> str:
-    """Tests a trained model on the test split; writes `WORKDIR/report` and returns the table."""
+def evaluate(experiment: Experiment, trained: TrainingResult) -> str:
+    """Evaluates a trained model on the test split; writes `WORKDIR/report`, returns the table."""
     model = directory.load(trained.model_dir)
     out = trained.model_dir.parent / "report"
     root, name = trained.data_root, trained.model_dir.parent.name
     origin = {"checkpoint": str(trained.model_dir), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
     with lock.exclusive(out):
-        tested = run.test_and_report(model, root, samples, out, experiment.evaluation, name, origin)
-    for problem in tested.problems:
+        written = run.evaluate_and_report(
+            model, root, samples, out, experiment.evaluation, name, origin
+        )
+    for problem in written.problems:
         _log.warning("left out: %s", problem)
-    return tested.table
+    return written.table
 
 
 def _start(experiment: Experiment, workdir: Path, overrides: tuple[str, ...]) -> "_Run":

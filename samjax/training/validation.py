@@ -26,10 +26,10 @@ def scores(
 
 
 def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig) -> np.ndarray:
-    """Answers to one mask of a few images, always the same ones, as an RGB picture."""
+    """Draws predictions of one mask in a few images, always the same ones; RGB."""
     count = min(PICTURED, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
     evaluation = evaluator.evaluate(model, root, firsts, config, progress=False)
     shown = figures.cases(model, root, evaluation, evaluation.results)
-    return visualization.grid([[figures.case_picture(case)] for case in shown])
+    return visualization.grid([[figures.example_picture(case)] for case in shown])

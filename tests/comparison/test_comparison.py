@@ -69,12 +69,12 @@ def test_a_setting_decides_the_evaluation(workdir, tmp_path, monkeypatch):
     """Input size, splits and adapters; the evaluation itself is that of `samjax evaluate`."""
     seen = {}
 
-    def test_and_report(model, root, samples, out, config, *_):
+    def evaluate_and_report(model, root, samples, out, config, *_):
         seen.update(size=model.config.image_size, images=len(samples), adapters=config.adapters)
         seen.update(resize=model.preprocessing.resize)
         return types.SimpleNamespace(table="", problems=())
 
-    monkeypatch.setattr(runner, "test_and_report", test_and_report)
+    monkeypatch.setattr(runner, "evaluate_and_report", evaluate_and_report)
     setting = plan.EvalSetting(False, image_size=64, resize="stretch", splits=("train", "test"))
     checkpoint = workdir / "general/only/last"
     comparison = plan.Comparison(

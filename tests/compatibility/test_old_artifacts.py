@@ -82,7 +82,7 @@ def test_replayed_prompts_give_the_same_scores(old):
     model = directory.load(old / "models/adapters")
     prompts = prompt_file.load(old / "evaluation/prompts.json")
     samples = index.load_index(old / "data", "test")
-    run.test_and_report(
+    run.evaluate_and_report(
         model, old / "data", samples, old / "again", EvalConfig(), "again", {}, prompts
     )
     then, now = (json.loads((old / p / "report.json").read_text()) for p in ("evaluation", "again"))

@@ -49,7 +49,7 @@ def assert_close(evaluation, expected, tolerance=PIXELS):
             assert score.iou == pytest.approx(expected[mask][name].iou, abs=tolerance), mask
 
 
-def test_every_mask_is_tested_by_every_protocol(evaluation, folder):
+def test_every_mask_is_evaluated_by_every_protocol(evaluation, folder):
     _, samples = folder
     assert [r.mask for r in evaluation.results] == [m for s in samples for m in s.masks]
     for result in evaluation.results:
@@ -58,7 +58,7 @@ def test_every_mask_is_tested_by_every_protocol(evaluation, folder):
     assert set(evaluation.prompts.prompts) == {r.mask for r in evaluation.results}
     assert set(evaluation.fps) == {"bbox", "points"}
     distinct = {round(r.scores[name].dice, 6) for r in evaluation.results for name in r.scores}
-    assert len(distinct) > 40  # The network answers differently to different prompts.
+    assert len(distinct) > 40  # Different prompts give different predictions.
 
 
 def restored(low: np.ndarray, at, size: int) -> np.ndarray:
@@ -98,10 +98,10 @@ def one_mask_at_a_time(model, root, sample, prompts, rounds):
             found[name] = dice_of(chosen, truth), max(dice_of(one, truth) for one in candidates)
             if number:
                 probability = 1 / (1 + np.exp(-low))
-                answer = cv2.resize(low, (size, size), interpolation=cv2.INTER_LINEAR) > 0
+                predicted = cv2.resize(low, (size, size), interpolation=cv2.INTER_LINEAR) > 0
                 new, label = annotator.correction_points(
                     prompt_keys.fold_in(key, number + 1),
-                    jnp.asarray(answer[None, None]),
+                    jnp.asarray(predicted[None, None]),
                     jnp.asarray(loaded.masks[i][None, None]),
                     1,
                 )
@@ -205,7 +205,7 @@ def test_dropping_adapters_is_setting_them_to_nothing(tiny, folder, evaluation):
 
 
 def test_other_parameters_compile_nothing(tiny, folder, evaluation):
-    compiled = (encode, protocols.answer_boxes, protocols.answer_points)
+    compiled = (encode, protocols.predict_boxes, protocols.predict_points)
     before = [function._cache_size() for function in compiled]
     params = jax.tree.map(lambda leaf: 1.01 * leaf, tiny.params)
     other = evaluate(dataclasses.replace(tiny, params=params), *folder, CONFIG, progress=False)
@@ -215,8 +215,8 @@ def test_other_parameters_compile_nothing(tiny, folder, evaluation):
 
 def test_limit_takes_images_from_all_over(tiny, folder):
     config = dataclasses.replace(CONFIG, limit=3)
-    tested = evaluate(tiny, *folder, config, progress=False)
-    images = list(dict.fromkeys(result.image for result in tested.results))
+    evaluated = evaluate(tiny, *folder, config, progress=False)
+    images = list(dict.fromkeys(result.image for result in evaluated.results))
     assert images == [folder[1][i].image for i in (0, 2, 4)]
 
 
@@ -238,15 +238,15 @@ def with_bad_files(folder, tmp_path):
 def test_empty_masks_are_skipped_counted_and_remembered(tiny, with_bad_files):
     root, sample = with_bad_files
     usable = dataclasses.replace(sample, masks=sample.masks[:3])
-    tested = evaluate(tiny, root, [usable], CONFIG, progress=False)
-    assert [result.mask for result in tested.results] == ["masks/good.png"]
-    assert tested.prompts.skipped == {
+    evaluated = evaluate(tiny, root, [usable], CONFIG, progress=False)
+    assert [result.mask for result in evaluated.results] == ["masks/good.png"]
+    assert evaluated.prompts.skipped == {
         "masks/empty.png": "empty",
         "masks/speck.png": "nothing left of it at 64 x 64",
     }
-    again = evaluate(tiny, root, [usable], CONFIG, tested.prompts, progress=False)
-    assert again.results == tested.results
-    assert again.prompts == tested.prompts
+    again = evaluate(tiny, root, [usable], CONFIG, evaluated.prompts, progress=False)
+    assert again.results == evaluated.results
+    assert again.prompts == evaluated.prompts
 
 
 def test_bad_files_are_named_and_skipped_or_fatal(tiny, with_bad_files):
@@ -254,16 +254,16 @@ def test_bad_files_are_named_and_skipped_or_fatal(tiny, with_bad_files):
     with pytest.raises(DataError, match=r"shape\.png: expected a mask of the image's shape"):
         evaluate(tiny, root, [sample], CONFIG, progress=False)
     with pytest.raises(DataError, match=r"shape\.png"):
-        evaluator.usable(tiny, root, [sample], CONFIG, "error")
-    samples, bad, _ = evaluator.usable(tiny, root, [sample], CONFIG, "skip")
+        evaluator.check_samples(tiny, root, [sample], CONFIG, "error")
+    samples, bad, _ = evaluator.check_samples(tiny, root, [sample], CONFIG, "skip")
     assert list(bad) == ["masks/shape.png"]
     assert len(evaluate(tiny, root, samples, CONFIG, progress=False).results) == 1
 
 
-def test_nothing_to_test_is_an_error(tiny, with_bad_files):
+def test_nothing_to_evaluate_is_an_error(tiny, with_bad_files):
     root, sample = with_bad_files
     empty = dataclasses.replace(sample, masks=sample.masks[1:2])
-    with pytest.raises(DataError, match="none of the masks in 1 images can be tested"):
+    with pytest.raises(DataError, match="none of the masks in 1 images can be evaluated"):
         evaluate(tiny, root, [empty], CONFIG, progress=False)
 
 
@@ -289,17 +289,17 @@ def test_prompts_of_other_files_are_an_error(tiny, with_bad_files, path, array):
     """Another size, another picture of the same size, another mask."""
     root, sample = with_bad_files
     sample = dataclasses.replace(sample, masks=sample.masks[:1])
-    tested = evaluate(tiny, root, [sample], CONFIG, progress=False)
+    evaluated = evaluate(tiny, root, [sample], CONFIG, progress=False)
     if path == "images/a.png" and array.shape != (200, 200):
         cv2.imwrite(str(root / sample.masks[0]), np.full(array.shape, 255, np.uint8))
     cv2.imwrite(str(root / path), array)
     with pytest.raises(DataError, match=r"expected what the prompts .* found another") as raised:
-        evaluate(tiny, root, [sample], CONFIG, tested.prompts, progress=False)
+        evaluate(tiny, root, [sample], CONFIG, evaluated.prompts, progress=False)
     assert f"{array.shape[1]} x {array.shape[0]}" in str(raised.value)
     with pytest.raises(DataError, match="expected what the prompts"):
-        evaluator.usable(tiny, root, [sample], CONFIG, "skip", tested.prompts)
+        evaluator.check_samples(tiny, root, [sample], CONFIG, "skip", evaluated.prompts)
     if array.shape == (200, 200):  # Prompts of an earlier version do not say what they are for.
-        old = dataclasses.replace(tested.prompts, contents={})
+        old = dataclasses.replace(evaluated.prompts, contents={})
         assert evaluate(tiny, root, [sample], CONFIG, old, progress=False).results
 
 
@@ -323,19 +323,21 @@ def test_prompts_outside_of_the_image_are_an_error(tiny, with_bad_files, change,
         evaluate(tiny, root, [sample], CONFIG, prompt_file.PromptSet(0, outside, {}))
 
 
-def test_a_model_that_knows_boxes_alone_is_shown_no_points(tiny, folder, evaluation, caplog):
+def test_a_model_without_point_prompts_is_evaluated_by_boxes_alone(
+    tiny, folder, evaluation, caplog
+):
     root, samples = folder
     medsam = dataclasses.replace(tiny.preprocessing, normalise="min_max", multimask=False)
     assert not medsam.knows_points
     assert dataclasses.replace(medsam, point_prompts=True).knows_points
     boxes = dataclasses.replace(tiny.preprocessing, point_prompts=False)
     model = dataclasses.replace(tiny, preprocessing=boxes)
-    tested = evaluate(model, root, samples, CONFIG, progress=False)
-    assert list(tested.results[0].scores) == ["bbox", "filled_box"]
-    assert tested.left_out == ("1pt", "3pt", "5pt")
+    evaluated = evaluate(model, root, samples, CONFIG, progress=False)
+    assert list(evaluated.results[0].scores) == ["bbox", "filled_box"]
+    assert evaluated.left_out == ("1pt", "3pt", "5pt")
     assert "left out: 1 pt, 3 pts, 5 pts" in caplog.text
-    assert_close(tested, evaluation)
-    assert "Left out: 1 pt, 3 pts, 5 pts." in report.page(tested, "m")
+    assert_close(evaluated, evaluation)
+    assert "Left out: 1 pt, 3 pts, 5 pts." in report.page(evaluated, "m")
     points = dataclasses.replace(CONFIG, protocols=("1pt", "3pt"))
     with pytest.raises(ValueError, match=r"expected bbox for a model .* found 1pt, 3pt"):
         evaluate(model, root, samples, points, progress=False)

@@ -216,7 +216,7 @@ def strip_and_text(indexed, tmp_path):
     return folder
 
 
-def test_what_is_of_no_use_is_named_at_the_end_and_a_strip_is_tested(
+def test_unusable_files_are_named_at_the_end_and_a_strip_is_evaluated(
     run, indexed, strip_and_text, tmp_path, capsys
 ):
     _, model = indexed
@@ -244,21 +244,21 @@ def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monke
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
-    """The same report, bit for bit, but for the speed; nothing is tested twice."""
+def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
+    """The same report, bit for bit, but for the speed; nothing is evaluated twice."""
     root, model = indexed
     given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
     given |= {"oracle": True}
     assert run(out=tmp_path / "whole", **given) == 0
-    out, answer, answered = tmp_path / "out", evaluator.answer, []
+    out, predict, counts = tmp_path / "out", evaluator.predict, []
 
     def stopping(*arguments):
-        answered.append(len(arguments[1].masks))
-        if len(answered) == batch:
+        counts.append(len(arguments[1].masks))
+        if len(counts) == batch:
             raise KeyboardInterrupt
-        return answer(*arguments)
+        return predict(*arguments)
 
-    monkeypatch.setattr(evaluator, "answer", stopping)
+    monkeypatch.setattr(evaluator, "predict", stopping)
     capsys.readouterr()
     assert run(out=out, **given) == 130
     error = capsys.readouterr().err
@@ -274,7 +274,7 @@ def test_a_test_that_was_stopped_goes_on(run, indexed, tmp_path, capsys, monkeyp
     assert not (out / "unfinished.jsonl").exists()
     for name in ("masks.csv", "prompts.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    if batch == 1:  # The report of another test is not lost.
+    if batch == 1:  # The report of another evaluation is not lost.
         other = given | {"protocols": "bbox", "limit": 1}
         assert run(out=out, **other) == 2
         assert "report.json: expected results of the same run" in capsys.readouterr().err
@@ -297,6 +297,6 @@ def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
         both = np.sum(predicted & (case.truth > 0))
         dice = 2 * both / (predicted.sum() + case.truth.sum())
         assert dice == pytest.approx(case.result.scores[name].dice, abs=2e-3)
-    picture = figures.case_picture(case, side=100)
+    picture = figures.example_picture(case, side=100)
     assert picture.dtype == np.uint8
     assert picture.shape[1] >= 5 * 70
