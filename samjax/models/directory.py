@@ -1,4 +1,4 @@
-"""A model on disk: `config.json` and `params/` (Orbax), written whole or not at all."""
+"""Model directories: `config.json` and `params/` (Orbax), written whole or not at all."""
 
 import dataclasses
 import hashlib
@@ -19,8 +19,8 @@ from samjax.types import Params
 
 FORMAT = 4  # 2 and 3 had earlier names of settings (`samjax.renames`).
 _READABLE = (2, 3, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
-# Fields that came after the format: where they are missing, they are what they are by default.
-_YOUNGER = {
+# Fields added without a new format: where they are missing, defaults hold.
+_OPTIONAL = {
     *("encoder", "tiny_vit"),
     *("normalise", "coordinates", "multimask", "box_margin", "point_prompts"),
 }
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Everything needed to run a network: its architecture, what it expects, its weights.
+    """Everything needed to run a network: architecture, preprocessing and weights.
 
     Attributes:
         config: Architecture.
-        input: How images and mask prompts are prepared for it.
+        preprocessing: Preparation of images and mask prompts.
         params: Nested dict of float32 arrays.
     """
 
@@ -46,7 +46,7 @@ class Model:
 def save(path: str | Path, model: Model) -> None:
     """Writes a model directory, replacing one of the same name only once the new one is whole.
 
-    Digests of all its files lie in it (`samjax.digests`); `load` checks them.
+    It contains digests of all its files (`samjax.digests`), which `load` checks.
 
     Args:
         path: The directory.
@@ -54,7 +54,7 @@ def save(path: str | Path, model: Model) -> None:
 
     Raises:
         FileExistsError: `path` exists and is not a model directory.
-        OSError: It cannot be written; nothing is left of it.
+        OSError: It cannot be written; no part of it is left.
     """
     path = Path(path).absolute()
     if path.exists() and not is_model_dir(path):
@@ -86,7 +86,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Model:
 
     Args:
         path: The directory.
-        allow_non_finite: Take weights that are NaN or infinite.
+        allow_non_finite: Whether to accept weights that are NaN or infinite.
 
     Raises:
         FileNotFoundError: `path` is not a model directory.
@@ -127,17 +127,17 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Model:
 
 
 def digest(model: Model) -> str:
-    """What tells a network, and how it is used, from any other: 16 hexadecimal digits."""
-    found = hashlib.blake2b(digest_size=8)
-    found.update(json.dumps(settings(model)).encode())
+    """Returns a digest of weights and settings: 16 hexadecimal digits."""
+    hashed = hashlib.blake2b(digest_size=8)
+    hashed.update(json.dumps(settings(model)).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
-        found.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
-        found.update(np.ascontiguousarray(leaf).data)
-    return found.hexdigest()
+        hashed.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
+        hashed.update(np.ascontiguousarray(leaf).data)
+    return hashed.hexdigest()
 
 
 def verify(path: str | Path) -> str:
-    """Holds every file of a model directory against its digest; returns a line for the user.
+    """Checks every file of a model directory against its digest; returns a line for the user.
 
     Raises:
         ValueError: A file is missing or was changed; the message names it.
@@ -149,7 +149,7 @@ def verify(path: str | Path) -> str:
 
 
 def settings(model: Model) -> dict[str, Any]:
-    """What the arrays cannot tell, as JSON can hold it; `read_settings` reads it back."""
+    """Returns a model's settings, in the form that JSON holds; `read_settings` reads it back."""
     return {
         "model": dataclasses.asdict(model.config),
         "preprocessing": dataclasses.asdict(model.preprocessing),
@@ -157,10 +157,10 @@ def settings(model: Model) -> dict[str, Any]:
 
 
 def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.Preprocessing]:
-    """Reads what `settings` made, now or under earlier names.
+    """Reads the result of `settings`, also with earlier names.
 
     Raises:
-        ValueError: A field is unknown, missing or has a value that cannot work.
+        ValueError: A field is unknown, missing or invalid.
     """
     sections = {"model": model_config.SamConfig, "preprocessing": inputs.Preprocessing}
     content = renames.translate(content) if isinstance(content, dict) else {}
@@ -170,7 +170,7 @@ def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.Preproce
         if not isinstance(section, dict):
             raise ValueError(f"{name}: expected fields, found {section!r}")
         known = {field.name for field in dataclasses.fields(cls)}
-        for missing in sorted(known - section.keys() - _YOUNGER):
+        for missing in sorted(known - section.keys() - _OPTIONAL):
             raise ValueError(f"{name}.{missing}: expected a field of this name, found none")
         with fields.naming(f"{name}.{{}}".format):
             found.append(fields.from_dict(cls, section))

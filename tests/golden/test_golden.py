@@ -1,7 +1,7 @@
-"""Our own outputs, kept from the day they were proven equal to the published code's.
+"""Regression test against stored outputs, which were equal to those of the published code.
 
-So that a machine without torch and without the fixtures still notices when a digit changes.
-`python tests/golden/test_golden.py` writes the file anew; only do so once parity is proven.
+It finds changes on machines without torch and without the fixtures, too.
+`python tests/golden/test_golden.py` rewrites the file; do so only after the parity tests pass.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ CONFIG = models.tiny(
 
 
 def parameters():
-    """Parameters by NumPy, whose stream is fixed, for every path in alphabetical order."""
+    """Draws parameters with NumPy, whose stream is fixed, in alphabetical order of the paths."""
     rng = np.random.default_rng(20)
     shapes = jax.eval_shape(lambda key: models.init(CONFIG, key), jax.random.key(0))
     flat = traverse_util.flatten_dict(shapes, sep="/")
@@ -76,7 +76,7 @@ def outputs() -> dict[str, np.ndarray]:
     return found
 
 
-def test_nothing_has_changed():
+def test_outputs_equal_the_stored_ones():
     ours = outputs()
     with np.load(FILE) as golden:
         assert set(golden.files) == set(ours)

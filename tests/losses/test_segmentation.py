@@ -124,7 +124,7 @@ def test_the_predicted_mask_is_the_one_of_highest_predicted_iou(selection):
     np.testing.assert_array_equal(prediction.predicted, predicted)
 
 
-def test_selection_is_made_for_every_object_alone():
+def test_selection_is_independent_for_every_object():
     low_res, iou, truth = candidates()
     low_res, iou = low_res.copy(), iou.copy()
     low_res[0, 1] = low_res[0, 1, ::-1]

@@ -76,22 +76,21 @@ def test_soft_iou(reduction):
     np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=1e-5)
 
 
-def test_of_exact_masks():
+def test_exact_and_empty_masks():
     truth = jnp.zeros((1, 1, 1, 4, 4)).at[..., :2].set(1)
     empty = jnp.zeros_like(truth)
     assert losses.dice_loss(truth, truth, "mask", 1e-7).item() == 0
     assert losses.soft_iou(truth, truth, "mask").item() == 1
     assert losses.soft_iou(1 - truth, truth, "mask").item() == pytest.approx(0, abs=1e-6)
-    # Nothing predicted where nothing is: all right, not 0 / 0.
+    # An empty prediction of an empty mask is right, not 0 / 0.
     assert losses.soft_iou(empty, empty, "mask").item() == 1
     assert losses.dice_loss(empty, empty, "mask").item() == 0
 
 
-def test_reductions_differ_on_masks_of_unlike_size():
+def test_reductions_differ_on_masks_of_different_size():
     truth = jnp.zeros((1, 2, 1, 8, 8)).at[0, 0].set(1).at[0, 1, 0, 0, 0].set(1)
-    predicted = truth.at[0, 1].set(
-        0
-    )  # The small mask is missed altogether: little to a batch of pixels.
+    # The small mask is missed altogether, which is little in a batch of pixels.
+    predicted = truth.at[0, 1].set(0)
     by_mask = losses.dice_loss(predicted, truth, "mask", 1e-7)
     by_batch = losses.dice_loss(predicted, truth, "batch", 1e-7)
     np.testing.assert_allclose(by_mask.ravel(), [0, 1], atol=1e-6)
@@ -117,7 +116,7 @@ def test_extreme_logits_stay_finite(dtype, value):
     assert jnp.isfinite(gradient).all()
 
 
-def test_a_confident_mistake_costs_in_proportion_to_its_logit():
+def test_the_loss_of_a_confident_mistake_is_proportional_to_its_logit():
     """Computed from probabilities it would be cut off near 88 in float32, and 9 in bfloat16."""
     logits = jnp.full((1, 1, 1, 2, 2), -500.0)
     loss = losses.focal_loss(logits, jnp.ones_like(logits), 0.25, 2.0)

@@ -11,7 +11,7 @@ from samjax.models import PeftConfig, SamConfig
 
 @pytest.fixture(scope="session")
 def tiny() -> SamConfig:
-    """A 4 x 4 grid with windows of 3, so that they are padded."""
+    """Returns a network with a 4 x 4 grid and windows of 3, so that these are padded."""
     return models.tiny(peft=PeftConfig(init="kaiming"))
 
 

@@ -27,13 +27,13 @@ def test_parameter_count_of_sam_med2d():
 
 
 def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
-    plain, full, light = (
+    plain, published, bottleneck = (
         models.count_parameters(shapes(SamConfig(**fields)))
         for fields in ({"peft": PeftConfig("none")}, {}, {"peft": PeftConfig("conv_bottleneck")})
     )
     width, hidden = 768, 192
-    assert light - plain == 12 * (hidden * (2 * width + 1 + 9) + width)
-    assert 49 < (full - plain) / (light - plain) < 51
+    assert bottleneck - plain == 12 * (hidden * (2 * width + 1 + 9) + width)
+    assert 49 < (published - plain) / (bottleneck - plain) < 51
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
         ({"dtype": "float16"}, "dtype: expected one of float32, bfloat16, found 'float16'"),
     ],
 )
-def test_what_cannot_work_is_named(unchecked, fields, message):
+def test_invalid_fields_are_named(unchecked, fields, message):
     with pytest.raises(ValueError, match="^" + re.escape(message).replace("8,", "8.*,")):
         SamConfig(**fields)
 
@@ -63,7 +63,7 @@ def test_what_cannot_work_is_named(unchecked, fields, message):
         ({"ratio": -0.5}, "ratio: expected more than 0, found -0.5"),
     ],
 )
-def test_adapters_that_cannot_work_are_named(unchecked, fields, message):
+def test_invalid_adapter_fields_are_named(unchecked, fields, message):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         PeftConfig(**fields)
 
@@ -74,7 +74,7 @@ def test_a_config_is_hashable_even_from_lists(unchecked):
     assert hash(config) == hash(SamConfig())
 
 
-def test_parameters_are_float32_and_named_as_promised(tiny):
+def test_dtype_names_and_shapes_of_parameters(tiny):
     flat = {name: leaf for name, leaf in models.named_leaves(shapes(tiny))}
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(shapes(tiny))} == {"float32"}
     for name, shape in {
@@ -90,7 +90,7 @@ def test_parameters_are_float32_and_named_as_promised(tiny):
 
 
 @pytest.mark.parametrize(("encoder", "parameters"), [("vit", 70_102), ("tiny_vit", 89_926)])
-def test_a_tiny_network_is_tiny_and_may_be_changed(encoder, parameters):
+def test_tiny_networks_are_small_and_take_overrides(encoder, parameters):
     config = models.tiny(encoder=encoder)
     assert models.count_parameters(shapes(config)) == parameters
     assert models.tiny(encoder=encoder, num_multimask=2, image_size=128) == dataclasses.replace(

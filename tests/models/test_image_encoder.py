@@ -13,7 +13,7 @@ from samjax.models.image_encoder import VitAttention, VitBlock
 
 
 def literal_window_attention(params, x, heads, window):
-    """As published: zero tokens are appended, projected like all others, and attended to."""
+    """Computes it as published: zero tokens are appended, projected and attended to like others."""
     b, h, w, c = x.shape
     below, right = -h % window, -w % window
     x = np.pad(x, ((0, 0), (0, below), (0, right), (0, 0)))
@@ -41,7 +41,7 @@ def literal_window_attention(params, x, heads, window):
 
 
 @pytest.mark.parametrize(("grid", "window"), [(5, 3), (4, 2), (3, 3), (2, 3)])
-def test_window_attention_is_the_published_one(grid, window):
+def test_window_attention_matches_the_published_one(grid, window):
     rng = np.random.default_rng(0)
     c, heads = 8, 2
     module = VitAttention(heads, window, jnp.float32)
@@ -53,7 +53,7 @@ def test_window_attention_is_the_published_one(grid, window):
     np.testing.assert_allclose(ours, literal, atol=2e-4)
 
 
-def test_dropping_adapters_is_a_network_without_them(tiny, params, images, encode, change):
+def test_skipping_adapters_equals_a_network_without_them(tiny, params, images, encode, change):
     plain = change(peft=PeftConfig("none"))
     without = jax.tree.map(lambda x: x, params)
     for name, block in without["image_encoder"].items():
@@ -85,7 +85,7 @@ def test_fresh_adapters(change, init, adds, kind):
     assert (gradient["adapter"][last[0]]["bias"] != 0).all()
 
 
-def test_a_bottleneck_adapter_sees_the_neighbours(change):
+def test_a_bottleneck_adapter_depends_on_neighbouring_tokens(change):
     """One step in every direction: what is added at a token depends on the eight around it."""
     block = VitBlock(change(peft=PeftConfig("conv_bottleneck", init="kaiming")), 1)
     x = jax.random.normal(jax.random.key(1), (1, 6, 6, 16))

@@ -37,7 +37,7 @@ def fresh():
         ("mask_decoder/mask_tokens", 1.0),
     ],
 )
-def test_matrices_are_centred_with_the_spread_of_their_kind(fresh, name, std):
+def test_mean_and_standard_deviation_of_matrices(fresh, name, std):
     values = np.asarray(fresh[name])
     assert values.std() == pytest.approx(std, rel=4 / np.sqrt(values.size))
     assert abs(values.mean()) < 5 * std / np.sqrt(values.size)
@@ -52,7 +52,7 @@ def test_biases_are_zero_and_scales_one(fresh):
             assert (values == 1).all(), name
 
 
-def test_no_two_parameters_are_drawn_alike(fresh):
+def test_no_two_parameters_have_equal_values(fresh):
     firsts = [float(values.ravel()[0]) for values in fresh.values()]
     firsts = [first for first in firsts if first not in (0, 1)]
     assert len(set(firsts)) == len(firsts)

@@ -1,4 +1,4 @@
-"""The convolutions that are written as matrix products are the convolutions they replace."""
+"""Layers match references: convolutions as matrix products those of XLA, norm and attention."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def strided(x, kernel, stride, padding):
 
 
 def transposed(x, kernel, stride, padding):
-    """A transposed convolution as PyTorch defines it: the gradient of a strided one."""
+    """Computes a transposed convolution as PyTorch does: the gradient of a strided one."""
     n, h, w, _ = x.shape
     size = kernel.shape[0]
     shape = [(side - 1) * stride - 2 * padding + size for side in (h, w)]
@@ -85,6 +85,8 @@ def test_attention_ignores_what_is_masked_out():
     rng = np.random.default_rng(0)
     q, k, v = (draw(rng, 2, 2, 4, 8) for _ in range(3))
     bias = jnp.where(jnp.array([True, True, False, True]), 0.0, -jnp.inf)[None, None, None]
-    kept = jnp.array([0, 1, 3])
+    visible = jnp.array([0, 1, 3])
     ours = layers.attend(q, k, v, bias)
-    np.testing.assert_allclose(ours, layers.attend(q, k[:, :, kept], v[:, :, kept]), atol=1e-6)
+    np.testing.assert_allclose(
+        ours, layers.attend(q, k[:, :, visible], v[:, :, visible]), atol=1e-6
+    )

@@ -1,4 +1,4 @@
-"""Model directories: what is damaged, changed or does not fit together is told by name."""
+"""Model directories: damage, changed files and wrong settings are errors that name the file."""
 
 import dataclasses
 import errno
@@ -28,7 +28,7 @@ def model_dir(written, tmp_path):
 
 
 def _change(model_dir, **sections):
-    """Changes fields of config.json as an editor would."""
+    """Changes fields of config.json, as a user may in an editor."""
     path = model_dir / "config.json"
     content = json.loads(path.read_text())
     for section, fields in sections.items():
@@ -38,7 +38,7 @@ def _change(model_dir, **sections):
 
 
 def _arrays(model_dir):
-    """The file that holds the arrays: the largest."""
+    """Returns the file of the arrays, which is the largest."""
     files = [path for path in (model_dir / "params").rglob("*") if path.is_file()]
     return max(files, key=lambda path: path.stat().st_size)
 
@@ -78,7 +78,7 @@ def test_format_2_is_read(tmp_path, peft):
 # MARK: damage
 
 
-def test_a_missing_device_is_not_called_damage(model_dir, monkeypatch):
+def test_a_missing_device_is_not_reported_as_damage(model_dir, monkeypatch):
     def no_device():
         raise RuntimeError("Unable to initialize backend 'cuda'")
 
@@ -103,7 +103,7 @@ def test_one_changed_byte_anywhere_is_found(written, model_dir):
     assert directory.load(model_dir).config == TINY
 
 
-def test_a_setting_changed_by_hand_is_told_and_can_be_meant(model_dir):
+def test_an_edited_setting_is_an_error_until_its_digest_is_removed(model_dir):
     _change(model_dir, preprocessing={"mean": [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match=r"config\.json: expected the bytes .*SHA256SUMS"):
         directory.load(model_dir)
@@ -132,7 +132,7 @@ def test_a_missing_or_cut_file_is_one_error(model_dir, capfd, with_digests, name
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_half_a_directory_is_told(model_dir):
+def test_an_incomplete_directory_is_an_error(model_dir):
     (model_dir / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"found no config\.json"):
         directory.load(model_dir)
@@ -140,7 +140,7 @@ def test_half_a_directory_is_told(model_dir):
         conversion.load_or_convert(model_dir)
 
 
-def test_directories_from_before_there_were_digests(model_dir, caplog, capsys):
+def test_a_directory_without_digests_is_read_with_a_warning(model_dir, caplog, capsys):
     (model_dir / digests.NAME).unlink()
     assert conversion.load_or_convert(model_dir).config == TINY
     assert [record.message for record in caplog.records if "no digests" in record.message]
@@ -214,13 +214,13 @@ def test_info_verifies(model_dir, capsys):
         ("preprocessing", "text", r"preprocessing: expected fields, found 'text'"),
     ],
 )
-def test_every_setting_is_checked(model_dir, section, fields, message):
+def test_invalid_settings_are_named(model_dir, section, fields, message):
     _change(model_dir, **{section: fields})
     with pytest.raises(ValueError, match=rf"config\.json: {message}"):
         directory.load(model_dir)
 
 
-def test_a_setting_that_is_missing_is_named(model_dir):
+def test_missing_settings_are_named(model_dir):
     path = model_dir / "config.json"
     content = json.loads(path.read_text())
     del content["preprocessing"]["mean"]
@@ -232,11 +232,11 @@ def test_a_setting_that_is_missing_is_named(model_dir):
         directory.load(model_dir)
 
 
-# MARK: weights that are no numbers
+# MARK: weights that are not finite
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_refused_unless_asked_for(tmp_path, value, capsys):
+def test_weights_that_are_not_finite_are_refused_unless_allowed(tmp_path, value, capsys):
     params = jax.tree.map(np.copy, random_params(TINY))
     params["mask_decoder"]["iou_token"][0, 3] = value
     model = directory.Model(TINY, inputs.Preprocessing(), params)
@@ -260,7 +260,7 @@ def _full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_leaves_nothing_and_takes_nothing(model_dir, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_and_loses_no_old_files(model_dir, tmp_path, monkeypatch):
     before = sorted(path for path in tmp_path.rglob("*"))
     model = directory.load(model_dir)
     for where, name in ((array_files, "write"), (digests, "write")):

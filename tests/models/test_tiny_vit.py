@@ -20,12 +20,12 @@ def change(**fields):
 
 @pytest.fixture(scope="module")
 def small():
-    """At 64 pixels, with its parameters and two images."""
+    """Returns a network at 64 pixels, its parameters and two images."""
     images = jax.random.normal(jax.random.key(1), (2, 64, 64, 3))
     return TINY_TINY_VIT, random_params(TINY_TINY_VIT), images
 
 
-# MARK: what there is
+# MARK: parameters and settings
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_only_transformer_blocks_have_adapters():
         ("mlp_ratio", 0.0, r"^mlp_ratio: expected more than 0, found 0"),
     ],
 )
-def test_what_cannot_be_is_named(unchecked, field, value, message):
+def test_invalid_fields_are_named(unchecked, field, value, message):
     with pytest.raises(ValueError, match=message):
         TinyVitConfig(**{field: value})
 
 
-def test_only_two_stems_are_known(unchecked):
+def test_unknown_stems_and_encoders_are_errors(unchecked):
     with pytest.raises(ValueError, match=r"^patch_size: expected 16 or 4 .* found 8"):
         change(patch_size=8)
     with pytest.raises(ValueError, match=r"^encoder: expected one of vit, tiny_vit"):
         change(encoder="resnet")
 
 
-# MARK: what it computes
+# MARK: computation
 
 
 @pytest.mark.parametrize(("patch", "size"), [(16, 64), (16, 80), (16, 16), (4, 32), (4, 20)])
@@ -108,12 +108,12 @@ def test_the_parameters_are_the_same_at_any_size():
     assert of_size[0] == of_size[1]
 
 
-def test_adapters_can_be_dropped(small, encode):
+def test_adapters_can_be_skipped(small, encode):
     config, params, images = small
     plain = change(peft=NONE)
-    dropped = encode(config, params, images, False)
-    np.testing.assert_array_equal(dropped, encode(plain, params, images, True))
-    assert abs(dropped - encode(config, params, images, True)).max() > 0.1
+    skipped = encode(config, params, images, False)
+    np.testing.assert_array_equal(skipped, encode(plain, params, images, True))
+    assert abs(skipped - encode(config, params, images, True)).max() > 0.1
 
 
 def test_fresh_adapters_add_nothing(encode):
@@ -135,8 +135,8 @@ def test_compute_settings_change_little(small, encode, changes, tolerance):
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 9), (7, 8), (2, 3), (2, 1)])
-def test_attention_is_that_over_a_padded_map(height, width):
-    """Against windows cut from a map that is padded with zeros before the norm."""
+def test_attention_equals_that_over_a_padded_map(height, width):
+    """Compares with windows cut from a map that is padded with zeros before the norm."""
     heads, size, c = 2, 3, 8
     module = tiny_vit.TinyVitAttention(heads, size, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, height, width, c))

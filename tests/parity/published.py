@@ -1,4 +1,4 @@
-"""The published code's fixtures, read into our layout (NHWC, images x objects)."""
+"""Fixtures of the published code, read into our layout (NHWC, images x objects)."""
 
 import dataclasses
 import json

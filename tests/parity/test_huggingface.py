@@ -43,7 +43,7 @@ def _config():
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """The two models with the same random weights."""
+    """Returns both models, with the same random weights."""
     torch.manual_seed(0)
     theirs = transformers.SamModel(_config()).eval()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def embeddings(pair):
-    """The embedding of two images by both: (2, 64, 8, 8) and (2, 8, 8, 64)."""
+    """Returns the embeddings of two images by both: (2, 64, 8, 8) and (2, 8, 8, 64)."""
     theirs, ours = pair
     images = np.random.default_rng(1).normal(size=(2, SIZE, SIZE, 3)).astype(np.float32)
     with torch.no_grad():

@@ -161,7 +161,7 @@ def test_every_change(run):
     assert compared >= len(run.theirs["changed_params"]) - 7
 
 
-def test_the_published_clicks_lie_in_our_errors(run):
+def test_the_published_points_lie_in_our_errors(run):
     """Our predictions are the published ones: its clicks fall where ours are wrong."""
     truth = np.asarray(run.forward.truth)
     for i in range(1, 9):
@@ -177,7 +177,7 @@ def test_the_published_clicks_lie_in_our_errors(run):
             assert truth[b, k, y, x] == label
 
 
-def test_optimizer_counts_follow_what_took_part(run):
+def test_optimizer_counts_are_those_of_the_updated_groups(run):
     box_first = bool(run.first_prompts.has_box.all())
     counts = {name: int(state.count) for name, state in run.learned.optimizer.items()}
     expected = {"adapter": 1, "no_mask": 1, "masks": 0, "decoder": 9}

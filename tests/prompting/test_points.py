@@ -81,7 +81,7 @@ def test_first_point_is_foreground():
         assert masks[(b, k, *pixels(points[b, k, 0]))] != 0
 
 
-def test_corrections_lie_in_the_error_and_say_which():
+def test_corrections_lie_in_the_error_with_its_label():
     rng = np.random.default_rng(0)
     truth = rng.random((2, 3, SIZE, SIZE)) < 0.4
     predicted = truth ^ (rng.random(truth.shape) < 0.1)
@@ -102,7 +102,7 @@ def test_corrections_of_one_kind(predicted, label):
     np.testing.assert_array_equal(labels, np.full((1, 1, 5), label))
 
 
-def test_without_error_there_is_no_point():
+def test_without_error_points_are_absent():
     truth = jnp.zeros((1, 2, SIZE, SIZE), bool).at[:, :, 3:6, 3:6].set(True)
     predicted = truth.at[0, 1, 0, 0].set(True)
     points, labels = correction_points(keys(1, 2), predicted, truth, 3)
@@ -111,22 +111,22 @@ def test_without_error_there_is_no_point():
     np.testing.assert_array_equal(points[0, 1], np.zeros((3, 2)))
 
 
-def test_a_click_belongs_to_the_sample_and_not_to_its_place():
+def test_points_depend_on_the_sample_not_on_its_place_in_the_batch():
     rng = np.random.default_rng(3)
     truth = rng.random((4, 2, SIZE, SIZE)) < 0.5
     predicted = rng.random(truth.shape) < 0.5
     seeds = np.array([7, 123456789, 2**32 - 1, 0], np.uint32)
     order = np.array([2, 0, 3, 1])
 
-    def clicks(seeds, predicted, truth):
+    def draw(seeds, predicted, truth):
         own = prompting.object_keys(jax.random.key(5), jnp.asarray(seeds), 2)
         return correction_points(own, predicted, truth, 4)
 
-    points, labels = clicks(seeds, predicted, truth)
-    moved_points, moved_labels = clicks(seeds[order], predicted[order], truth[order])
+    points, labels = draw(seeds, predicted, truth)
+    moved_points, moved_labels = draw(seeds[order], predicted[order], truth[order])
     np.testing.assert_array_equal(points[order], moved_points)
     np.testing.assert_array_equal(labels[order], moved_labels)
-    alone, _ = clicks(seeds[:1], predicted[:1], truth[:1])
+    alone, _ = draw(seeds[:1], predicted[:1], truth[:1])
     np.testing.assert_array_equal(points[:1], alone)
 
 
