@@ -1,4 +1,4 @@
-"""PyTorch and Hugging Face checkpoints, in and out: the only place that knows their names."""
+"""Conversion of PyTorch and Hugging Face checkpoints to samjax models and back."""
 
 from samjax.conversion.convert import ConversionOptions, adapt, from_torch, to_torch
 from samjax.conversion.loading import load_or_convert

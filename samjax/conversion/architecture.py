@@ -1,4 +1,4 @@
-"""Which network a state dict belongs to, read from the names and shapes of its tensors."""
+"""Inference of a network's architecture from the names and shapes in its state dict."""
 
 import math
 import re
@@ -14,8 +14,8 @@ from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig
 Tensors = Mapping[str, np.ndarray]
 
 _TINY_STEM = "image_encoder.patch_embed.seq.0.c.weight"
-# TinyViT by the side of its stem's kernel: patch size, and the image size, which the tensors don't
-# tell: MobileSAM, LiteMedSAM.
+# Patch size and image size of a TinyViT by the side of its stem's kernel: MobileSAM, LiteMedSAM.
+# The tensors do not show the image size.
 _TINY_SIZES = {3: (16, 1024), 1: (4, 256)}
 _BLOCK = "image_encoder.blocks"
 _TINY_STAGE = "image_encoder.layers"
@@ -23,19 +23,19 @@ _LAYER = "mask_decoder.transformer.layers"
 
 
 class MissingTensorError(ValueError):
-    """A tensor that every SAM has is not there."""
+    """A tensor that every SAM has is missing."""
 
 
 def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
-    """Reads the architecture from SAM's tensors.
+    """Returns the architecture of SAM's tensors.
 
     Args:
         tensors: State dict by SAM's PyTorch names.
-        decoder_heads: Attention heads in the decoder, which leave no trace in the tensors.
+        decoder_heads: Number of attention heads in the decoder; the tensors do not show it.
 
     Raises:
-        MissingTensorError: A tensor that tells the architecture is missing.
-        ValueError: One has an impossible shape.
+        MissingTensorError: A tensor that determines the architecture is missing.
+        ValueError: A tensor has an impossible shape.
     """
     encoder = _tiny_vit(tensors) if _TINY_STEM in tensors else _vit(tensors)
     return SamConfig(
@@ -53,7 +53,7 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
 
 
 def _vit(tensors: Tensors) -> dict[str, Any]:
-    """The fields of SAM's ViT."""
+    """Returns the fields of `SamConfig` for SAM's ViT."""
     _, grid, _, width = _shape(tensors, "image_encoder.pos_embed", 4)
     patch = _shape(tensors, "image_encoder.patch_embed.proj.weight", 4)[2]
     depth = _count(tensors, _BLOCK)
@@ -73,7 +73,7 @@ def _vit(tensors: Tensors) -> dict[str, Any]:
 
 
 def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
-    """The fields of a TinyViT."""
+    """Returns the fields of `SamConfig` for a TinyViT."""
     side = _shape(tensors, _TINY_STEM, 4)[2]
     if side not in _TINY_SIZES:
         raise ValueError(
@@ -86,7 +86,7 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
     widths = [_shape(tensors, f"{block}.attn.norm.weight", 1)[0] for block in blocks]
     hidden = [_shape(tensors, f"{block}.mlp.fc1.weight", 2)[0] for block in blocks]
     names = [f"{block}.attn.attention_biases" for block in blocks]
-    by_stage: dict[str, Any] = dict(  # Of any length, until they are checked.
+    by_stage: dict[str, Any] = dict(  # TinyVitConfig checks their lengths.
         dims=(first, *widths),
         depths=tuple(_count(tensors, stage) for stage in stages),
         num_heads=tuple(_shape(tensors, name, 2)[0] for name in names),
@@ -109,7 +109,7 @@ def _tiny_vit(tensors: Tensors) -> dict[str, Any]:
 
 
 def _peft(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> PeftConfig:
-    """What the adapters are, from those of blocks of some widths."""
+    """Returns the configuration of the adapters, from those of blocks of the given widths."""
     if not any(".Adapter." in name for name in tensors):
         return PeftConfig("none")
     bottleneck = any(".Adapter.down." in name for name in tensors)
@@ -120,11 +120,11 @@ def _peft(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> Pef
 
 
 def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...], int]:
-    """Which blocks attend globally, and the window of the others.
+    """Returns the indexes of the blocks with global attention, and the others' window size.
 
     A block whose relative positions span the whole grid is global. Where all do, windows as large
-    as the grid cannot be told from global attention (nor do they compute anything else at this
-    size): then a published architecture of this width and depth decides, or else all are global.
+    as the grid cannot be distinguished from global attention (and compute the same at this size).
+    Then a published architecture of this width and depth decides; without one, all are global.
     """
     windows = {side for side in sides if side != grid}
     if len(windows) > 1:
@@ -142,7 +142,10 @@ def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...]
 
 
 def _attention_side(tensors: Tensors, block: int) -> int:
-    """Side of the square a block attends over: relative positions run from 1 - side to side - 1."""
+    """Returns the side of the square a block attends over.
+
+    Relative positions run from 1 - side to side - 1.
+    """
     name = f"{_BLOCK}.{block}.attn.rel_pos_h"
     length = _shape(tensors, name, 2)[0]
     if length % 2 == 0:
@@ -151,18 +154,18 @@ def _attention_side(tensors: Tensors, block: int) -> int:
 
 
 def _window_side(tensors: Tensors, name: str) -> int:
-    """Side of a TinyViT's window, which has one bias for each of its places."""
-    places = _shape(tensors, name, 2)[1]
-    if math.isqrt(places) ** 2 != places:
-        raise ValueError(f"{name}: expected the biases of a square window, found {places}")
-    return math.isqrt(places)
+    """Returns the side of a TinyViT's window, which has one bias for each of its tokens."""
+    biases = _shape(tensors, name, 2)[1]
+    if math.isqrt(biases) ** 2 != biases:
+        raise ValueError(f"{name}: expected the biases of a square window, found {biases}")
+    return math.isqrt(biases)
 
 
 def _count(tensors: Tensors, prefix: str) -> int:
     numbers = {
-        int(found[1])
+        int(match[1])
         for name in tensors
-        if (found := re.match(rf"{re.escape(prefix)}\.(\d+)\.", name))
+        if (match := re.match(rf"{re.escape(prefix)}\.(\d+)\.", name))
     }
     if not numbers:
         raise MissingTensorError(f"not a SAM checkpoint: no tensor {prefix}.0.*")
@@ -179,9 +182,9 @@ def _shape(tensors: Tensors, name: str, ndim: int) -> tuple[int, ...]:
 
 
 def _ratio(hidden: Sequence[int], widths: Sequence[int]) -> float:
-    """The ratio that gives all `hidden` from `widths` again, when cut to integers."""
+    """Returns the ratio for which `int(width * ratio)` is the hidden width of every block."""
     ratios = [inner / width for inner, width in zip(hidden, widths, strict=True)]
     for i, (inner, width) in enumerate(zip(hidden, widths, strict=True)):
         if int(width * ratios[i]) != inner:
             ratios[i] = float(np.nextafter(ratios[i], np.inf))
-    return max(ratios)  # The largest serves all: what it adds to the others is cut off.
+    return max(ratios)  # The largest fits all: int() drops what it adds to the others.

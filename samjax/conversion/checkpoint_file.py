@@ -1,4 +1,4 @@
-"""Checkpoints as users have them, brought to one form: tensors by SAM's PyTorch names."""
+"""Reading of checkpoint files in all their formats, as tensors by SAM's PyTorch names."""
 
 import dataclasses
 import json
@@ -17,14 +17,14 @@ from samjax.models.config import SamConfig
 
 _log = logging.getLogger(__name__)
 
-_FOLDER = (  # What a folder may hold its weights as, the first that is there.
+_FOLDER = (  # Names of weights in a folder; the first that exists is read.
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
-_IGNORED = (  # What is of no use in any checkpoint, and why.
+_IGNORED = (  # Tensors that are ignored in every checkpoint, and the reason.
     (r"pixel_(mean|std)", "a constant of the preprocessing"),
     (r"n_averaged", "a count of averaged updates"),
     (r"image_encoder\..*\.bn\.num_batches_tracked", "a count of pre-training batches"),
@@ -59,16 +59,16 @@ _HUGGING_FACE = (
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointContents:
-    """What a checkpoint file holds.
+    """The contents of a checkpoint file.
 
     Attributes:
         tensors: Arrays by SAM's PyTorch names.
         keys: The file's own name of each tensor.
-        ignored: What else the file holds and why it is of no use, by the file's names.
-        notes: What was done to get at the tensors.
-        settings: Architecture and input, where they travel with the file: `to_torch` sees to it.
-        beside: What Hugging Face's configuration files beside the weights say; None where
-            the weights are not Hugging Face's.
+        ignored: Reasons why the file's other entries are ignored, by the file's names.
+        notes: Remarks on the reading of the file, such as prefixes that were removed.
+        settings: Architecture and preprocessing that `to_torch` wrote into the file; None without.
+        beside: Settings in Hugging Face's configuration files beside the weights; None where the
+            weights are not Hugging Face's.
     """
 
     tensors: dict[str, np.ndarray]
@@ -82,7 +82,7 @@ class CheckpointContents:
 def read(path: str | Path) -> CheckpointContents:
     """Reads a `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, or a Hugging Face directory.
 
-    What a file is is told by its content. Sharded weights are read by their index.
+    The format is recognised by the content. Sharded weights are read by their index.
 
     Raises:
         FileNotFoundError: There is no checkpoint at `path`.
@@ -114,7 +114,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _read_file(path: Path) -> torch_file.TorchFile:
-    """Reads one file by what it is, whatever its name says."""
+    """Reads one file in the format of its content, whatever its name is."""
     named_safetensors = path.suffix.lower() == ".safetensors"
     if file_kinds.kind(path) == "torch":
         return torch_file.read(path)
@@ -125,7 +125,7 @@ def _read_file(path: Path) -> torch_file.TorchFile:
 
 
 def _read_shards(index: Path) -> torch_file.TorchFile:
-    """All files that an index lists, as one."""
+    """Reads all files that an index lists, as one."""
     try:
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         if not shards or not all(Path(shard).name == shard for shard in shards):
@@ -150,9 +150,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
-    """Gives the tensors of a file SAM's names, and sets aside what is known to be of no use."""
+    """Gives the tensors of a file SAM's names, and separates those that are ignored."""
     tensors, keys = {}, {}
-    aside = {f"[{key}]": why for key, why in found.beside.items()}
+    ignored = {f"[{key}]": why for key, why in found.beside.items()}
     for key in (key for key, why in found.beside.items() if why == wrappers.AVERAGE):
         _log.warning("%s: left out %r: %s", path, key, wrappers.AVERAGE)
     names, prefixes = wrappers.strip(found.tensors)
@@ -160,11 +160,11 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     for key, tensor in found.tensors.items():
         name = _sam_name(names[key]) if is_hugging_face else names[key]
         if why := next((why for rule, why in _IGNORED if re.fullmatch(rule, name)), None):
-            aside[key] = why
+            ignored[key] = why
         elif name not in tensors:
             tensors[name], keys[name] = tensor, key
         elif np.array_equal(tensors[name], tensor):
-            aside[key] = f"the same as {keys[name]}"
+            ignored[key] = f"the same as {keys[name]}"
         else:
             raise ValueError(f"{keys[name]} and {key} are both {name}, but differ")
     if _SHARD.fullmatch(path.name) and not _is_whole(tensors):
@@ -175,7 +175,7 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     return CheckpointContents(
         tensors,
         keys,
-        aside,
+        ignored,
         tuple(notes),
         _settings(found.record) if found.record is not None else None,
         hugging_face.read(path.parent) if is_hugging_face else None,
@@ -190,7 +190,7 @@ def _settings(record: str) -> tuple[SamConfig, Preprocessing]:
 
 
 def _is_whole(tensors: Mapping[str, np.ndarray]) -> bool:
-    """Whether there is something of all three parts of a network."""
+    """Whether there are tensors of all three parts of a network."""
     parts = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
     return all(any(name.startswith(part) for name in tensors) for part in parts)
 

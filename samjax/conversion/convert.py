@@ -1,4 +1,4 @@
-"""From a PyTorch checkpoint to a samjax model and back, with an account of every key."""
+"""Conversion of a PyTorch checkpoint to a samjax model and back, with a report of every key."""
 
 import dataclasses
 import json
@@ -37,19 +37,19 @@ _CLASSES = 1000  # Of the classifier in MobileSAM's file.
 
 @dataclasses.dataclass(frozen=True)
 class ConversionOptions:
-    """How to adapt a checkpoint.
+    """Settings of a conversion.
 
     Attributes:
         image_size: Side of the network's input, pixels; None keeps the checkpoint's own.
-        peft: Fresh adapters for a checkpoint that has none; None and kind `none` add none.
-        decoder_heads: Attention heads of the decoder, which the tensors do not tell; None takes
-            what the checkpoint says, or SAM's 8.
+        peft: New adapters for a checkpoint without any; None and kind `none` add none.
+        decoder_heads: Number of attention heads in the decoder, which the tensors do not show;
+            None takes the number in the checkpoint's settings, or SAM's 8.
         strict: Raise `KeyMismatchError` for missing keys, unexpected keys and keys of a wrong
             shape; otherwise unexpected keys are left out and the others are initialised.
-        seed: Seed of what is initialised.
-        family: Whose way of preparing images to take, one of `families.FAMILIES`; None takes what
-            travels with the file, or what its tensors speak for.
-        allow_non_finite: Take weights that are NaN or infinite.
+        seed: Seed of the initialised parameters.
+        family: Family whose preprocessing to use, one of `families.FAMILIES`; None uses the
+            settings that travel with the file, or else infers the family from the tensors.
+        allow_non_finite: Accept weights that are NaN or infinite.
     """
 
     image_size: int | None = None
@@ -66,16 +66,16 @@ def from_torch(
     options: ConversionOptions = ConversionOptions(),
     preprocessing_overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Model, ConversionReport]:
-    """Reads a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face `SamModel` checkpoint.
+    """Converts a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face checkpoint.
 
-    What the network expects of its images is what travels with the file: samjax's own settings, or
-    Hugging Face's configuration. Without these, it is what the published family of such tensors
-    expects; where they could be another family's, the report says that this is a guess.
+    The preprocessing of images is read from the settings that travel with the file: samjax's own,
+    or Hugging Face's configuration. Without them, it is that of the published family that has such
+    tensors. Where several families have them, the report says that this is a guess.
 
     Args:
         path: A `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, an index of sharded ones, or
             a directory with them.
-        options: How to adapt it.
+        options: Settings of the conversion.
         preprocessing_overrides: Fields of `Preprocessing` to set otherwise.
 
     Returns:
@@ -85,7 +85,7 @@ def from_torch(
         FileNotFoundError: There is no checkpoint at `path`.
         KeyMismatchError: Keys are unexpected, missing or of a wrong shape; it lists them all.
         ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
-            leaves open what the network looks like.
+            does not determine the architecture.
     """
     contents = checkpoint_file.read(path)
     try:
@@ -97,18 +97,18 @@ def from_torch(
     config, params, report = _assemble(str(path), contents, config, options)
     if not options.allow_non_finite:
         finite_check.check(str(path), contents.tensors.items())
-    report = dataclasses.replace(report, notes=(*contents.notes, decision.line()))
+    report = dataclasses.replace(report, notes=(*contents.notes, decision.describe()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
     return Model(config, decision.preprocessing, params), report
 
 
 def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, ConversionReport]:
-    """Resizes a samjax model or gives it adapters, just as `from_torch` does.
+    """Resizes a samjax model or adds adapters to it, as `from_torch` does.
 
     Args:
         model: The model.
-        options: How to adapt it.
-        name: What the report calls it.
+        options: Settings of the conversion.
+        name: Name of the model in the report.
     """
     tensors = naming.state_dict(model.params)
     contents = CheckpointContents(tensors, {key: key for key in tensors}, {})
@@ -119,11 +119,11 @@ def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, C
 def to_torch(path: str | Path, model: Model) -> None:
     """Writes a `.pth` file that the published PyTorch code loads.
 
-    The tensors are exactly the parameters; to those of a TinyViT is added what its published
-    code holds besides. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
-    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict. What the tensors cannot
-    tell, the architecture and how images are prepared, travels in the state dict's `_metadata`,
-    which PyTorch takes no notice of, and `from_torch` honours.
+    The tensors are the parameters; for a TinyViT, those that only its published code has are
+    added. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
+    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict. Architecture and
+    preprocessing travel in the state dict's `_metadata`, which PyTorch ignores and `from_torch`
+    reads.
 
     Args:
         path: The file.
@@ -141,7 +141,7 @@ def to_torch(path: str | Path, model: Model) -> None:
 
 
 def _architecture(contents: CheckpointContents, options: ConversionOptions) -> SamConfig:
-    """The network: as it travels with the file, or as tensors and configuration tell it."""
+    """Returns the architecture: from settings in the file, or from tensors and configuration."""
     heads = options.decoder_heads
     if contents.settings is not None:
         config, _ = contents.settings
@@ -170,7 +170,7 @@ def _architecture(contents: CheckpointContents, options: ConversionOptions) -> S
 def _decide(
     contents: CheckpointContents, config: SamConfig, options: ConversionOptions
 ) -> families.PreprocessingDecision:
-    """How images are prepared, by what is known best."""
+    """Returns the preprocessing, from the most reliable source that there is."""
     if options.family is not None:
         return families.named(options.family)
     if contents.settings is not None:
@@ -186,14 +186,14 @@ def _decide(
 
 
 def _at(path: str | Path, error: Exception) -> str:
-    """The error's text, with the file's name unless a file of its folder is named already."""
+    """Returns the error's text, after the file's name unless it names a file of that folder."""
     text = str(error)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     return text if text.startswith(f"{folder}/") else f"{path}: {text}"
 
 
 def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> dict[str, np.ndarray]:
-    """Tensors of no use that the published TinyViT's strict loading asks for."""
+    """Returns unused tensors that the strict loading of the published TinyViT requires."""
     counts = [name for name in tensors if name.endswith(".bn.running_var")]
     extras = {name.replace("running_var", "num_batches_tracked"): np.int64(0) for name in counts}
     if config.patch_size == 16:  # MobileSAM has an untrained classifier, LiteMedSAM none.
@@ -210,7 +210,11 @@ def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> di
 def _assemble(
     name: str, contents: CheckpointContents, config: SamConfig, options: ConversionOptions
 ) -> tuple[SamConfig, Params, ConversionReport]:
-    """Fills the architecture's parameters from the tensors, or raises with the full account."""
+    """Fills the architecture's parameters from the tensors.
+
+    Raises:
+        KeyMismatchError: Keys do not match, and the options are strict.
+    """
     added = False
     if options.peft is not None and options.peft.enabled and not config.peft.enabled:
         config, added = dataclasses.replace(config, peft=options.peft), True
@@ -241,7 +245,7 @@ def _assemble(
 
 
 def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray]:
-    """Fresh parameters at these paths; the others are never computed."""
+    """Initialises the parameters at these paths; the others are never computed."""
     if not paths:
         return {}
 
@@ -255,7 +259,7 @@ def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray
 def _entry(
     contents: CheckpointContents, path: str, shape: tuple[int, ...], added: bool
 ) -> KeyEntry:
-    """What the checkpoint has for the parameter at `path`."""
+    """Returns the report's entry for the parameter at `path`."""
     name = naming.torch_name(path)
     expected = naming.torch_shape(path, shape)
     if name not in contents.tensors:
@@ -275,7 +279,7 @@ def _from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
 def _report(
     name: str, contents: CheckpointContents, entries: Mapping[str, KeyEntry]
 ) -> ConversionReport:
-    """All keys in the checkpoint's order, then what it lacks and what is of no use in it."""
+    """Reports all keys in the checkpoint's order, then the missing and the ignored ones."""
     found = [
         entries.get(key) or KeyEntry(contents.keys[key], "unexpected", tensor.shape)
         for key, tensor in contents.tensors.items()

@@ -47,37 +47,38 @@ _SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessingDecision:
-    """How a checkpoint's images are prepared, and why so.
+    """The preprocessing chosen for a checkpoint, and the reason.
 
     Attributes:
         input: What the network expects.
-        reason: Where that comes from.
-        rivals: Families that the file may belong to just as well; empty where there is evidence.
+        reason: Source of the preprocessing, or evidence for it, in words.
+        alternatives: Other families that the file may belong to; empty where there is evidence.
     """
 
     preprocessing: Preprocessing
     reason: str
-    rivals: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
 
     @property
     def is_guess(self) -> bool:
-        """Whether another family could have made this file."""
-        return bool(self.rivals)
+        """Whether the file may belong to another family."""
+        return bool(self.alternatives)
 
-    def line(self) -> str:
-        """One line for the user, with the way to change a guess."""
+    def describe(self) -> str:
+        """Returns one line for the user, with advice on correcting a guess."""
         if not self.is_guess:
             return f"images are prepared by {self.reason}"
         return (
             f"images are prepared by {self.reason}; this is a guess, nothing in the file tells it "
-            f"from {' or '.join(self.rivals)}: if it is wrong, name the family (--family "
-            f"{self.rivals[0]}, in Python family={self.rivals[0]!r}, in training "
-            f"init_family={self.rivals[0]}) or single settings (--resize, --channel-order, ...)"
+            f"from {' or '.join(self.alternatives)}: if it is wrong, name the family (--family "
+            f"{self.alternatives[0]}, in Python family={self.alternatives[0]!r}, in training "
+            f"init_family={self.alternatives[0]}) or single settings "
+            "(--resize, --channel-order, ...)"
         )
 
 
 def named(family: str) -> PreprocessingDecision:
-    """The settings of a family that the user names.
+    """Returns the preprocessing of a family that the user names.
 
     Raises:
         ValueError: There is no such family.
@@ -88,7 +89,7 @@ def named(family: str) -> PreprocessingDecision:
 
 
 def infer(config: SamConfig) -> PreprocessingDecision:
-    """The settings of the family that an architecture speaks for."""
+    """Returns the preprocessing of the family that an architecture indicates."""
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
     size = f"{config.image_size} pixels"
@@ -106,7 +107,7 @@ def infer(config: SamConfig) -> PreprocessingDecision:
 
 
 def override(decision: PreprocessingDecision, settings: Mapping[str, Any]) -> PreprocessingDecision:
-    """The decision with single settings as the user gives them."""
+    """Returns the decision with single settings replaced by the user's."""
     if not settings:
         return decision
     reason = f"{decision.reason}, with {', '.join(settings)} as asked"
@@ -127,5 +128,7 @@ def _evidence(family: Family, reason: str) -> PreprocessingDecision:
     return PreprocessingDecision(FAMILIES[family], f"family {family} (evidence: {reason})")
 
 
-def _guess(family: Family, seen: str, *rivals: str) -> PreprocessingDecision:
-    return PreprocessingDecision(FAMILIES[family], f"family {family} (found: {seen})", rivals)
+def _guess(family: Family, evidence: str, *alternatives: str) -> PreprocessingDecision:
+    return PreprocessingDecision(
+        FAMILIES[family], f"family {family} (found: {evidence})", alternatives
+    )

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""Recognition of file formats by their first bytes, not by their names."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _HEAD = 512  # Bytes.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_NO_CHECKPOINT = (  # First bytes, what such a file is, and what to do about it.
+_NO_CHECKPOINT = (  # First bytes, the format, and advice.
     (_LFS, "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"),
     (b"\x1f\x8b", "a gzip file; unpack it first (gunzip, or tar -xzf)"),
     (b"BZh", "a bzip2 file; unpack it first"),
@@ -26,10 +26,10 @@ _NO_CHECKPOINT = (  # First bytes, what such a file is, and what to do about it.
 
 
 def kind(path: Path) -> str:
-    """Tells `torch` (a zip archive of PyTorch's) from `safetensors`.
+    """Returns the format of a file: `torch` (a zip archive of PyTorch's) or `safetensors`.
 
     Raises:
-        ValueError: It is neither; the message names the file and what it is.
+        ValueError: It is neither; the message names the file and its format.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -40,16 +40,16 @@ def kind(path: Path) -> str:
     named = "safetensors file" if path.suffix.lower() == ".safetensors" else "PyTorch checkpoint"
     raise ValueError(
         f"{path}: not a readable {named}: expected a zip file or a safetensors header, "
-        f"found {_what(head)}"
+        f"found {_describe(head)}"
     )
 
 
-def _what(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     if not head:
         return "an empty file; was the download cut off?"
-    for start, what in _NO_CHECKPOINT:
+    for start, description in _NO_CHECKPOINT:
         if head.startswith(start):
-            return what
+            return description
     if _is_text(head):
         text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").lower()
         if text.startswith(("<!doctype html", "<html", "<head", "<!--")):

@@ -1,4 +1,4 @@
-"""Hugging Face's configuration files beside a `SamModel`: all of it is honoured, or an error."""
+"""Reading of the configuration files beside a Hugging Face `SamModel`; unknown settings fail."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from samjax.conversion import families
 from samjax.data.inputs import Preprocessing
 from samjax.models.config import SamConfig
 
-# Section, field, default there where the file leaves it out, and our field.
+# Section, field, its default where the file omits it, and our field.
 _FIELDS = (
     ("vision_config", "image_size", 1024, "image_size"),
     ("vision_config", "patch_size", 16, "patch_size"),
@@ -31,8 +31,8 @@ _FIELDS = (
     ("mask_decoder_config", "iou_head_hidden_dim", 256, "iou_head_hidden_dim"),
     ("mask_decoder_config", "num_multimask_outputs", 3, "num_multimask"),
 )
-# What we have no setting for: section, field, and the values that we compute (the first is the
-# default there). SAM's own decoder has 1e-5, Hugging Face's conversion of it 1e-6.
+# Settings that samjax does not have: section, field, and the values that it computes (the first is
+# the default). SAM's own decoder has 1e-5, Hugging Face's conversion of it 1e-6.
 _FIXED = (
     ("vision_config", "hidden_act", ("gelu",)),
     ("vision_config", "layer_norm_eps", (1e-6,)),
@@ -56,11 +56,11 @@ _DIGITS = 6  # After which the division by 255 leaves noise.
 
 @dataclasses.dataclass(frozen=True)
 class HuggingFaceSettings:
-    """What the files beside the weights say.
+    """Settings in the files beside the weights.
 
     Attributes:
-        config: Path of `config.json`, whether it is there or not.
-        fields: Fields of `SamConfig`, each with its place in `config.json`; empty without one.
+        config: Path of `config.json`, whether it exists or not.
+        fields: Fields of `SamConfig`, each with its path in `config.json`; empty without the file.
         input: How images are prepared; None without a preprocessor's file.
         preprocessing_file: Name of that file.
     """
@@ -71,12 +71,12 @@ class HuggingFaceSettings:
     preprocessing_file: str = ""
 
     def complete(self, inferred: SamConfig) -> SamConfig:
-        """Adds what the tensors do not tell.
+        """Adds the settings that the tensors do not show.
 
         Raises:
             ValueError: The file and the tensors disagree; the message names the field.
         """
-        # Where every block's window spans the grid, the tensors show nothing but its side.
+        # Where every block's window spans the grid, the tensors show only its side.
         open_fields = {"decoder_heads"}
         if inferred.window_size == inferred.grid_size:
             open_fields |= {"window_size", "global_attn_indexes"}
@@ -87,9 +87,9 @@ class HuggingFaceSettings:
                     f"{self.config}: {place}: expected {found}, as the tensors have it, "
                     f"found {value}"
                 )
-        told = {name: value for name, (_, value) in self.fields.items()}
+        settings = {name: value for name, (_, value) in self.fields.items()}
         try:
-            config = dataclasses.replace(inferred, **told)
+            config = dataclasses.replace(inferred, **settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.config}: {error}") from error
         sides = [config.attention_size(block) for block in range(config.depth)]
@@ -102,11 +102,11 @@ class HuggingFaceSettings:
 
 
 def read(folder: Path) -> HuggingFaceSettings:
-    """Reads `config.json` and the preprocessor's file of a folder, as far as they are there.
+    """Reads `config.json` and the preprocessor's file of a folder, where they exist.
 
     Raises:
-        ValueError: A file is damaged, belongs to another model, or has a setting that we do not
-            have; the message names file and field.
+        ValueError: A file is damaged, belongs to another model, or has a setting that samjax
+            does not have; the message names file and field.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -135,10 +135,10 @@ def read(folder: Path) -> HuggingFaceSettings:
         if other != value:
             raise ValueError(f"{path}: {place}: expected {other} as in {there}, found {value}")
     grid = fields["image_size"][1] // fields["patch_size"][1]
-    told = config["prompt_encoder_config"].get("image_embedding_size", grid)
-    if told != grid:
+    embedding_size = config["prompt_encoder_config"].get("image_embedding_size", grid)
+    if embedding_size != grid:
         place = "prompt_encoder_config.image_embedding_size"
-        raise ValueError(f"{path}: {place}: expected {grid}, found {told!r}")
+        raise ValueError(f"{path}: {place}: expected {grid}, found {embedding_size!r}")
     found, name = _preprocessor(folder)
     size = fields["image_size"][1]
     prepared = _input(folder / name, found, size) if found is not None else None
@@ -146,7 +146,7 @@ def read(folder: Path) -> HuggingFaceSettings:
 
 
 def _preprocessor(folder: Path) -> tuple[dict[str, Any] | None, str]:
-    """The image processor's fields: a file of their own, or a section of the processor's."""
+    """Returns the image processor's fields and file name: its own file, or a section of another."""
     own, whole = "preprocessor_config.json", "processor_config.json"
     if (folder / own).is_file():
         return _json(folder / own), own

@@ -25,19 +25,19 @@ def load_or_convert(
 ) -> Model:
     """Loads a samjax model directory, or converts a PyTorch or Hugging Face checkpoint.
 
-    How images are prepared belongs to the checkpoint. Where its file leaves that open, a warning
-    says which family was assumed.
+    The preprocessing is part of the checkpoint. Where its file does not determine it, a warning
+    names the family that was assumed.
 
     Args:
         path: A samjax model directory, a `.pth`, `.pt` or `.safetensors` file, or a Hugging Face
             directory with `model.safetensors`.
         image_size: Side of the network's input to resize to, pixels; None keeps the model's own.
-        peft: Fresh adapters for a model that has none. None and kind `none` take the model as it
-            is: adapters are dropped when the model is run, not when it is loaded.
-        family: Prepare images as this family's, one of `families.FAMILIES`, whatever the
-            checkpoint says.
+        peft: New adapters for a model without any. None and kind `none` take the model as it is:
+            adapters are dropped when the model is run, not when it is loaded.
+        family: Family whose preprocessing replaces that of the checkpoint, one of
+            `families.FAMILIES`.
         preprocessing_overrides: Fields of `Preprocessing` to set otherwise.
-        allow_non_finite: Take weights that are NaN or infinite.
+        allow_non_finite: Accept weights that are NaN or infinite.
 
     Raises:
         FileNotFoundError: There is no model at `path`.

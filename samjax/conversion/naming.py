@@ -1,11 +1,12 @@
-"""Names and axes: PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`.
+"""Mapping of names and axes between PyTorch and samjax.
 
-A number joins the part before it, the adapter gets a lower-case name, a batch norm's statistics do
-not run any more, and what PyTorch calls `weight` is a `scale` in a norm, a `kernel` in a linear or
-convolutional layer, and nothing at all in an embedding. Kernels change their axes: (out, in) to
-(in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in, out). The
-adapter's transposed 4x4 kernel is further cut by row and column parity
-(`samjax.models.layers.ConvTranspose4x4`). Both ways are exact.
+PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`. A number joins the part
+before it, the adapter gets a lower-case name, and a batch norm's `running_mean` and `running_var`
+are `mean` and `var`. PyTorch's `weight` is a `scale` in a norm, a `kernel` in a linear or
+convolutional layer, and has no name of its own in an embedding. Kernels change their axes: (out,
+in) to (in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in,
+out). The adapter's transposed 4x4 kernel is further cut by row and column parity
+(`samjax.models.layers.UpConv4x4`). Both directions are exact.
 """
 
 import re
@@ -25,7 +26,7 @@ _TORCH_4X4, _OUR_4X4 = "i o (a p) (b q)", "p q a b i o"
 
 
 def torch_name(path: str) -> str:
-    """PyTorch's name of the tensor at our `path`."""
+    """Returns PyTorch's name of the tensor at our `path`."""
     leaf = f"{path}/weight" if _EMBEDDING.search(path) else path
     name = re.sub(r"/(kernel|scale)$", "/weight", leaf).replace("/adapter/", "/Adapter/")
     name = re.sub(r"/bn/(mean|var)$", r"/bn/running_\1", name)
@@ -33,32 +34,32 @@ def torch_name(path: str) -> str:
 
 
 def from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
-    """Brings PyTorch's tensor into the axes of our `path`."""
+    """Returns PyTorch's tensor with the axes of our `path`."""
     if _BY_PARITY.search(path):
         return rearrange(tensor, f"{_TORCH_4X4} -> {_OUR_4X4}", p=2, q=2)
     return tensor.transpose(_axes(path, tensor.ndim))
 
 
 def to_torch(path: str, leaf: np.ndarray) -> np.ndarray:
-    """Brings our leaf at `path` into PyTorch's axes."""
+    """Returns our leaf at `path` with PyTorch's axes."""
     if _BY_PARITY.search(path):
         return rearrange(leaf, f"{_OUR_4X4} -> {_TORCH_4X4}")
     return leaf.transpose(np.argsort(_axes(path, leaf.ndim)))
 
 
 def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of PyTorch's tensor where our leaf at `path` has `shape`."""
+    """Returns the shape of PyTorch's tensor where our leaf at `path` has `shape`."""
     return to_torch(path, np.broadcast_to(np.float32(0), shape)).shape
 
 
 def state_dict(params: Params) -> dict[str, np.ndarray]:
-    """All parameters by PyTorch's names, with PyTorch's axes."""
+    """Returns all parameters by PyTorch's names, with PyTorch's axes."""
     leaves = models.named_leaves(params)
     return {torch_name(path): to_torch(path, np.asarray(leaf)) for path, leaf in leaves}
 
 
 def _axes(path: str, ndim: int) -> tuple[int, ...]:
-    """The PyTorch axes that ours are made of, in our order."""
+    """Returns the permutation from PyTorch's axes to ours."""
     if not path.endswith("/kernel"):
         return tuple(range(ndim))
     if ndim == 2:

@@ -1,4 +1,4 @@
-"""What became of every key of a checkpoint."""
+"""Report of a conversion: the status of every key."""
 
 import dataclasses
 from collections import Counter
@@ -18,13 +18,13 @@ MISMATCHES = ("unexpected", "missing", "wrong shape")
 
 @dataclasses.dataclass(frozen=True)
 class KeyEntry:
-    """One key.
+    """The status of one key.
 
     Attributes:
-        key: Its name in the checkpoint, or SAM's name where the checkpoint lacks it.
+        key: Name in the checkpoint, or SAM's name where the checkpoint lacks it.
         status: One of `STATUSES`.
         shape: Shape in the checkpoint, or the one needed where it is missing; in PyTorch's axes.
-        note: What else there is to know.
+        note: Further details; empty without any.
     """
 
     key: str
@@ -33,20 +33,20 @@ class KeyEntry:
     note: str = ""
 
     def become(self, status: str, note: str) -> "KeyEntry":
-        """The same key with another status, and one more thing to know."""
+        """Returns the entry with another status, and a further note."""
         notes = ", ".join(filter(None, [self.note, note]))
         return dataclasses.replace(self, status=status, note=notes)
 
 
 @dataclasses.dataclass(frozen=True)
 class ConversionReport:
-    """All keys of one conversion.
+    """The status of all keys in one conversion.
 
     Attributes:
-        source: The checkpoint.
+        source: Name of the checkpoint.
         entries: One for every key, in the checkpoint's order within each status.
-        notes: How the file was read, and last how its images are prepared.
-        is_guess: Whether the last is a guess.
+        notes: Remarks on the reading of the file; the last one is on the preprocessing.
+        is_guess: Whether the preprocessing is a guess.
     """
 
     source: str
@@ -60,12 +60,12 @@ class ConversionReport:
         return tuple(entry for entry in self.entries if entry.status in MISMATCHES)
 
     def summary(self) -> str:
-        """Counts by status, in one line."""
+        """Returns the number of keys by status, in one line."""
         counts = Counter(entry.status for entry in self.entries)
         return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
 
     def table(self) -> str:
-        """One line for every key, ordered by status, the notes, and the summary."""
+        """Returns one line for every key, ordered by status, then the notes and the summary."""
         ordered = sorted(self.entries, key=lambda entry: STATUSES.index(entry.status))
         ends = [*self.notes, self.summary()]
         return "\n".join([*_lines(ordered), *(f"{self.source}: {end}" for end in ends)])

@@ -1,4 +1,4 @@
-"""A checkpoint at another image size: only what is learned per position changes.
+"""Resizing of a checkpoint to another image size: only parameters per position change.
 
 As in SAM-Med2D's published code: the position embedding is resized as an image, bilinearly
 without corner alignment, and the relative positions of global blocks along their length.
@@ -16,7 +16,7 @@ from samjax.models.config import SamConfig
 def resize(
     tensors: Mapping[str, np.ndarray], config: SamConfig, image_size: int
 ) -> tuple[dict[str, np.ndarray], SamConfig]:
-    """Resizes what depends on the image size.
+    """Resizes the tensors that depend on the image size.
 
     Args:
         tensors: State dict by SAM's PyTorch names, as `config` describes it; may be incomplete.

@@ -1,9 +1,9 @@
-"""PyTorch's zip checkpoints, read without PyTorch and without running what is in them.
+"""Reading of PyTorch's zip checkpoints, without PyTorch and without running their content.
 
 A `.pth` file is a zip archive: one pickle that describes nested objects, and one raw file for each
 tensor storage. A pickle is a program that may call anything it can name, so nothing it names is
-ever looked up here: tensors become descriptions of where their numbers lie, and every other class
-or function becomes an inert object that accepts whatever is done to it and does nothing.
+ever looked up here. Tensors become descriptions of where their numbers lie. Every other class or
+function becomes an inert object that accepts any operation and does nothing.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ import numpy as np
 
 from samjax.conversion import file_kinds, wrappers
 
-RECORD = "samjax"  # Where samjax's own settings lie in a state dict's `_metadata`.
+RECORD = "samjax"  # Key of samjax's own settings in a state dict's `_metadata`.
 _DTYPES = {
     "FloatStorage": np.dtype(np.float32),
     "HalfStorage": np.dtype(np.float16),
@@ -34,8 +34,8 @@ _DTYPES = {
     "BoolStorage": np.dtype(np.bool_),
 }
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT")  # Opcodes that reserve memory up to their argument.
-_SHARING = 2  # So many times may the tensors together be as large as what they are made of.
-# What a damaged or hostile archive or pickle can raise; nothing of ours hides behind these.
+_SHARING = 2  # Largest size of all tensors over that of their storages.
+# Errors that a damaged or hostile archive or pickle can raise.
 _DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -60,9 +60,9 @@ class TorchFile:
         layout: The keys of the outermost dict where it held the state dict under one of them;
             empty where the file is the state dict itself.
         under: The keys that the state dict lies under, from the outermost in.
-        beside: What else lies in those dicts, and why it is of no use.
-        record: What samjax wrote about the model, JSON; None in others' files.
-        notes: What else there is to know of how it was read.
+        beside: Reasons why other entries of those dicts are ignored, by key.
+        record: Settings that samjax wrote into the file, as JSON; None in others' files.
+        notes: Further remarks on the reading of the file.
     """
 
     tensors: dict[str, np.ndarray]
@@ -76,9 +76,9 @@ class TorchFile:
 def read(path: str | Path) -> TorchFile:
     """Reads the state dict of a `.pth`, `.pt`, `.ckpt` or `.bin` file, flat or under a known key.
 
-    Only the tensors of the state dict are read: an optimizer beside it costs nothing, and
-    whatever else the file holds is never run. Sizes that it declares are held against the file
-    before anything is made.
+    Only the tensors of the state dict are read: an optimizer beside it costs nothing, and other
+    content of the file is never run. Declared sizes are compared with the file before memory is
+    reserved.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -111,7 +111,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
     if not isinstance(content, dict):
         raise ValueError(f"expected a state dict, found {_describe(content)}")
     state, under, beside = wrappers.unwrap(content)
-    described, odd = _tensors(state)
+    described, others = _tensors(state)
     storages: dict[_Storage, np.ndarray] = {}
     for tensor in described.values():
         if tensor.storage not in storages:
@@ -120,11 +120,11 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
     arrays = {name: _view(storages[each.storage], each, name) for name, each in described.items()}
     layout = tuple(str(key) for key in content if isinstance(key, str)) if under else ()
     record = state.record if isinstance(state, _Dict) else None
-    return TorchFile(arrays, layout, under, beside | odd, record)
+    return TorchFile(arrays, layout, under, beside | others, record)
 
 
 def _check_stored(archive: zipfile.ZipFile, size: int) -> None:
-    """Entries lie in the file as they are, so that reading cannot make more than the file holds."""
+    """Checks that no entry is compressed, so that reading makes no more than the file holds."""
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ValueError(
@@ -137,7 +137,7 @@ def _check_stored(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _unpickle(content: bytes) -> object:
-    """Builds the pickle's objects, once no opcode asks for more than there is."""
+    """Builds the pickle's objects, after a check that no opcode reserves too much memory."""
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _STORES and int(argument or 0) > len(content):
             raise ValueError(
@@ -151,14 +151,14 @@ def _unpickle(content: bytes) -> object:
 
 
 class _Safe:
-    """Base of all that a pickle may build. State is refused on the instance and on the class."""
+    """Base of all classes that a pickle may build; ignores state on instance and class."""
 
     def __setstate__(self, state: object) -> None:
         pass
 
 
 class _Dict(_Safe, dict):
-    """Stands for OrderedDict; of its state only samjax's record is kept, if it is a text."""
+    """Stands for OrderedDict; keeps only samjax's settings of its state, if they are text."""
 
     record: str | None = None
 
@@ -176,7 +176,7 @@ class _Storage:
 
 
 class _Tensor(_Safe):
-    """Stands for a tensor: which numbers of which storage it is made of."""
+    """Stands for a tensor: its storage, and its place in it."""
 
     def __init__(
         self, storage: object, offset: object, shape: object, strides: object, *_: object
@@ -188,14 +188,14 @@ class _Tensor(_Safe):
 
 
 class _Parameter(_Safe):
-    """Stands for a parameter, which is just its tensor."""
+    """Stands for a parameter: returns its tensor."""
 
     def __new__(cls, tensor: object, *_: object) -> Any:
         return tensor
 
 
 class _Inert(_Safe):
-    """Stands for anything else: accepts what a pickle can do to an object, and does nothing."""
+    """Stands for any other object: accepts all operations of a pickle, and does nothing."""
 
     origin = ""
 
@@ -209,7 +209,7 @@ class _Inert(_Safe):
         pass
 
     def append(self, value: object) -> None:
-        """Swallows an element."""
+        """Ignores an element."""
 
     extend = add = append
 
@@ -223,14 +223,14 @@ _STAND_INS = {
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Never imports or looks up anything: returns a stand-in for whatever is named."""
+        """Returns a stand-in for any class or function; imports and looks up nothing."""
         if module == "torch" and name in _DTYPES:
             return name
         stand_in = _STAND_INS.get((module, name))
         return stand_in or type("Inert", (_Inert,), {"origin": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Describes a storage: ("storage", type, key, device, number of elements)."""
+        """Returns the storage that ("storage", type, key, device, number of elements) describes."""
         kind, storage_type, key, _, length = pid
         known = isinstance(storage_type, str) and isinstance(key, str)
         if kind != "storage" or not known or not _is_size(length):
@@ -247,10 +247,10 @@ def _are_sizes(values: object) -> TypeGuard[tuple[int, ...]]:
 
 
 def _tensors(state: dict[Any, Any]) -> tuple[dict[str, _Tensor], dict[str, str]]:
-    """The tensors of a state dict, and what else is among them, with what it is.
+    """Returns the tensors of a state dict, and descriptions of its other entries.
 
     Raises:
-        ValueError: There is no tensor among them at all.
+        ValueError: There is no tensor among them.
     """
     tensors = {
         name: value
@@ -259,19 +259,19 @@ def _tensors(state: dict[Any, Any]) -> tuple[dict[str, _Tensor], dict[str, str]]
     }
     if state and not tensors:
         name, value = next(iter(state.items()))
-        shown = repr(name) if isinstance(name, str) else f"a key that is {_describe(name)}"
+        key = repr(name) if isinstance(name, str) else f"a key that is {_describe(name)}"
         raise ValueError(
-            f"{shown}: expected a tensor, found {_describe(value)}; "
+            f"{key}: expected a tensor, found {_describe(value)}; "
             + wrappers.unknown_layout(state, _describe)
         )
-    odd = {
+    others = {
         str(name)
         if isinstance(name, str | int)
         else _describe(name): f"{_describe(value)}, no tensor"
         for name, value in state.items()
         if name not in tensors
     }
-    return tensors, odd
+    return tensors, others
 
 
 def _describe(value: object) -> str:
@@ -295,7 +295,7 @@ def _read_storage(archive: zipfile.ZipFile, root: str, storage: _Storage) -> np.
 
 
 def _check_sharing(tensors: dict[str, _Tensor], storages: dict[_Storage, np.ndarray]) -> None:
-    """Tensors may share numbers, but a few numbers may not pose as gigabytes."""
+    """Checks that tensors which share storages are together not much larger than these."""
     for name, each in tensors.items():
         count = math.prod(each.shape)
         if count > each.storage.length:
@@ -303,14 +303,18 @@ def _check_sharing(tensors: dict[str, _Tensor], storages: dict[_Storage, np.ndar
                 f"{name}: expected at most the {each.storage.length} elements of its storage, "
                 f"found shape {each.shape}"
             )
-    held = sum(array.nbytes for array in storages.values())
-    asked = sum(math.prod(each.shape) * each.storage.dtype.itemsize for each in tensors.values())
-    if asked > _SHARING * held:
-        raise ValueError(f"expected tensors of about {held} bytes in all, found {asked}")
+    available = sum(array.nbytes for array in storages.values())
+    total = sum(math.prod(each.shape) * each.storage.dtype.itemsize for each in tensors.values())
+    if total > _SHARING * available:
+        raise ValueError(f"expected tensors of about {available} bytes in all, found {total}")
 
 
 def _view(storage: np.ndarray, tensor: _Tensor, name: str) -> np.ndarray:
-    """The tensor as a view of its storage, which it must not leave."""
+    """Returns the tensor as a view of its storage.
+
+    Raises:
+        ValueError: It reaches beyond the storage.
+    """
     reach = sum(
         (size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)
     )

@@ -1,4 +1,4 @@
-"""PyTorch's zip checkpoints, written without PyTorch."""
+"""Writing of PyTorch's zip checkpoints, without PyTorch."""
 
 import math
 import pickle
@@ -20,12 +20,12 @@ def write(
     """Writes arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
 
     Args:
-        path: File to write; it appears once it is whole.
-        tensors: Arrays by their PyTorch names: int64, all others become float32.
+        path: File to write; it appears only when it is complete.
+        tensors: Arrays by their PyTorch names; int64 stays, all others become float32.
         under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
             state dict itself.
-        record: What PyTorch has no place for. It goes along in the state dict's `_metadata`, which
-            PyTorch takes no notice of, and keeps when it loads and saves the state dict.
+        record: Settings of samjax, as JSON. They are written into the state dict's `_metadata`,
+            which PyTorch ignores, and keeps when it loads and saves the state dict.
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
@@ -51,14 +51,14 @@ def write(
 def _pickle(
     tensors: Mapping[str, np.ndarray], under_model: bool, record: str | None = None
 ) -> bytes:
-    """The pickle's opcodes, since Python's pickler would want to import torch."""
+    """Returns the pickle's opcodes; Python's own pickler would have to import torch."""
     items = [
         _literal(name) + _tensor(number, array)
         for number, (name, array) in enumerate(tensors.items())
     ]
     state = _ORDERED + _items(items)
     if record is not None:
-        metadata = {torch_file.RECORD: {torch_file.RECORD: record}}  # By module, each has a dict.
+        metadata = {torch_file.RECORD: {torch_file.RECORD: record}}  # A dict for each module.
         state += _literal({"_metadata": metadata}) + pickle.BUILD
     if under_model:
         state = _dict([_literal("model") + state, _literal("optimizer") + _literal(None)])
@@ -66,7 +66,7 @@ def _pickle(
 
 
 def _storage(array: np.ndarray) -> tuple[str, str]:
-    """PyTorch's kind of storage for an array, and the numbers in it."""
+    """Returns the name of PyTorch's storage for an array, and NumPy's code of its dtype."""
     return ("LongStorage", "<i8") if array.dtype == np.int64 else ("FloatStorage", "<f4")
 
 

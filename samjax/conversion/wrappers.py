@@ -1,4 +1,4 @@
-"""Dicts within dicts and prefixes before names: a state dict as training code wraps it."""
+"""Unwrapping of state dicts: nested dicts, and prefixes of names, as training code adds them."""
 
 import difflib
 import re
@@ -11,18 +11,18 @@ WRAPPERS = (
     *("network", "network_weights", "net", "module", "sam", "weights", "params", "checkpoint"),
     *("network_state_dict", "net_state_dict", "sam_state_dict"),
 )
-# Under these lie averages of the weights; they count where no others are there.
+# Keys of averaged weights, which are read only where there are no others.
 _AVERAGES = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema")
 AVERAGE = "averaged weights beside the others; to take them, save them alone"
 _ANYWHERE = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# In front of a network's parts: what training code calls it.
+# Prefixes of a network's parts: names that training code gives the network.
 _IN_FRONT = (
     *("model", "sam", "net", "network", "sam_model", "segmentor", "backbone", "state_dict"),
     *("ema", "model_ema", "ema_model"),
     *_ANYWHERE,
 )
 _PARTS = "image_encoder|vision_encoder|prompt_encoder|mask_decoder"
-_SHOWN = 6  # Keys in a message.
+_MAX_LISTED = 6  # Keys in a message.
 
 
 def unwrap(
@@ -34,8 +34,8 @@ def unwrap(
         content: The file's outermost dict.
 
     Returns:
-        The state dict, the keys that it lies under from the outermost in, and what lies beside it
-        with why it is of no use.
+        The state dict, the keys that it lies under from the outermost in, and the reasons why
+        other entries are ignored.
 
     Raises:
         ValueError: Two state dicts lie beside each other.
@@ -62,8 +62,8 @@ def unwrap(
 
 
 def unknown_layout(content: Mapping[Any, Any], describe: Callable[[object], str]) -> str:
-    """Says what was found where a state dict was expected, and which known layout is nearest."""
-    shown = [f"{_name(key)!r}: {describe(value)}" for key, value in content.items()]
+    """Describes what was found in place of a state dict, and names the nearest known layout."""
+    entries = [f"{_name(key)!r}: {describe(value)}" for key, value in content.items()]
     names = [_name(key) for key, value in content.items() if isinstance(value, dict)]
     near = [
         (name, known) for name in names for known in difflib.get_close_matches(name, WRAPPERS, 1)
@@ -72,18 +72,18 @@ def unknown_layout(content: Mapping[Any, Any], describe: Callable[[object], str]
     advice = f"; the nearest is {{{found[1]!r}: ...}} for the dict in {found[0]!r}" if found else ""
     return (
         f"expected a state dict or one under a known key ({', '.join(WRAPPERS)}), "
-        f"found the keys {_few(shown)}{advice}"
+        f"found the keys {_few(entries)}{advice}"
     )
 
 
 def strip(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Takes known prefixes off: those of wrapped modules, and a network's name within another.
+    """Removes known prefixes: those of wrapped modules, and a network's name within another.
 
     Args:
         names: The file's names of its tensors.
 
     Returns:
-        The bare name of each, and the prefixes that were taken off.
+        The bare name of each tensor, and the prefixes that were removed.
 
     Raises:
         ValueError: There are two networks, each under its own prefix.
@@ -106,7 +106,7 @@ def strip(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def unknown_names(names: Iterable[str]) -> str:
-    """Says which tensors were found where SAM's were expected."""
+    """Describes the tensors that were found in place of SAM's."""
     names = list(names)
     heads = {
         found[1] for name in names if (found := re.match(rf"((?:[^.]+\.)+?)(?:{_PARTS})\.", name))
@@ -130,10 +130,10 @@ def _without_modules(name: str) -> str:
 
 
 def _few(items: list[str]) -> str:
-    more = f", ... ({len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more if items else "none"
+    more = f", ... ({len(items) - _MAX_LISTED} more)" if len(items) > _MAX_LISTED else ""
+    return ", ".join(items[:_MAX_LISTED]) + more if items else "none"
 
 
 def _name(key: object) -> str:
-    """A key as a message shows it; one that is no text is not followed into its depths."""
+    """Returns a key as messages show it: text of limited length, or the name of its type."""
     return key[:80] if isinstance(key, str) else f"<{type(key).__name__}>"
