@@ -13,10 +13,10 @@ import numpy as np
 from samjax import visualization
 from samjax.curation import left_out
 from samjax.curation.subjects import summary
-from samjax.data import check, index, likeness, metadata, suspicion
-from samjax.data.check import Problem
+from samjax.data import duplicates, index, metadata, quality
 from samjax.data.files import read_mask, write_whole
 from samjax.data.index import Sample
+from samjax.data.quality import QualityIssue
 from samjax.data.subjects import subjects as subjects_of
 
 COPY, SUBJECT, FOLDER, REPEATED = "copy", "subject", "folder", "repeated"
@@ -39,9 +39,9 @@ class QualityReport:
 
     images: int
     masks: int
-    bad: tuple[Problem, ...]
-    suspicious: tuple[Problem, ...]
-    copies: tuple[Problem, ...]
+    bad: tuple[QualityIssue, ...]
+    suspicious: tuple[QualityIssue, ...]
+    copies: tuple[QualityIssue, ...]
     subjects: tuple[str, ...] = ()
 
     @property
@@ -56,7 +56,7 @@ class QualityReport:
             ("in training and test", self.copies),
             ("worth a look", self.suspicious),
         ):
-            kinds: dict[str, list[Problem]] = defaultdict(list)
+            kinds: dict[str, list[QualityIssue]] = defaultdict(list)
             for problem in problems:
                 kinds[problem.kind].append(problem)
             for kind, of_kind in sorted(kinds.items(), key=lambda item: -len(item[1])):
@@ -94,12 +94,12 @@ def check_folder(
     samples = [sample for of_one in of_split.values() for sample in of_one]
     described = index.load_metadata(root, samples)
     look = functools.partial(_look, Path(root), described)
-    checked = check.each(root, samples, size, resize, threads, look)
+    checked = quality.check_and_visit(root, samples, size, resize, threads, look)
     bad, suspicious, thumbnails, shown = [], [], [], []
     for split in of_split:
         for path, count in index.repeated(root, split).items():
             detail = f"{Path(root) / path}: listed {count} times in the split {split}, used once"
-            suspicious.append(Problem(path, REPEATED, detail))
+            suspicious.append(QualityIssue(path, REPEATED, detail))
     subjects = _subjects(samples, described, subject_pattern)
     leaks = _shared(SUBJECT, "subject", subjects, samples, sides)
     leaks |= _shared(FOLDER, "folder", _folders(Path(root)), samples, sides)
@@ -111,16 +111,16 @@ def check_folder(
         first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
         if first[0] != split:
             detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
-            leaks[first[1]] = Problem(first[1], COPY, detail)
+            leaks[first[1]] = QualityIssue(first[1], COPY, detail)
         if thumbnail is not None:
             thumbnails.append(thumbnail)
             shown.append((split, sample.image))
-    for one, other in likeness.copies(thumbnails, [split for split, _ in shown]):
+    for one, other in duplicates.find_duplicates(thumbnails, [split for split, _ in shown]):
         (split, image), (second, copy) = sorted(
             (shown[one], shown[other]), key=lambda place: splits.index(place[0])
         )
         detail = f"{Path(root) / image} ({split}) is in {second} as {copy}, or a copy of it"
-        leaks.setdefault(image, Problem(image, COPY, detail))
+        leaks.setdefault(image, QualityIssue(image, COPY, detail))
     return QualityReport(
         images=len(samples),
         masks=sum(len(sample.masks) for sample in samples),
@@ -171,17 +171,17 @@ def _look(
     image: np.ndarray,
     order: str,
     masks: Mapping[str, np.ndarray],
-) -> tuple[str, np.ndarray | None, list[Problem]]:
+) -> tuple[str, np.ndarray | None, list[QualityIssue]]:
     """A digest of an image, a small picture of it, and what looks wrong in it or in its masks."""
     modality = metadata.modality_of(described[sample.masks[0]].modality)
-    found = [(sample.image, suspicion.of_image(image, order, modality))]
-    found += [(path, suspicion.of_mask(mask)) for path, mask in masks.items()]
+    found = [(sample.image, quality.inspect_image(image, order, modality))]
+    found += [(path, quality.inspect_mask(mask)) for path, mask in masks.items()]
     problems = [
-        Problem(path, kind_detail[0], f"{root / path}: {kind_detail[1]}")
+        QualityIssue(path, kind_detail[0], f"{root / path}: {kind_detail[1]}")
         for path, kind_detail in found
         if kind_detail
     ]
-    return suspicion.digest(image), likeness.thumbnail(image), problems
+    return duplicates.pixel_digest(image), duplicates.thumbnail(image), problems
 
 
 def _subjects(
@@ -210,18 +210,18 @@ def _folders(root: Path) -> dict[str, str]:
 
 def _shared(
     kind: str, title: str, owner: Mapping[str, str], samples: Sequence[Sample], sides: Sequence[str]
-) -> dict[str, Problem]:
+) -> dict[str, QualityIssue]:
     """Images that have to leave all splits but the last that their owner is in; its first first."""
     places: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for sample, side in zip(samples, sides, strict=True):
         if name := owner.get(sample.image, ""):
             places[name][side].append(sample.image)
-    found: dict[str, list[Problem]] = {}
+    found: dict[str, list[QualityIssue]] = {}
     for name, of_side in places.items():
         *earlier, last = of_side
         detail = f"{title} {name}: {{}} ({{}}) is in {last}, too, as {of_side[last][0]}"
         found[name] = [
-            Problem(image, kind, detail.format(image, side))
+            QualityIssue(image, kind, detail.format(image, side))
             for side in earlier
             for image in of_side[side]
         ]

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import masks
-from samjax.data import check, contents, index
+from samjax.data import contents, index, quality
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
@@ -83,7 +83,7 @@ def evaluate(
         kept: What an earlier start of the same evaluation has done, to go on from and to add to.
 
     Raises:
-        DataError: A file cannot be used (`samjax.data.check` finds them beforehand), the prompts
+        DataError: A file cannot be used (`samjax.data.quality` finds them beforehand), the prompts
             to replay lack a mask, or no mask is left to evaluate.
         ValueError: The model knows boxes alone, and no protocol shows it any.
     """
@@ -214,10 +214,10 @@ def check_samples(
         if prompts is not None:
             prompts.check(masks, found, image.shape)
 
-    checked = check.each(root, samples, size, resize, config.threads, look)
+    checked = quality.check_and_visit(root, samples, size, resize, config.threads, look)
     problems = [problem for found, _ in checked for problem in found]
     bad = [p for p in problems if not p.is_warning and p.kind not in ("empty", "vanished")]
-    return check.without_bad(samples, bad, on_bad), {p.path: p.detail for p in bad}, held
+    return quality.select_usable(samples, bad, on_bad), {p.path: p.detail for p in bad}, held
 
 
 def load(

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from samjax import conversion, models
-from samjax.data import check, contents, identity, index, phantoms
+from samjax.data import contents, identity, index, phantoms, quality
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
 from samjax.models.config import SamConfig
@@ -180,15 +180,15 @@ def _checked(
     """Returns the usable samples, and a digest of each sample by the path of its image."""
     config, problems, described = experiment.data, [], {}
     size, resize = experiment.model.image_size, experiment.preprocessing.resize
-    checked = check.each(root, samples, size, resize, config.threads, _describe)
+    checked = quality.check_and_visit(root, samples, size, resize, config.threads, _describe)
     for sample, (found, content) in zip(samples, checked, strict=True):
         problems += found
         described[sample.image] = content
     if problems and jax.process_index() == 0:
         rows = [dataclasses.asdict(problem) for problem in problems]
         write_whole(workdir / BAD_FILES, (json.dumps(rows, indent=2) + "\n").encode())
-        _log.warning(check.report(problems, len(samples)))
-    return check.without_bad(samples, problems, config.on_bad), described
+        _log.warning(quality.format_report(problems, len(samples)))
+    return quality.select_usable(samples, problems, config.on_bad), described
 
 
 def _describe(

@@ -12,7 +12,7 @@ from samjax.cli import main
 from samjax.curation import discover, naming, quality_check, subjects
 from samjax.curation.case import CaseSource
 from samjax.curation.options import CurationOptions, Dataset
-from samjax.data import index, likeness
+from samjax.data import duplicates, index
 
 RNG = np.random.default_rng(3)
 
@@ -129,21 +129,21 @@ COPIES = {
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_is_known(kind):
     for seed in range(20):
-        one, other = (likeness.thumbnail(image) for image in
+        one, other = (duplicates.thumbnail(image) for image in
                       (scene(seed), np.ascontiguousarray(COPIES[kind](scene(seed)))))  # fmt: skip
-        assert list(likeness.copies([one, other], [0, 1])) == [(0, 1)]
+        assert list(duplicates.find_duplicates([one, other], [0, 1])) == [(0, 1)]
 
 
 def test_what_differs_is_no_copy():
-    thumbnails = [likeness.thumbnail(scene(seed)) for seed in range(40)]
-    assert not list(likeness.copies(thumbnails, range(40)))
-    assert likeness.thumbnail(np.full((50, 50), 7, np.uint8)) is None
-    assert likeness.thumbnail(RNG.integers(7, 9, (50, 50)).astype(np.uint8)) is None
+    thumbnails = [duplicates.thumbnail(scene(seed)) for seed in range(40)]
+    assert not list(duplicates.find_duplicates(thumbnails, range(40)))
+    assert duplicates.thumbnail(np.full((50, 50), 7, np.uint8)) is None
+    assert duplicates.thumbnail(RNG.integers(7, 9, (50, 50)).astype(np.uint8)) is None
     base = scene(1)
     slices = [base.copy() for _ in range(2)]
     cv2.circle(slices[1], (40, 48), 12, 0, -1)  # The next slice: nearly all is the same.
-    thumbnails = [likeness.thumbnail(image) for image in slices]
-    assert not list(likeness.copies(thumbnails, [0, 1]))
+    thumbnails = [duplicates.thumbnail(image) for image in slices]
+    assert not list(duplicates.find_duplicates(thumbnails, [0, 1]))
 
 
 def data_folder(root, train, test, table=""):

@@ -13,7 +13,7 @@ from folders import tree
 
 from samjax.curation import local, prepare, store
 from samjax.curation.options import CurationOptions, Dataset
-from samjax.data import check, index
+from samjax.data import index, quality
 from samjax.data.files import DataError
 
 
@@ -25,7 +25,7 @@ def test_a_folder_becomes_a_training_set(scans, tmp_path):
     train, test = (index.load_index(target, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (6, 2) == tuple(summary.images.values())
     assert not {s.subject for s in train} & {s.subject for s in test}
-    assert not check.check(target, [*train, *test], 256, "longest_side")
+    assert not quality.check_samples(target, [*train, *test], 256, "longest_side")
     about = index.load_metadata(target, train)
     assert {m.class_name for m in about.values()} == {"object"}
     with (target / store.MANIFEST).open() as file:

@@ -6,7 +6,7 @@ import pytest
 
 from samjax.cli import main
 from samjax.curation import local, prepare, quality_check, show, stats
-from samjax.data import index, suspicion
+from samjax.data import duplicates, index, quality
 
 
 @pytest.fixture
@@ -105,19 +105,19 @@ def test_a_missing_index_is_an_error(tmp_path, capsys):
 def test_blue_skin_is_suspicious():
     image = np.random.default_rng(0).integers(40, 60, (20, 20, 3)).astype(np.uint8)
     image[..., 0] += 120
-    assert suspicion.of_image(image, "rgb", "dermoscopy") is None
-    kind, detail = suspicion.of_image(image, "bgr", "dermoscopy")
+    assert quality.inspect_image(image, "rgb", "dermoscopy") is None
+    kind, detail = quality.inspect_image(image, "bgr", "dermoscopy")
     assert kind == "colour_order"
     assert "is it stored as BGR" in detail
-    assert suspicion.of_image(image, "bgr", "ultrasound") is None
-    assert suspicion.of_image(image // 100 * 100, "bgr", "x")[0] == "two_values"
+    assert quality.inspect_image(image, "bgr", "ultrasound") is None
+    assert quality.inspect_image(image // 100 * 100, "bgr", "x")[0] == "two_values"
 
 
 def test_a_copy_is_known_in_another_file_and_in_colour():
     image = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
-    assert suspicion.digest(image) == suspicion.digest(np.dstack([image] * 3))
-    assert suspicion.digest(image) != suspicion.digest(image.reshape(30, 20))
-    assert suspicion.digest(image * 0) == ""
+    assert duplicates.pixel_digest(image) == duplicates.pixel_digest(np.dstack([image] * 3))
+    assert duplicates.pixel_digest(image) != duplicates.pixel_digest(image.reshape(30, 20))
+    assert duplicates.pixel_digest(image * 0) == ""
 
 
 def test_stats_count_and_measure(folder, capsys):

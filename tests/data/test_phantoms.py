@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from samjax.data.boxes import tight_box
-from samjax.data.check import check
 from samjax.data.files import DataError, read_image
 from samjax.data.index import load_index, load_metadata
 from samjax.data.phantoms import (
@@ -15,6 +14,7 @@ from samjax.data.phantoms import (
     rendering,
     write_phantoms,
 )
+from samjax.data.quality import check_samples
 
 
 def phantoms(count, size=128):
@@ -28,7 +28,7 @@ def phantoms(count, size=128):
 def test_the_folder_is_complete_and_has_no_bad_file(phantom_root):
     train, test = load_index(phantom_root, "train"), load_index(phantom_root, "test")
     assert (len(train), len(test)) == (12, 4)
-    assert check(phantom_root, train + test, 64, "pad_or_stretch") == []
+    assert check_samples(phantom_root, train + test, 64, "pad_or_stretch") == []
     found = load_metadata(phantom_root, test)
     assert {m.modality for m in found.values()} == {"ct", "mr", "ultrasound", "x_ray"}
     assert {m.class_name for m in found.values()} <= set(CLASS_NUMBERS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from samjax.cli import main
-from samjax.data import check, files, index, records
+from samjax.data import files, index, quality, records
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.data.inputs import Preprocessing
@@ -25,7 +25,7 @@ def test_records_are_a_data_folder(phantom_root, recorded):
     for split in ("train", "test"):
         samples = index.load_index(recorded, split)
         assert samples == index.load_index(phantom_root, split)
-        assert not check.check(recorded, samples, 64, "longest_side")
+        assert not quality.check_samples(recorded, samples, 64, "longest_side")
         about = index.load_metadata(recorded, samples)
         assert about == index.load_metadata(phantom_root, samples)
     assert not list(recorded.rglob("*.png"))

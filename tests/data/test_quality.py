@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from samjax.data.check import check, report, without_bad
 from samjax.data.files import DataError
 from samjax.data.index import load_index
+from samjax.data.quality import check_samples, format_report, select_usable
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def bad_root(write_folder, blob):
 
 def test_every_kind_of_bad_file_is_found_and_named(bad_root):
     samples = load_index(bad_root, "train")
-    problems = check(bad_root, samples, 16, "pad_or_stretch", threads=2)
-    assert [(problem.path, problem.kind) for problem in problems] == [
+    issues = check_samples(bad_root, samples, 16, "pad_or_stretch", threads=2)
+    assert [(issue.path, issue.kind) for issue in issues] == [
         ("masks/soft.png", "not_binary"),
         ("masks/shape.png", "shape"),
         ("masks/empty.png", "empty"),
@@ -50,41 +50,41 @@ def test_every_kind_of_bad_file_is_found_and_named(bad_root):
         ("images/c_1.png", "no_masks"),
         ("images/d_1.png", "missing"),
     ]
-    for problem in problems:
-        assert problem.path in problem.detail
-    assert "(30, 40), found (20, 40)" in problems[1].detail
+    for issue in issues:
+        assert issue.path in issue.detail
+    assert "(30, 40), found (20, 40)" in issues[1].detail
 
 
 def test_bad_files_are_left_out_or_refused(bad_root):
     samples = load_index(bad_root, "train")
-    problems = check(bad_root, samples, 16, "pad_or_stretch")
-    (kept,) = without_bad(samples, problems, "skip")
-    assert (kept.image, kept.masks) == ("images/a_1.png", ("masks/good.png", "masks/soft.png"))
+    issues = check_samples(bad_root, samples, 16, "pad_or_stretch")
+    (usable,) = select_usable(samples, issues, "skip")
+    assert (usable.image, usable.masks) == ("images/a_1.png", ("masks/good.png", "masks/soft.png"))
     with pytest.raises(DataError) as error:
-        without_bad(samples, problems, "error")
-    for problem in problems[1:]:
-        assert problem.path in str(error.value)
+        select_usable(samples, issues, "error")
+    for issue in issues[1:]:
+        assert issue.path in str(error.value)
     with pytest.raises(DataError, match="no usable image is left"):
-        without_bad(samples[1:], problems, "skip")
+        select_usable(samples[1:], issues, "skip")
 
 
 def test_a_mask_vanishes_only_at_the_size_it_is_resized_to(bad_root):
     samples = load_index(bad_root, "train")[:1]
-    kinds = {problem.kind for problem in check(bad_root, samples, 64, "pad_or_stretch")}
+    kinds = {issue.kind for issue in check_samples(bad_root, samples, 64, "pad_or_stretch")}
     assert "vanished" not in kinds
 
 
-def test_a_good_folder_has_no_problem(phantom_root):
+def test_a_good_folder_has_no_issue(phantom_root):
     samples = load_index(phantom_root, "train")
-    problems = check(phantom_root, samples, 64, "pad_or_stretch")
-    assert problems == []
-    assert without_bad(samples, problems, "error") == samples
-    assert report(problems, 12) == "12 images checked, no problem found"
+    issues = check_samples(phantom_root, samples, 64, "pad_or_stretch")
+    assert issues == []
+    assert select_usable(samples, issues, "error") == samples
+    assert format_report(issues, 12) == "12 images checked, no problem found"
 
 
 def test_the_report_counts_and_names_the_first(bad_root):
-    problems = check(bad_root, load_index(bad_root, "train"), 16, "pad_or_stretch")
-    text = report(problems, 4, named=2)
+    issues = check_samples(bad_root, load_index(bad_root, "train"), 16, "pad_or_stretch")
+    text = format_report(issues, 4, named=2)
     assert text.startswith("4 images checked, 10 bad files (3 layout, 2 missing, ")
     assert text.endswith("and 8 more")
     assert len(text.splitlines()) == 4
