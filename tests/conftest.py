@@ -1,4 +1,4 @@
-"""Shared set-up: eight virtual devices, exact matrix products, where fixtures and data lie."""
+"""Shared set-up: eight virtual devices, exact matrix products, paths of fixtures and data."""
 
 import gc
 import os
@@ -8,19 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# What is compiled here runs for milliseconds: compile it fast.
+# Compile fast: compiled programs run only for milliseconds here.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
         "--xla_llvm_disable_expensive_passes=true",
-        # Its successors have no such choice: there, compiling takes three times as long.
+        # Later versions lack this option: there, compiling takes three times as long.
         *(["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib") < "0.11" else []),
     ]
 )
-# Programs of all workers and of the commands they start are compiled once.
-# SAMJAX_TESTS_COMPILED names a folder that keeps them for the next run, too.
+# All workers and the commands that they start share compiled programs.
+# SAMJAX_TESTS_COMPILED names a folder that keeps them for later runs.
 os.environ["SAMJAX_TESTS_COMPILED"] = os.environ.get("SAMJAX_TESTS_COMPILED") or tempfile.mkdtemp(
     prefix="samjax-tests-"
 )
@@ -33,8 +33,8 @@ from absl import flags
 
 from benchmarks import memory
 
-# Every compiled program stays mapped while it is kept, and Linux ends a process that has more than
-# 65,530 mappings (`vm.max_map_count`) by a segmentation fault in whatever compiles next.
+# Every compiled program stays mapped while it is kept. Linux ends a process with more than 65,530
+# mappings (`vm.max_map_count`) by a segmentation fault in the next compilation.
 MOST_MAPPINGS = 30_000
 HIGHEST = pytest.StashKey[int]()
 
@@ -62,9 +62,9 @@ def pytest_testnodedown(node):
 
 def pytest_terminal_summary(terminalreporter, config):
     highest = config.stash.get(HIGHEST, 0)
-    says = "within" if highest <= MOST_MAPPINGS else "ERROR: more than"
+    verdict = "within" if highest <= MOST_MAPPINGS else "ERROR: more than"
     terminalreporter.write_line(
-        f"highest number of memory mappings: {highest:,}, {says} the bound of {MOST_MAPPINGS:,}"
+        f"highest number of memory mappings: {highest:,}, {verdict} the bound of {MOST_MAPPINGS:,}"
     )
 
 
@@ -75,8 +75,8 @@ def pytest_unconfigure(config):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs_are_dropped(request):
-    """Compiled programs last as long as the module that uses them."""
+def _drop_programs(request):
+    """Drops compiled programs after each test module."""
     yield
     _note_mappings(request.config, memory.mappings() or 0)
     jax.clear_caches()
@@ -89,7 +89,7 @@ def _note_mappings(config, count):
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """Outputs of the published PyTorch code."""
+    """Returns the folder with outputs of the published PyTorch code."""
     path = Path(os.environ.get("SAMJAX_FIXTURES", SHARED / "fixtures/sam_med2d_tiny"))
     if not path.is_dir():
         pytest.skip(f"needs the outputs of the published code in {path} (SAMJAX_FIXTURES)")
@@ -98,7 +98,7 @@ def fixtures() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Real medical images."""
+    """Returns the folder of real medical images."""
     path = SHARED / "data/samed2d_mini"
     if not path.is_dir():
         pytest.skip(f"needs the real images in {path}")
@@ -107,7 +107,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def unchecked():
-    """Types and shapes in signatures are checked in tests only: without that, as users have it."""
+    """Disables the checks of types and shapes in signatures, which only tests have."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

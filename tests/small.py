@@ -13,7 +13,7 @@ TINY_TINY_VIT = models.tiny(
 
 
 def random_params(config: SamConfig, seed: int = 0):
-    """Parameters in which everything matters, without compiling their initialisation."""
+    """Returns random parameters that all affect the output, without compiling `models.init`."""
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
@@ -26,4 +26,5 @@ def random_params(config: SamConfig, seed: int = 0):
 
 
 def shapes(config: SamConfig):
+    """Returns the shapes of the parameters of a network."""
     return jax.eval_shape(lambda: models.init(config, jax.random.key(0)))

@@ -26,12 +26,12 @@ TASK = dataclasses.replace(
 
 
 def descend(x, w, rounds):
-    """Gradient steps of least squares: each multiplies twice, and adds up over the devices."""
+    """Takes gradient steps of least squares, each with two products and a sum over devices."""
     return jax.lax.fori_loop(0, rounds, lambda _, w: w - x.T @ (x @ w), w)
 
 
 def compiled(function):
-    """Text of a program of `x` (64, 16), cut along the first axis, and of `w` (16, 32)."""
+    """Returns the text of a program of a sharded `x` (64, 16) and of `w` (16, 32)."""
     mesh = sharding.make_mesh(sharding.MeshConfig(), 8)
     x = jax.device_put(np.ones((64, 16), np.float32), NamedSharding(mesh, PartitionSpec("data")))
     w = jax.device_put(np.ones((16, 32), np.float32), NamedSharding(mesh, PartitionSpec()))

@@ -163,11 +163,11 @@ def fused(
     for row in _rows(last.folders[0]):
         images[row["dataset"]].setdefault(row["image"], []).append(row["mask"])
     fullest = [max(of_set.items(), key=lambda item: len(item[1])) for of_set in images.values()]
-    shown = sorted(fullest, key=lambda item: -len(item[1]))[:count]
-    wanted = [(image, mask) for image, masks in shown for mask in masks]
+    chosen_images = sorted(fullest, key=lambda item: -len(item[1]))[:count]
+    wanted = [(image, mask) for image, masks in chosen_images for mask in masks]
     cases = {title: replay(results, root, wanted) for title, results in results_by_title.items()}
     rows = []
-    for _, masks in shown:
+    for _, masks in chosen_images:
         first = next(iter(cases.values()))
         picture = visualization.fit(first[masks[0]].image, side)
         panels = [

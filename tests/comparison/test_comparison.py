@@ -194,8 +194,8 @@ def test_contradictions_are_reported_before_training(tmp_path, monkeypatch, caps
     tiny = tiny_comparison.get_comparison()
     every = dataclasses.replace(tiny.stages[0].experiment, validation=ValidationConfig(every=5))
     stages = (plan.TrainingStage("only", every),)
-    shown = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
-    changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **shown)
+    no_tables = {name: () for name in ("overall", "by_modality", "unseen", "ablations")}
+    changed = dataclasses.replace(tiny, methods={"a": plan.Method("A", stages)}, **no_tables)
     monkeypatch.setattr("samjax.cli.compare._load", lambda _: changed)
     assert main([CONFIG, "--workdir", str(tmp_path / "runs")]) == 2
     assert "a, only: validation.every: expected 0 where" in capsys.readouterr().err

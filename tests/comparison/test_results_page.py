@@ -74,14 +74,14 @@ def test_a_page_with_all_reports_trains_nothing(reports, tmp_path, capsys):
     arguments = ["--seeds", "0", "--workdir", str(reports), "--page", str(page)]
     assert main([CONFIG, *arguments]) == 0
     check_tables(page.read_text())
-    told = capsys.readouterr()
-    assert "still to be made" not in told.out
+    output = capsys.readouterr()
+    assert "still to be made" not in output.out
     missing = reports / "general/dense/last"
-    assert f"figures prompts, fused: not drawn, as {missing} is not there" in told.err
+    assert f"figures prompts, fused: not drawn, as {missing} is not there" in output.err
     assert not missing.exists()
 
 
-def test_what_has_no_report_is_a_dash(reports, tmp_path, capsys):
+def test_a_missing_report_is_a_dash(reports, tmp_path, capsys):
     (tmp_path / OUR_TEST).parent.mkdir(parents=True)
     shutil.copy(reports / OUR_TEST, tmp_path / OUR_TEST)
     assert main([CONFIG, "--page-only", "--workdir", str(tmp_path)]) == 0

@@ -35,7 +35,7 @@ def get_comparison() -> Comparison:
     half = dataclasses.replace(tuned, model=dataclasses.replace(tuned.model, image_size=16))
     stages = (TrainingStage("coarse", half), TrainingStage("fine", tuned))
     settings = {"test": EvalSetting(), "dropped": EvalSetting(adapters=False)}
-    shown = (("General", "general", "test"), ("Tuned", "tuned", "test"))
+    rows = (("General", "general", "test"), ("Tuned", "tuned", "test"))
     return Comparison(
         data=data,
         methods={
@@ -49,8 +49,8 @@ def get_comparison() -> Comparison:
         stages=(TrainingStage("only", general),),
         general_data=data,
         protocols=("bbox", "1pt", "5pt"),
-        overall=(*shown, ("Tuned*", "tuned", "dropped")),
-        by_modality=shown,
-        unseen=shown,
+        overall=(*rows, ("Tuned*", "tuned", "dropped")),
+        by_modality=rows,
+        unseen=rows,
         ablations=(Ablation("Start", "general", "fresh", "scratch", "tuned"),),
     )

@@ -9,7 +9,7 @@ ARTIFACTS = Path(__file__).with_name("artifacts")
 
 @pytest.fixture(scope="session")
 def unpacked(tmp_path_factory) -> Path:
-    """All that an earlier version wrote, in one folder. Not to be written to."""
+    """Returns a folder with all files of an earlier version. Tests must not write to it."""
     folder = tmp_path_factory.mktemp("artifacts")
     for packed in ARTIFACTS.glob("*.zip"):
         with zipfile.ZipFile(packed) as archive:
@@ -19,7 +19,7 @@ def unpacked(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def old(unpacked, tmp_path, monkeypatch) -> Path:
-    """A copy that may be written to, as the current folder: old files name each other from it."""
+    """Copies the files to a writable working directory, as their paths are relative to it."""
     copy = Path(shutil.copytree(unpacked, tmp_path / "old"))
     monkeypatch.chdir(copy)
     return copy

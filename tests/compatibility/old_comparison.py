@@ -13,7 +13,7 @@ def get_comparison() -> Comparison:
         for path in ("study/general/only/config.json", "study/tuned/seed_0/only/config.json")
     )
     settings = {"test": EvalSetting(), "dropped": EvalSetting(adapters=False)}
-    shown = (("General", "general", "test"), ("Tuned", "tuned", "test"))
+    rows = (("General", "general", "test"), ("Tuned", "tuned", "test"))
     return Comparison(
         data="data",
         methods={
@@ -24,7 +24,7 @@ def get_comparison() -> Comparison:
         stages=(general,),
         general_data="data",
         protocols=("bbox", "1pt"),
-        overall=(*shown, ("Tuned*", "tuned", "dropped")),
-        by_modality=shown,
-        unseen=shown,
+        overall=(*rows, ("Tuned*", "tuned", "dropped")),
+        by_modality=rows,
+        unseen=rows,
     )

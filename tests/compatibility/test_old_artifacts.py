@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read, and comes to the same numbers."""
+"""Files of earlier versions are read and give the same numbers."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ from samjax.training import config as training_config
 from samjax.training import loop
 
 ARTIFACTS = Path(__file__).with_name("artifacts")
-TOLERANCE = 2e-5  # Of the largest logit: what the order of a sum is worth.
-MASK_TOLERANCE = 2e-3  # Of a mean Dice: a pixel on the threshold may fall to the other side.
+TOLERANCE = 2e-5  # Relative to the largest logit: the effect of the order of a sum.
+MASK_TOLERANCE = 2e-3  # Of a mean Dice: a pixel on the threshold may change its side.
 
 
 def check_outputs(path: Path, name: str, tolerance: float = TOLERANCE) -> None:
-    """Compares what a model directory predicts with what its own version predicted."""
+    """Compares the predictions of a model directory with those of its own version."""
     model = directory.load(path)
     with np.load(ARTIFACTS / "expected.npz") as expected:
         fields = {
@@ -40,12 +40,12 @@ def check_outputs(path: Path, name: str, tolerance: float = TOLERANCE) -> None:
 
 
 @pytest.mark.parametrize("name", ["adapters", "light", "plain"])
-def test_a_model_predicts_what_it_did(unpacked, name):
+def test_a_model_predicts_the_same(unpacked, name):
     check_outputs(unpacked / "models" / name, name)
 
 
-def test_the_description_of_a_network_is_carried_over(unpacked, tmp_path):
-    """Saved by the current version and read again, it is the same."""
+def test_the_description_of_a_network_is_kept(unpacked, tmp_path):
+    """The description is the same after saving and loading by the current version."""
     for path in sorted((unpacked / "models").iterdir()):
         model = directory.load(path)
         directory.save(tmp_path / path.name, model)
@@ -53,7 +53,7 @@ def test_the_description_of_a_network_is_carried_over(unpacked, tmp_path):
         assert (again.config, again.preprocessing) == (model.config, model.preprocessing)
 
 
-def test_how_images_are_prepared_is_carried_over(unpacked):
+def test_the_preprocessing_is_kept(unpacked):
     for path in sorted((unpacked / "models").iterdir()):
         then = json.loads((path / "config.json").read_text())["input"]
         now = directory.load(path).preprocessing
@@ -63,8 +63,8 @@ def test_how_images_are_prepared_is_carried_over(unpacked):
 
 
 @pytest.mark.heavy
-def test_a_run_goes_on_to_the_same_end(old):
-    """Settings, data, place in the data, moments and random keys of a run that was stopped."""
+def test_a_run_resumes_to_the_same_end(old):
+    """Resumes a stopped run: settings, data, position in the data, moments, random keys."""
     settings = training_config.from_dict(json.loads((old / "workdir/config.json").read_text()))
     assert loop.train(settings, old / "workdir").steps == 6
     then, now = (
