@@ -1,7 +1,7 @@
-"""Works on cases by Apache Beam: with several machines, on Dataflow, Flink or Spark.
+"""Runs the work on Apache Beam: on several machines, on Dataflow, Flink or Spark.
 
-The cases are what is spread; source and target have to be folders that all workers see by the same
-path, such as a network file system or a mounted bucket.
+Cases are distributed; source and target have to be folders that all workers see by the same path,
+such as a network file system or a mounted bucket.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from samjax.curation.prepare import Executor, WorkResult
 
 
 def with_pipeline(arguments: Sequence[str], scratch: Path) -> Executor:
-    """A way of working on cases that runs one Beam pipeline for every kind of work.
+    """Returns an executor that runs one Beam pipeline for every kind of work.
 
     Args:
         arguments: Options of the pipeline, such as `--runner=DirectRunner`.
-        scratch: Folder that all workers see, for what they report; it is left empty.
+        scratch: Folder that all workers see, for their results; it is left empty.
 
     Raises:
         MissingLibrary: Beam is not installed.
@@ -40,9 +40,7 @@ def _run(
     fixed: tuple,
     on_crash: Callable[[Any, str], WorkResult] | None = None,
 ) -> Iterator[WorkResult]:
-    del (
-        on_crash
-    )  # A worker that dies is the runner's business: it tries again, or ends the pipeline.
+    del on_crash  # The runner retries when a worker dies, or ends the pipeline.
     beam = extra.require("apache_beam", "beam")
     options = beam.options.pipeline_options.PipelineOptions(arguments)
     scratch.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a reader gives: where a case is, and what is in it."""
+"""Data classes of a case: its files, its content, and the meaning of its labels."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,26 +13,25 @@ UNNAMED = "labels that the table of classes does not name"
 
 
 class CaseError(DataError):
-    """A case that cannot be curated; the message names the file, what was expected and found."""
+    """A case cannot be curated; the message names the file, what was expected and found."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Coding:
-    """What the pixels of labels mean: decided once for all label files of a data set.
+    """Meaning of the pixels of labels, decided once for all label files of a data set.
 
     Codes are numbers, palette numbers or 0xrrggbb, see `samjax.curation.label_pixels`.
 
     Attributes:
         kind: `binary` (cut at `half`), `classes` or `instances`.
-        reading: What of a pixel is its code: `numbers`, `colours`, `indices` of a palette, or
-            `alpha`.
-        background: Codes that show nothing.
+        reading: Source of the codes: `numbers`, `colours`, `indices` of a palette, or `alpha`.
+        background: Codes of the background.
         ignore: Codes that are left out.
         levels: Codes of the labels and of the background where edges are smeared, so that other
             codes belong to one of them; empty where every code counts.
-        half: Above it a binary mask is foreground.
-        lacking: Codes that no table of classes names, and that no picture has beside one that it
-            does: a picture of nothing else is a mistake.
+        half: Threshold of a binary mask: codes above it are foreground.
+        lacking: Codes missing in the table of classes that never occur beside one in it: a picture
+            with such codes only is an error.
     """
 
     kind: str
@@ -46,22 +45,22 @@ class Coding:
 
 @dataclasses.dataclass(frozen=True)
 class CaseSource:
-    """A case on disk: an image or a volume, and what labels it. Small, and can be pickled.
+    """Files of a case: an image or a volume, and its labels. Small; can be pickled.
 
     Attributes:
-        reader: Which reader reads it, one of `samjax.curation.formats.READERS`.
+        reader: Name of the format's reader in `samjax.curation.formats.READERS`.
         name: Name of the case within its dataset and modality; unique.
-        subject: The patient or animal: what must not be on both sides of a split. A finder says
-            what the files themselves tell, if anything; see `samjax.curation.subjects`.
+        subject: Patient or animal, which must not be on both sides of a split. Discovery sets it
+            only if the files state it; see `samjax.curation.subjects`.
         dataset: Name of the dataset.
         modality: Token of the modality, such as `mr_t1`.
         images: Files of the image, relative to the source folder.
-        labels: Files of its labels, and of each what it shows; empty where the file tells.
-        item: Which image within the files, where they hold several.
-        known: What the description says about its folder.
-        study: What its files say that they share with those of the same examination.
-        coding: What the pixels of its labels mean; None where the format says it.
-        parts: Of label files that label other images, too, which of their regions are this one's.
+        labels: Files of its labels, each with its class; empty if the file states it.
+        item: Image within the files, if they hold several.
+        known: Description of its folder.
+        study: UID of the examination, if the files state it.
+        coding: Meaning of the pixels of its labels; None if the format defines it.
+        parts: Numbers of the regions of this image, for label files shared with other images.
     """
 
     reader: str
@@ -79,11 +78,11 @@ class CaseSource:
 
     @property
     def id(self) -> str:
-        """Its name in the target."""
+        """Name of the case in the target."""
         return self.id_in(self.modality)
 
     def id_in(self, modality: str) -> str:
-        """The beginning of the names of its files, of which windows have their own modality."""
+        """Returns the prefix of its file names; each window has a modality of its own."""
         return f"{modality}--{self.dataset}--{self.name}"
 
 
@@ -93,9 +92,9 @@ class LabelMap:
 
     Attributes:
         values: Label of every pixel or voxel, whole numbers, 0 for none; of the image's extent.
-        names: Class of each label; two labels may have the same.
+        names: Class of each label; two labels may share one.
         split: Whether a label in several pieces is several objects.
-        unnamed: Number of labels that were left out, as the table of classes does not name them.
+        unnamed: Number of labels left out because the table of classes does not name them.
     """
 
     values: np.ndarray
@@ -104,7 +103,7 @@ class LabelMap:
     unnamed: int = 0
 
     def name_of(self, value: int) -> str:
-        """The class of a label."""
+        """Returns the class of a label."""
         return self.names.get(value, LABEL.format(value))
 
 
@@ -113,14 +112,14 @@ class Case:
     """An image or a volume with its labels.
 
     Attributes:
-        image: (h, w), (h, w, 3) RGB, or a volume: (x, y, z) or (x, y, z, 3).
-        is_volume: Which of the two.
+        image: Picture (h, w) or (h, w, 3) RGB, or volume (x, y, z) or (x, y, z, 3).
+        is_volume: Whether the image is a volume.
         labels: Maps of the same extent; objects may overlap between them.
         spacing: Size of a voxel along x, y, z, mm; or of a pixel along x, y; None if unknown.
         is_film: Whether z of the volume is time, so that only its frames are images.
         skewed: Axes across which slices would be no rectangles, and are left out.
-        left_out: What the reader left out, in words, such as `contours off all slices`: how often.
-        bad: Parts that cannot be used, while the rest can: each named as a problem is.
+        left_out: Number of parts that the reader left out, by reason: `contours off all slices`.
+        bad: Messages on parts that cannot be used, while the rest can.
     """
 
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""A table of classes that lies beside the data: `labels.json`."""
+"""Reads tables of classes beside the data: `labels.json`."""
 
 import dataclasses
 import json
@@ -22,12 +22,12 @@ def with_table(root: Path, files: Iterable[str], known: Dataset) -> Dataset:
     red, green and blue. See `with_classes` for the background and for what is ignored.
 
     Args:
-        root: The source: the uppermost folder that is looked into.
+        root: The source: the uppermost folder that is searched.
         files: Paths of an image and its labels.
-        known: What is known of them: its classes count before a table's.
+        known: Description of them; its classes take precedence over a table's.
 
     Raises:
-        CaseError: It is something else.
+        CaseError: The file is not such a table.
     """
     folders = {PurePosixPath(".")}.union(*(PurePosixPath(path).parents for path in files))
     near = sorted(folders, key=lambda folder: (-len(folder.parts), folder))
@@ -36,7 +36,7 @@ def with_table(root: Path, files: Iterable[str], known: Dataset) -> Dataset:
         return known
     try:
         content = json.loads(table.read_text(encoding="utf-8-sig"))
-        if {"images", "annotations"} <= content.keys():  # COCO's, and some tools' name for it.
+        if {"images", "annotations"} <= content.keys():  # Some tools name COCO's file so.
             return known
         swapped = any(_label(label) is None for label in content.values())
         pairs = ((label, name) if swapped else (name, label) for name, label in content.items())
@@ -51,18 +51,18 @@ def with_table(root: Path, files: Iterable[str], known: Dataset) -> Dataset:
 
 
 def with_classes(known: Dataset, labels: Sequence[tuple[str, tuple[int | str, ...]]]) -> Dataset:
-    """Adds named labels: what is called `background` or `ignore` is none of the classes.
+    """Adds named labels as classes; `background` and `ignore` are not classes.
 
-    Number 0 and black are the background, unless another label is called so.
+    Number 0 and black are the background, unless another label has that name.
     """
     background = [v for name, values in labels if _BACKGROUND.fullmatch(name) for v in values]
     ignored = [v for name, values in labels if _IGNORE.fullmatch(name) for v in values]
-    nothing = {*background} or {0, "#000000"}
+    backgrounds = {*background} or {0, "#000000"}
     classes = {}
     for name, values in labels:
-        kept = tuple(v for v in values if v not in nothing and v not in ignored)
-        if kept:
-            classes[name] = kept[0] if len(kept) == 1 else kept
+        remaining = tuple(v for v in values if v not in backgrounds and v not in ignored)
+        if remaining:
+            classes[name] = remaining[0] if len(remaining) == 1 else remaining
     elsewhere = {*background} - {0, "#000000"}
     return dataclasses.replace(
         known,
@@ -73,7 +73,7 @@ def with_classes(known: Dataset, labels: Sequence[tuple[str, tuple[int | str, ..
 
 
 def _label(value: Any) -> int | str | None:
-    """A number or a colour; None if it is neither."""
+    """Returns a label as number or colour; None if it is neither."""
     if isinstance(value, list) and len(value) == 3:
         return "#" + bytes(value).hex()
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
@@ -84,14 +84,14 @@ def _label(value: Any) -> int | str | None:
 
 
 def chosen(names: Mapping[int, str], classes: Mapping[str, Any]) -> dict[int, str]:
-    """The labels to take of a file that names its labels itself, and their classes.
+    """Returns the selected labels, with their classes, of a file that names its labels itself.
 
-    Numbers differ from file to file, names do not: a table of classes chooses by name, and by
-    number only where it has none of the names.
+    Numbers differ from file to file, names do not: a table of classes selects by name, and by
+    number only if it has none of the names.
 
     Args:
         names: Name of every label.
-        classes: The table: number of every class; all labels are taken if it is empty.
+        classes: Number of every class; all labels are selected if it is empty.
     """
     if not classes:
         return dict(names)

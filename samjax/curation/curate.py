@@ -1,4 +1,4 @@
-"""Curates one case: a pure function from files to images, masks and what is known of them."""
+"""Curates one case: a pure function from files to images, masks and manifest rows."""
 
 import collections
 import dataclasses
@@ -15,22 +15,22 @@ from samjax.curation.options import CurationOptions, Dataset
 
 @dataclasses.dataclass(frozen=True)
 class ManifestRow:
-    """One mask of the target, and where it comes from.
+    """One mask of the target, and its origin.
 
     Attributes:
-        image: Its image, relative to the target.
-        mask: Its file, relative to the target.
-        dataset: Dataset.
-        subject: Patient or animal: one of a name, whatever its datasets.
+        image: Path of its image, relative to the target.
+        mask: Path of the mask, relative to the target.
+        dataset: Name of the dataset.
+        subject: Patient or animal; the same name in several datasets is one subject.
         modality: Token of the modality.
-        anatomy: Part of the body, or nothing.
-        class_name: What it shows.
-        axis: Axis that the slice was cut across; `x` for what is no volume.
+        anatomy: Part of the body; may be empty.
+        class_name: Name of its class.
+        axis: Axis that the slice was cut across; `x` for pictures.
         slice: Number of the slice.
         height: Rows of the image, pixels.
         width: Columns of the image, pixels.
         area: Pixels of the mask.
-        area_share: Share of the image.
+        area_share: Share of the image that it covers.
         row_spacing: Distance of rows, mm; 0 if unknown.
         column_spacing: Distance of columns, mm; 0 if unknown.
         source_image: First file of the image, relative to the source.
@@ -58,7 +58,7 @@ class ManifestRow:
 
 @dataclasses.dataclass
 class Counts:
-    """What became of a case's slices and objects.
+    """Numbers of slices and objects that were kept and left out.
 
     Attributes:
         slices: Slices with labels.
@@ -66,8 +66,8 @@ class Counts:
         small: Objects left out for their area.
         unnamed: Labels left out that the table of classes does not name.
         masks: Masks kept.
-        left_out: What else was left out, in words: how often.
-        bad: Parts that could not be used, each named as a problem is.
+        left_out: Number of other things left out, by reason.
+        bad: Messages on parts that could not be used.
     """
 
     slices: int = 0
@@ -79,7 +79,7 @@ class Counts:
     bad: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: "Counts") -> None:
-        """Adds what became of other slices and objects."""
+        """Adds the numbers of other slices and objects."""
         for field in dataclasses.fields(self):
             if field.name != "left_out":
                 both = getattr(self, field.name) + getattr(other, field.name)
@@ -93,11 +93,11 @@ class Slice:
     """An image with its masks.
 
     Attributes:
-        image: (h, w) or (h, w, 3) RGB uint8.
-        masks: (class, (h, w) bool) of every mask that is kept.
+        image: Pixels, (h, w) or (h, w, 3) RGB uint8.
+        masks: Class and mask, (h, w) bool, of every object that is kept.
         modality: Token of the modality, with the window of its classes if they have their own.
         axis: Axis that it was cut across.
-        number: Which slice.
+        number: Number of the slice.
         spacing: Distance of rows and of columns, mm; zeros if unknown.
     """
 
@@ -110,10 +110,10 @@ class Slice:
 
 
 def classes_of(root: Path, source: CaseSource, options: CurationOptions) -> set[str]:
-    """The classes that a case may have: its labels are read.
+    """Reads the labels of a case and returns their classes.
 
     Raises:
-        CaseError: It cannot be read.
+        CaseError: The case cannot be read.
     """
     found = set()
     for label in formats.read(root, source, options).labels:
@@ -127,10 +127,10 @@ def slices_of(
     """Applies the paper's rules (section 3.1); yields the slices that keep a mask.
 
     Args:
-        case: What was read.
-        source: Where it was read from.
-        options: The rules' numbers.
-        counts: Counts what became of it.
+        case: The case.
+        source: Files of the case.
+        options: Parameters of the rules.
+        counts: Counters of slices and objects; updated.
     """
     known = source.known
     unnamed = sum(label.unnamed for label in case.labels)
@@ -177,10 +177,10 @@ def curate(
 
     Args:
         root: The source folder.
-        source: The case.
-        options: How.
+        source: Files of the case.
+        options: Parameters of the rules.
         numbers: Number of every class.
-        counts: Counts what became of it.
+        counts: Counters of slices and objects; updated.
 
     Yields:
         For every slice that keeps a mask its files, by path relative to the target, and a row for
@@ -234,19 +234,19 @@ def _cuts(case: Case, options: CurationOptions, counts: Counts) -> Iterator[tupl
     if case.is_film:
         yield from (("z", frame) for frame in range(shape[2]))
         return
-    if askew := [axis for axis in options.axes if axis in case.skewed]:
-        count = sum(shape[rules.AXES.index(axis)] for axis in askew)
+    if tilted := [axis for axis in options.axes if axis in case.skewed]:
+        count = sum(shape[rules.AXES.index(axis)] for axis in tilted)
         counts.add(Counts(left_out={"slices at no right angle, as the volume is tilted": count}))
-    axes = "".join(axis for axis in options.axes if axis not in askew)
-    kept = list(rules.slices(shape, axes))
-    counts.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(kept)
-    yield from kept
+    axes = "".join(axis for axis in options.axes if axis not in tilted)
+    cuts = list(rules.slices(shape, axes))
+    counts.elongated += sum(shape[rules.AXES.index(axis)] for axis in axes) - len(cuts)
+    yield from cuts
 
 
 def _masks(
     labels: tuple[LabelMap, ...], known: Dataset, options: CurationOptions, counts: Counts
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The masks of a slice, class by class, the largest object of each first."""
+    """Yields the masks of a slice, class by class, the largest object of each first."""
     objects: dict[str, list[np.ndarray]] = {}
     for label in labels:
         for value in np.unique(label.values):
@@ -256,7 +256,7 @@ def _masks(
                 pieces = rules.components(mask) if label.split else [mask]
                 objects.setdefault(name, []).extend(pieces)
     for name in sorted(objects):
-        if len(labels) > 1:  # Those of one file are apart.
+        if len(labels) > 1:  # Objects in one label map do not repeat.
             once = {mask.tobytes(): mask for mask in objects[name]}
             if again := len(objects[name]) - len(once):
                 counts.add(Counts(left_out={"objects that are there twice": again}))

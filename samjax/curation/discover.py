@@ -1,4 +1,4 @@
-"""Finds the cases in a folder, whatever mixture of formats it holds."""
+"""Finds the cases in a folder of mixed formats."""
 
 import dataclasses
 from collections import defaultdict
@@ -14,14 +14,14 @@ from samjax.data.subjects import stem_of
 
 
 def discover(root: Path, options: CurationOptions) -> DiscoveryResult:
-    """Finds all cases below a folder; reads the headers of DICOM files, and no other content.
+    """Finds all cases below a folder; reads DICOM headers and index files, but no pixels.
 
     Args:
         root: The source folder.
-        options: What is known of its folders.
+        options: Options with descriptions of its folders.
 
     Returns:
-        The cases, in the order of their names, each once; and what is not a case and why.
+        The cases, in the order of their names, each once; and the problems.
 
     Raises:
         DataError: The folder does not exist, or holds nothing of a known format.
@@ -42,26 +42,26 @@ def discover(root: Path, options: CurationOptions) -> DiscoveryResult:
     unpaired.report_unlabelled_series(result)
     if not result.sources and not result.problems:
         raise DataError(f"{root}: expected images or volumes, found none among {len(files)} files")
-    assigned = subjects.assign(root, _each_once(result), options)
-    return DiscoveryResult(assigned.sources, [], result.problems, result.notes, assigned.told)
+    assigned = subjects.assign(root, _unique(result), options)
+    return DiscoveryResult(assigned.sources, [], result.problems, result.notes, assigned.lines)
 
 
-def _each_once(result: DiscoveryResult) -> list[CaseSource]:
-    """Orders the sources, each with a name of its own.
+def _unique(result: DiscoveryResult) -> list[CaseSource]:
+    """Sorts the sources and makes their names unique.
 
-    Different names that become one where only safe characters are left, and those that differ only
-    in capitals and would be one file on some file systems, get a hash; of two that are the same to
-    begin with, the second is left out.
+    Names that become equal by removing unsafe characters get a hash, and so do names that differ
+    only in capitals, which are one file on some file systems. Of two equal names the second is
+    left out.
     """
-    kept: dict[str, CaseSource] = {}
+    by_id: dict[str, CaseSource] = {}
     for source in sorted(result.sources, key=lambda s: (s.id, s.images)):
-        first = kept.setdefault(source.id, source)
+        first = by_id.setdefault(source.id, source)
         if first is source:
             continue
         if _original(first) != _original(source):
             name = f"{source.name}_{naming.short_hash(_original(source))}"
             source = dataclasses.replace(source, name=name)
-            first = kept.setdefault(source.id, source)
+            first = by_id.setdefault(source.id, source)
         if first is not source:
             detail = (
                 f"{source.images[0]}: expected one case named {source.id}, found "
@@ -69,18 +69,18 @@ def _each_once(result: DiscoveryResult) -> list[CaseSource]:
             )
             result.problems.append(Problem(source.images[0], "duplicate", detail))
     alike: dict[str, list[CaseSource]] = defaultdict(list)
-    for source in kept.values():
+    for source in by_id.values():
         alike[source.id.lower()].append(source)
-    for several in (members for members in alike.values() if len(members) > 1):
-        images = ", ".join(source.images[0] for source in several)
+    for group in (members for members in alike.values() if len(members) > 1):
+        images = ", ".join(source.images[0] for source in group)
         result.notes.append(f"names that differ only in capitals, kept apart by a hash: {images}")
-        for source in several:
+        for source in group:
             name = f"{source.name}_{naming.short_hash(source.images[0])}"
-            kept[source.id] = dataclasses.replace(source, name=name)
-    return list(kept.values())
+            by_id[source.id] = dataclasses.replace(source, name=name)
+    return list(by_id.values())
 
 
 def _original(source: CaseSource) -> str:
-    """The name of a case as its folder has it, and of several in a file which it is."""
+    """Returns the original name of a case, with its number if a file holds several."""
     path = PurePosixPath(source.images[0]).relative_to(source.known.folder)
     return f"{path.with_name(stem_of(path.name))} {source.item}"

@@ -1,4 +1,4 @@
-"""What a search for cases has found, and what it could not use."""
+"""Result of the search for cases: sources and problems."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ from samjax.curation.case import CaseSource
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What keeps a file or a case out.
+    """Reason to leave out a file or a case.
 
     Attributes:
-        where: The file or the case.
-        kind: `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, `bad_part` of a
-            case that is used without it, or `no_mask` for a case without an object that the rules
-            keep, or `no_picture` for files that hold none.
-        detail: What was expected and found.
+        where: Path of the file or name of the case.
+        kind: One of `unreadable`, `no_label`, `no_image`, `unclear`, `duplicate`, `bad`, `bad_part`
+            (the case is used without that part), `no_mask` (the rules keep no object of the case)
+            and `no_picture` (the files hold none).
+        detail: Message with the expected and the found.
     """
 
     where: str
@@ -24,14 +24,14 @@ class Problem:
 
 @dataclasses.dataclass
 class DiscoveryResult:
-    """What a search has found so far.
+    """Cases and problems found so far.
 
     Attributes:
         sources: Cases.
-        unlabelled: DICOM series without labels in DICOM; they may have some in other files.
-        problems: What is no case, and why.
-        notes: What else is worth knowing: data sets that were recognised, files without labels.
-        subjects: What was taken for a subject, in lines for the user.
+        unlabelled: DICOM series without labels in DICOM; they may have labels in other files.
+        problems: Files that are not part of a case, with reasons.
+        notes: Lines on recognised data sets and files without labels.
+        subjects: Lines on the subjects that were found.
     """
 
     sources: list[CaseSource] = dataclasses.field(default_factory=list)

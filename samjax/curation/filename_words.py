@@ -1,4 +1,4 @@
-"""Words in names of files and folders that say what a file holds: images, labels, a subset."""
+"""Finds words in file and folder names that mean images, labels or a subset."""
 
 import re
 import unicodedata
@@ -29,35 +29,35 @@ SEPARATORS = " _-."
 
 
 def without_suffix(path: str) -> str:
-    """A path without the suffix of its file; `.nii.gz` and `.seg.nrrd` are one."""
+    """Removes the suffix from a path; `.nii.gz` and `.seg.nrrd` count as one suffix."""
     pure = PurePosixPath(path)
     name = re.sub(r"(?i)(?<=.)(\.nii\.gz|\.seg\.nrrd|\.[^.]*)$", _kept_word, pure.name)
     return str(pure.with_name(name))
 
 
 def _kept_word(suffix: re.Match[str]) -> str:
-    """Of `scan.seg.nrrd` the word stays: it says that these are labels."""
+    """Returns `.seg` for the suffix `.seg.nrrd`, as the word means labels; else nothing."""
     return ".seg" if suffix[0].lower() == ".seg.nrrd" else ""
 
 
 def parts(path: str) -> tuple[str, ...]:
-    """Folders and name of a file, without its suffix; accents are part of their letters.
+    """Splits a path into folders and file name without suffix; accents are composed (NFC).
 
-    Some systems store `é` as one sign and others as two.
+    Some systems store `é` as one character and others as two.
     """
     return PurePosixPath(unicodedata.normalize("NFC", without_suffix(path))).parts
 
 
 def is_role(folder: str) -> bool:
-    """Whether a folder's name says nothing but that images or labels are in it."""
+    """Whether a folder's name only means images or labels."""
     return bool(IMAGE_WORD.fullmatch(folder) or LABEL_WORD.fullmatch(folder))
 
 
 def labels_among(paths: Iterable[str]) -> set[str]:
-    """The files that hold labels, as their names or those of folders above say.
+    """Selects the files that are labels by their names or those of their folders.
 
-    A folder in which some files are labels by what comes further down, and some are not, is the
-    title of a data set, such as `Kvasir-SEG/images` and `Kvasir-SEG/masks`: it says nothing.
+    If only some files of a folder are labels by the names below it, the folder's name is the title
+    of a data set and is not considered: `Kvasir-SEG/images` and `Kvasir-SEG/masks`.
     """
     found: set[str] = set()
     below: dict[str, list[str]] = defaultdict(list)
@@ -77,18 +77,18 @@ def labels_among(paths: Iterable[str]) -> set[str]:
 
 
 def folder_key(path: str) -> str:
-    """The folders of a file without the words that say image or label."""
+    """Returns the folders of a file without words for image or label."""
     return "/".join(filter(None, map(_plain, parts(path)[:-1])))
 
 
 def image_names(path: str) -> tuple[str, str]:
-    """What an image is called: as it is, and without the words that say image."""
+    """Returns the name of an image as it is, and without words for image."""
     name = parts(path)[-1]
     return name, _tidied(IMAGE_WORD.sub("", name))
 
 
 def label_names(path: str) -> tuple[str, ...]:
-    """What the image of a label may be called: its name without the words that say label.
+    """Returns possible names of a label's image: the name without words for label.
 
     The number after the word may be the image's (`mask_1` of `image_1`) or count masks
     (`scan_mask_1` of `scan`): first with the number, then without.
@@ -104,18 +104,18 @@ def label_names(path: str) -> tuple[str, ...]:
 
 
 def plain(name: str) -> str:
-    """A name without the words that say image."""
+    """Removes the words for image from a name."""
     return _tidied(IMAGE_WORD.sub("", name))
 
 
 def key(path: str) -> str:
-    """A path without its suffix and without the words that say image or label."""
+    """Returns a path without suffix and without words for image or label."""
     name = plain(label_names(path)[-1])
     return "/".join(filter(None, (folder_key(path), name)))
 
 
 def subsets(path: str) -> set[str]:
-    """Which of `train`, `val` and `test` the folders of a file say."""
+    """Returns the subsets (`train`, `val`, `test`) in the names of a file's folders."""
     found = (m for part in parts(path)[:-1] for m in _SUBSET.finditer(part))
     return {str(match.lastgroup) for match in found}
 
@@ -123,26 +123,26 @@ def subsets(path: str) -> set[str]:
 def may_be_siblings(one: str, other: str) -> bool:
     """Whether two folders may be the images and the labels of one data set.
 
-    Neither may say another subset, and where they part, their names share a word, or one of them
-    says no more than that images, or labels, are in it.
+    They may not name different subsets. Where the paths differ, the names share a word, or one has
+    no other words than those for images or labels.
     """
     if (mine := subsets(f"{one}/x")) and (theirs := subsets(f"{other}/x")) and not mine & theirs:
         return False
     for here, there in zip(PurePosixPath(one).parts, PurePosixPath(other).parts, strict=False):
         if here != there:
-            left, right = (_said(part) for part in (here, there))
+            left, right = (_other_words(part) for part in (here, there))
             return not left or not right or bool(left & right)
     return True
 
 
-def _said(part: str) -> set[str]:
-    """The words of a folder's name that say neither images nor labels nor a subset."""
+def _other_words(part: str) -> set[str]:
+    """Returns the words of a folder's name except those for images, labels and subsets."""
     rest = _SUBSET.sub("", IMAGE_WORD.sub("", LABEL_WORD.sub("", part)))
     return {*filter(None, re.split(r"[\W_]+", rest.lower()))}
 
 
 def is_for_testing(path: str) -> bool:
-    """Whether a folder says that its images may well have no labels."""
+    """Whether a folder's name implies images without labels."""
     folders = "/".join(PurePosixPath(path).parts[:-1])
     return bool(_UNLABELLED.search(folders) or subsets(path) & {"val", "test"})
 

@@ -1,4 +1,4 @@
-"""What is background of a data set's labels: black, or what is along the border of its pictures."""
+"""Finds the background of a data set's labels: black, or the label along the pictures' borders."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ BORDER = 0.9  # Share of the border that shows what is background.
 
 
 class AmbiguousLabelsError(CaseError):
-    """Labels that can be read in two ways; the message shows both, and what decides."""
+    """Labels can be read in two ways; the message shows both, and the setting that decides."""
 
 
 @dataclasses.dataclass
 class CodeCounts:
-    """What is seen of one code: pixels, those in even areas, between others and at the border."""
+    """Pixels of one code: all, in even areas, between other values, and at the border."""
 
     pixels: int = 0
     even: int = 0
@@ -26,20 +26,20 @@ class CodeCounts:
 
     @property
     def is_solid(self) -> bool:
-        """Whether it has areas or lines of its own, and is not only the edge of others."""
+        """Whether it forms areas or lines, and is not only the edge of others."""
         return self.even >= 0.02 * self.pixels or self.between < 0.5 * self.pixels
 
     def add(self, other: "CodeCounts") -> None:
-        """Adds what is seen elsewhere."""
+        """Adds the counts of other pictures."""
         for field in dataclasses.fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-FileCounts = Mapping[int, CodeCounts]  # What is seen in one file, by code.
+FileCounts = Mapping[int, CodeCounts]  # The counts of one file by code.
 
 
 def total(pictures: Sequence[FileCounts]) -> dict[int, CodeCounts]:
-    """What is seen in all pictures, in the order of the codes."""
+    """Sums the counts of all pictures, in the order of the codes."""
     sums: dict[int, CodeCounts] = {}
     for picture in pictures:
         for code, one in picture.items():
@@ -48,12 +48,12 @@ def total(pictures: Sequence[FileCounts]) -> dict[int, CodeCounts]:
 
 
 def code_of(label: Label) -> int:
-    """The code of a value or of a colour `#rrggbb`."""
+    """Returns the code of a value or of a colour `#rrggbb`."""
     return int(label[1:], 16) if isinstance(label, str) else label
 
 
 def table_of(known: Dataset) -> dict[int, list[str]]:
-    """The classes of every code that a table names."""
+    """Returns the classes by code of a table of classes."""
     table: dict[int, list[str]] = {}
     for name, value in known.classes.items():
         for one in several(value):
@@ -64,16 +64,16 @@ def table_of(known: Dataset) -> dict[int, list[str]]:
 def background(
     pictures: Sequence[FileCounts], known: Dataset, reading: str, is_usual: bool
 ) -> tuple[int, ...]:
-    """Codes of the background.
+    """Returns the codes of the background.
 
     Args:
-        pictures: What is seen.
-        known: What is known: this counts.
-        reading: Of the codes.
-        is_usual: Whether 0, where it occurs, is background as everywhere.
+        pictures: Counts of every picture.
+        known: Description of the data set; it takes precedence.
+        reading: Source of the codes, see `Coding`.
+        is_usual: Whether 0, where it occurs, is the background.
 
     Raises:
-        Unclear: It may be one or another.
+        AmbiguousLabelsError: Several codes may be the background.
     """
     if known.background:
         return () if known.background == ("none",) else tuple(map(code_of, known.background))
@@ -106,7 +106,7 @@ def background(
 
 
 def inverted(code: int, reading: str) -> AmbiguousLabelsError:
-    """The problem of a mask that has nothing but its object along the border."""
+    """Returns the error of a mask whose object covers all of the border."""
     full, none = value_of(code, reading), value_of(0, reading)
     return AmbiguousLabelsError(
         f"labels {none} and {full}: all of the border is {full}: either it is the background, or "
@@ -115,7 +115,7 @@ def inverted(code: int, reading: str) -> AmbiguousLabelsError:
 
 
 def check_alpha(pictures: Sequence[FileCounts]) -> None:
-    """Raises `Unclear` if what is not transparent is all of the border."""
+    """Raises `AmbiguousLabelsError` if all of the border is opaque."""
     sums = total(pictures)
     if CLEAR in sums and not sums[CLEAR].border:
         raise AmbiguousLabelsError(
@@ -125,9 +125,9 @@ def check_alpha(pictures: Sequence[FileCounts]) -> None:
 
 
 def _is_another(code: int, first: int, pictures: Sequence[FileCounts]) -> bool:
-    """Whether a code is the background of pictures that have none of the first."""
-    those = [one for one in pictures if code in one]
-    if code == first or any(first in one for one in those):
+    """Whether a code is the background of pictures without the first one."""
+    holders = [one for one in pictures if code in one]
+    if code == first or any(first in one for one in holders):
         return False
-    edge = sum(seen.border for one in those for seen in one.values())
-    return sum(one[code].border for one in those) >= BORDER * edge > 0
+    edge = sum(seen.border for one in holders for seen in one.values())
+    return sum(one[code].border for one in holders) >= BORDER * edge > 0

@@ -1,23 +1,23 @@
-"""Whether numbers of a data set's labels are instances: objects of one class, counted anew."""
+"""Detects instance labels: numbers of objects of one class, not of classes."""
 
 from collections.abc import Collection, Sequence
 
 from samjax.curation.label_background import AmbiguousLabelsError, FileCounts
 from samjax.curation.label_pixels import Evidence
 
-MANY = 20  # From so many labels of a file in one piece each on, they are instances.
-SOME = 5  # So many are, where every file counts its own from 1 on, and they lie anywhere.
+MANY = 20  # Labels in one piece each that make instances.
+SOME = 5  # The same, if every file counts from 1 and positions differ from file to file.
 FEW = 3
-FAR = 150  # Thousandths of a picture's side: the same organ is nearer in the next picture.
+FAR = 150  # Thousandths of a picture's side: an organ moves less between pictures.
 
 
-def found(
+def detect(
     evidence: Sequence[Evidence], pictures: Sequence[FileCounts], ignore: Collection[int]
 ) -> str:
-    """The word for instances; nothing if the numbers are classes.
+    """Returns a description of instance labels; empty if the numbers are classes.
 
     Raises:
-        Unclear: They may be one or the other.
+        AmbiguousLabelsError: They may be either.
     """
     used = _in_one_piece(evidence, pictures, ignore)
     if not used:
@@ -51,7 +51,7 @@ def are_colours(evidence: Sequence[Evidence], pictures: Sequence[FileCounts]) ->
 def _in_one_piece(
     evidence: Sequence[Evidence], pictures: Sequence[FileCounts], ignore: Collection[int]
 ) -> list[tuple[set[int], Evidence]]:
-    """The labels of each file that has some, if nearly all are in one piece each; else none."""
+    """Returns the labels of each file, if nearly all are in one piece each; else none."""
     labels = [{*one} - {0, *ignore} for one in pictures]
     used = [(n, one) for n, one in zip(labels, evidence, strict=True) if n]
     return used if sum(one.in_one_piece for _, one in used) >= 0.9 * len(used) else []
@@ -64,7 +64,7 @@ def _never_shared(labels: Sequence[set[int]]) -> bool:
 
 
 def _lie_anywhere(evidence: Sequence[Evidence]) -> bool:
-    """Whether labels of one number are at different places of the pictures."""
+    """Whether labels of one number have different positions in the pictures."""
     places: dict[int, list[list[int]]] = {}
     for one in evidence:
         for code, *place in one.places:

@@ -1,4 +1,4 @@
-"""Decides what the pixels of a data set's labels mean, once for all of its files."""
+"""Decides the meaning of label pixels, once for all files of a data set."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -16,26 +16,26 @@ from samjax.curation.label_background import (
 from samjax.curation.label_pixels import CLEAR, Evidence
 from samjax.curation.options import Dataset, several
 
-SMALL = 32  # Up to here numbers are labels, and no greys.
-APART = 64  # From here on a number is no small one.
-THIN = 0.02  # Share of the pixels that a label has that is nowhere wide, among smeared ones.
+SMALL = 32  # Up to here numbers are labels, not greys.
+APART = 64  # From here on numbers are large.
+THIN = 0.02  # Smallest share of pixels of a thin label among smeared ones.
 PURE = 0.75  # Of a mask with grey edges, at least this share is black or white.
 WHITE = 240  # From here on a grey is white in JPEG.
 
 
 def decide(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, str]:
-    """Decides what the labels of a data set are.
+    """Decides the meaning of the labels of a data set.
 
     Args:
-        evidence: Of its files.
-        known: What is known of them: this counts.
+        evidence: Evidence of its files.
+        known: Description of the data set; it takes precedence.
 
     Returns:
         The decision, and the same in words.
 
     Raises:
-        Unclear: They can be read in two ways.
-        CaseError: They are no labels, or not those that the table of classes names.
+        AmbiguousLabelsError: The labels can be read in two ways.
+        CaseError: The pixels are no labels, or do not match the table of classes.
     """
     reading = _reading(evidence, known)
     if reading == "alpha":
@@ -71,7 +71,7 @@ def _reading(evidence: Sequence[Evidence], known: Dataset) -> str:
 
 
 def _is_in_alpha(evidence: Sequence[Evidence]) -> bool:
-    """Whether what is not transparent has one colour, or is a photograph."""
+    """Whether the opaque pixels have one colour, or are a photograph."""
     clear = [one for one in evidence if one.has_alpha]
     colours = {row[0] for one in clear for row in one.codes} - {CLEAR}
     if all(one.is_exact for one in clear) and len(colours) <= APART:
@@ -81,7 +81,7 @@ def _is_in_alpha(evidence: Sequence[Evidence]) -> bool:
 
 
 def _pictures(evidence: Sequence[Evidence], reading: str) -> list[dict[int, CodeCounts]]:
-    """What is seen of every code, picture by picture."""
+    """Returns the counts of every code, picture by picture."""
     pictures = []
     for one in evidence:
         rows = one.codes if one.is_exact else [[c, n, n, 0, b] for c, n, b in one.levels]
@@ -119,7 +119,7 @@ def _of_numbers(evidence: Sequence[Evidence], known: Dataset) -> tuple[Coding, s
         if objects == [1, 255] and not any({1, 255} <= one.keys() for one in pictures):
             text = "one object, of value 1 in some files and 255 in others"
             return Coding("binary", ignore=ignore), text
-        if text := label_instances.found(evidence, pictures, ignore):
+        if text := label_instances.detect(evidence, pictures, ignore):
             return Coding("instances", ignore=ignore), label_messages.describe(text, ignore)
     ignore += _void(pictures, objects, full, known, table)
     left = [value for value in values if value not in ignore]
@@ -169,7 +169,7 @@ def _of_greys(
     sums: FileCounts,
     ignore: tuple[int, ...],
 ) -> tuple[Coding, str]:
-    """Greys between others are edges."""
+    """Decides on labels with grey edges."""
     values, table = [*sums], table_of(known)
     if values[-1] > 255:
         levels = [v for v in values if sums[v].is_solid or v in (values[0], values[-1])]
@@ -207,7 +207,7 @@ def _of_greys(
 
 
 def _even_or_thin(evidence: Sequence[Evidence], sums: FileCounts, is_colour: bool) -> list[int]:
-    """The levels of even areas, and of labels that are nowhere wide, if they are like no other."""
+    """Returns the levels of even areas, and of thin labels that differ from them."""
     even = label_levels.merged(
         [(code, count) for one in evidence for code, count, _ in one.levels], is_colour
     )
@@ -221,14 +221,14 @@ def _even_or_thin(evidence: Sequence[Evidence], sums: FileCounts, is_colour: boo
         thin = label_levels.without_mixtures(
             {**dict.fromkeys(thin, False), **dict.fromkeys(even, True)}
         )
-    # The even ones first: what is thin is left out where it is like one of them.
+    # Even levels first: thin ones that are similar to one of them are dropped.
     return label_levels.merged([*((c, 2) for c in even), *((c, 1) for c in thin)], is_colour)
 
 
 def _on_levels(
     pictures: Sequence[FileCounts], levels: Sequence[int], is_colour: bool
 ) -> list[dict[int, CodeCounts]]:
-    """What is seen of the levels, each with the codes that are nearest to it."""
+    """Sums the counts of codes by their nearest levels."""
     found = []
     for picture in pictures:
         of_levels: dict[int, CodeCounts] = {}
@@ -246,7 +246,7 @@ def _void(
     known: Dataset,
     table: Collection[int],
 ) -> tuple[int, ...]:
-    """The largest number beside small labels: what is not labelled."""
+    """Returns the largest number beside small labels: unlabelled pixels."""
     void = [v for v in objects if v in (255, full) and v not in table]
     others = [value for value in objects if value not in void]
     if not void or not others or known.background:
@@ -255,7 +255,7 @@ def _void(
         return ()
     if not any({*void} & one.keys() and {*others} & one.keys() for one in pictures):
         if table:
-            return ()  # A mistake in these files.
+            return ()  # An error in these files.
         raise AmbiguousLabelsError(
             f"labels {', '.join(map(str, others))}, and {void[0]} in files without them: either "
             f"{void[0]} is left out, or it is a class; say `ignore = {void[0]}` or `background = 0`"
@@ -338,10 +338,10 @@ def _lacking(
     nothing: Collection[int],
     reading: str,
 ) -> tuple[int, ...]:
-    """Codes that a table does not name, in pictures that have none that it names.
+    """Returns codes outside the table of classes, in pictures without any code of the table.
 
     Raises:
-        CaseError: The table names none of all that there is.
+        CaseError: The table has none of the codes.
     """
     if not table:
         return ()

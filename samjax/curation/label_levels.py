@@ -1,4 +1,4 @@
-"""Labels whose edges are smeared, by JPEG or antialiasing: the greys or colours that they had."""
+"""Restores greys or colours of labels that were smeared by JPEG or antialiasing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,49 +7,49 @@ import numpy as np
 
 from samjax.curation.label_pixels import CLEAR, unpacked
 
-MOST = 256  # Colours of a picture: more are no classes.
-APART = 20  # What two smeared levels differ by at least, of 255.
-NEAR = 40  # What a smeared level differs by at most from that of a table.
+MOST = 256  # Most colours of a picture: more are no classes.
+APART = 20  # Smallest difference of two smeared levels, of 255.
+NEAR = 40  # Largest difference of a smeared level from that of a table.
 ROUNDING = 8  # How far a mixture of two colours is from the line between them, of 255.
 REACH = 3.0  # Pixels: how much farther than the nearest label a smeared pixel's own may be.
 
 
 def points(codes: Iterable[int], is_colour: bool = True) -> np.ndarray:
-    """Codes as points of one or three numbers, (n, 1 or 3)."""
+    """Converts codes to points of one or three numbers, (n, 1 or 3)."""
     rows = [unpacked(code) if is_colour else (code,) for code in codes]
     return np.array(rows, np.int64).reshape(len(rows), 3 if is_colour else 1)
 
 
 def merged(levels: Iterable[tuple[int, int]], is_colour: bool) -> list[int]:
-    """Levels of many pictures, (code, pixels), as one list: the most frequent of those alike."""
+    """Merges levels of many pictures, (code, pixels): the most frequent of similar ones."""
     counts: dict[int, int] = {}
     for code, count in levels:
         counts[code] = counts.get(code, 0) + count
-    kept: list[int] = []
+    distinct: list[int] = []
     for code in sorted(counts, key=lambda c: -counts[c]):
-        away = np.abs(points(kept, is_colour) - points([code], is_colour)).max(-1, initial=0)
+        away = np.abs(points(distinct, is_colour) - points([code], is_colour)).max(-1, initial=0)
         if (away >= APART).all():
-            kept.append(code)
-    return sorted(kept)
+            distinct.append(code)
+    return sorted(distinct)
 
 
 def without_mixtures(codes: Mapping[int, bool]) -> list[int]:
-    """Colours that stand for labels, of those that are solid and those that are not.
+    """Drops colours that are mixtures at the edges between labels.
 
-    What is not solid and lies between two solid ones, or at one, is the edge between them.
+    A colour that is not solid, and lies between two solid ones or near one, is an edge.
     """
     solid = points([code for code, is_solid in codes.items() if is_solid]).astype(float)
-    kept = []
+    distinct = []
     for code, is_solid in codes.items():
         colour = points([code])[0].astype(float)
         is_near = bool((np.abs(solid - colour).max(-1, initial=0) <= ROUNDING).any())
         if is_solid or not (is_near or _is_mixture(colour, solid)):
-            kept.append(code)
-    return kept
+            distinct.append(code)
+    return distinct
 
 
 def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> list[int]:
-    """The level nearest to each code; `CLEAR` stays itself."""
+    """Returns the level nearest to each code; `CLEAR` stays `CLEAR`."""
     solid = [level for level in levels if level != CLEAR]
     if not solid:
         return list(codes)
@@ -62,10 +62,10 @@ def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> lis
 
 
 def matched(levels: Sequence[int], table: Iterable[int], is_colour: bool, near: int) -> list[int]:
-    """Levels as a table has them, where it has none that is the same and one that is near."""
+    """Replaces levels that a table lacks by its nearest code, if that is near enough."""
     found = {level: level for level in levels}
     left = [code for code in table if code not in found]
-    # Black is no class that is a little darker here.
+    # Black never stands for a dark class.
     free = [level for level in levels if level and level not in {*table}]
     away = {
         (int(np.abs(points([code], is_colour) - points([level], is_colour)).max()), code, level)
@@ -81,7 +81,7 @@ def matched(levels: Sequence[int], table: Iterable[int], is_colour: bool, near: 
 
 
 def rounded(code: int) -> int:
-    """A colour of JPEG as it was: 254 was 255, 1 was 0."""
+    """Rounds a colour of JPEG to the probable original: 254 to 255, 1 to 0."""
     channels = [
         next((whole for whole in (0, 64, 128, 192, 255) if abs(v - whole) <= 4), v)
         for v in unpacked(code)
@@ -90,11 +90,11 @@ def rounded(code: int) -> int:
 
 
 def assign(image: np.ndarray, levels: Sequence[int]) -> np.ndarray:
-    """Gives every pixel a level: its own, or at a smeared edge the more alike of those beside it.
+    """Assigns every pixel a level: its own, or at a smeared edge the most similar adjacent one.
 
     Args:
-        image: (h, w, 1 or 3) whole numbers.
-        levels: Their codes.
+        image: Whole numbers, (h, w, 1 or 3).
+        levels: Codes of the levels.
 
     Returns:
         Numbers of levels, (h, w) uint8.
@@ -102,7 +102,7 @@ def assign(image: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     anchors = points(levels, image.shape[-1] == 3)
     away = np.stack([((image - a) ** 2).sum(-1) for a in anchors.astype(np.float32)])
     near = away.argmin(0).astype(np.uint8)
-    # A mixture may well have the very colour of a third label: that counts in its own areas only.
+    # A mixture may have the colour of a third label, which is accepted in even areas only.
     own = away.min(0) <= image.shape[-1] * APART**2 / 4
     square = np.ones((3, 3), np.uint8)
     sure = np.zeros_like(own)

@@ -1,7 +1,7 @@
-"""Pixels of labels as they are stored, and what is to be seen of them: evidence of what they mean.
+"""Pixels of labels as they are stored, and evidence of their meaning.
 
-A code is what a pixel holds in one number: its value, the number of its colour in a palette, or
-its colour as 0xrrggbb; `CLEAR` where it is transparent.
+A code is one number for a pixel: its value, the number of its colour in a palette, or its colour
+as 0xrrggbb; `CLEAR` where it is transparent.
 """
 
 import dataclasses
@@ -13,11 +13,11 @@ import numpy as np
 from samjax.curation.case import CaseError
 
 CLEAR = -1
-MANY_CODES = 1024  # More colours than that are smeared or no labels.
+MANY_CODES = 1024  # More colours are smeared or no labels.
 MOST_CODES = 1 << 16
 EVEN = 10  # Most that pixels differ within an even area, of 255: JPEG's noise.
 SMALLEST_AREA = 0.0005  # Share of a picture that an even area of one class covers.
-_PLANES = 7  # Slices of a volume that are looked at closely.
+_PLANES = 7  # Slices of a volume that are analysed.
 _PIECES = 32  # Labels of a picture whose pieces are counted.
 
 
@@ -26,10 +26,9 @@ class LabelPixels:
     """Labels as they are stored.
 
     Attributes:
-        values: (h, w) or (x, y, z) numbers; if they are colours, RGB or RGBA uint8 along one more
-            axis.
-        is_colour: Whether they are.
-        indices: Number of each pixel's colour in a palette, if the file has one that is no grey.
+        values: Numbers, (h, w) or (x, y, z); colours have one more axis, RGB or RGBA uint8.
+        is_colour: Whether the values are colours.
+        indices: Number of each pixel's colour in a palette, if the file has one with colours.
     """
 
     values: np.ndarray
@@ -39,21 +38,20 @@ class LabelPixels:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What is to be seen of one file of labels. Small, of JSON's types.
+    """Evidence of the meaning of one label file. Small, of JSON's types.
 
     Attributes:
-        is_colour: Whether it has colours.
+        is_colour: Whether the file has colours.
         has_alpha: Whether some pixels are transparent and others are not.
         depth: Largest number that a pixel could hold, of whole numbers.
         total: Pixels that are not transparent.
-        codes: Of each code [code, pixels, even, between, at the border]: those in an even 3 x 3,
-            and those that are between a darker and a brighter neighbour. Of too many colours
-            there are none.
+        codes: [code, pixels, even, between, at the border] of each code; even: in an even 3 x 3,
+            between: with a darker and a brighter neighbour. Empty if there are too many colours.
         levels: [code, pixels, at the border] of areas that are even but for JPEG's noise.
         indices: [colour, number] of a palette.
-        in_one_piece: Share of the labels that are.
-        places: [code, x, y] of the middle of some labels, in thousandths of the picture's sides.
-        is_exact: Whether `codes` has all.
+        in_one_piece: Share of the labels that are in one piece.
+        places: [code, x, y] of the centre of some labels, in thousandths of the picture's sides.
+        is_exact: Whether `codes` is complete.
     """
 
     is_colour: bool
@@ -69,9 +67,9 @@ class Evidence:
 
 
 def as_pixels(stored: np.ndarray | LabelPixels) -> LabelPixels:
-    """Takes a 2D array of three or four bytes a pixel for colours, any other for numbers.
+    """Interprets pixels of three or four bytes as colours, any others as numbers.
 
-    Equal channels are a grey, and an alpha channel that is the same everywhere says nothing.
+    Equal channels are grey; a constant alpha channel is dropped.
     """
     if isinstance(stored, LabelPixels):
         return stored
@@ -84,10 +82,10 @@ def as_pixels(stored: np.ndarray | LabelPixels) -> LabelPixels:
 
 
 def whole_numbers(stored: np.ndarray) -> np.ndarray:
-    """Numbers as integers from 0 on.
+    """Converts numbers to integers from 0 on.
 
     Raises:
-        CaseError: They are none.
+        CaseError: Some are not whole, or negative.
     """
     if stored.dtype == bool:
         return stored.astype(np.uint8)
@@ -105,7 +103,7 @@ def whole_numbers(stored: np.ndarray) -> np.ndarray:
 
 
 def packed(colours: np.ndarray) -> np.ndarray:
-    """Colours (..., 3 or 4) uint8 as codes, (...) int32; `CLEAR` where they are transparent."""
+    """Converts colours (..., 3 or 4) uint8 to codes, (...) int32; `CLEAR` if transparent."""
     red, green, blue = (colours[..., i].astype(np.int32) for i in range(3))
     codes = red << 16 | green << 8 | blue
     if colours.shape[-1] == 4:
@@ -114,18 +112,18 @@ def packed(colours: np.ndarray) -> np.ndarray:
 
 
 def unpacked(code: int) -> tuple[int, int, int]:
-    """Red, green and blue of a code."""
+    """Returns red, green and blue of a code."""
     return code >> 16 & 255, code >> 8 & 255, code & 255
 
 
 def is_clear(colours: np.ndarray) -> np.ndarray:
-    """Which pixels are transparent; none where all are or all are not."""
+    """Returns a mask of the transparent pixels; empty if all pixels are transparent."""
     clear = colours[..., 3] < 128
     return clear if not clear.all() else np.zeros_like(clear)
 
 
 def present(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes that occur, in order, and how often each does."""
+    """Returns the codes that occur, in order, and their counts."""
     if codes.dtype in (np.uint8, np.uint16):
         counts = np.bincount(codes.ravel(), minlength=1)
         found = np.flatnonzero(counts)
@@ -133,11 +131,11 @@ def present(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(codes, return_counts=True)
 
 
-def look(pixels: LabelPixels) -> Evidence:
-    """Gathers evidence of what labels mean.
+def gather_evidence(pixels: LabelPixels) -> Evidence:
+    """Gathers evidence of the meaning of labels.
 
     Raises:
-        CaseError: They cannot be labels.
+        CaseError: The pixels cannot be labels.
     """
     values, has_alpha = pixels.values, False
     if pixels.is_colour:
@@ -179,7 +177,7 @@ def look(pixels: LabelPixels) -> Evidence:
 
 
 def _planes(values: np.ndarray, codes: np.ndarray, is_colour: bool):
-    """Pictures of a volume, (h, w, c), with their codes; of a picture itself."""
+    """Yields slices of a volume, or the picture itself, (h, w, c), with their codes."""
     flat = values if is_colour else values[..., None]
     if codes.ndim == 2:
         yield flat, codes
@@ -189,7 +187,7 @@ def _planes(values: np.ndarray, codes: np.ndarray, is_colour: bool):
 
 
 def _extremes(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest value in every pixel's 3 x 3, channel by channel."""
+    """Returns the lowest and the highest value in every pixel's 3 x 3, channel by channel."""
     kind = plane.dtype if plane.dtype in (np.uint8, np.uint16) else np.float32
     image = np.ascontiguousarray(plane, kind)
     square = np.ones((3, 3), np.uint8)
@@ -220,7 +218,7 @@ def _border(codes: np.ndarray) -> np.ndarray:
 def _levels(
     plane: np.ndarray, coded: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> list[tuple[int, int, int]]:
-    """Codes of the areas that are even but for noise, the largest first: no ramps."""
+    """Returns codes of areas that are even but for noise, the largest first, without ramps."""
     if plane.dtype != np.uint8:
         return []
     even = (high - low <= EVEN).all(-1) & (coded != CLEAR)
@@ -256,7 +254,7 @@ def _numbered(codes: np.ndarray, indices: np.ndarray | None) -> list[list[int]]:
 
 
 def _pieces(plane: np.ndarray) -> tuple[float, list[list[int]]]:
-    """Share of a picture's labels that are in one piece each, and where some of them are."""
+    """Returns the share of labels in one piece, and the positions of some labels."""
     labels, _ = present(plane[plane != 0])
     if not len(labels):
         return 1.0, []

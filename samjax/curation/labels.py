@@ -1,4 +1,4 @@
-"""From what a label file holds to maps of labels, by what its pixels mean."""
+"""Converts the pixels of label files to label maps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,8 +11,8 @@ from samjax.curation.label_pixels import (
     CLEAR,
     LabelPixels,
     as_pixels,
+    gather_evidence,
     is_clear,
-    look,
     packed,
     present,
     whole_numbers,
@@ -29,24 +29,24 @@ def to_label_maps(
     class_name: str = "",
     coding: Coding | None = None,
 ) -> list[LabelMap]:
-    """Understands a label image or volume.
+    """Converts a label image or volume to label maps.
 
     Where a table of classes is given, labels that it does not name are left out, and counted.
 
     Args:
-        stored: As decoded: (h, w), (h, w, 3 or 4) RGB, or a volume (x, y, z).
-        known: What is known of it: its classes, and what its values are.
-        class_name: The only class, where the file's name says so.
-        coding: What the labels of its data set mean; decided by this file alone where it is None.
+        stored: Decoded pixels: (h, w), (h, w, 3 or 4) RGB, or a volume (x, y, z).
+        known: Description with its classes and the meaning of its values.
+        class_name: The only class, if the file's name states it.
+        coding: Meaning of the labels of its data set; decided by this file alone if None.
 
     Returns:
-        One map, or several where classes of a table overlap.
+        One map, or several if classes of a table overlap.
 
     Raises:
-        CaseError: It cannot be labels; the message says why.
+        CaseError: The pixels cannot be labels.
     """
     pixels = as_pixels(stored)
-    coding = coding or label_kinds.decide([look(pixels)], known)[0]
+    coding = coding or label_kinds.decide([gather_evidence(pixels)], known)[0]
     name = class_name or known.class_name
     if not name and len(known.classes) == 1:
         name = next(iter(known.classes))
@@ -68,7 +68,7 @@ def to_label_maps(
 
 
 def _codes(pixels: LabelPixels, coding: Coding) -> np.ndarray:
-    """The code of every pixel."""
+    """Returns the code of every pixel."""
     values = pixels.values
     if coding.reading == "indices":
         if pixels.indices is not None:
@@ -91,7 +91,7 @@ def _codes(pixels: LabelPixels, coding: Coding) -> np.ndarray:
 
 
 def _smeared(image: np.ndarray, coding: Coding) -> np.ndarray:
-    """The level of every pixel of an image, or of a volume slice by slice."""
+    """Returns the level of every pixel of an image, or of a volume slice by slice."""
     levels = np.array(coding.levels)
     if image.ndim == 3:
         return levels[label_levels.assign(image, coding.levels)]
@@ -102,12 +102,12 @@ def _smeared(image: np.ndarray, coding: Coding) -> np.ndarray:
 def _foreground(codes: np.ndarray, coding: Coding) -> np.ndarray:
     if coding.half < 0:
         return (~np.isin(codes, (*coding.background, *coding.ignore))).astype(np.uint8)
-    if coding.half == 0:  # Files that were not looked at may be others.
+    if coding.half == 0:  # Files outside the sample may differ.
         found = {int(code) for code in present(codes)[0]} - {0, *coding.ignore}
         if found and (len(found) > 1 or max(found) not in (1, 255, np.iinfo(codes.dtype).max)):
-            shown = ", ".join(map(str, sorted(found)[:8]))
+            listed = ", ".join(map(str, sorted(found)[:8]))
             raise CaseError(
-                f"expected one object, as in the others of its data set, found labels {shown}"
+                f"expected one object, as in the others of its data set, found labels {listed}"
             )
     mask = codes > coding.half
     if coding.ignore:
@@ -135,7 +135,7 @@ def _classes(
     if unnamed and set(unnamed) <= {*coding.lacking} and len(unnamed) == len(objects):
         raise CaseError(label_messages.mismatch(table, unnamed, coding.reading))
     maps = []
-    for classes in _apart(known):
+    for classes in _disjoint(known):
         numbers, names = {}, {}
         as_stored = coding.reading != "colours" and not any(
             0 in codes for codes in classes.values()
@@ -148,8 +148,8 @@ def _classes(
     return maps
 
 
-def _apart(known: Dataset) -> list[dict[str, tuple[int, ...]]]:
-    """The codes of classes, in as many parts as it takes for no code to be twice in one."""
+def _disjoint(known: Dataset) -> list[dict[str, tuple[int, ...]]]:
+    """Splits classes that share codes into groups in which each code occurs once."""
     parts: list[dict[str, tuple[int, ...]]] = []
     for name, value in known.classes.items():
         codes = tuple(map(code_of, several(value)))
@@ -163,14 +163,14 @@ def _apart(known: Dataset) -> list[dict[str, tuple[int, ...]]]:
 
 
 def _own_numbers(objects: Sequence[int], coding: Coding) -> dict[int, int]:
-    """The label of every code: itself, unless it is a colour, or 0 and no background."""
+    """Returns the label of every code: itself, except for colours and for 0 as an object."""
     if coding.reading == "colours":
         return {code: number for number, code in enumerate(objects, start=1)}
     return {code: code or max(objects) + 1 for code in objects}
 
 
 def _numbered(codes: np.ndarray, numbers: Mapping[int, int]) -> np.ndarray:
-    """The labels of pixels, 0 for codes that have none."""
+    """Returns the labels of pixels, 0 for codes without a label."""
     kind = np.min_scalar_type(max(numbers.values(), default=0))
     if not numbers:
         return np.zeros(codes.shape, kind)
@@ -186,10 +186,10 @@ def _numbered(codes: np.ndarray, numbers: Mapping[int, int]) -> np.ndarray:
 
 
 def layered(masks: Iterable[tuple[str, np.ndarray]]) -> list[LabelMap]:
-    """Puts masks of a large volume into as few maps as their overlaps allow.
+    """Combines masks of a large volume into as few maps as their overlaps allow.
 
     Args:
-        masks: Class and mask, bool; one after the other, so that not all are in memory at a time.
+        masks: Class and mask, bool; an iterator, so that not all are in memory at a time.
     """
     layers: list[tuple[np.ndarray, dict[int, str]]] = []
     for name, mask in masks:

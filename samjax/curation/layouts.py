@@ -1,7 +1,7 @@
-"""Public data sets as they are downloaded: what marks each, and what its files do not say.
+"""Recognises public data sets as they are downloaded, and adds facts missing in their files.
 
-Which label belongs to which image is found by general rules, see `samjax.curation.pairing`; a
-layout is a description that is written already. What a user describes holds before it.
+Images and labels are paired by general rules, see `samjax.curation.pairing`; a layout is a built-in
+description. The user's description takes precedence.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ class Layout:
     """A public data set.
 
     Attributes:
-        name: Its name.
+        name: Name of the data set.
         marks: Regular expressions for paths; each has to match one within one folder, which is
-            what comes before the match or its group `base`.
-        tables: What is known, with folders relative to that one.
+            the part before the match or its group `base`.
+        tables: Descriptions, with folders relative to that one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Layout:
     tables: tuple[Dataset, ...]
 
     def bases(self, paths: Sequence[str]) -> set[str]:
-        """The folders in which all marks are found."""
+        """Returns the folders in which all marks are found."""
         found = []
         for mark in self.marks:
             pattern = mark if "(?P<base>" in mark else rf"(?:(?P<base>.*)/)?{mark}"
@@ -256,15 +256,15 @@ LAYOUTS = (
 def described(
     root: Path, files: Sequence[str], options: CurationOptions
 ) -> tuple[CurationOptions, list[str]]:
-    """Adds what is known of the public data sets among the files to the options.
+    """Adds the descriptions of public data sets among the files to the options.
 
     Args:
-        root: The source.
+        root: Source folder.
         files: Paths below it.
-        options: What the user says.
+        options: Options with the user's descriptions.
 
     Returns:
-        The options, and a line for each data set that was recognised.
+        The options, and a line for each recognised data set.
     """
     top = root.resolve().name
     paths = [f"{top}/{path}" for path in files]
@@ -278,33 +278,33 @@ def described(
                 continue
             tables += here
             place = base.removeprefix(top).strip("/") or "."
-            notes.append(f"{place}: read as {layout.name}: {'; '.join(_told(here))}")
-    # Of tables for one folder the first holds, and these have what the user says in them.
+            notes.append(f"{place}: read as {layout.name}: {'; '.join(_summaries(here))}")
+    # Of tables for one folder the first is used; these include the user's settings.
     own = [table for table in options.datasets if table.files]
     others = [table for table in options.datasets if not table.files]
     return dataclasses.replace(options, datasets=(*own, *tables, *others)), notes
 
 
 def _placed(table: Dataset, base: str, top: str, options: CurationOptions) -> Dataset | None:
-    """A table for its folder in the source, with what the user says of that; None if outside."""
+    """Merges a table with the user's for its folder in the source; returns None if outside."""
     folder = PurePosixPath(base) / table.folder
     if not folder.is_relative_to(top):
         return None
     inner = folder.relative_to(top).as_posix()
     user = options.dataset_of(f"{inner}/x" if inner != "." else "x")
     names = {field.name for field in dataclasses.fields(Dataset)} - {"folder", "files"}
-    said: dict[str, Any] = {name: getattr(user, name) for name in names if getattr(user, name)}
+    stated: dict[str, Any] = {name: getattr(user, name) for name in names if getattr(user, name)}
     for group in (_MEANING, _PATTERNS):
-        if said.keys() & group:
-            said |= {name: getattr(user, name) for name in group}
-    return dataclasses.replace(table, folder=inner, **said)
+        if stated.keys() & group:
+            stated |= {name: getattr(user, name) for name in group}
+    return dataclasses.replace(table, folder=inner, **stated)
 
 
-def _told(tables: Sequence[Dataset]) -> list[str]:
-    """What a layout says, in a few words for each meaning."""
-    told = []
+def _summaries(tables: Sequence[Dataset]) -> list[str]:
+    """Describes the tables of a layout in a few words each."""
+    summaries = []
     for table in tables:
         classes = ", ".join(f"{name} {value}" for name, value in table.classes.items())
         words = (table.modality, classes or table.class_name or "classes as named", table.kind)
-        told.append(", ".join(filter(None, words)))
-    return list(dict.fromkeys(told))
+        summaries.append(", ".join(filter(None, words)))
+    return list(dict.fromkeys(summaries))

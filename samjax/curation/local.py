@@ -1,4 +1,4 @@
-"""Works on cases with the processes of this machine."""
+"""Runs the work in processes of this machine."""
 
 import concurrent.futures
 import contextlib
@@ -23,23 +23,22 @@ def run(
     on_crash: Callable[[Any, str], Any] | None = None,
     processes: int = 0,
 ) -> Iterator[Any]:
-    """Runs a function on every piece of work, a bar meanwhile; yields the results in order.
+    """Runs a function on every piece of work, with a progress bar; yields the results in order.
 
-    A process that dies, such as of too little memory, takes nothing with it but the piece that it
-    died of.
+    If a process dies, such as from a lack of memory, only its piece of work is lost.
 
     Args:
-        title: What is done, for the bar.
-        function: A function of a module, so that processes find it.
-        work: Its first argument, for every call.
-        fixed: Its further arguments, the same for all.
-        on_crash: Gives the result of a piece at which the process died, from it and the reason; by
-            default that is an error.
+        title: Title of the progress bar.
+        function: Function at the top of a module, so that it can be pickled.
+        work: First argument of each call.
+        fixed: Further arguments, the same for all calls.
+        on_crash: Function that returns the result for a piece of work at which the process died,
+            from the piece and a reason; by default an error is raised.
         processes: Processes that work at once; 0 for as many as there are cores.
 
     Raises:
-        Interrupted: The run was asked to stop; pieces in hand are done first.
-        DataError: A process died, and there is no `lost`.
+        Interrupted: A stop was requested; pieces in progress are finished first.
+        DataError: A process died, and there is no `on_crash`.
     """
     call = functools.partial(_call, function, fixed)
     count = min(processes or multiprocessing.cpu_count(), len(work))
@@ -57,7 +56,7 @@ def run(
 
 
 def with_processes(count: int) -> Callable[..., Iterator[Any]]:
-    """`run` with a number of processes."""
+    """Returns an executor: `run` with a number of processes."""
     return functools.partial(run, processes=count)
 
 
@@ -90,7 +89,7 @@ def _in_processes(
                 pass
             finally:
                 pool.shutdown(cancel_futures=True)
-        # One of those in hand: alone, it is found, and it harms no other.
+        # One of the pieces in progress: each now runs alone.
         for one in work[done : done + count]:
             with _pool(1) as pool:
                 try:
@@ -103,7 +102,7 @@ def _in_processes(
 
 
 def _pool(count: int) -> concurrent.futures.ProcessPoolExecutor:
-    # Not forked: this process may have threads. A stop is this process's business.
+    # Not forked: this process may have threads. It alone handles a stop.
     context = multiprocessing.get_context("spawn")
     ignore = (signal.SIGINT, signal.SIG_IGN)
     return concurrent.futures.ProcessPoolExecutor(count, context, signal.signal, ignore)

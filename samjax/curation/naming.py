@@ -1,4 +1,4 @@
-"""Names of cases, subjects, datasets and modalities, from paths and descriptions."""
+"""Derives names of cases, subjects, datasets and modalities from paths."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ UNKNOWN = "unknown_00"
 
 
 def modality(path: str, first: str = "") -> str:
-    """The modality's token by the words in a path; `first` is what the file itself says."""
+    """Returns the modality's token by the words in a path; `first` is the file's own statement."""
     parts = re.split(r"[^a-z0-9]+", path.lower())
     tokens = [_TOKENS[part] for part in reversed(parts) if part in _TOKENS]  # The innermost first.
     if first and first != metadata.UNKNOWN:
@@ -32,45 +32,45 @@ def modality(path: str, first: str = "") -> str:
 
 
 def is_modality(word: str) -> bool:
-    """Whether a word of a name is that of a modality or sequence."""
+    """Whether a word names a modality or sequence."""
     return word.lower() in _TOKENS
 
 
 def dataset_folder(path: str) -> str:
-    """The folder at the top that a file is in, unless that says only `images` or `labels`."""
+    """Returns the top folder of a file, or `.` if its name only means images or labels."""
     parts = PurePosixPath(path).parts
     return "." if len(parts) == 1 or filename_words.is_role(parts[0]) else parts[0]
 
 
 def title(root: Path, folder: str) -> str:
-    """A dataset's name where none is given: that of the folder at the top."""
+    """Returns the default name of a dataset: that of the top folder."""
     name = PurePosixPath(folder).parts[0] if PurePosixPath(folder).parts else ""
     return name or root.resolve().name
 
 
 def safe(name: str) -> str:
-    """A name that is good for a file, and does not look like a separator of ours.
+    """Returns a name for files, without special characters and without our separator.
 
-    Letters other than English ones lose their accents, or are left out, and so are symbols; a
-    short hash of the whole then keeps the names apart.
+    Accents, other alphabets and symbols are removed; a short hash of the whole then keeps names
+    distinct.
     """
     name = unicodedata.normalize("NFC", str(name))
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    kept = re.sub(r"[^A-Za-z0-9.]+", "_", plain).strip("_.")
+    cleaned = re.sub(r"[^A-Za-z0-9.]+", "_", plain).strip("_.")
     if any(not c.isascii() and unicodedata.category(c)[0] in "LMNS" for c in name):
-        return "_".join(filter(None, (kept, short_hash(name))))
-    return kept
+        return "_".join(filter(None, (cleaned, short_hash(name))))
+    return cleaned
 
 
 def label(name: str) -> str:
-    """A name for tables, in any alphabet, without anything but letters, numbers and dots."""
-    kept = (
+    """Returns a name for tables: letters of any alphabet, numbers and dots."""
+    characters = (
         letter if unicodedata.category(letter)[0] in "LMN" or letter == "." else "_"
         for letter in unicodedata.normalize("NFC", str(name))
     )
-    return re.sub("_+", "_", "".join(kept)).strip("_.") or short_hash(name)
+    return re.sub("_+", "_", "".join(characters)).strip("_.") or short_hash(name)
 
 
 def short_hash(name: str) -> str:
-    """Eight characters that tell names apart."""
+    """Returns a hash of eight characters."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]

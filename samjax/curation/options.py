@@ -1,4 +1,4 @@
-"""What a curation is asked to do: the paper's rules, and what is known of the folders."""
+"""Options of a curation: parameters of the rules, and descriptions of the folders."""
 
 import dataclasses
 import functools
@@ -17,42 +17,41 @@ LABELS = ("classes", "instances", "binary", "alpha")
 Label = int | str  # A value, or a colour `#rrggbb`.
 ORIENTATION = ("anatomical", "stored")
 SPLIT_BY = ("subject", "image")
-BY_ORGAN = "organ"  # The window that is one for each class.
+BY_ORGAN = "organ"  # A window for each class.
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What is known of the files in one folder, and cannot be read from them.
+    """Description of a folder: facts that cannot be read from its files.
 
     Attributes:
-        folder: The folder, relative to the source; `.` for all of it. Of several that hold a
-            file the deepest counts.
+        folder: Path relative to the source; `.` for all of it. Of several folders with a file
+            the deepest is used.
         name: Name of the dataset; default: the folder's.
-        format: One of `FORMATS`, where the files themselves do not tell.
-        modality: Its token in file names, such as `ct` or `mr_t1`.
+        format: One of `FORMATS`, if it cannot be detected.
+        modality: Token of the modality in file names, such as `ct` or `mr_t1`.
         anatomy: Part of the body.
-        files: Regular expression for the paths below the folder that this holds for; default: all.
+        files: Regular expression for the paths below the folder that this applies to; default: all.
         skip: Regular expression for the paths that are neither image nor label.
         images: Pattern of the images below the folder, such as `images/*.png`.
         labels: Pattern of an image's labels, with `{stem}` for the image's name without suffix
             or `{id}` for what `match` finds in it.
         match: Regular expression whose first group in the image's path is `{id}`.
         subject: Regular expression whose first group in the image's path is the subject.
-        kind: What the pixels of labels are: `classes`, `instances` (each value an object of the
-            one class), `binary` or `alpha` (a mask in the alpha channel); default: what they look
-            like.
+        kind: Meaning of the pixels of labels: `classes`, `instances` (each value an object of the
+            one class), `binary` or `alpha` (a mask in the alpha channel); default: detected.
         classes: Value, or colour `#rrggbb`, of every class, or several that are the class
             together; one alone names a binary mask.
         background: Value or colour of the background, or several; `none`: every value is a class.
         ignore: Values or colours that are left out.
         class_name: Name of the only class.
-        rename: Class that a label becomes whose name is all matched by a regular expression; the
-            first that matches counts, and an empty class leaves the label out.
-        window: Of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (every class by its
-            own, see `rules.window_of`) or the name of a window for each class (those not named by
-            the whole range). Names are for CT; other modalities keep their whole range. An image
-            that shows classes of several windows becomes several images.
-        percentiles: Of intensities, two numbers.
+        rename: New class by a regular expression that matches the whole name of a label; the
+            first match is used, and an empty class leaves the label out.
+        window: Window of intensities: two numbers, a name of `rules.WINDOWS`, `organ` (a window for
+            each class, see `rules.window_of`) or a table of names by class (other classes keep the
+            whole range). Names are for CT; other modalities keep their whole range. An image with
+            classes of several windows becomes several images.
+        percentiles: Range of intensities as two percentiles.
         rescale: Whether annotations made on a picture of another size (COCO) are scaled to it.
     """
 
@@ -104,14 +103,14 @@ class Dataset:
                 _check_label(f"classes.{name}", one, 0 if self.background else 1)
 
     def class_of(self, label: str) -> str:
-        """The class of a label by its name; nothing if it is left out."""
+        """Returns the class of a label by its name; empty if it is left out."""
         named = (name for pattern, name in self.rename.items() if re.fullmatch(pattern, label))
         return next(named, label)
 
     def bounds_of(self, modality: str) -> tuple[float, float] | None:
-        """The window in numbers, of all classes that have none of their own.
+        """Returns the window, in numbers, of all classes without a window of their own.
 
-        Named ones are in Hounsfield units: they are for CT, and for what nobody knows.
+        Named windows are in Hounsfield units, for CT and unknown modalities.
         """
         if isinstance(self.window, str):
             found = metadata.modality_of(modality)
@@ -120,7 +119,7 @@ class Dataset:
         return None if isinstance(self.window, Mapping) else self.window
 
     def window_of(self, class_name: str, modality: str) -> str:
-        """The window of a class of its own, of `rules.WINDOWS`; nothing if it has none."""
+        """Returns the name of a class's own window, of `rules.WINDOWS`; empty if it has none."""
         if metadata.modality_of(modality) != "ct":
             return ""
         if isinstance(self.window, Mapping):
@@ -130,19 +129,19 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class CurationOptions:
-    """How the source is curated; the defaults are the paper's.
+    """Options of a curation; the defaults are the paper's.
 
     Attributes:
-        datasets: What is known of the source's folders.
+        datasets: Descriptions of the source's folders.
         axes: Axes that volumes are cut across.
         orientation: `anatomical` (volumes are turned so that slices are seen as a radiologist
             does: x to the patient's left, y to the back, z to the feet) or `stored`.
         smallest_share: Smallest share of the image that a mask covers.
-        test_fraction: Share of the subjects, or images, that are for testing.
+        test_fraction: Share of the subjects, or images, in the test split.
         split_by: `subject` (no subject is on both sides) or `image` (the paper).
-        seed: Of the split.
+        seed: Seed of the split.
         subject_pattern: Regular expression whose first group in an image's path is the subject,
-            where a folder's description has none of its own.
+            unless the folder's description has its own.
     """
 
     datasets: tuple[Dataset, ...] = ()
@@ -172,9 +171,9 @@ class CurationOptions:
             )
 
     def dataset_of(self, path: str) -> Dataset:
-        """What is known of a file or folder, by its path relative to the source.
+        """Returns the description of a file or folder, by its path relative to the source.
 
-        Of several tables for a folder the first that names its files holds, else the first.
+        Of several tables for a folder the first with a matching `files` is used, else the first.
         """
         parts = Path(path).parts
         holding = [d for d in self.datasets if _holds(d, parts)]
@@ -182,10 +181,10 @@ class CurationOptions:
 
 
 def read_description(path: Path) -> tuple[Dataset, ...]:
-    """Reads a TOML file with a `[[dataset]]` for every folder that needs explaining.
+    """Reads a TOML file with a `[[dataset]]` table for each described folder.
 
     Raises:
-        DataError: It is no such file; the message names the field.
+        DataError: The file cannot be read; the message names the field.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -232,7 +231,7 @@ def _holds(dataset: Dataset, parts: Sequence[str]) -> bool:
 
 
 def several(value: Label | Sequence[Label]) -> tuple[Label, ...]:
-    """The values of a class: one or several."""
+    """Returns the values of a class, one or several, as a tuple."""
     return (value,) if isinstance(value, int | str) else tuple(value)
 
 

@@ -1,4 +1,4 @@
-"""Which label belongs to which image, by the names of files and folders."""
+"""Pairs images and labels by the names of files and folders."""
 
 import dataclasses
 import itertools
@@ -25,9 +25,9 @@ class Pair:
     """An image and its labels.
 
     Attributes:
-        image: Its path.
-        key: What its name is without words such as `image`.
-        labels: Paths of its labels, and the class that each one's name tells, or nothing.
+        image: Path of the image.
+        key: Name without words such as `image`.
+        labels: Paths of its labels, each with the class in its name, which may be empty.
     """
 
     image: str
@@ -37,14 +37,13 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """What belongs together, and what does not.
+    """Pairs of images and labels, and files without a partner.
 
     Attributes:
         pairs: Images with their labels, in the order of the images.
         alone: Images without labels.
         lost: Labels without an image.
-        unclear: Images with labels in several folders, and labels with several images: what was
-            expected and found.
+        unclear: Messages by image with labels in several folders, or label with several images.
     """
 
     pairs: tuple[Pair, ...]
@@ -54,7 +53,7 @@ class Pairs:
 
 
 class _Images:
-    """Images, by what their labels may call them; `flat`: whatever their folders."""
+    """Index of images by the names that labels may use; `flat` disregards folders."""
 
     def __init__(self, paths: Iterable[str], flat: bool = False) -> None:
         self.paths = tuple(paths)
@@ -66,21 +65,21 @@ class _Images:
             folder = "" if flat else filename_words.folder_key(path)
             self.in_folder[folder].append(path)
             name, plain = filename_words.image_names(path)
-            for index, one in zip(self.by_name, _readings(folder, name, plain), strict=True):
+            for index, one in zip(self.by_name, _variants(folder, name, plain), strict=True):
                 index[one].append(path)
             for stem in {_before_modality(name), _before_modality(plain)} - {None}:
                 self.by_stem[_joined(folder, str(stem)).lower()].append(path)
 
     def called(self, folder: str, name: str, exact: bool = False) -> list[str]:
-        """The images of that name by the strictest reading that there are any of."""
-        readings = [
-            *zip(self.by_name, _readings(folder, name, filename_words.plain(name)), strict=True)
+        """Returns the images of that name by the strictest comparison that has a match."""
+        variants = [
+            *zip(self.by_name, _variants(folder, name, filename_words.plain(name)), strict=True)
         ]
-        found = (index[one] for index, one in readings[: 2 if exact else 4] if one in index)
+        found = (index[one] for index, one in variants[: 2 if exact else 4] if one in index)
         return next(found, [])
 
     def with_modality(self, folder: str, name: str) -> list[str]:
-        """The images of that name and a modality, or nnU-Net's channels from 0000 on."""
+        """Returns the images of that name and a modality, or nnU-Net's channels from 0000 on."""
         found = self.by_stem.get(_joined(folder, name).lower(), [])
         channels: list[str] = []
         while name and (one := self.called(folder, f"{name}_{len(channels):04d}")):
@@ -91,9 +90,9 @@ class _Images:
 def pair(files: Iterable[str]) -> Pairs:
     """Finds the labels of every image, among files of one kind.
 
-    A label has its image's name: in full before without words such as `image`, exactly before
-    with other capitals. Else its name is its image's and that of a class; or it is for several
-    images whose names are its own and a modality; or its folder tells. A number is never a class.
+    A label has its image's name: with words such as `image` or without, in the same capitals or
+    others, in this order. Else its name is its image's and that of a class; or several images have
+    its name and a modality; or its folder decides. A number is never a class.
 
     Args:
         files: Paths relative to the source.
@@ -103,7 +102,7 @@ def pair(files: Iterable[str]) -> Pairs:
     images = _Images(path for path in files if path not in is_label)
     labels = [path for path in files if path in is_label]
     find = _Finder(labels)
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    labels_of: dict[str, list[tuple[str, str]]] = defaultdict(list)
     unclear: dict[str, str] = {}
     lost = []
     for path in labels:
@@ -112,29 +111,29 @@ def pair(files: Iterable[str]) -> Pairs:
             unclear[path] = f"expected one image of that name, found {', '.join(sorted(several))}"
         elif several:
             for image in several:
-                found[image].append((path, class_name))
+                labels_of[image].append((path, class_name))
         else:
             lost.append(path)
-    given = _of_case_folder(lost, images, found)
-    given += _of_sibling_folder({*lost} - {one[0] for one in given}, images, found, find)
-    for path, image, class_name in given:
-        found[image].append((path, class_name))
+    assigned = _of_case_folder(lost, images, labels_of)
+    assigned += _of_sibling_folder({*lost} - {one[0] for one in assigned}, images, labels_of, find)
+    for path, image, class_name in assigned:
+        labels_of[image].append((path, class_name))
         lost.remove(path)
     pairs = []
     for image in images.paths:
-        of_image = sorted(found.get(image, []))
+        of_image = sorted(labels_of.get(image, []))
         folders = {str(PurePosixPath(p).parent): p for p, name in of_image if not name}
         if len(folders) > 1:
             several = ", ".join(sorted(folders.values()))
             unclear[image] = f"expected one folder of labels, found {several}"
         elif of_image:
             pairs.append(Pair(image, filename_words.key(image), tuple(of_image)))
-    alone = tuple(i for i in images.paths if i not in found)
+    alone = tuple(i for i in images.paths if i not in labels_of)
     return Pairs(tuple(pairs), alone, tuple(lost), unclear)
 
 
 class _Finder:
-    """Finds the images that a label's name says, among all labels of one data set."""
+    """Finds the images of a label by its name, among all labels of one data set."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.names: dict[str, set[str]] = defaultdict(set)
@@ -143,7 +142,7 @@ class _Finder:
             self.names[name.lower()].add(name)
 
     def __call__(self, path: str, folder: str, images: _Images) -> tuple[list[str], str]:
-        """The images, and the class."""
+        """Returns the images and the class."""
         names = filename_words.label_names(path)
         own = [_joined(filename_words.folder_key(path), name).lower() for name in names]
         exact = len(self.names[own[0]]) > 1  # Two labels that differ only in capitals.
@@ -169,13 +168,12 @@ class _Finder:
 
 
 def class_of(rest: str, counted: bool = True) -> str:
-    """The class that the end of a label's name says; nothing where it says none.
+    """Returns the class in the end of a label's name; empty if there is none.
 
-    Neither numbers nor single letters name a class, nor do modalities, versions of an image or
-    those who drew it.
+    Numbers, single letters, modalities, versions of an image and annotators are not classes.
 
     Args:
-        rest: What follows the name of the image.
+        rest: Part after the name of the image.
         counted: Whether a number at its end counts objects of one class.
     """
     rest = (_COUNT.sub("", rest) if counted else rest).strip(filename_words.SEPARATORS)
@@ -192,7 +190,7 @@ def class_of(rest: str, counted: bool = True) -> str:
 def _of_case_folder(
     lost: Sequence[str], images: _Images, found: Mapping[str, object]
 ) -> _Assignments:
-    """Labels in the folder of a case, which are not called as its image.
+    """Assigns labels in the folder of a case whose names differ from the image's.
 
     Such as `s0001/ct.nii.gz` with `s0001/segmentations/liver.nii.gz`, or `7f3a/images/7f3a.png`
     with `7f3a/masks/0b12.png`, an object a file; or the only two of a folder.
@@ -200,7 +198,7 @@ def _of_case_folder(
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in lost:
         by_folder[filename_words.folder_key(path)].append(path)
-    given = []
+    assigned = []
     for folder, members in by_folder.items():
         if len(near := images.in_folder.get(folder, [])) != 1:
             continue
@@ -211,18 +209,18 @@ def _of_case_folder(
                 class_name = class_of(name, counted)
                 in_own_folder = filename_words.is_role(PurePosixPath(path).parent.name)
                 if class_name or in_own_folder or not name:
-                    given.append((path, image, class_name))
+                    assigned.append((path, image, class_name))
         elif (
             len(members) == 1
             and image not in found
             and _fits(names[0], filename_words.image_names(image)[0])
         ):
-            given.append((members[0], image, ""))
-    return given
+            assigned.append((members[0], image, ""))
+    return assigned
 
 
 def _is_case(folder: str, image: str) -> bool:
-    """Whether a folder is a case: its only image is called by its modality, or as the folder."""
+    """Whether a folder is a case: its only image has the name of a modality or of the folder."""
     name, plain = filename_words.image_names(image)
     own = PurePosixPath(folder).name.lower()
     return not plain or naming.is_modality(plain) or own in (name.lower(), plain.lower())
@@ -237,7 +235,7 @@ def _fits(label: str, image: str) -> bool:
 def _of_sibling_folder(
     lost: Iterable[str], images: _Images, found: Mapping[str, object], find: _Finder
 ) -> _Assignments:
-    """Labels of a folder whose names are those of the images of one other folder.
+    """Assigns labels of a folder whose names are those of the images of one other folder.
 
     Such as `REFUGE-Test400/T0001.jpg` with `REFUGE-Test-GT/Disc_Cup_Masks/T0001.bmp`.
     """
@@ -248,7 +246,7 @@ def _of_sibling_folder(
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in sorted(lost):
         by_folder[str(PurePosixPath(path).parent)].append(path)
-    given = []
+    assigned = []
     for folder, members in by_folder.items():
         near: dict[int, list[str]] = defaultdict(list)
         for other in alone:
@@ -260,20 +258,20 @@ def _of_sibling_folder(
             choices += [alone[other] for other in others] if len(others) > 1 else []
             fitting = [one for paths in choices if (one := _fitting(members, paths, find))]
             if len(fitting) == 1 or (fitting and len(fitting[0]) == len(members)):
-                given += fitting[0]
+                assigned += fitting[0]
             if fitting:
                 break
-    return given
+    return assigned
 
 
 def _shared_folders(one: str, other: str) -> int:
-    """How many folders two paths have in common from the top."""
+    """Returns the number of folders that two paths share from the top."""
     parts = zip(PurePosixPath(one).parts, PurePosixPath(other).parts, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _Assignments:
-    """The images of labels by their names alone; none if most labels have none, or several."""
+    """Returns the images of labels by name alone; none unless half of the labels have one image."""
     flat = _Images(images, flat=True)
     matches = ((path, *find(path, "", flat)) for path in labels)
     found = [(path, several[0], name) for path, several, name in matches if len(several) == 1]
@@ -281,7 +279,7 @@ def _fitting(labels: Sequence[str], images: Sequence[str], find: _Finder) -> _As
 
 
 def _are_channels(several: Sequence[str]) -> bool:
-    """Whether images of one label are told apart by a modality or the number of a channel."""
+    """Whether the images of one label differ by a modality or the number of a channel."""
     names = [filename_words.image_names(image) for image in several]
     numbered = all(_CHANNEL.search(name) for name, _ in names)
     ends = all(any(_before_modality(one) is not None for one in both) for both in names)
@@ -289,7 +287,7 @@ def _are_channels(several: Sequence[str]) -> bool:
 
 
 def _before_modality(name: str) -> str | None:
-    """A name without the modality that it ends with; None if it does not."""
+    """Removes the modality at the end of a name; returns None if there is none."""
     for end in (-1, *_ends(name)):
         if naming.is_modality(name[end + 1 :]):
             return name[: max(end, 0)]
@@ -297,11 +295,11 @@ def _before_modality(name: str) -> str | None:
 
 
 def _ends(name: str) -> Iterable[int]:
-    """The places of the separators in a name, from its end."""
+    """Yields the positions of the separators in a name, from its end."""
     return (n for n in range(len(name) - 1, 0, -1) if name[n] in filename_words.SEPARATORS)
 
 
-def _readings(folder: str, name: str, plain: str) -> tuple[str, str, str, str]:
+def _variants(folder: str, name: str, plain: str) -> tuple[str, str, str, str]:
     exact, plain = _joined(folder, name), _joined(folder, plain)
     return exact, plain, exact.lower(), plain.lower()
 

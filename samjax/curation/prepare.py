@@ -1,4 +1,4 @@
-"""Curates a whole folder; what is done is not done again."""
+"""Curates a whole folder; later runs only do new and changed cases."""
 
 import contextlib
 import dataclasses
@@ -22,16 +22,16 @@ PAPER = CurationOptions()
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """Summary of a run.
 
     Attributes:
         cases: Cases with masks in the target.
         done: Cases that this run curated, with masks or without.
         images: Images in each split.
-        counts: What the rules kept and left out.
-        problems: Files and cases that were left out, and why.
-        notes: Data sets that were recognised, and files that are no case.
-        labels: What the labels of every data set were taken for.
+        counts: Numbers of slices and objects that the rules kept and left out.
+        problems: Files and cases that were left out, with reasons.
+        notes: Lines on recognised data sets and files that are no case.
+        labels: Lines on the meaning of every data set's labels.
     """
 
     cases: int
@@ -44,7 +44,7 @@ class Summary:
 
     @property
     def is_clean(self) -> bool:
-        """Whether all that was found could be used; a case may well have no object."""
+        """Whether all files and cases could be used; cases without objects are no problem."""
         return all(problem.kind in ("no_mask", "no_picture") for problem in self.problems)
 
     def __str__(self) -> str:
@@ -69,13 +69,13 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class WorkResult:
-    """What became of a case on whatever machine it was worked on.
+    """Result of a piece of work: of a case, or of some label files.
 
     Attributes:
-        case: Its name.
-        classes: The classes that it may have, where that was asked.
-        problem: What kept it out; None if nothing did.
-        evidence: What is to be seen of some label files, as JSON, where that was asked.
+        case: Name of the case, or the first label file.
+        classes: Classes that the case may have, as returned by `classes`.
+        problem: Reason to leave out the case; None if it can be used.
+        evidence: Evidence of label files, as JSON, as returned by `labels`.
     """
 
     case: str
@@ -84,8 +84,8 @@ class WorkResult:
     evidence: tuple[Any, ...] = ()
 
 
-# Runs a function on every piece of work, with the same further arguments, in any order:
-# (title, function, work, further arguments, and what a piece comes to at which the process died).
+# Runs a function on every piece of work, in any order. Arguments: title, function, work, further
+# arguments of the function, and a function for pieces at which the process died.
 Executor = Callable[..., Iterable[WorkResult]]
 
 
@@ -94,73 +94,72 @@ def prepare(
     target: Path,
     options: CurationOptions = PAPER,
     executor: Executor = local.run,
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Curates a folder, whatever mixture of formats it holds, by the paper's rules (section 3.1).
 
-    A second run does only what is missing or has changed; cases that are gone from the source are
-    removed. A case that cannot be used is named in the summary and in `report.json`; the others
-    go on.
+    A second run only does new and changed cases; cases that are gone from the source are removed.
+    A case that cannot be used is named in the summary and in `report.json`; the others go on.
 
     Args:
         source: The folder to curate; nothing in it is changed.
         target: The folder to write, in SA-Med2D-20M's layout with both JSON indexes.
-        options: The rules' numbers, and what is known of the source's folders.
+        options: Parameters of the rules, and descriptions of the source's folders.
         executor: Runs the work: on this machine, see `samjax.curation.local`, or by Beam, see
             `samjax.curation.beam`.
-        tell: Is told what was understood of the source before anything is written.
+        log: Function that gets lines on subjects and labels before anything is written.
 
     Raises:
         DataError: There is nothing to curate, or the target cannot be written.
-        Interrupted: SIGTERM or Ctrl-C; the same call goes on.
+        Interrupted: SIGTERM or Ctrl-C; the same call continues.
         MissingLibrary: A format needs a library that is not installed.
     """
     _check_target(source, target)
-    found = discover(source, options)
-    for line in found.subjects:
-        tell(line)
-    problems = list(found.problems)
-    surveyed = _survey(found.sources, source, executor)
+    discovered = discover(source, options)
+    for line in discovered.subjects:
+        log(line)
+    problems = list(discovered.problems)
+    surveyed = _survey(discovered.sources, source, executor)
     problems += surveyed.problems
-    for line in surveyed.said:
-        tell(line)
-    state: dict[str, str] = {}
+    for line in surveyed.decisions:
+        log(line)
+    fingerprints: dict[str, str] = {}
     sources: list[CaseSource] = []
     for one in surveyed.sources:
         try:
-            state[one.id] = store.fingerprint(source, one, options)
+            fingerprints[one.id] = store.fingerprint(source, one, options)
             sources.append(one)
         except DataError as error:
             problems.append(Problem(one.images[0], "bad", str(error)))
-    fresh, notes = _fresh(target, sources, state)
+    fresh, notes = _fresh(target, sources, fingerprints)
     named = [*executor("classes", classes, fresh, (source, options), crashed)]
     numbers = store.number_classes(target, [name for one in named for name in one.classes])
     store.write_classes(target, numbers)
     usable = {one.case for one in named if one.problem is None}
-    work = [(one, state[one.id]) for one in fresh if one.id in usable]
+    work = [(one, fingerprints[one.id]) for one in fresh if one.id in usable]
     curated = [*executor("curating", case, work, (source, target, options, numbers), crashed)]
     problems += [one.problem for one in (*named, *curated) if one.problem is not None]
-    made = sum(one.problem is None for one in curated)
+    done = sum(one.problem is None for one in curated)
     bad = {problem.where for problem in problems}
-    notes = [*found.notes, *notes]
-    return finish(target, sources, options, problems, made, bad, notes, surveyed.said)
+    notes = [*discovered.notes, *notes]
+    return finish(target, sources, options, problems, done, bad, notes, surveyed.decisions)
 
 
 def labels(paths: Sequence[str], source: Path) -> WorkResult:
-    """Looks at label files; see `samjax.curation.survey`."""
-    found = survey.evidence(source, paths)
-    seen = tuple(None if one is None else dataclasses.asdict(one) for one in found)
-    return WorkResult(paths[0], evidence=seen)
+    """Gathers evidence of label files; see `samjax.curation.survey`."""
+    evidence = survey.evidence(source, paths)
+    content = tuple(None if one is None else dataclasses.asdict(one) for one in evidence)
+    return WorkResult(paths[0], evidence=content)
 
 
 def classes(one: CaseSource, source: Path, options: CurationOptions) -> WorkResult:
-    """Names the classes of a case; what is wrong with it is returned, not raised."""
+    """Returns the classes of a case; a problem is returned, not raised."""
     names = {name for _, name in one.labels}
     if "" in names or one.known.classes:
         try:
             names = names - {""} | _classes_of(one, source, options)
         except Exception as error:
-            return _bad(one, error)
+            return _failed(one, error)
     named = {one.known.class_of(name) for name in names} - {""}
     return WorkResult(one.id, tuple(sorted(named)))
 
@@ -172,40 +171,42 @@ def case(
     options: CurationOptions,
     numbers: Mapping[str, int],
 ) -> WorkResult:
-    """Curates a case and writes its files and then its record."""
-    one, state = work
-    counts, rows, made = Counts(), [], {}
+    """Curates a case and writes its files, then its journal entry."""
+    one, fingerprint = work
+    counts, rows, written = Counts(), [], {}
     try:
         store.remove(target, one.id)
         for files, of_slice in curate.curate(source, one, options, numbers, counts):
             for path, content in files.items():
-                made[path] = store.StoredFile.of(content)
+                written[path] = store.StoredFile.of(content)
                 write_whole(target / path, content)
             rows.extend(of_slice)
-        store.write_case(target, store.StoredCase(one.id, state, tuple(rows), counts, made))
-    except BaseException as error:  # The case cannot be used or written, or the run ends here.
+        store.write_case(
+            target, store.StoredCase(one.id, fingerprint, tuple(rows), counts, written)
+        )
+    except BaseException as error:  # The case cannot be used or written, or the run is interrupted.
         with contextlib.suppress(OSError):
-            store.remove_files(target, made)
+            store.remove_files(target, written)
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         if not isinstance(error, Exception) or (isinstance(error, OSError) and not too_long):
             raise
-        return _bad(one, error)
+        return _failed(one, error)
     return WorkResult(one.id)
 
 
 def crashed(work: CaseSource | tuple[CaseSource, str], reason: str) -> WorkResult:
-    """What is told of a case at which a process died."""
+    """Returns the result for a case at which a process died."""
     one = work if isinstance(work, CaseSource) else work[0]
-    return _bad(one, DataError(f"{one.images[0]}: expected to be read, found that {reason}"))
+    return _failed(one, DataError(f"{one.images[0]}: expected to be read, found that {reason}"))
 
 
 def _unseen(paths: Sequence[str], reason: str) -> WorkResult:
-    del reason  # The cases will be found to be the cause once more, and named.
+    del reason  # Reading the cases themselves will report it.
     return WorkResult(paths[0], evidence=(None,) * len(paths))
 
 
-def _bad(one: CaseSource, error: Exception) -> WorkResult:
-    """What is told of a case that cannot be used, whatever a library tripped over in it."""
+def _failed(one: CaseSource, error: Exception) -> WorkResult:
+    """Returns the result for a case that cannot be used, after any exception."""
     if isinstance(error, MissingLibrary):
         raise error
     detail = str(error)
@@ -219,12 +220,12 @@ def finish(
     sources: Iterable[CaseSource],
     options: CurationOptions,
     problems: list[Problem],
-    made: int,
+    done: int,
     bad: set[str],
     notes: Sequence[str] = (),
-    said: tuple[str, ...] = (),
+    decisions: tuple[str, ...] = (),
 ) -> Summary:
-    """Writes the indexes over all cases, and removes what the source no longer has."""
+    """Writes the indexes over all cases, and removes cases that the source no longer has."""
     wanted = sorted(one.id for one in sources if one.id not in bad)
     for name in set(store.cases(target)) - set(wanted):
         store.remove(target, name)
@@ -248,7 +249,7 @@ def finish(
         what = f"masks that a check took out, see {target / left_out.NAME}"
         total.add(Counts(masks=masks - total.masks, left_out={what: total.masks - masks}))
     ordered = tuple(sorted(problems, key=lambda p: (p.where, p.kind)))
-    summary = Summary(cases, made, images, total, ordered, tuple(notes), said)
+    summary = Summary(cases, done, images, total, ordered, tuple(notes), decisions)
     store.write_report(target, _report(summary))
     return summary
 
@@ -260,30 +261,30 @@ def _report(summary: Summary) -> dict[str, Any]:
 
 
 def _survey(sources: Sequence[CaseSource], source: Path, executor: Executor) -> survey.Survey:
-    def look(work: list[tuple[str, ...]]) -> Iterable[list[Evidence | None]]:
-        seen = {
+    def inspect(work: list[tuple[str, ...]]) -> Iterable[list[Evidence | None]]:
+        evidence_of = {
             one.case: one.evidence for one in executor("labels", labels, work, (source,), _unseen)
         }
         for paths in work:  # Beam returns them in any order.
-            yield [None if one is None else Evidence(**one) for one in seen[paths[0]]]
+            yield [None if one is None else Evidence(**one) for one in evidence_of[paths[0]]]
 
-    return survey.survey(sources, look)
+    return survey.survey(sources, inspect)
 
 
 def _classes_of(one: CaseSource, source: Path, options: CurationOptions) -> set[str]:
     if one.known.classes and one.reader in ("nifti", "itk", "pictures"):
-        return set(one.known.classes)  # Others are left out: no need to read.
+        return set(one.known.classes)  # Other labels are left out: no need to read.
     return curate.classes_of(source, one, options)
 
 
 def _fresh(
-    target: Path, sources: Sequence[CaseSource], state: Mapping[str, str]
+    target: Path, sources: Sequence[CaseSource], fingerprints: Mapping[str, str]
 ) -> tuple[list[CaseSource], list[str]]:
-    """What has to be curated, and a note on what was done before and is no longer whole."""
+    """Returns the cases to curate, and a note on damaged files of earlier runs."""
     fresh, damaged = [], []
     for one in sources:
         stored = store.read_case(target, one.id)
-        if stored is None or stored.fingerprint != state[one.id]:
+        if stored is None or stored.fingerprint != fingerprints[one.id]:
             fresh.append(one)
         elif files := store.damaged(target, stored):
             fresh.append(one)

@@ -1,4 +1,4 @@
-"""The paper's curation rules (section 3.1), each a pure function of arrays."""
+"""The paper's curation rules (section 3.1) as pure functions of arrays."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ SMALLEST_SHARE = 100 / (256 * 256)
 # A slice whose shorter side is less than this share of its longer side is left out.
 SMALLEST_ASPECT = 0.5
 AXES = "xyz"
-# Windows of CT, lowest and highest Hounsfield unit, by what they are to show.
+# Windows of CT by purpose: lowest and highest Hounsfield unit.
 WINDOWS: Mapping[str, tuple[float, float]] = {
     "abdomen": (-160.0, 240.0),
     "bone": (-450.0, 1050.0),
@@ -44,16 +44,16 @@ def intensity_range(
     window: Sequence[float] | None = None,
     percentiles: Sequence[float] | None = None,
 ) -> tuple[float, float]:
-    """The range of intensities that becomes 0..255: one for a whole volume.
+    """Returns the range of intensities that becomes 0..255: one for a whole volume.
 
     Args:
-        volume: Intensities, any shape; values that are no finite number are ignored.
+        volume: Intensities, any shape; values that are not finite are ignored.
         window: Lowest and highest intensity, such as a CT window in Hounsfield units.
         percentiles: Lowest and highest percentile of the volume, 0 to 100. Neither of the two (the
             paper): from the volume's minimum to its maximum.
 
     Raises:
-        ValueError: The volume has no finite value, or the range is empty by its own definition.
+        ValueError: The volume has no finite value, or the window is empty.
     """
     if window is not None:
         low, high = map(float, window)
@@ -71,7 +71,7 @@ def intensity_range(
 
 
 def window_of(class_name: str) -> str:
-    """The window, of `WINDOWS`, that a radiologist looks at an organ through, by its name."""
+    """Returns the usual window, of `WINDOWS`, of an organ by its name."""
     words = re.split("[^a-z]+", class_name.lower())
     named = (window for window, organs in ORGANS.items() if any(word in organs for word in words))
     return next(named, "soft_tissue")
@@ -80,7 +80,7 @@ def window_of(class_name: str) -> str:
 def to_uint8(volume: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
     """Maps a range of intensities to 0..255, rounded; what is outside is clipped.
 
-    A constant volume, and values that are no number, become 0.
+    Constant volumes and NaN become 0.
     """
     low, high = bounds
     scale = 255.0 / (high - low) if high > low else 0.0
@@ -89,18 +89,18 @@ def to_uint8(volume: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 
 def is_8_bit(image: np.ndarray) -> bool:
-    """Whether a 2D image has whole numbers within 0..255 already, and is taken as it is."""
+    """Whether a 2D image has whole numbers within 0..255, and needs no conversion."""
     if image.dtype == np.uint8:
         return True
     return image.dtype.kind in "iu" and int(image.min()) >= 0 and int(image.max()) <= 255
 
 
 def slices(shape: Sequence[int], axes: str = AXES) -> Iterator[tuple[str, int]]:
-    """The slices to cut a volume into: axis and number, without those that are too long.
+    """Yields the slices of a volume, axis and number, except those that are too long.
 
     Args:
         shape: Voxels along x, y, z.
-        axes: Those to cut across, of `xyz`.
+        axes: Axes to cut across, of `xyz`.
     """
     for axis in axes:
         number = AXES.index(axis)
@@ -110,12 +110,12 @@ def slices(shape: Sequence[int], axes: str = AXES) -> Iterator[tuple[str, int]]:
 
 
 def cut(volume: np.ndarray, axis: str, number: int) -> np.ndarray:
-    """A slice as an image: of the two axes that are left, the first runs along its columns.
+    """Cuts a slice as an image; the first of the two remaining axes runs along its columns.
 
     Args:
-        volume: (x, y, z) or (x, y, z, channels).
-        axis: The axis to cut across.
-        number: Which slice.
+        volume: Voxels, (x, y, z) or (x, y, z, channels).
+        axis: Axis to cut across.
+        number: Number of the slice.
     """
     # Indexed: `numpy.take` would copy the whole of a turned volume for every slice.
     plane = np.moveaxis(volume, AXES.index(axis), 0)[number]
@@ -123,13 +123,13 @@ def cut(volume: np.ndarray, axis: str, number: int) -> np.ndarray:
 
 
 def components(mask: np.ndarray) -> list[np.ndarray]:
-    """The connected pieces of a class's mask (8-connectivity), the largest first.
+    """Splits a class's mask into connected pieces (8-connectivity), the largest first.
 
-    A class in one piece stays one mask, however many other classes there are (the paper's rule
-    for organs); one in several gives a mask each.
+    A class in one piece stays one mask, whatever other classes there are (the paper's rule for
+    organs); one in several pieces gives a mask for each.
 
     Args:
-        mask: (h, w), True or not 0 in the foreground.
+        mask: Mask (h, w), True or not 0 in the foreground.
 
     Returns:
         Masks (h, w) bool; equal ones in the order of their first pixel; empty if `mask` is.

@@ -1,4 +1,4 @@
-"""Contact sheets: what a data folder holds, to look at before anything is trained on it."""
+"""Draws contact sheets of a data folder, for a visual check before training."""
 
 import os
 from collections import defaultdict
@@ -28,7 +28,7 @@ def show(
         count: Largest number of images on a sheet.
 
     Returns:
-        The sheets.
+        Paths of the sheets.
 
     Raises:
         DataError: The folder has no index of a split.
@@ -76,5 +76,5 @@ def _picture(
 
 
 def _spread(available: int, count: int) -> list[int]:
-    """Evenly spaced numbers below `available`, at most `count`."""
+    """Returns evenly spaced numbers below `available`, at most `count`."""
     return np.unique(np.linspace(0, available - 1, min(count, available)).astype(int)).tolist()

@@ -1,4 +1,4 @@
-"""What a data folder holds, in numbers and in one picture: the paper's figure 3 for one's own."""
+"""Statistics of a data folder, and a figure of them like the paper's figure 3."""
 
 import os
 from collections import Counter
@@ -13,7 +13,7 @@ from samjax import extra
 from samjax.data import index, metadata
 from samjax.data.files import DataError, read_image, read_mask, whole
 
-_MOST = 31  # Classes that a figure has room for; the paper shows as many organs.
+_MOST = 31  # Most classes in a figure; the paper shows as many organs.
 
 
 def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
         `images` and `masks` by split; `by_modality`, `by_anatomy`, `by_dataset` and `by_class`:
         images, masks and subjects of each part; `sides`: shorter and longer side of every image,
         pixels; `area_share`: share of its image that each mask covers; `intensities`: share of
-        pixels at each of 256 grey values, mean over images, by modality; `unreadable`: what is
-        wrong with files that could not be read, and are not counted.
+        pixels at each of 256 grey values, mean over images, by modality; `unreadable`: messages
+        on files that could not be read, and are not counted.
 
     Raises:
         DataError: A split has no index.
@@ -96,7 +96,7 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Draws what `stats` found: modalities, anatomy, classes, sizes, areas and intensities.
+    """Draws the result of `stats`: modalities, anatomy, classes, sizes, areas and intensities.
 
     Raises:
         MissingLibrary: Matplotlib is not installed.
@@ -113,7 +113,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     axes["S"].plot(sides[:, 1], sides[:, 0], ".", alpha=0.3)
     axes["S"].set(xlabel="longer side (pixels)", ylabel="shorter side", title="image sizes")
     shares = 100 * np.array(found["area_share"])
-    # Wider than what is there, which may be a single area, or none.
+    # Wider than the data, which may be a single area, or none.
     bins = np.geomspace(max(min([*shares, 1.0]), 1e-3) / 1.1, max([*shares, 1.0]) * 1.1, 40)
     axes["R"].hist(shares, bins)
     axes["R"].set(xscale="log", xlabel="share of the image (%)", title="area of masks")
@@ -129,13 +129,13 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _bars(axis: Any, parts: dict[str, dict[str, int]], title: str) -> None:
-    shown = dict(list(parts.items())[:_MOST])
-    places = np.arange(len(shown))
+    largest = dict(list(parts.items())[:_MOST])
+    places = np.arange(len(largest))
     for number, unit in enumerate(("images", "masks")):
-        axis.bar(places + 0.4 * number - 0.2, [p[unit] for p in shown.values()], 0.4, label=unit)
-    labels = [name.replace("_", " ") for name in shown]
+        axis.bar(places + 0.4 * number - 0.2, [p[unit] for p in largest.values()], 0.4, label=unit)
+    labels = [name.replace("_", " ") for name in largest]
     axis.set_xticks(places, labels, rotation=60, ha="right", fontsize=7)
-    axis.set_xlim(-0.6, max(len(shown), 5) - 0.4)
+    axis.set_xlim(-0.6, max(len(largest), 5) - 0.4)
     axis.set_yscale("log")
     axis.set_ylim(bottom=0.7)  # A bar of one image is seen, and bars can be compared.
     left = f", the {_MOST} largest of {len(parts)}" if len(parts) > _MOST else ""

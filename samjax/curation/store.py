@@ -1,7 +1,7 @@
-"""The target: files of every case, a record of what they are, and the indexes over all of them.
+"""Writes the target: the files of every case, a journal entry for it, and the indexes over all.
 
-A case's record is written after its files, and the indexes after all records, each whole or not at
-all: whatever is interrupted, what is there is right, and the next run goes on from it.
+A case's entry in the journal is written after its files, and the indexes after all entries, each
+whole or not at all. After an interruption the target is valid, and the next run continues.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ INDEXES = (
     (table_writers.parquet_table, PARQUET),
 )
 _KEYS = {"counts": "tally", "files": "made"}  # Names in the journal that differ from ours.
-VERSION = 2  # Of the rules and readers: what others made is made again.
+VERSION = 2  # Version of rules and formats: cases of another version are made again.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,8 @@ class StoredFile:
     """A file of the target as it was written.
 
     Attributes:
-        size: Bytes.
-        digest: Of its content.
+        size: Number of bytes.
+        digest: Digest of its content.
     """
 
     size: int
@@ -50,20 +50,20 @@ class StoredFile:
 
     @classmethod
     def of(cls, content: bytes) -> "StoredFile":
-        """Of a file of that content."""
+        """Describes a file of that content."""
         return cls(len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredCase:
-    """What became of a case.
+    """Entry of a curated case in the journal.
 
     Attributes:
-        case: Its name.
-        fingerprint: Of its files, of the options and of the classes' numbers.
-        rows: Its masks.
-        counts: What was left out.
-        files: Its files, by path relative to the target.
+        case: Name of the case.
+        fingerprint: Fingerprint of its source files and of the options.
+        rows: Manifest rows of its masks.
+        counts: Numbers of slices and objects kept and left out.
+        files: Files of the case, by path relative to the target.
     """
 
     case: str
@@ -74,10 +74,10 @@ class StoredCase:
 
 
 def fingerprint(root: Path, source: CaseSource, options: CurationOptions) -> str:
-    """A digest of all that decides what a case becomes; files count by size and time of change.
+    """Returns a digest of all inputs of a case; of files, size and time of change are used.
 
     Raises:
-        DataError: A file is gone.
+        DataError: A file is missing.
     """
     digest = hashlib.sha256()
     described = (
@@ -98,7 +98,7 @@ def fingerprint(root: Path, source: CaseSource, options: CurationOptions) -> str
 
 
 def read_case(target: Path, case: str) -> StoredCase | None:
-    """The record of a case that was done before; None if there is none or it is of no use."""
+    """Reads a case's entry in the journal; returns None if it is missing or unusable."""
     try:
         content = json.loads(_path(target, case).read_text(encoding="utf-8"))
         rows = tuple(ManifestRow(**row) for row in content["rows"])
@@ -117,7 +117,7 @@ def write_case(target: Path, case: StoredCase) -> None:
 
 
 def remove(target: Path, case: str) -> None:
-    """Removes a case, its record first; a file that someone has changed is kept as `X.before`."""
+    """Removes a case, its entry first; a file that someone has changed is kept as `X.before`."""
     stored = read_case(target, case)
     changed = () if stored is None else damaged(target, stored, absent=False)
     _path(target, case).unlink(missing_ok=True)
@@ -128,20 +128,20 @@ def remove(target: Path, case: str) -> None:
 
 
 def remove_files(target: Path, paths: Iterable[str]) -> None:
-    """Removes files of the target, as far as they are there."""
+    """Removes files of the target that exist."""
     for path in paths:
         (target / path).unlink(missing_ok=True)
 
 
 def damaged(target: Path, stored: StoredCase, absent: bool = True) -> list[str]:
-    """Files of a case that are not as they were made.
+    """Returns files of a case that were changed or removed since.
 
-    Contents are read only of files that were written since the record was.
+    Contents are only read if a file is newer than the case's entry.
 
     Args:
-        target: The target.
-        stored: The case.
-        absent: Whether files that are missing or empty count, or only those of another content.
+        target: Target folder.
+        stored: Entry of the case.
+        absent: Whether to include missing and empty files, not only changed ones.
     """
     since = _path(target, stored.case).stat().st_mtime_ns
     found = []
@@ -162,12 +162,12 @@ def damaged(target: Path, stored: StoredCase, absent: bool = True) -> list[str]:
 
 
 def cases(target: Path) -> list[str]:
-    """The names of all cases that have a record."""
+    """Returns the names of all cases in the journal."""
     return sorted(path.name.removesuffix(".json") for path in (target / CASES).glob("*.json"))
 
 
 def number_classes(target: Path, names: Iterable[str]) -> dict[str, int]:
-    """Numbers of the classes: those that the target has already stay, new ones come after.
+    """Numbers the classes: existing numbers of the target stay, new ones follow.
 
     Raises:
         DataError: The target's table cannot be read.
@@ -183,13 +183,13 @@ def number_classes(target: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def write_classes(target: Path, numbers: Mapping[str, int]) -> None:
-    """Writes the table of classes, which the names of masks refer to: before any of them."""
+    """Writes the table of classes, to which the names of masks refer: before any mask."""
     ordered = dict(sorted(numbers.items(), key=lambda item: item[1]))
     write_whole(target / CLASSES, json.dumps(ordered, indent=1).encode())
 
 
 def remove_indexes(target: Path) -> None:
-    """Removes the indexes: of what is no longer there."""
+    """Removes the indexes, when no mask is left."""
     remove_files(target, (name for _, name in INDEXES))
 
 
@@ -198,13 +198,13 @@ def write_indexes(
 ) -> tuple[dict[str, int], int]:
     """Splits the images and writes both JSON indexes and the manifest.
 
-    Records are read one after the other: of all cases together only the subjects' names are held.
+    Entries are read one after the other; only the subjects' names are held for all cases.
 
     Args:
-        target: The target.
-        names: Cases with a record, in order.
-        options: How to split.
-        taken_out: Images and masks that are in no index; the split is the same with and without.
+        target: Target folder.
+        names: Names of the cases, in order.
+        options: Options of the split.
+        taken_out: Images and masks to leave out of the indexes; the split does not depend on them.
 
     Returns:
         Number of images in each split, and of their masks.
@@ -212,7 +212,7 @@ def write_indexes(
     whole: dict[str, index.Sample] = {}
     for name in names:
         for row in _rows(target, name):
-            part = _part(row, options)
+            part = _group(row, options)
             whole.setdefault(part, index.Sample("", (), row.dataset, row.subject, part))
     test: Sequence[index.Sample] = ()
     if len(whole) > 1:
@@ -227,7 +227,7 @@ def write_indexes(
             for image, group in itertools.groupby(_rows(target, name, taken_out), _image):
                 rows = [*group]
                 masks = [row.mask for row in rows]
-                split = "test" if _part(rows[0], options) in held else "train"
+                split = "test" if _group(rows[0], options) in held else "train"
                 images_in[split] += 1
                 masks_in_all += len(masks)
                 everything(image, masks)
@@ -244,7 +244,7 @@ def write_indexes(
 
 
 def write_report(target: Path, content: Mapping[str, Any]) -> None:
-    """Writes what the run did and what it left out."""
+    """Writes the report of a run."""
     write_whole(target / REPORT, json.dumps(content, indent=1).encode())
 
 
@@ -268,11 +268,11 @@ def _rows(target: Path, name: str, taken_out: Container[str] = ()) -> list[Manif
     return [row for row in rows if row.image not in taken_out and row.mask not in taken_out]
 
 
-def _part(row: ManifestRow, options: CurationOptions) -> str:
-    """What a mask must not be parted from: all of its subject, or of its slice.
+def _group(row: ManifestRow, options: CurationOptions) -> str:
+    """Returns the group of a mask, which is not split: its subject or its slice.
 
-    Of one name in several datasets may well be one patient, in CT and in MR. A slice may be
-    several images, one for each window.
+    One name in several datasets may be one patient, in CT and in MR. A slice may be several
+    images, one for each window.
     """
     if options.split_by == "subject":
         return row.subject

@@ -1,4 +1,4 @@
-"""Whom each case is of: what a description, a pattern, the file itself or its path says."""
+"""Finds the subject of each case: by description, pattern, file header or path."""
 
 import dataclasses
 import re
@@ -14,8 +14,8 @@ from samjax.data.subjects import Subject
 
 EXAMPLES = 3
 SAID = "as the files say"
-# What is written in place of a patient's ID that was removed.
-_NOBODY = re.compile(
+# Placeholders for a removed patient's ID.
+_ANONYMOUS = re.compile(
     r"\W*|0+|x+|anon\w*|de-?identified|unknown|none|no_?(?:id|name)|n/?a|null|patient(?:_?id)?|test",
     re.IGNORECASE,
 )
@@ -26,25 +26,25 @@ class AssignedSubjects:
     """Cases with their subjects.
 
     Attributes:
-        sources: The cases.
-        told: What was taken for a subject, in lines for the user.
+        sources: Cases with their subjects.
+        lines: Lines on the subjects, for the user.
     """
 
     sources: list[CaseSource]
-    told: list[str]
+    lines: list[str]
 
 
 def assign(root: Path, sources: Sequence[CaseSource], options: CurationOptions) -> AssignedSubjects:
     """Finds the subject of every case.
 
-    The first that knows counts: the description's `subject`, `options.subject_pattern`, the file
-    itself (a DICOM patient), the path (see `samjax.data.subjects`). Cases of one DICOM study, or of
-    one patient's folder, are of one subject, whatever IDs their files have.
+    The first that is available is used: the description's `subject`, `options.subject_pattern`,
+    the file's header (a DICOM patient), the path (see `samjax.data.subjects`). Cases of one DICOM
+    study, or of one patient's folder, have one subject, whatever IDs their files have.
 
     Args:
-        root: The source folder.
-        sources: Cases; their `subject` is what the file itself says, if anything.
-        options: What is known of the folders.
+        root: Source folder.
+        sources: Cases; their `subject` is that of the file's header, if any.
+        options: Options with descriptions of the folders.
     """
     by_path = _by_path((source.images[0] for source in sources), options)
     pairs = [(source, by_path[source.images[0]]) for source in sources]
@@ -60,7 +60,7 @@ def assign(root: Path, sources: Sequence[CaseSource], options: CurationOptions) 
         for own, one, (_, at) in zip(keys, found, pairs, strict=True)
     ]
     numbers = _joined(in_folders)
-    if len(set(numbers)) == 1:  # Of what is all in one folder, the files know more than it.
+    if len(set(numbers)) == 1:  # All in one folder: the headers are more specific.
         numbers = _joined(keys)
     first: dict[int, str] = {}
     assigned = [
@@ -70,15 +70,15 @@ def assign(root: Path, sources: Sequence[CaseSource], options: CurationOptions) 
     per_dataset: dict[str, list[tuple[CaseSource, Subject]]] = defaultdict(list)
     for source, one in zip(assigned, found, strict=True):
         per_dataset[source.dataset].append((source, one))
-    told = [line for name, of in sorted(per_dataset.items()) for line in _told(name, of)]
-    return AssignedSubjects(assigned, told)
+    lines = [line for name, of in sorted(per_dataset.items()) for line in _describe(name, of)]
+    return AssignedSubjects(assigned, lines)
 
 
 def dataset_folders(paths: Iterable[str], options: CurationOptions) -> dict[str, str]:
-    """The folder of the data set that each file is in.
+    """Returns the folder of the data set of each file.
 
-    It is the one that is described, or that at the top, unless this says only that images or
-    labels are in it, or is a patient's.
+    It is the described folder, or the top one, unless the latter's name only means images or
+    labels, or it is a patient's.
     """
     folders = {}
     for path, one in _by_path(paths, options).items():
@@ -89,10 +89,10 @@ def dataset_folders(paths: Iterable[str], options: CurationOptions) -> dict[str,
 
 
 def summary(subject_of: Iterable[tuple[str, str, str]]) -> list[str]:
-    """What is taken for a subject, in lines: counts of a data set and a few examples.
+    """Summarizes the subjects in lines: counts and a few examples of each data set.
 
     Args:
-        subject_of: Data set, image and subject of every image.
+        subject_of: Data set, path and subject of every image.
     """
     per_dataset: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for dataset, image, subject in subject_of:
@@ -101,7 +101,7 @@ def summary(subject_of: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def _by_path(paths: Iterable[str], options: CurationOptions) -> dict[str, Subject]:
-    """The subjects of some files by their paths; depths are those in the whole path."""
+    """Finds the subjects of files by their paths; depths are those in the whole path."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         grouped[options.dataset_of(path).folder].append(path)
@@ -124,7 +124,7 @@ def _of(source: CaseSource, by_path: Subject, options: CurationOptions) -> Subje
         match = re.search(pattern, image) if pattern else None
         if match and match[1]:
             return Subject(match[1], None, layout)
-    if not _NOBODY.fullmatch(source.subject):
+    if not _ANONYMOUS.fullmatch(source.subject):
         return Subject(source.subject, None, SAID)
     if source.study and by_path.depth is None:
         return Subject(source.study, None, "by DICOM study")
@@ -132,7 +132,7 @@ def _of(source: CaseSource, by_path: Subject, options: CurationOptions) -> Subje
 
 
 def _joined(keys: Sequence[set[tuple[str, str]]]) -> list[int]:
-    """Numbers for sets of keys: those that share a key, however many others between, share one."""
+    """Numbers sets of keys: sets that are linked by shared keys get one number (union-find)."""
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
     def top(key: tuple[str, str]) -> tuple[str, str]:
@@ -149,7 +149,7 @@ def _joined(keys: Sequence[set[tuple[str, str]]]) -> list[int]:
     return [numbers.setdefault(top(next(iter(own))), len(numbers)) for own in keys]
 
 
-def _told(dataset: str, members: Sequence[tuple[CaseSource, Subject]]) -> list[str]:
+def _describe(dataset: str, members: Sequence[tuple[CaseSource, Subject]]) -> list[str]:
     images: dict[str, list[str]] = defaultdict(list)
     for source, _ in members:
         images[source.subject].append(source.images[0])

@@ -1,4 +1,4 @@
-"""Answers an unknown layout: what was seen, and the description that would read it."""
+"""Suggests a description for an unknown layout."""
 
 import re
 from collections import defaultdict
@@ -12,24 +12,24 @@ _VARYING = re.compile(r"[0-9a-f]{16,}|\d+", re.IGNORECASE)
 
 
 def suggest(root: Path, folder: str, files: Sequence[str]) -> str:
-    """What was seen in a folder whose images and labels do not find each other.
+    """Describes the files of a folder without pairs, and suggests a description.
 
     Args:
-        root: The source.
-        folder: The folder, relative to the source.
-        files: Its pictures and volumes.
+        root: Source folder.
+        folder: Folder, relative to the source.
+        files: Pictures and volumes in it.
 
     Returns:
-        Counts of files by the pattern of their names, and a description in TOML, filled in as far
-        as names and sizes tell.
+        Counts of files by the pattern of their names, and a description in TOML, filled in by
+        names and sizes as far as possible.
     """
     inner = [_below(folder, path) for path in files]
-    seen = sorted(patterns(inner).items(), key=lambda one: -len(one[1]))
+    groups = sorted(patterns(inner).items(), key=lambda one: -len(one[1]))
     lines = [f"{folder}: expected images with labels of their names, found"]
-    lines += [f"    {len(members):,} x {pattern}" for pattern, members in seen[:_MOST]]
-    if len(seen) > _MOST:
-        rest = sum(len(members) for _, members in seen[_MOST:])
-        lines.append(f"    {rest:,} files of {len(seen) - _MOST:,} other patterns")
+    lines += [f"    {len(members):,} x {pattern}" for pattern, members in groups[:_MOST]]
+    if len(groups) > _MOST:
+        rest = sum(len(members) for _, members in groups[_MOST:])
+        lines.append(f"    {rest:,} files of {len(groups) - _MOST:,} other patterns")
     lines.append("  with this in FILE.toml, put right, --describe FILE.toml reads it:")
     lines += [f"    {line}" for line in description(root, folder, inner)]
     return "\n".join(lines)
@@ -44,7 +44,7 @@ def patterns(files: Sequence[str]) -> Mapping[str, list[str]]:
 
 
 def description(root: Path, folder: str, files: Sequence[str]) -> list[str]:
-    """The lines of a description of a folder, filled in as far as can be guessed."""
+    """Returns the lines of a description of a folder, filled in as far as can be guessed."""
     modality = naming.modality(f"{root.name}/{folder}/{files[0]}")
     lines = [
         "[[dataset]]",
@@ -66,9 +66,9 @@ def description(root: Path, folder: str, files: Sequence[str]) -> list[str]:
 
 
 def _guess(folder: Path, files: Sequence[str]) -> tuple[str, str, str] | None:
-    """Patterns of images and labels, and what matches: of two that share the most numbers.
+    """Guesses the patterns of images and labels: the two that share the most numbers.
 
-    Labels are those whose names say so, or whose files are smaller.
+    Labels are recognised by words in their names, or as the smaller files.
     """
     groups = sorted(patterns(files).values(), key=len)[-_MOST:]
     best: tuple[int, list[str], list[str], int, int] | None = None
@@ -97,7 +97,7 @@ def _guess(folder: Path, files: Sequence[str]) -> tuple[str, str, str] | None:
 
 
 def _is_image(folder: Path, one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether of two patterns the first is that of images, if one is that of their labels."""
+    """Whether the first of two patterns is that of images, and the second that of labels."""
     by_word = [bool(filename_words.labels_among(group)) for group in (one, other)]
     same_kind = (suffixes.format_of(one[0]) == "pictures") == (
         suffixes.format_of(other[0]) == "pictures"
@@ -109,7 +109,7 @@ def _is_image(folder: Path, one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _split(path: str, number: int) -> tuple[str, str]:
-    """A path before and after the nth of the parts that vary."""
+    """Splits a path at the nth of the varying parts."""
     match = [*_VARYING.finditer(path)][number]
     return path[: match.start()], path[match.end() :]
 

@@ -1,4 +1,4 @@
-"""Looks at the labels of every data set before any is read, and decides what they mean."""
+"""Decides the meaning of every data set's labels before any case is read."""
 
 import dataclasses
 import json
@@ -12,26 +12,26 @@ import numpy as np
 from samjax.curation import formats, label_kinds, suffixes
 from samjax.curation.case import CaseError, CaseSource
 from samjax.curation.discovery_result import Problem
-from samjax.curation.label_pixels import Evidence, look
+from samjax.curation.label_pixels import Evidence, gather_evidence
 from samjax.extra import MissingLibrary
 
-PICTURES, VOLUMES = 1000, 32  # Files of a data set that are looked at: all, or evenly chosen ones.
-CHUNK = 16  # Files that are looked at in one piece of work.
-READERS = ("pictures", "nifti", "itk", "dicom")  # Others say what their labels are.
+PICTURES, VOLUMES = 1000, 32  # Most files of a data set that are inspected, evenly chosen.
+CHUNK = 16  # Files in one piece of work.
+READERS = ("pictures", "nifti", "itk", "dicom")  # Other formats define their labels.
 
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What the labels of a source are.
+    """Decisions on the labels of a source.
 
     Attributes:
-        sources: The cases, with the decision on their labels.
-        said: Each decision in words.
-        problems: Data sets whose labels cannot be told, which have no cases among the sources.
+        sources: Cases with the decisions on their labels.
+        decisions: Decisions in words, a line each.
+        problems: Data sets with unclear labels; their cases are left out of the sources.
     """
 
     sources: tuple[CaseSource, ...]
-    said: tuple[str, ...]
+    decisions: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
@@ -39,11 +39,12 @@ def survey(
     sources: Sequence[CaseSource],
     inspect: Callable[[list[tuple[str, ...]]], Iterable[list[Evidence | None]]],
 ) -> Survey:
-    """Decides what the labels of every data set mean, by all of its pictures or an even choice.
+    """Decides the meaning of every data set's labels, by all of its files or an even choice.
 
     Args:
-        sources: The cases that were found.
-        inspect: Looks at some label files, a tuple of paths at a time, in order; see `evidence`.
+        sources: Cases of all data sets.
+        inspect: Function that returns the evidence of each tuple of paths, in order; see
+            `evidence`.
     """
     groups: dict[tuple[str, str, str], list[CaseSource]] = defaultdict(list)
     for one in sources:
@@ -56,51 +57,51 @@ def survey(
         for paths in chosen.values()
         for start in range(0, len(paths), CHUNK)
     ]
-    looked = dict(
+    evidence_of = dict(
         pair
         for paths, found in zip(work, inspect(work), strict=True)
         for pair in zip(paths, found, strict=True)
     )
-    decided, said, problems = {}, [], []
+    decided, decisions, problems = {}, [], []
     for key, members in groups.items():
-        seen = [one for path in chosen[key] if (one := looked[path]) is not None]
-        if not seen:
-            continue  # What is wrong with each file is said where it is read.
+        of_dataset = [one for path in chosen[key] if (one := evidence_of[path]) is not None]
+        if not of_dataset:
+            continue  # Reading each file will report the error.
         title = f"labels of {_title(key[0], chosen[key])}"
         try:
-            coding, words = label_kinds.decide(seen, members[0].known)
+            coding, words = label_kinds.decide(of_dataset, members[0].known)
         except CaseError as error:
             kind = "unclear" if isinstance(error, label_kinds.AmbiguousLabelsError) else "bad"
             where = members[0].labels[0][0]
             problems.append(Problem(where, kind, f"{title}, such as {where}: {error}"))
             decided |= dict.fromkeys((one.id for one in members), None)
             continue
-        said.append(f"{title}: {words}")
+        decisions.append(f"{title}: {words}")
         decided |= dict.fromkeys((one.id for one in members), coding)
-    kept = [
+    remaining = [
         dataclasses.replace(one, coding=decided.get(one.id))
         for one in sources
         if decided.get(one.id, one) is not None
     ]
-    return Survey(tuple(kept), tuple(said), tuple(problems))
+    return Survey(tuple(remaining), tuple(decisions), tuple(problems))
 
 
 def evidence(root: Path, paths: Iterable[str]) -> list[Evidence | None]:
-    """Looks at label files; None for those that cannot be read, or that name their labels."""
+    """Gathers evidence of label files; None if a file is unreadable or names its labels itself."""
     found = []
     for path in paths:
         try:
             pixels = formats.stored_labels(root / path)
-            found.append(None if pixels is None else look(pixels))
+            found.append(None if pixels is None else gather_evidence(pixels))
         except MissingLibrary:
             raise
-        except Exception:  # Whatever a library trips over: reading the case will name it.
+        except Exception:  # Any error of a library: reading the case will report it.
             found.append(None)
     return found
 
 
 def _kind(one: CaseSource) -> str:
-    """What the labels of a case are stored in; nothing where the format says what they mean."""
+    """Returns the kind of a case's label files; empty if the format defines their meaning."""
     if one.reader not in READERS or not one.labels:
         return ""
     reader = suffixes.format_of(one.labels[0][0])

@@ -1,4 +1,4 @@
-"""Tables that are written row by row, and are there whole or not at all."""
+"""Writes tables row by row, each file whole or not at all."""
 
 import contextlib
 import csv
@@ -10,14 +10,14 @@ from typing import IO, Any
 from samjax import extra
 from samjax.data.files import whole
 
-ROWS = 10_000  # A group of rows in Parquet.
+ROWS = 10_000  # Size of a row group in Parquet.
 
 Add = Callable[..., None]
 
 
 @contextlib.contextmanager
 def json_object(path: Path) -> Iterator[Add]:
-    """Gives a function that adds a name and a value to a JSON object."""
+    """Yields a function that adds a name and a value to a JSON object."""
     with _whole(path) as file:
         separator = "{"
 
@@ -32,7 +32,7 @@ def json_object(path: Path) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def csv_table(path: Path) -> Iterator[Add]:
-    """Gives a function that adds a row, a dict with the columns of the first one."""
+    """Yields a function that adds a row to a CSV table; the first row sets the columns."""
     with _whole(path) as file:
         writer: csv.DictWriter | None = None
 
@@ -48,13 +48,13 @@ def csv_table(path: Path) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def parquet_table(path: Path) -> Iterator[Add]:
-    """The same in Parquet; nothing is written where pyarrow is not installed."""
+    """Yields a function that adds a row to a Parquet table, if pyarrow is installed."""
     try:
         pyarrow, parquet = (
             extra.require("pyarrow", "data"),
             extra.require("pyarrow.parquet", "data"),
         )
-    except extra.MissingLibrary:  # The CSV says the same.
+    except extra.MissingLibrary:  # The CSV table has the same content.
         yield lambda row: None
         return
     rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Lists the files below a folder; what cannot be read is told, and ends nothing."""
+"""Lists the files below a folder; unreadable ones are reported."""
 
 import os
 import stat
@@ -8,27 +8,27 @@ from samjax.curation.discovery_result import DiscoveryResult, Problem
 
 
 def files(root: Path, result: DiscoveryResult) -> list[str]:
-    """All files below a folder; those whose names begin with a dot are not listed.
+    """Lists all files below a folder, except those whose names begin with a dot.
 
-    A link to a folder elsewhere is followed, once; one to a folder within is not: its files are
-    listed without it.
+    A link to a folder outside is followed, once. A link to a folder inside is not: its files are
+    listed anyway.
 
     Args:
         root: The folder.
-        result: Is told of files and folders that cannot be read.
+        result: Result to which unreadable files and folders are added as problems.
 
     Returns:
-        Paths relative to it, in order.
+        Paths relative to the folder, in order.
     """
     paths: list[str] = []
-    inside = [os.path.realpath(root)]  # Folders whose files are listed.
+    inside = [os.path.realpath(root)]  # Folders whose files are already listed.
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
-            _tell(result, folder or ".", f"a folder that can be read, found: {error.strerror}")
+            _report(result, folder or ".", f"a folder that can be read, found: {error.strerror}")
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
@@ -44,7 +44,7 @@ def files(root: Path, result: DiscoveryResult) -> list[str]:
                 else:
                     inside.append(target)
             if fault:
-                _tell(result, path, fault)
+                _report(result, path, fault)
             elif kind == "folder":
                 folders.append(path)
             else:
@@ -53,7 +53,7 @@ def files(root: Path, result: DiscoveryResult) -> list[str]:
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[str, str]:
-    """`folder` or `file`, and what keeps it from being read."""
+    """Returns `folder` or `file`, and the fault if it cannot be read."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:
@@ -74,6 +74,6 @@ def _holds(folder: str, other: str) -> bool:
     return other == folder or other.startswith(folder.rstrip("/") + "/")
 
 
-def _tell(result: DiscoveryResult, path: str, detail: str) -> None:
+def _report(result: DiscoveryResult, path: str, detail: str) -> None:
     name = path.encode(errors="backslashreplace").decode()
     result.problems.append(Problem(name, "unreadable", f"{name}: expected {detail}"))

@@ -304,7 +304,7 @@ def test_regions_of_nnunet_overlap(tmp_path):
     (root / "dataset.json").write_text(json.dumps(content))
     said = []
     summary = prepare.prepare(
-        root.parent, target, executor=local.with_processes(1), tell=said.append
+        root.parent, target, executor=local.with_processes(1), log=said.append
     )
     areas = {}
     for row in store.read_case(target, store.cases(target)[0]).rows:
