@@ -14,7 +14,7 @@ from samjax.data.files import write_whole
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, figures, prompt_file, protocols
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.evaluation.figures import Case
+from samjax.evaluation.figures import Example
 
 ResultsByTitle = Mapping[str, MethodResults]
 _DPI = 110
@@ -121,23 +121,25 @@ def prompts_grid(results_by_title: ResultsByTitle, root: str, path: Path, side: 
         by_modality[row["modality"]].append(row)
     chosen = [sorted(rows, key=_mean_dice)[len(rows) // 2] for rows in by_modality.values()]
     masks = [(row["image"], row["mask"]) for row in chosen]
-    cases = {title: replay(results, root, masks) for title, results in results_by_title.items()}
+    examples = {title: replay(results, root, masks) for title, results in results_by_title.items()}
     rows = []
     for _, mask in masks:
-        known = cases[next(iter(cases))][mask]
+        known = examples[next(iter(examples))][mask]
         modality = known.result.metadata.modality
         truth = visualization.draw_contour(
             visualization.fit(known.image, side), known.truth, visualization.TRUTH
         )
         panels = [_labelled(truth, side, modality)]
-        for by_mask in cases.values():
-            case = by_mask[mask]
-            for name in case.predicted:
-                label = f"{protocols.title(name)}: {case.result.scores[name].dice:.2f}"
-                panels.append(_labelled(figures.prediction_picture(case, name, side), side, label))
+        for by_mask in examples.values():
+            example = by_mask[mask]
+            for name in example.predicted:
+                label = f"{protocols.title(name)}: {example.result.scores[name].dice:.2f}"
+                panels.append(
+                    _labelled(figures.prediction_picture(example, name, side), side, label)
+                )
         rows.append(panels)
     heads = [visualization.label_bar("truth", side)]
-    for title, by_mask in cases.items():
+    for title, by_mask in examples.items():
         heads += [
             visualization.label_bar(title, side) for _ in next(iter(by_mask.values())).predicted
         ]
@@ -165,16 +167,16 @@ def fused(
     fullest = [max(of_set.items(), key=lambda item: len(item[1])) for of_set in images.values()]
     chosen_images = sorted(fullest, key=lambda item: -len(item[1]))[:count]
     wanted = [(image, mask) for image, masks in chosen_images for mask in masks]
-    cases = {title: replay(results, root, wanted) for title, results in results_by_title.items()}
+    examples = {title: replay(results, root, wanted) for title, results in results_by_title.items()}
     rows = []
     for _, masks in chosen_images:
-        first = next(iter(cases.values()))
+        first = next(iter(examples.values()))
         picture = visualization.fit(first[masks[0]].image, side)
         panels = [
             _labelled(_colored(picture, [first[mask].truth for mask in masks]), side, "truth")
         ]
         for name in (protocols.BOX, "1pt"):
-            for title, by_mask in cases.items():
+            for title, by_mask in examples.items():
                 if name not in by_mask[masks[0]].predicted:
                     continue  # Left out: the model takes boxes only.
                 predicted = [by_mask[mask].predicted[name] for mask in masks]
@@ -185,7 +187,9 @@ def fused(
     write_whole(path, visualization.encode_jpeg(visualization.grid(rows, gap=3)))
 
 
-def replay(results: MethodResults, root: str, masks: Sequence[tuple[str, str]]) -> dict[str, Case]:
+def replay(
+    results: MethodResults, root: str, masks: Sequence[tuple[str, str]]
+) -> dict[str, Example]:
     """Predicts some masks of an evaluation again, with the first seed's model and the same prompts.
 
     Args:
@@ -205,8 +209,8 @@ def replay(results: MethodResults, root: str, masks: Sequence[tuple[str, str]]) 
     samples = [Sample(image, tuple(of_image)) for image, of_image in by_image.items()]
     prompts = prompt_file.load(folder / "prompts.json")
     evaluation = evaluator.evaluate(model, root, samples, config, prompts, progress=False)
-    cases = figures.cases(model, root, evaluation, evaluation.results)
-    return {case.result.mask: case for case in cases}
+    examples = figures.examples(model, root, evaluation, evaluation.results)
+    return {example.result.mask: example for example in examples}
 
 
 def missing(results_by_title: ResultsByTitle, root: str) -> list[Path]:

@@ -36,7 +36,7 @@ class PromptedImage:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class EvaluationBatch:
     """Up to `n` masks in up to `b` images, with all that the device needs to evaluate them.
 
     Attributes:
@@ -87,7 +87,7 @@ def _held(waiting: Iterable[Future[PromptedImage]]) -> int:
     return sum(one.result().loaded.original_masks.nbytes for one in done)
 
 
-def load(
+def load_image(
     sample: Sample,
     root: str | os.PathLike[str],
     preprocessing: Preprocessing,
@@ -130,7 +130,9 @@ def load(
     return PromptedImage(sample, loaded, found, skipped)
 
 
-def pack(images: Iterable[PromptedImage], image_count: int, mask_count: int) -> Iterator[Batch]:
+def pack(
+    images: Iterable[PromptedImage], image_count: int, mask_count: int
+) -> Iterator[EvaluationBatch]:
     """Fills batches in order; an image with many masks goes on in the next batch.
 
     Args:
@@ -152,11 +154,13 @@ def pack(images: Iterable[PromptedImage], image_count: int, mask_count: int) -> 
         yield _batch(held, image_count, mask_count)
 
 
-def _batch(held: list[tuple[PromptedImage, int]], image_count: int, mask_count: int) -> Batch:
+def _batch(
+    held: list[tuple[PromptedImage, int]], image_count: int, mask_count: int
+) -> EvaluationBatch:
     images = list({id(image): image for image, _ in held}.values())
     index = {id(image): i for i, image in enumerate(images)}
     prompts = [image.prompts[i].in_input(image.loaded.placement) for image, i in held]
-    return Batch(
+    return EvaluationBatch(
         masks=held,
         image_count=len(images),
         images=_filled([image.loaded.image for image in images], image_count),

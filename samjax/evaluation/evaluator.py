@@ -23,8 +23,8 @@ from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
 from samjax.evaluation import batches, metrics, protocols
-from samjax.evaluation.batches import Batch, PromptedImage
-from samjax.evaluation.progress import Begun, Progress
+from samjax.evaluation.batches import EvaluationBatch, PromptedImage
+from samjax.evaluation.progress import EvaluationProgress, ImageInProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.evaluation.results import (
     FILLED_BOX,
@@ -66,7 +66,7 @@ def evaluate(
     config: EvalConfig | None = None,
     prompts: PromptSet | None = None,
     progress: bool = True,
-    kept: Progress | None = None,
+    resume_from: EvaluationProgress | None = None,
 ) -> Evaluation:
     """Evaluates a model on a data folder: every mask by every protocol.
 
@@ -80,7 +80,7 @@ def evaluate(
         config: Settings; None: those of the paper.
         prompts: Prompts to replay; drawn from `config.seed` otherwise.
         progress: Whether to show a progress bar on a terminal.
-        kept: What an earlier start of the same evaluation has done, to go on from and to add to.
+        resume_from: Results of an earlier start of the same evaluation; new ones are added.
 
     Raises:
         DataError: A file cannot be used (`samjax.data.quality` finds them beforehand), the prompts
@@ -92,56 +92,56 @@ def evaluate(
     samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
-    kept = kept or Progress()
-    begun: collections.deque[Begun] = collections.deque()  # In order, as batches are filled.
-    left = [number for number in range(len(samples)) if number not in kept.images]
-    if samples and not left and not kept.timings:
-        left = [len(samples) - 1]  # All is done but the measurement of speed.
+    completed = resume_from or EvaluationProgress()
+    in_progress: collections.deque[ImageInProgress] = collections.deque()  # In order of batches.
+    remaining = [number for number in range(len(samples)) if number not in completed.images]
+    if samples and not remaining and not completed.timings:
+        remaining = [len(samples) - 1]  # All is done but the measurement of speed.
 
     def images(bar: tqdm) -> Iterator[PromptedImage]:
-        wanted = [samples[number] for number in left]
-        loaded = load(model, root, wanted, config, prompts)
-        for number, image in zip(left, loaded, strict=True):
-            begun.append(Begun(number, image, []))
+        wanted = [samples[number] for number in remaining]
+        loaded = load_images(model, root, wanted, config, prompts)
+        for number, image in zip(remaining, loaded, strict=True):
+            in_progress.append(ImageInProgress(number, image, []))
             bar.update()
             yield image
 
     def finished() -> dict[int, ImageResults]:
-        found = {}
-        while begun and begun[0].is_done:
-            one = begun.popleft()
-            found[one.number] = one.outcome()
-        return found
+        done = {}
+        while in_progress and in_progress[0].is_done:
+            image = in_progress.popleft()
+            done[image.number] = image.image_results()
+        return done
 
     quiet = None if progress else True  # None: only on a terminal.
-    total, done = len(samples), len(samples) - len(left)
+    total, done = len(samples), len(samples) - len(remaining)
     with tqdm(total=total, initial=done, desc="evaluating", unit="image", disable=quiet) as bar:
-        last: Batch | None = None
+        last: EvaluationBatch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
             programs.keep_within_bounds()
             predictions = predict(model, batch, config)
-            by_image = {id(one.image): one for one in begun}
+            by_image = {id(one.image): one for one in in_progress}
             scores = _score(model, batch, predictions, config, metadata)
             for (image, _), result in zip(batch.masks, scores, strict=True):
                 by_image[id(image)].results.append(result)
             # The first batch may have compiled, and is not counted.
-            kept.add(finished(), [(batch.image_count, predictions.seconds)] if last else [])
+            completed.add(finished(), [(batch.image_count, predictions.seconds)] if last else [])
             last = batch
-        kept.add(finished(), [])
-    if last is not None and not kept.timings:
-        kept.timings.append((last.image_count, predict(model, last, config).seconds))
-    outcomes = [kept.images[number] for number in range(len(samples))]
-    results = [result for one in outcomes for result in one.results]
+        completed.add(finished(), [])
+    if last is not None and not completed.timings:
+        completed.timings.append((last.image_count, predict(model, last, config).seconds))
+    per_image = [completed.images[number] for number in range(len(samples))]
+    results = [result for one in per_image for result in one.results]
     if not results:
         raise DataError(f"{root}: none of the masks in {len(samples)} images can be evaluated")
     prompt_set = PromptSet(
         prompts.seed if prompts else config.seed,
-        {path: prompt for one in outcomes for path, prompt in one.prompts.items()},
-        {path: why for one in outcomes for path, why in one.skipped.items()},
-        {path: held for one in outcomes for path, held in one.contents.items()},
+        {path: prompt for one in per_image for path, prompt in one.prompts.items()},
+        {path: why for one in per_image for path, why in one.skipped.items()},
+        {path: content for one in per_image for path, content in one.contents.items()},
     )
     size = model.config.image_size
-    return Evaluation(config, size, results, prompt_set, _fps(kept.timings), left_out)
+    return Evaluation(config, size, results, prompt_set, _fps(completed.timings), left_out)
 
 
 def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
@@ -220,7 +220,7 @@ def check_samples(
     return quality.select_usable(samples, bad, on_bad), {p.path: p.detail for p in bad}, held
 
 
-def load(
+def load_images(
     model: Model,
     root: str | os.PathLike[str],
     samples: Iterable[Sample],
@@ -229,7 +229,7 @@ def load(
 ) -> Iterator[PromptedImage]:
     """Loads images for a model in threads, with the prompts to replay or fresh ones."""
     load_one = functools.partial(
-        batches.load,
+        batches.load_image,
         root=root,
         preprocessing=model.preprocessing,
         size=model.config.image_size,
@@ -238,7 +238,7 @@ def load(
     return batches.load_ahead(samples, load_one, config.threads)
 
 
-def predict(model: Model, batch: Batch, config: EvalConfig) -> Predictions:
+def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
     """Runs the network on a batch, by all protocols."""
     network, params = model.config, model.params
     seconds: dict[str, float] = {}
@@ -271,7 +271,7 @@ def predict(model: Model, batch: Batch, config: EvalConfig) -> Predictions:
 
 def _score(
     model: Model,
-    batch: Batch,
+    batch: EvaluationBatch,
     predictions: Predictions,
     config: EvalConfig,
     metadata: dict[str, Metadata],

@@ -12,7 +12,7 @@ from samjax import masks, visualization
 from samjax.data.files import read_image
 from samjax.data.index import Sample
 from samjax.evaluation import batches, evaluator, protocols
-from samjax.evaluation.batches import Batch
+from samjax.evaluation.batches import EvaluationBatch
 from samjax.evaluation.evaluator import Predictions
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
@@ -20,7 +20,7 @@ from samjax.models.directory import Model
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
+class Example:
     """One mask with everything to draw it, in pixels of the original image.
 
     Attributes:
@@ -42,7 +42,7 @@ class Case:
     labels: np.ndarray
 
 
-def chosen(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
+def best_median_worst(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
     """The `best`, `median` and `worst` results by mean Dice over the protocols."""
     names = evaluation.config.protocols
 
@@ -55,12 +55,12 @@ def chosen(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]
     return {name: part[:count] for name, part in parts.items()}
 
 
-def cases(
+def examples(
     model: Model,
     root: str | os.PathLike[str],
     evaluation: Evaluation,
     results: Sequence[MaskResult],
-) -> list[Case]:
+) -> list[Example]:
     """Replays a few results of an evaluation to draw them.
 
     Args:
@@ -72,27 +72,27 @@ def cases(
     model = evaluator.on_device(model)
     config = evaluation.config
     samples = [Sample(result.image, (result.mask,)) for result in results]
-    images = evaluator.load(model, root, samples, config, evaluation.prompts)
+    images = evaluator.load_images(model, root, samples, config, evaluation.prompts)
     found = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
         predictions = evaluator.predict(model, batch, config)
         for row in range(len(batch.masks)):
             predicted = _predicted(model, batch, predictions, config.protocols, row)
-            found.append(_case(root, results[len(found)], batch, predictions, predicted, row))
+            found.append(_example(root, results[len(found)], batch, predictions, predicted, row))
     return found
 
 
-def example_picture(case: Case, side: int = 256) -> np.ndarray:
+def example_picture(example: Example, side: int = 256) -> np.ndarray:
     """One row of panels: the image with truth and prompts, then every protocol's prediction.
 
     Args:
-        case: What to draw.
+        example: What to draw.
         side: Longer side of a panel, pixels.
 
     Returns:
         RGB picture; truth is green, the prediction orange, boxes blue.
     """
-    return visualization.grid([_panels(case, side)])
+    return visualization.grid([_panels(example, side)])
 
 
 def overlays(
@@ -100,43 +100,43 @@ def overlays(
 ) -> dict[str, np.ndarray]:
     """Pictures of the `best`, `median` and `worst` cases, below each other under a legend."""
     pictures = {}
-    for part, results in chosen(evaluation).items():
-        rows = [_panels(case, side) for case in cases(model, root, evaluation, results)]
+    for part, results in best_median_worst(evaluation).items():
+        rows = [_panels(example, side) for example in examples(model, root, evaluation, results)]
         legend = f"{part}: truth green, prediction orange, numbers are Dice"
         pictures[part] = visualization.labelled(visualization.grid(rows), legend)
     return pictures
 
 
-def _panels(case: Case, side: int) -> list[np.ndarray]:
+def _panels(example: Example, side: int) -> list[np.ndarray]:
     truth = visualization.draw_contour(
-        visualization.fit(case.image, side), case.truth, visualization.TRUTH
+        visualization.fit(example.image, side), example.truth, visualization.TRUTH
     )
-    known = case.result.metadata
+    known = example.result.metadata
     panels = [visualization.labelled(truth, f"{known.modality}: {known.class_name}")]
-    for name in case.predicted:
-        label = f"{protocols.title(name)}  {case.result.scores[name].dice:.3f}"
+    for name in example.predicted:
+        label = f"{protocols.title(name)}  {example.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
-            label += f" (filled {case.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(visualization.labelled(prediction_picture(case, name, side), label))
+            label += f" (filled {example.result.scores[FILLED_BOX].dice:.3f})"
+        panels.append(visualization.labelled(prediction_picture(example, name, side), label))
     return panels
 
 
-def prediction_picture(case: Case, name: str, side: int) -> np.ndarray:
+def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:
     """Draws the prediction of one protocol, its prompts and the truth; RGB, longer side `side`."""
-    plain, predicted = visualization.fit(case.image, side), case.predicted[name]
-    scale = plain.shape[1] / case.image.shape[1]
+    plain, predicted = visualization.fit(example.image, side), example.predicted[name]
+    scale = plain.shape[1] / example.image.shape[1]
     panel = visualization.draw_mask(plain, predicted, visualization.PREDICTION, 0.3)
-    panel = visualization.draw_contour(panel, case.truth, visualization.TRUTH, 1)
+    panel = visualization.draw_contour(panel, example.truth, visualization.TRUTH, 1)
     panel = visualization.draw_contour(panel, predicted, visualization.PREDICTION)
     if name == protocols.BOX:
-        panel = visualization.draw_box(panel, np.array(case.prompt.box) * scale)
+        panel = visualization.draw_box(panel, np.array(example.prompt.box) * scale)
     given = slice(protocols.points_of(name))
-    centres = (case.points[given] + 0.5) * scale
-    return visualization.draw_points(panel, centres, case.labels[given])
+    centres = (example.points[given] + 0.5) * scale
+    return visualization.draw_points(panel, centres, example.labels[given])
 
 
 def _predicted(
-    model: Model, batch: Batch, predictions: Predictions, names: tuple[str, ...], row: int
+    model: Model, batch: EvaluationBatch, predictions: Predictions, names: tuple[str, ...], row: int
 ) -> dict[str, np.ndarray]:
     """Predicted masks of one row of a batch at original size."""
     image, _ = batch.masks[row]
@@ -149,17 +149,17 @@ def _predicted(
     return dict(zip(names, foreground, strict=True))
 
 
-def _case(
+def _example(
     root: str | os.PathLike[str],
     result: MaskResult,
-    batch: Batch,
+    batch: EvaluationBatch,
     predictions: Predictions,
     predicted: dict[str, np.ndarray],
     row: int,
-) -> Case:
+) -> Example:
     image, position = batch.masks[row]
     pixels, order = read_image(Path(root) / image.sample.image)
-    return Case(
+    return Example(
         result=result,
         image=visualization.to_uint8_rgb(pixels, order),
         truth=image.loaded.original_masks[position],

@@ -18,7 +18,7 @@ Timing = tuple[int, dict[str, float]]  # Images of a batch, and seconds of its p
 
 
 @dataclasses.dataclass(frozen=True)
-class Begun:
+class ImageInProgress:
     """An image of which not all masks may be scored yet.
 
     Attributes:
@@ -36,14 +36,14 @@ class Begun:
         """Whether every mask that can be evaluated is scored."""
         return len(self.results) == len(self.image.prompts)
 
-    def outcome(self) -> ImageResults:
-        """What came out of it."""
+    def image_results(self) -> ImageResults:
+        """Returns the results of the image."""
         image = self.image
         used = {image.sample.masks[i]: prompt for i, prompt in image.prompts.items()}
         return ImageResults(tuple(self.results), used, image.skipped, image.loaded.contents)
 
 
-class Progress:
+class EvaluationProgress:
     """Results of an evaluation so far.
 
     Attributes:
@@ -70,7 +70,7 @@ class Progress:
             self.images |= {int(n): _image(one) for n, one in row["images"].items()}
             self.timings += [(count, seconds) for count, seconds in row["timings"]]
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "EvaluationProgress":
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -11,7 +11,7 @@ from samjax.data.index import Sample
 from samjax.data.metadata import read_json
 from samjax.evaluation import evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
-from samjax.evaluation.progress import Progress
+from samjax.evaluation.progress import EvaluationProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.models import directory as pretrained_models
 from samjax.models.directory import Model
@@ -89,14 +89,16 @@ def evaluate_and_report(
     if there.exists() and not overwrite:
         advice = "Take another --out, or --overwrite to replace it"
         journal.check_same(read_json(there).get("run", {}), run, str(there), advice)
-    with Progress(out, run) as kept:
+    with EvaluationProgress(out, run) as progress:
         try:
-            evaluation = evaluator.evaluate(model, root, samples, config, replayed, kept=kept)
+            evaluation = evaluator.evaluate(
+                model, root, samples, config, replayed, resume_from=progress
+            )
         except KeyboardInterrupt as stopped:
-            done = f"{len(kept.images)} of {len(samples)} images are done"
+            done = f"{len(progress.images)} of {len(samples)} images are done"
             raise type(stopped)(f"{done}; the same command goes on") from None
         report.write(out, evaluation, name, {**origin, "bad": bad, "run": run})
-        kept.remove()
+        progress.remove()
     problems = [*bad.values()]
     try:
         report.write_pictures(out, figures.overlays(model, root, evaluation))

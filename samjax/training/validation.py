@@ -31,5 +31,5 @@ def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalCon
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
     evaluation = evaluator.evaluate(model, root, firsts, config, progress=False)
-    shown = figures.cases(model, root, evaluation, evaluation.results)
-    return visualization.grid([[figures.example_picture(case)] for case in shown])
+    examples = figures.examples(model, root, evaluation, evaluation.results)
+    return visualization.grid([[figures.example_picture(example)] for example in examples])

@@ -106,15 +106,15 @@ def test_csv_has_a_row_for_every_mask(made_up):
     assert "dice_oracle_filled_box" not in rows[0]
 
 
-def test_best_median_and_worst_cases(made_up):
-    chosen = figures.chosen(made_up, count=2)
+def test_best_median_and_worst_results(made_up):
+    chosen = figures.best_median_worst(made_up, count=2)
     assert {part: [r.scores["bbox"].dice for r in rows] for part, rows in chosen.items()} == {
         "best": pytest.approx([0.9, 0.9]),
         "median": pytest.approx([0.7, 0.3]),
         "worst": pytest.approx([0.1, 0.1]),
     }
     few = dataclasses.replace(made_up, results=made_up.results[:1])
-    assert all(len(rows) == 1 for rows in figures.chosen(few).values())
+    assert all(len(rows) == 1 for rows in figures.best_median_worst(few).values())
 
 
 @pytest.fixture
@@ -282,21 +282,21 @@ def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatc
         assert json.loads((out / "report.json").read_text())["count"]["images"] == 1
 
 
-def test_case_picture_shows_truth_and_every_protocol(tiny, folder):
+def test_example_picture_shows_truth_and_every_protocol(tiny, folder):
     from samjax.evaluation import evaluate
 
     root, samples = folder
     config = EvalConfig(batch_size=4, images_per_batch=2, oracle=True)
     evaluation = evaluate(tiny, root, samples[1:2], config, progress=False)
-    (case,) = figures.cases(tiny, root, evaluation, evaluation.results[:1])
-    assert case.truth.shape == case.image.shape[:2] == case.predicted["5pt"].shape
-    assert case.points.shape == (5, 2)
-    at = case.points[0].astype(int)
-    assert case.truth[at[1], at[0]]
-    for name, predicted in case.predicted.items():
-        both = np.sum(predicted & (case.truth > 0))
-        dice = 2 * both / (predicted.sum() + case.truth.sum())
-        assert dice == pytest.approx(case.result.scores[name].dice, abs=2e-3)
-    picture = figures.example_picture(case, side=100)
+    (example,) = figures.examples(tiny, root, evaluation, evaluation.results[:1])
+    assert example.truth.shape == example.image.shape[:2] == example.predicted["5pt"].shape
+    assert example.points.shape == (5, 2)
+    at = example.points[0].astype(int)
+    assert example.truth[at[1], at[0]]
+    for name, predicted in example.predicted.items():
+        both = np.sum(predicted & (example.truth > 0))
+        dice = 2 * both / (predicted.sum() + example.truth.sum())
+        assert dice == pytest.approx(example.result.scores[name].dice, abs=2e-3)
+    picture = figures.example_picture(example, side=100)
     assert picture.dtype == np.uint8
     assert picture.shape[1] >= 5 * 70
