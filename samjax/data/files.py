@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from samjax.data import container, recorded
+from samjax.data import image_header, record_reader
 
 ORDER = "bgr"  # The channel order in which OpenCV decodes.
 MAX_PIXELS = 2**27  # Of an image: prepared for a network, a colour image of these takes 2 GB.
@@ -58,7 +58,9 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Reads a file, or what the records of its data folder hold of it (`samjax.data.recorded`).
+    """Reads a file, or its bytes from the records of a data folder.
+
+    See `samjax.data.record_reader`.
 
     Raises:
         DataError: It is missing or cannot be read.
@@ -66,7 +68,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        found = recorded.find(path)
+        found = record_reader.find_bytes(path)
         if found is None:
             raise DataError(f"{path}: no such file") from None
         return found
@@ -95,14 +97,14 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
             f"{path}: expected an image, found {len(data)} bytes that OpenCV can't read"
         )
     try:
-        pages, orientation = container.page_count(data), container.orientation_of(data)
+        pages, orientation = image_header.count_pages(data), image_header.read_orientation(data)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if pages > 1:
         raise LayoutError(
             f"{path}: expected one picture, found {pages} pages; write each as a file of its own"
         )
-    return image if orientation == 1 else container.upright(image, orientation)
+    return image if orientation == 1 else image_header.apply_orientation(image, orientation)
 
 
 @contextlib.contextmanager

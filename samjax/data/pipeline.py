@@ -9,7 +9,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
-from samjax.data import contents
+from samjax.data import fingerprint
 from samjax.data.augment import augment
 from samjax.data.boxes import tight_box
 from samjax.data.config import DataConfig
@@ -31,7 +31,7 @@ class EvaluationImage:
         placement: Where it lies in the square.
         masks: Its `n` masks in the square, (n, s, s) uint8 0/1.
         original_masks: The same at the image's own size, (n, h, w) uint8 0/1.
-        contents: What the files hold (`samjax.data.contents`), by the sample's paths.
+        contents: Fingerprints of the files (`samjax.data.fingerprint`), by the sample's paths.
     """
 
     image: np.ndarray
@@ -108,8 +108,8 @@ def load_for_evaluation(
     pixels, order, originals = _read(sample, _masks_of(sample, root), root)
     image, placement = prepare_image(pixels, size, preprocessing, order)
     masks = np.stack([prepare_mask(mask, size, placement) for mask in originals])
-    held = {path: contents.describe(m) for path, m in zip(sample.masks, originals, strict=True)}
-    held[sample.image] = contents.describe(pixels, order)
+    held = {path: fingerprint.of_array(m) for path, m in zip(sample.masks, originals, strict=True)}
+    held[sample.image] = fingerprint.of_array(pixels, order)
     return EvaluationImage(image, placement, masks, np.stack(originals), held)
 
 

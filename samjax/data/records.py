@@ -3,7 +3,7 @@
 Millions of small files are slow to copy, to list and to open; a few large ones are not. TensorFlow
 Datasets writes and reads them, without TensorFlow. What is written is a data folder like any other:
 the indexes and tables are beside the records, and `samjax.data.files` finds the bytes of a path in
-them (`samjax.data.recorded`), so that training, evaluation and checks need not know.
+them (`samjax.data.record_reader`), so that training, evaluation and checks need not know.
 
 Pixels stay what they are, but are encoded anew, as Netpbm: that is decoded many times faster than
 PNG, and ArrayRecord compresses it.
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from samjax.data import index, metadata, recorded
+from samjax.data import index, metadata, record_reader
 from samjax.data.files import DataError, read_image, read_mask
 
 NAME, VERSION = "scans", "1.0.0"
@@ -101,11 +101,11 @@ def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
     for split, of_split in enumerate(samples.values()):
         for number, sample in enumerate(of_split):
             for path in (sample.image, *sample.masks):
-                hashes.append(recorded.hashed(path))
+                hashes.append(record_reader.hash_path(path))
                 splits.append(split)
                 numbers.append(number)
     order = np.argsort(np.array(hashes, np.uint64))
-    partial = target / ("partial_" + recorded.LOOKUP)
+    partial = target / ("partial_" + record_reader.LOOKUP)
     np.savez(
         partial,
         hashes=np.array(hashes, np.uint64)[order],
@@ -113,7 +113,7 @@ def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
         numbers=np.array(numbers, np.uint32)[order],
         names=np.array([*samples]),
     )
-    partial.replace(target / recorded.LOOKUP)
+    partial.replace(target / record_reader.LOOKUP)
 
 
 @functools.cache

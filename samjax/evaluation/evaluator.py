@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import masks
-from samjax.data import contents, index, quality
+from samjax.data import fingerprint, index, quality
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
@@ -195,7 +195,7 @@ def check_samples(
 
     Returns:
         The images and masks that can be used; what is wrong with the other files, by path; what
-        those that can be used hold (`samjax.data.contents`), by path.
+        those that can be used hold (`samjax.data.fingerprint`), by path.
 
     Raises:
         DataError: There are bad files and `on_bad` is `error`, nothing is left, or the prompts were
@@ -208,8 +208,8 @@ def check_samples(
     def look(
         sample: Sample, image: np.ndarray, order: str, masks: Mapping[str, np.ndarray]
     ) -> None:
-        found = {path: contents.describe(mask) for path, mask in masks.items()}
-        found[sample.image] = contents.describe(image, order)
+        found = {path: fingerprint.of_array(mask) for path, mask in masks.items()}
+        found[sample.image] = fingerprint.of_array(image, order)
         held.update(found)
         if prompts is not None:
             prompts.check(masks, found, image.shape)

@@ -81,7 +81,7 @@ class PromptSet:
         prompts: Prompts by the mask's path, relative to the data folder.
         skipped: Masks without prompts, and why.
         contents: What images and masks held when the prompts were drawn, by path (see
-            `samjax.data.contents`); empty where an earlier version drew them.
+            `samjax.data.fingerprint`); empty where an earlier version drew them.
     """
 
     seed: int

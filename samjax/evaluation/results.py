@@ -93,7 +93,7 @@ class ImageResults:
         results: One per mask that could be evaluated.
         prompts: What they were shown, by path.
         skipped: Why other masks were not evaluated, by path.
-        contents: What image and masks hold (`samjax.data.contents`), by path.
+        contents: What image and masks hold (`samjax.data.fingerprint`), by path.
     """
 
     results: tuple[MaskResult, ...]

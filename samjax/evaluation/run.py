@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from samjax.data import contents, journal
+from samjax.data import fingerprint, journal
 from samjax.data.index import Sample
 from samjax.data.metadata import read_json
 from samjax.evaluation import evaluator, figures, report
@@ -118,11 +118,11 @@ def _identity(
 ) -> dict[str, Any]:
     """Returns what decides the scores of an evaluation: digests and settings."""
     settings = {name: one for name, one in vars(config).items() if name != "threads"}
-    shown = "drawn" if replayed is None else contents.of_many(vars(replayed))
+    shown = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {
         "model": pretrained_models.digest(model),
-        "data": contents.of_many(listed | held),
+        "data": fingerprint.combine(listed | held),
         "prompts": shown,
         **settings,
     }

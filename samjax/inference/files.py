@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import samjax
 from samjax import visualization
-from samjax.data import contents, files
+from samjax.data import files, fingerprint
 from samjax.inference.images import Image
 from samjax.inference.manifest import Entry, Record
 from samjax.inference.objects import ObjectPrompt
@@ -189,7 +189,7 @@ def _predict_one(
 ) -> None:
     """Writes the masks and the overlay of one image, a few objects at a time, and its entry."""
     pixels, order = files.read_image(image.path)
-    content = contents.describe(pixels, order)
+    content = fingerprint.of_array(pixels, order)
     if record.is_done(image.name, content):
         return
     predictor.set_image(pixels, order.upper())

@@ -115,7 +115,7 @@ class Record:
 
         Args:
             image: Its name.
-            content: What it holds (`samjax.data.contents`).
+            content: What it holds (`samjax.data.fingerprint`).
 
         Raises:
             DataError: They are those of another image of that name.

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import lock, signals
-from samjax.data import identity, index
+from samjax.data import index, split_table
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import run
 from samjax.models import directory
@@ -133,7 +133,7 @@ class _Run:
         """Builds state, iterator and compiled step; restores the newest checkpoint, if any."""
         config = experiment.data
         self.experiment, self.workdir, self.data = experiment, workdir, data
-        self.data_summary = identity.summary(data.table)
+        self.data_summary = split_table.summarize(data.table)
         self.total, self.per_epoch = experiment.length(len(data.train))
         used = begin.preprocessing
         self.task = experiment.task(

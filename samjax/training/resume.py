@@ -13,7 +13,7 @@ import jax
 from flax.traverse_util import flatten_dict
 
 from samjax import lock, renames
-from samjax.data import contents, identity
+from samjax.data import fingerprint, split_table
 from samjax.data.files import write_whole
 from samjax.models import directory
 from samjax.training import sharding
@@ -104,7 +104,7 @@ def in_order_of_run(data: TrainingData, workdir: Path) -> TrainingData:
     """
     path = workdir / DATA_TABLE
     table = path.read_bytes() if path.exists() else data.table
-    images = identity.order(table, data.table)
+    images = split_table.original_order(table, data.table)
     if images is None:
         return data
     place = {image: number for number, image in enumerate(images)}
@@ -119,7 +119,7 @@ def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
     """Compares the data with those of the run in the workdir, if any.
 
     Args:
-        table: Table of the images, see `samjax.data.identity.table`.
+        table: Table of the images, see `samjax.data.split_table.build`.
         workdir: Folder of the run.
         checkpoints: Checkpoints of the run.
 
@@ -137,13 +137,13 @@ def check_data(table: bytes, workdir: Path, checkpoints: Checkpoints) -> None:
             workdir,
         )
         return
-    expected = saved["digest"] if saved else contents.digest(then or b"")
-    if expected == contents.digest(table):
+    expected = saved["digest"] if saved else fingerprint.of_bytes(then or b"")
+    if expected == fingerprint.of_bytes(table):
         return
-    if then is not None and contents.digest(then) == expected:
-        changed = identity.changed_images(then, table)
+    if then is not None and fingerprint.of_bytes(then) == expected:
+        changed = split_table.changed_images(then, table)
     else:
-        changed = identity.changed_subjects(saved or {}, identity.summary(table))
+        changed = split_table.changed_subjects(saved or {}, split_table.summarize(table))
     raise ValueError(
         f"{workdir} holds a run on other data ({'; '.join(changed) or 'images or masks differ'}): "
         "take the data of that run, or another --workdir (from the weights of this one with "

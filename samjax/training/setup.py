@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from samjax import conversion, models
-from samjax.data import contents, identity, index, phantoms, quality
+from samjax.data import fingerprint, index, phantoms, quality, split_table
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
 from samjax.models.config import SamConfig
@@ -36,7 +36,8 @@ class TrainingData:
         root: The data folder.
         train: Images to train on.
         validation: Held-out images; empty without validation.
-        table: Table of all images, with digests if they were checked, see `samjax.data.identity`.
+        table: Table of all images, with digests if they were checked, as CSV (see
+            `samjax.data.split_table`).
     """
 
     root: Path
@@ -72,7 +73,7 @@ def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
     held_out: list[Sample] = []
     if config.validation_fraction > 0:
         samples, held_out = index.hold_out(samples, config.validation_fraction, config.seed)
-    return TrainingData(root, samples, held_out, identity.table(samples, held_out, described))
+    return TrainingData(root, samples, held_out, split_table.build(samples, held_out, described))
 
 
 def check_length(experiment: Experiment, data: TrainingData) -> None:
@@ -105,7 +106,7 @@ def warn_of_leakage(experiment: Experiment, data: TrainingData) -> None:
     table = Path(experiment.init_from).parent / DATA_TABLE
     if not experiment.init_from or not table.is_file():
         return
-    trained_on = set(identity.summary(table.read_bytes())["training"]["subjects"])
+    trained_on = set(split_table.summarize(table.read_bytes())["training"]["subjects"])
     held = {sample.subject for sample in data.validation}
     if leaked := trained_on & held:
         _log.warning(
@@ -194,8 +195,8 @@ def _checked(
 def _describe(
     sample: Sample, image: np.ndarray, order: str, masks: Mapping[str, np.ndarray]
 ) -> str:
-    held = {path: contents.describe(mask) for path, mask in masks.items()}
-    return contents.of_many(held | {sample.image: contents.describe(image, order)})
+    held = {path: fingerprint.of_array(mask) for path, mask in masks.items()}
+    return fingerprint.combine(held | {sample.image: fingerprint.of_array(image, order)})
 
 
 def architecture(

@@ -12,7 +12,7 @@ from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.data.inputs import Preprocessing
 from samjax.data.pipeline import load_for_evaluation, training_iterator
-from samjax.data.recorded import LOOKUP
+from samjax.data.record_reader import LOOKUP
 
 
 @pytest.fixture(scope="module")

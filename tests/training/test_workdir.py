@@ -14,7 +14,7 @@ import pytest
 import toy
 
 from samjax import digests, lock
-from samjax.data import identity
+from samjax.data import split_table
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.evaluation.evaluator import EvalConfig
@@ -134,7 +134,7 @@ def test_a_run_goes_on_with_its_data_elsewhere_and_in_another_order(experiment, 
     now = setup.prepare_data(experiment, workdir)
     assert now.table != before
     data = resume.in_order_of_run(now, workdir)
-    assert data.table == before == identity.table(data.train, data.validation, described(before))
+    assert data.table == before == split_table.build(data.train, data.validation, described(before))
     saved = checkpoint.Checkpoints(workdir, experiment.checkpoint)
     resume.check_settings(experiment, workdir, saved)
     resume.check_data(data.table, workdir, saved)

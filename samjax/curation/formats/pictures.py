@@ -11,7 +11,7 @@ from samjax.curation.case import Case, CaseError, CaseSource, LabelMap
 from samjax.curation.label_pixels import LabelPixels, as_pixels, packed
 from samjax.curation.labels import to_label_maps
 from samjax.curation.options import CurationOptions
-from samjax.data import container
+from samjax.data import image_header
 
 _ORIENTATION = ExifTags.Base.Orientation
 
@@ -118,11 +118,11 @@ def _pages(
         with Image.open(path) as file:
             pages = []
             for page in ImageSequence.Iterator(file):
-                if not container.is_page(page):
+                if not image_header.is_page(page):
                     continue
                 # The decoder follows a TIFF's tag itself.
                 tag = 1 if file.format == "TIFF" else page.getexif().get(_ORIENTATION, 1)
-                pages.append(container.upright(decode(page), tag if is_upright else 1))
+                pages.append(image_header.apply_orientation(decode(page), tag if is_upright else 1))
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file") from None
     except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as error:

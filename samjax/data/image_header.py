@@ -1,4 +1,4 @@
-"""What an image file says beside its pixels: which way is up, and how many pages there are."""
+"""Reads the orientation and the number of pages from the header of an image file."""
 
 import io
 
@@ -11,8 +11,8 @@ _NEW_SUBFILE_TYPE = 254
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns and mirrors an image as its orientation tag asks for.
+def apply_orientation(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns and mirrors an image according to its orientation tag.
 
     Args:
         pixels: (h, w) or (h, w, c), as stored.
@@ -27,10 +27,10 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def orientation_of(data: bytes) -> int:
-    """The orientation tag of a JPEG, PNG or WebP file, 1 to 8; 1 where there is none.
+def read_orientation(data: bytes) -> int:
+    """Returns the orientation tag of a JPEG, PNG or WebP file, 1 to 8; 1 if there is none.
 
-    That of a TIFF is not looked at: every decoder follows it by itself.
+    The tag of a TIFF is ignored: every decoder applies it.
     """
     if data.startswith(b"\xff\xd8"):
         has_exif = data.find(b"Exif\0\0", 0, _EXIF_WITHIN) >= 0
@@ -44,8 +44,8 @@ def orientation_of(data: bytes) -> int:
         return int(file.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def page_count(data: bytes) -> int:
-    """Number of pictures in a file: of a TIFF's pages, of an animation's frames.
+def count_pages(data: bytes) -> int:
+    """Counts the pictures in a file: pages of a TIFF, frames of an animation.
 
     Reduced copies of a TIFF's first page do not count, nor do the previews in a camera's JPEG.
     """
@@ -61,7 +61,7 @@ def page_count(data: bytes) -> int:
 
 
 def is_page(page: Image.Image) -> bool:
-    """Whether a page is a picture of its own, and no reduced copy of another one."""
+    """Whether a page is a picture of its own and not a reduced copy of another page."""
     if page.format == "MPO":
         return page.tell() == 0
     tags = getattr(page, "tag_v2", {})

@@ -1,11 +1,11 @@
-"""Which images a run learns from and is validated on, as a table: to tell whether they changed."""
+"""Table of the training and validation images of a run, to detect that they changed."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from samjax.data.contents import digest
+from samjax.data import fingerprint
 from samjax.data.index import Sample
 
 SIDES = ("training", "validation")
@@ -13,16 +13,16 @@ _COLUMNS = ("image", "side", "subject", "dataset", "masks", "content")
 _NAMED = 3  # Examples in a message.
 
 
-def table(
+def build(
     train: Sequence[Sample], validation: Sequence[Sample], contents: Mapping[str, str]
 ) -> bytes:
-    """The images of a run in their order, as CSV.
+    """Returns a table of the images of a run, in their order, as CSV.
 
     Args:
         train: Images to train on.
         validation: Images held out.
-        contents: A digest of what an image and its masks hold, by the image's path; what was not
-            read has none.
+        contents: Digest of an image and its masks, by the image's path; images that were not read
+            have none.
 
     Returns:
         A row for each image: its path, `training` or `validation`, subject, dataset, the number
@@ -33,17 +33,18 @@ def table(
     writer.writerow(_COLUMNS)
     for side, samples in zip(SIDES, (train, validation), strict=True):
         for sample in samples:
-            masks = f"{len(sample.masks)}, {digest(chr(0).join(sample.masks).encode())}"
+            digest = fingerprint.of_bytes(chr(0).join(sample.masks).encode())
+            masks = f"{len(sample.masks)}, {digest}"
             content = contents.get(sample.image, "")
             row = (sample.image, side, sample.subject, sample.dataset, masks, content)
             writer.writerow(row)
     return file.getvalue().encode("utf-8", "surrogatepass")
 
 
-def summary(content: bytes) -> dict[str, Any]:
-    """The digest of a table, and the images' number and the subjects of both sides."""
+def summarize(content: bytes) -> dict[str, Any]:
+    """Returns the digest of a table, and the number of images and the subjects of both sides."""
     rows = _rows(content)
-    found: dict[str, Any] = {"digest": digest(content)}
+    found: dict[str, Any] = {"digest": fingerprint.of_bytes(content)}
     for side in SIDES:
         of_side = [row for row in rows if row["side"] == side]
         subjects = sorted({row["subject"] for row in of_side})
@@ -52,15 +53,15 @@ def summary(content: bytes) -> dict[str, Any]:
 
 
 def changed_images(then: bytes, now: bytes) -> list[str]:
-    """What differs between two tables, in words; nothing where they are equal."""
+    """Describes the differences of two tables; returns an empty list if they are equal."""
     if then == now:
         return []
     before, after = ({row["image"]: row for row in _rows(content)} for content in (then, now))
-    found = changed_subjects(summary(then), summary(now))
+    found = changed_subjects(summarize(then), summarize(now))
     for side in SIDES:
         gone = [i for i, row in before.items() if row["side"] == side and i not in after]
         new = [i for i, row in after.items() if row["side"] == side and i not in before]
-        found += _listed(gone, f"{side} images removed") + _listed(new, f"{side} images added")
+        found += _list(gone, f"{side} images removed") + _list(new, f"{side} images added")
     both = [image for image in before if image in after]
     for title, column in (
         ("images now on the other side", "side"),
@@ -70,26 +71,26 @@ def changed_images(then: bytes, now: bytes) -> list[str]:
         ("images with other content, in themselves or their masks", "content"),
     ):
         differ = [i for i in both if before[i][column] != after[i][column]]
-        found += _listed(differ, title)
+        found += _list(differ, title)
     return found
 
 
-def order(then: bytes, now: bytes) -> list[str] | None:
-    """The images of a table in its order, if another differs from it in nothing but the order."""
+def original_order(then: bytes, now: bytes) -> list[str] | None:
+    """Returns the images of an earlier table in its order, if only the order differs; else None."""
     if then == now or sorted(then.splitlines()) != sorted(now.splitlines()):
         return None
     return [row["image"] for row in _rows(then)]
 
 
 def changed_subjects(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the subjects of two summaries, in words."""
+    """Describes the differences between the subjects of two summaries."""
     found = []
     for side in SIDES:
         before, after = set(then[side]["subjects"]), set(now[side]["subjects"])
-        found += _listed(sorted(before - after), f"{side} subjects removed")
-        found += _listed(sorted(after - before), f"{side} subjects added")
+        found += _list(sorted(before - after), f"{side} subjects removed")
+        found += _list(sorted(after - before), f"{side} subjects added")
     trained, held = set(then[SIDES[0]]["subjects"]), set(now[SIDES[1]]["subjects"])
-    return found + _listed(sorted(trained & held), "subjects to validate on that were trained on")
+    return found + _list(sorted(trained & held), "subjects to validate on that were trained on")
 
 
 def _rows(content: bytes) -> list[dict[str, str]]:
@@ -97,7 +98,7 @@ def _rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def _listed(names: Sequence[str], title: str) -> list[str]:
+def _list(names: Sequence[str], title: str) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

@@ -1,6 +1,6 @@
-"""Finds the bytes of images and masks in the ArrayRecord files of a data folder.
+"""Reads the bytes of images and masks from the ArrayRecord files of a data folder.
 
-`samjax.data.records` writes them; this is all that reading takes.
+`samjax.data.records` writes these files.
 """
 
 import functools
@@ -12,27 +12,27 @@ from typing import Any
 
 import numpy as np
 
-LOOKUP = "lookup.npz"  # Which record holds which path.
+LOOKUP = "lookup.npz"  # Number of the record that holds a path.
 
 
-def find(path: str | os.PathLike[str]) -> bytes | None:
-    """The encoded bytes of an image or mask by its path; None if no records hold it."""
+def find_bytes(path: str | os.PathLike[str]) -> bytes | None:
+    """Returns the encoded bytes of an image or mask by its path; None if no record holds it."""
     folder, name = os.path.split(os.path.abspath(path))
-    above, inside = _around(folder)
+    above, inside = _find_folder(folder)
     if above is None:
         return None
     lookup = (above / LOOKUP).stat()
     state = lookup.st_size, lookup.st_mtime_ns, lookup.st_ino
-    return _open(above, state).find(inside + name)
+    return _open_folder(above, state).find_bytes(inside + name)
 
 
-def hashed(name: str) -> np.uint64:
-    """What the lookup knows a path by."""
+def hash_path(name: str) -> np.uint64:
+    """Returns the hash of a path in the lookup."""
     return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()))
 
 
-class _Records:
-    """The records of one folder; threads may share it."""
+class _RecordFolder:
+    """The records of one folder; safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -43,9 +43,9 @@ class _Records:
         self._lock = threading.Lock()
         self._last = threading.local()  # An image's masks are read after it, by one thread.
 
-    def find(self, name: str) -> bytes | None:
-        """The bytes of a path relative to the folder."""
-        wanted = hashed(name)
+    def find_bytes(self, name: str) -> bytes | None:
+        """Returns the bytes of a path relative to the folder; None if no record holds it."""
+        wanted = hash_path(name)
         place = int(np.searchsorted(self._hashes, wanted))
         if place == len(self._hashes) or self._hashes[place] != wanted:
             return None
@@ -67,8 +67,8 @@ class _Records:
             return self._sources[split]
 
 
-def _around(folder: str) -> tuple[Path | None, str]:
-    """The folder of the records that files lie in, and what is before their names there."""
+def _find_folder(folder: str) -> tuple[Path | None, str]:
+    """Returns the folder of records that a folder lies in, and its path below it, with a slash."""
     for above in (Path(folder), *Path(folder).parents):
         if (above / LOOKUP).is_file():
             inside = Path(folder).relative_to(above).as_posix()
@@ -77,6 +77,6 @@ def _around(folder: str) -> tuple[Path | None, str]:
 
 
 @functools.lru_cache(maxsize=8)
-def _open(folder: Path, state: tuple[int, ...]) -> _Records:
-    del state  # The lookup's: records that were written anew are opened anew.
-    return _Records(folder)
+def _open_folder(folder: Path, state: tuple[int, ...]) -> _RecordFolder:
+    del state  # State of the lookup file: records that were rewritten are opened again.
+    return _RecordFolder(folder)
