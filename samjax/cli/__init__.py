@@ -1,8 +1,8 @@
-"""The command `samjax`: one table of commands, each in a module of its own.
+"""The command `samjax` and the table of its subcommands, each in a module of its own.
 
 A command's module has `add_arguments(parser)`, which also sets `run`, the function that takes the
-parsed arguments and returns an exit code, or None for 0. Modules import what is heavy when they
-run, so that help is quick.
+parsed arguments and returns an exit code, or None for 0. Heavy modules are imported
+only when a command runs, so that help is quick.
 """
 
 import dataclasses
@@ -16,30 +16,36 @@ from samjax.cli.parser import Parser
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
-    """A command of the table.
+class Subcommand:
+    """A subcommand of `samjax`.
 
     Attributes:
-        summary: What it does, in one sentence.
-        trains: Whether it takes many training steps, which large memory pages make faster.
+        summary: Its purpose, in one sentence.
+        trains: Whether it trains; large memory pages make that faster.
     """
 
     summary: str
     trains: bool = False
 
 
-COMMANDS = {  # Each is the module of that name.
-    "train": Command("Trains by a recipe, or goes on with a run that was stopped.", trains=True),
-    "evaluate": Command("Evaluates a model by the paper's protocols, and writes a report."),
-    "predict": Command("Segments objects in images; writes masks and overlays as PNG."),
-    "convert": Command("Brings PyTorch and Hugging Face checkpoints in and out."),
-    "data": Command("Prepares, checks, counts, shows and packs data folders."),
-    "config": Command("Shows every setting of a training run: value, default, choices, meaning."),
-    "compare": Command(
-        "Trains and tests several methods with several seeds; writes a page of results.",
+COMMANDS = {  # By the name of their modules.
+    "train": Subcommand("Trains a model by a recipe, or resumes a run.", trains=True),
+    "evaluate": Subcommand("Evaluates a model by the protocols of the paper, and writes a report."),
+    "predict": Subcommand(
+        "Segments objects in images, and writes masks and overlays as PNG files."
+    ),
+    "convert": Subcommand(
+        "Converts PyTorch and Hugging Face checkpoints to samjax models and back."
+    ),
+    "data": Subcommand("Prepares, checks, counts, visualizes and packs data folders."),
+    "config": Subcommand(
+        "Shows every setting of a training run: value, default, choices, meaning."
+    ),
+    "compare": Subcommand(
+        "Trains and evaluates several methods with several seeds, and writes a page of results.",
         trains=True,
     ),
-    "info": Command("Shows versions, devices and, if given, what a model is."),
+    "info": Subcommand("Shows versions and devices, and the settings and parameters of a model."),
 }
 
 
@@ -69,8 +75,8 @@ def run_alone(name: str, program: str, argv: Sequence[str] | None = None) -> int
     """Runs one command as a program of its own; returns the exit code.
 
     Args:
-        name: The command.
-        program: What the program is called, such as `train.py`.
+        name: Name of the command.
+        program: Name of the program, such as `train.py`.
         argv: Its arguments; default: those of this program.
     """
     parser = Parser(program, description=COMMANDS[name].summary)

@@ -1,10 +1,10 @@
-"""`samjax compare`: trains and tests every method with every seed, and writes the page of results.
+"""`samjax compare`: trains and evaluates every method with every seed, and writes their results.
 
     samjax compare comparison_mini --dry-run
     samjax compare comparison_mini
 
-What is done is not done again: a comparison that was stopped, at any point, goes on with the same
-command. `--shard 1/2` does every second model, for several processes or machines on one folder.
+The same command resumes a comparison that was stopped, at any point; finished models are kept.
+`--shard 1/2` trains every second model, for several processes or machines on one folder.
 """
 
 import argparse
@@ -22,12 +22,12 @@ if typing.TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Runs, continues or estimates a comparison, or draws its page alone.
+    """Runs, resumes or estimates a comparison, or only writes its page.
 
     Raises:
-        ValueError: An argument cannot be used, or there is nothing to draw the page from.
+        ValueError: An argument cannot be used, or there are no results for the page.
         OSError: A file cannot be read or written.
-        Interrupted: It was asked to stop; what is done is saved.
+        Interrupted: The comparison was interrupted; finished models are saved.
     """
     from samjax import lock
     from samjax.comparison import cost, figures, page
@@ -38,18 +38,18 @@ def run(arguments: argparse.Namespace) -> None:
     comparison = _load(arguments)
     workdir = arguments.workdir or _default_workdir(arguments.config)
     first, count = _shard(arguments.shard)
-    every = jobs(comparison)
-    wanted = [job for job in every if job.name in (arguments.methods or comparison.methods)]
-    wanted = wanted[first - 1 :: count]
+    all_jobs = jobs(comparison)
+    selected = [job for job in all_jobs if job.name in (arguments.methods or comparison.methods)]
+    selected = selected[first - 1 :: count]
     if arguments.dry_run:
-        for line in cost.estimate(comparison, wanted, workdir):  # Counting takes seconds a line.
+        for line in cost.estimate(comparison, selected, workdir):  # Counting takes seconds a line.
             print(line, flush=True)
         return
     figures.figure_class()  # The page needs it, hours later.
     if not arguments.page_only:
-        _make([job for job in wanted if job.missing(workdir)], comparison, first, workdir)
-    if left := sum(bool(job.missing(workdir)) for job in every):
-        print(f"{left} of {len(every)} models are still to be made")
+        _make([job for job in selected if job.missing(workdir)], comparison, first, workdir)
+    if left := sum(bool(job.missing(workdir)) for job in all_jobs):
+        print(f"{left} of {len(all_jobs)} models are still to be made")
         if not arguments.page and not arguments.page_only:
             return
     target = arguments.page or workdir / "results.md"
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes; the parsed arguments have its `run`."""
+    """Adds the command's arguments; the parsed ones have its `run`."""
     parser.set_defaults(run=run)
     parser.add_argument(
         "config", help="a name such as comparison_mini, or a file with a get_comparison()"
@@ -68,29 +68,44 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--page",
         type=Path,
-        help="page to write, whatever is done; default: WORKDIR/results.md, once all is",
+        help="page to write, also if models are missing; default: WORKDIR/results.md, at the end",
     )
     parser.add_argument(
         "--page-only",
         action="store_true",
-        help="train and test nothing: write the page from the reports there are",
+        help="train and evaluate nothing: write the page from the existing reports",
     )
     parser.add_argument("--general", help="checkpoint of the general model to start from")
-    parser.add_argument("--data", help="data folder to train and test on")
+    parser.add_argument("--data", help="data folder to train and evaluate on")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", metavar="N", help="train every method with each of these"
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="seeds to train every method with; default: the comparison's",
     )
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="make only these")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th model from I")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run, and its cost")
+    parser.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="methods to train; default: all"
+    )
+    parser.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="train every N-th model from the I-th; default: all",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the models that would be trained, and their cost",
+    )
 
 
 def _make(todo: "Sequence[Job]", comparison: "Comparison", shard: int, workdir: Path) -> None:
-    """Trains and tests models, after the general one; where none is missing, not that one either.
+    """Trains and evaluates models, after the general one; nothing where no model is missing.
 
     Raises:
-        ValueError: Settings contradict each other, or the first shard has the general model to
-            make yet.
+        ValueError: Settings contradict each other, or the first shard has not trained the
+            general model yet.
     """
     if not todo:
         return
@@ -108,9 +123,9 @@ def _load(arguments: argparse.Namespace) -> "Comparison":
     """Reads the comparison from its file; the command line replaces fields of it."""
     _check_former_names(Path(arguments.config))
     comparison = recipes.call(arguments.config, "get_comparison")
-    given = {"general": arguments.general, "data": arguments.data}
-    given |= {"seeds": tuple(arguments.seeds) if arguments.seeds else None}
-    changed = {name: value for name, value in given.items() if value is not None}
+    settings = {"general": arguments.general, "data": arguments.data}
+    settings |= {"seeds": tuple(arguments.seeds) if arguments.seeds else None}
+    changed = {name: value for name, value in settings.items() if value is not None}
     for name in arguments.methods or ():
         if name not in comparison.methods:
             raise ValueError(f"--methods: expected some of {[*comparison.methods]}, found {name!r}")
@@ -118,10 +133,10 @@ def _load(arguments: argparse.Namespace) -> "Comparison":
 
 
 def _check_former_names(path: Path) -> None:
-    """Checks that a file of one's own does not go by what earlier versions called it.
+    """Checks that a user's file does not use the names of earlier versions.
 
     Raises:
-        ValueError: It does; the message says its name today.
+        ValueError: It does; the message gives the new name.
     """
     renamed = path.with_name(path.name.replace("study", "comparison"))
     if renamed != path and renamed.is_file() and not path.is_file():
@@ -136,8 +151,8 @@ def _default_workdir(config: str) -> Path:
     """Returns `runs/CONFIG`.
 
     Raises:
-        ValueError: There is only the folder that an earlier version wrote under another name:
-            hours of training would be done again.
+        ValueError: There is only a folder with the name that earlier versions gave it: hours of
+            training would be repeated.
     """
     folder = Path("runs") / recipes.name_of(config)
     former = folder.with_name(folder.name.replace("comparison", "study"))

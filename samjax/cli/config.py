@@ -1,4 +1,4 @@
-"""`samjax config`: every setting of a training run, as text, JSON or Markdown."""
+"""`samjax config`: shows every setting of a training run, as text, JSON or Markdown."""
 
 import argparse
 import json
@@ -22,16 +22,16 @@ _TEXT_WIDTH, _PAGE_WIDTH = 100, 118
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes."""
+    """Adds the command's arguments."""
     parser.set_defaults(run=run)
     parser.description = (
         "Shows every setting of a training run: path, value, type, choices, default, meaning. "
-        "A * marks what differs from the default."
+        "A * marks values that differ from the default."
     )
     parser.add_argument(
         "recipe",
         nargs="?",
-        help="a name such as sam_med2d or general:fine, or a Python file; without: the defaults",
+        help="a name such as sam_med2d or general:fine, or a Python file; default: the defaults",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a list of objects, one for each field")
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def as_text(sections: Iterable["Section"]) -> str:
-    """The settings for a terminal: what differs from the default begins with a star."""
+    """Returns the settings for a terminal; a star marks values that differ from the default."""
     lines = []
     for section in sections:
         lines += ["", f"{section.path or 'top level'}: {section.meaning}", ""]
@@ -72,7 +72,7 @@ def as_text(sections: Iterable["Section"]) -> str:
 
 
 def as_markdown(sections: Iterable["Section"]) -> str:
-    """The settings as a page; what differs from the default is bold."""
+    """Returns the settings as a page; values that differ from the default are bold."""
     lines = [_HEAD]
     for section in sections:
         lines += [f"## `{section.path}`" if section.path else "## Top level", ""]
@@ -88,7 +88,7 @@ def as_markdown(sections: Iterable["Section"]) -> str:
 
 
 def as_json(sections: Iterable["Section"]) -> str:
-    """The settings as a list of objects, in the order of the text."""
+    """Returns the settings as a JSON list of objects, in the order of the text."""
     rows = [{**vars(row), "differs": row.changed} for section in sections for row in section.rows]
     return json.dumps(rows, indent=2)
 
@@ -98,7 +98,7 @@ def _kind(row: "FieldRow") -> str:
 
 
 def _wrapped(text: str, width: int, first: str = "", after: str = "") -> list[str]:
-    """Lines of a text; what stands before the first of them, and before each after it."""
+    """Wraps a text into lines, with a prefix of the first and one of all others."""
     form = textwrap.TextWrapper(
         width,
         initial_indent=first,

@@ -1,4 +1,4 @@
-"""`samjax convert` and `python -m convert`: checkpoints in and out."""
+"""`samjax convert` and `python -m convert`: converts checkpoints from and to PyTorch."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from samjax import fields
 from samjax.cli import preprocessing_flags
-from samjax.cli.parser import Parser, given
+from samjax.cli.parser import Parser, specified
 from samjax.models.config import PeftConfig
 
 if TYPE_CHECKING:
@@ -15,39 +15,55 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds its two commands and what they take."""
+    """Adds the two subcommands and their arguments."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    bring = commands.add_parser("from-torch", help="checkpoint to samjax model directory")
-    bring.set_defaults(run=_from_torch)
-    bring.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
-    bring.add_argument("target", type=Path, help="model directory to write")
-    bring.add_argument("--image-size", type=int, metavar="N", help="resize to this input size")
-    bring.add_argument(
-        "--adapters", action="store_true", help="initialise adapters if the checkpoint has none"
+    from_torch = commands.add_parser(
+        "from-torch", help="converts a checkpoint to a samjax model directory"
+    )
+    from_torch.set_defaults(run=_from_torch)
+    from_torch.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
+    from_torch.add_argument("target", type=Path, help="model directory to write")
+    from_torch.add_argument(
+        "--image-size",
+        type=int,
+        metavar="N",
+        help="side of the network's input to resize to, pixels; default: the checkpoint's",
+    )
+    from_torch.add_argument(
+        "--adapters", action="store_true", help="add new adapters to a checkpoint without any"
     )
     for name, choices in fields.choices(PeftConfig).items():
         allowed = [choice for choice in choices if choice != "none"]
-        text = f"default: {getattr(PeftConfig, name)}"
-        bring.add_argument(f"--adapter-{name}", choices=allowed, help=text)
-    text = f"width of their bottleneck over that of a block; default: {PeftConfig.ratio}"
-    bring.add_argument("--adapter-ratio", type=float, metavar="R", help=text)
-    bring.add_argument("--decoder-heads", type=int, metavar="N", help="if other than SAM's 8")
-    bring.add_argument("--seed", type=int, default=0, help="of what is initialised")
-    bring.add_argument(
+        text = f"{name} of the adapters; default: {getattr(PeftConfig, name)}"
+        from_torch.add_argument(f"--adapter-{name}", choices=allowed, help=text)
+    text = f"bottleneck width of the adapters over block width; default: {PeftConfig.ratio}"
+    from_torch.add_argument("--adapter-ratio", type=float, metavar="R", help=text)
+    from_torch.add_argument(
+        "--decoder-heads",
+        type=int,
+        metavar="N",
+        help="attention heads of the decoder; default: 8, as in SAM",
+    )
+    from_torch.add_argument(
+        "--seed", type=int, default=0, help="seed of the initialised parameters; default: 0"
+    )
+    from_torch.add_argument(
         "--no-strict",
         dest="strict",
         action="store_false",
         help="leave out unexpected keys; initialise missing ones and those of a wrong shape",
     )
-    preprocessing_flags.add(bring)
-    give = commands.add_parser("to-torch", help="samjax model directory to .pth")
-    give.set_defaults(run=_to_torch)
-    give.add_argument("source", help="model directory, or any checkpoint that can be loaded")
-    give.add_argument("target", type=Path, help=".pth file to write")
-    give.add_argument(
-        "--allow-non-finite", action="store_true", help="take weights that are NaN or infinite"
+    preprocessing_flags.add(from_torch)
+    to_torch = commands.add_parser(
+        "to-torch", help="converts a samjax model directory to a .pth file"
     )
-    for command in (bring, give):
+    to_torch.set_defaults(run=_to_torch)
+    to_torch.add_argument("source", help="model directory, or any checkpoint that can be loaded")
+    to_torch.add_argument("target", type=Path, help=".pth file to write")
+    to_torch.add_argument(
+        "--allow-non-finite", action="store_true", help="accept weights that are NaN or infinite"
+    )
+    for command in (from_torch, to_torch):
         command.add_argument("--overwrite", action="store_true", help="replace an existing target")
 
 
@@ -61,7 +77,7 @@ def _from_torch(arguments: argparse.Namespace) -> None:
         advice = " (--overwrite replaces it)" if directory.is_model_dir(target) else ""
         raise FileExistsError(f"{target} exists{advice}")
     names = fields.hints(convert.ConversionOptions).keys() - {"peft"}
-    options = convert.ConversionOptions(peft=_peft(arguments), **given(arguments, names))
+    options = convert.ConversionOptions(peft=_peft(arguments), **specified(arguments, names))
     model, report = convert.from_torch(
         arguments.source, options, preprocessing_flags.overrides(arguments)
     )
@@ -74,11 +90,11 @@ def _from_torch(arguments: argparse.Namespace) -> None:
 
 
 def _peft(arguments: argparse.Namespace) -> PeftConfig | None:
-    """The fresh adapters that are asked for."""
-    found = given(arguments, fields.hints(PeftConfig), "adapter_")
-    if found and not arguments.adapters:
-        raise ValueError(f"--adapter-{next(iter(found))}: expected --adapters beside it")
-    return PeftConfig(**found) if arguments.adapters else None
+    """Returns the configuration of the new adapters; None without any."""
+    settings = specified(arguments, fields.hints(PeftConfig), "adapter_")
+    if settings and not arguments.adapters:
+        raise ValueError(f"--adapter-{next(iter(settings))}: expected --adapters beside it")
+    return PeftConfig(**settings) if arguments.adapters else None
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:
@@ -93,9 +109,9 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     convert.to_torch(target, model)
     print(_input(model))
     print(
-        "these settings travel in the file (the state dict's _metadata) and samjax takes them from "
-        "there; PyTorch takes no notice of them: prepare images so there, too. torch.load and "
-        "torch.save keep them, a module's own state_dict() does not"
+        "these settings travel in the file (the state dict's _metadata), where samjax reads them. "
+        "PyTorch ignores them: prepare images so there, too. torch.load and torch.save keep them, "
+        "a module's own state_dict() does not"
     )
     if model.config.peft.kind == "conv_bottleneck":
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")

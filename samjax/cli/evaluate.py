@@ -1,4 +1,4 @@
-"""`samjax evaluate` and `eval.py`."""
+"""`samjax evaluate` and `eval.py`: evaluates a model by protocols."""
 
 import argparse
 import sys
@@ -6,27 +6,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samjax.cli import preprocessing_flags
-from samjax.cli.parser import Parser, flag, given
+from samjax.cli.parser import Parser, flag, specified
 
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
 
-_EPILOG = """`--out` gets `report.json`, `report.md`, `masks.csv`, `prompts.json` and pictures;
-another model is shown the very same prompts with `--prompts OUT/prompts.json`, the same model
-without its adapters with `--no-adapters`."""
+_EPILOG = """`--out` gets `report.json`, `report.md`, `masks.csv`, `prompts.json` and figures.
+`--prompts OUT/prompts.json` evaluates another model with exactly the same prompts,
+`--no-adapters` the same model without its adapters."""
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes."""
+    """Adds the command's arguments."""
     parser.set_defaults(run=run)
     parser.epilog = _EPILOG
     add = parser.add_argument
     add("--checkpoint", required=True, help="model directory, .pth or .safetensors")
     add("--data", required=True, metavar="DIR", help="data folder, see docs/data.md")
     add("--out", required=True, metavar="DIR", help="folder to write the report to")
-    add("--split", default="test", metavar="NAME", help="images of the data folder; default: test")
-    add("--datasets", nargs="+", default=[], type=_name, metavar="NAME", help="only these")
-    add("--name", help="what the tables call the model; default: its file's name")
+    add("--split", default="test", metavar="NAME", help="split of the data folder; default: test")
+    add(
+        "--datasets",
+        nargs="+",
+        default=[],
+        type=_name,
+        metavar="NAME",
+        help="datasets; default: all",
+    )
+    add("--name", help="name of the model in the tables; default: its file's")
     add(
         "--protocols",
         nargs="+",
@@ -34,18 +41,16 @@ def add_arguments(parser: Parser) -> None:
         metavar="NAME",
         help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt",
     )
-    add("--no-adapters", action="store_true", help="drop the adapters")
+    add("--no-adapters", action="store_true", help="run the network without its adapters")
     add("--oracle", action="store_true", help="also score the best of the three predicted masks")
-    add("--image-size", type=int, metavar="N", help="side of the network's input")
-    add("--seed", type=int, help="of the prompts")
+    add("--image-size", type=int, metavar="N", help="side of the network's input, pixels")
+    add("--seed", type=int, help="seed of the prompts; default: 0")
     add("--prompts", metavar="FILE", help="prompts.json of an earlier evaluation, to replay")
-    add("--limit", type=int, metavar="N", help="only so many images, spread evenly")
-    add("--batch-size", type=int, metavar="N", help="masks predicted at a time")
-    add("--images-per-batch", type=int, metavar="N", help="images encoded at a time")
-    add("--overwrite", action="store_true", help="replace what DIR holds of another evaluation")
-    add(
-        "--on-bad", choices=("skip", "error"), default="skip", help="files of no use; default: skip"
-    )
+    add("--limit", type=int, metavar="N", help="number of images, spread evenly; default: all")
+    add("--batch-size", type=int, metavar="N", help="masks predicted at a time; default: 16")
+    add("--images-per-batch", type=int, metavar="N", help="images encoded at a time; default: 8")
+    add("--overwrite", action="store_true", help="replace another evaluation in DIR")
+    add("--on-bad", choices=("skip", "error"), default="skip", help="unusable files; default: skip")
     preprocessing_flags.add(parser)
 
 
@@ -57,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit")
     how = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
     with fields.naming(flag):
-        config = fields.from_dict(EvalConfig, given(arguments, names) | how)
+        config = fields.from_dict(EvalConfig, specified(arguments, names) | how)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return _evaluate(arguments, config)
 
 
 def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
-    """Evaluates, when nothing is wrong with the flags themselves."""
+    """Evaluates, once the flags are checked."""
     from samjax import conversion
     from samjax.data import index
     from samjax.evaluation import prompt_file, run
@@ -86,7 +91,7 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
 
 
 def _name(text: str) -> str:
-    """A name of a list, which has no commas in it."""
+    """Returns a name of a list; one with commas is an error."""
     if "," in text:
         raise argparse.ArgumentTypeError(
             f"expected names with spaces between them, found {text!r}: {text.replace(',', ' ')}"

@@ -1,4 +1,4 @@
-"""`samjax info`."""
+"""`samjax info`: shows versions, devices and a model."""
 
 import argparse
 import importlib.metadata
@@ -11,7 +11,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes."""
+    """Adds the command's arguments."""
     parser.set_defaults(run=run)
     parser.add_argument("checkpoint", nargs="?", help="model directory, .pth or .safetensors")
     preprocessing_flags.add(parser)

@@ -1,4 +1,4 @@
-"""Values of a recipe's fields from the command line."""
+"""Overrides of a recipe's fields on the command line."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _ILLEGAL = re.compile(r"flag --config\.([^=]+)=(.*?): ", re.DOTALL)
 
 
 def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
-    """Sets fields of a config as `--config.FIELD=VALUE` says, each by its type.
+    """Sets fields of a config by `--config.FIELD=VALUE`, each with its type.
 
     Raises:
         ValueError: There is no such field (the message names near matches, or its new name), or a
@@ -46,7 +46,7 @@ def paths(overrides: Sequence[str]) -> list[str]:
 
 
 def _type(config: ml_collections.ConfigDict, path: str) -> type:
-    """The type of a field, also of one that is None as yet."""
+    """Returns the type of a field, also of one that is None."""
     *sections, name = path.split(".")
     for section in sections:
         config = config[section]

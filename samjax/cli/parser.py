@@ -1,4 +1,4 @@
-"""The argument parser of every command: argparse, with a word on flags that are misspelled."""
+"""The argument parser of every command: argparse, with advice on misspelled flags."""
 
 import argparse
 import difflib
@@ -10,14 +10,14 @@ _RENAMED = {"--allow-surprises": "--no-strict"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses a command line; takes `--config.FIELD=VALUE` apart where a command has a recipe."""
+    """Parses a command line; collects `--config.FIELD=VALUE` where a command has a recipe."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
         self._takes_overrides = False
 
     def take_overrides(self) -> None:
-        """Makes the parsed arguments have `overrides`, all `--config.FIELD=VALUE` in order."""
+        """Adds `overrides` to the parsed arguments: all `--config.FIELD=VALUE`, in order."""
         self._takes_overrides = True
         self.add_argument_group(
             "fields of the recipe",
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses as argparse does, and ends with an error that helps for an unknown flag."""
+        """Parses as argparse does; the error for an unknown flag names similar ones."""
         overrides: list[str] = []
         if self._takes_overrides:
             args, overrides = _without_overrides(args or [])
@@ -71,24 +71,26 @@ class Parser(argparse.ArgumentParser):
 
 
 def flag(field: str) -> str:
-    """The flag of a field, such as `--batch-size`."""
+    """Returns the flag of a field, such as `--batch-size`."""
     return "--" + field.replace("_", "-")
 
 
-def given(arguments: argparse.Namespace, names: Iterable[str], prefix: str = "") -> dict[str, Any]:
-    """Returns the values by name that the command line has; the others keep their defaults.
+def specified(
+    arguments: argparse.Namespace, names: Iterable[str], prefix: str = ""
+) -> dict[str, Any]:
+    """Returns the settings, by name, that the command line specifies.
 
     Args:
-        arguments: The parsed arguments, None where a flag was not given.
+        arguments: The parsed arguments, None where a flag is missing.
         names: Names of settings.
-        prefix: Put before each among the arguments.
+        prefix: Prefix of the names among the arguments.
     """
     values = {name: getattr(arguments, prefix + name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _without_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of a command line without `--config.FIELD=VALUE`, and those in this form."""
+    """Separates a command line into other words and those of the form `--config.FIELD=VALUE`."""
     plain: list[str] = []
     overrides: list[str] = []
     rest = list(words)

@@ -1,4 +1,4 @@
-"""`samjax predict`."""
+"""`samjax predict`: segments objects in images."""
 
 import argparse
 import sys
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes."""
+    """Adds the command's arguments."""
     parser.set_defaults(run=run)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
-    parser.add_argument("--checkpoint", required=True, help="model directory, .pth, .safetensors")
+    parser.add_argument("--checkpoint", required=True, help="model directory, .pth or .safetensors")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
         "--box",
@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar=("X0", "Y0", "X1", "Y1"),
-        help="box around an object, in pixels; each box is one object",
+        help="box around an object, pixels; each box is one object",
     )
     parser.add_argument(
         "--point",
@@ -33,20 +33,28 @@ def add_arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar=("X", "Y", "LABEL"),
-        help="click on the object (label 1) or beside it (0); all belong to one object",
+        help="point on the object (label 1) or off it (0), pixels; all belong to one object",
     )
     parser.add_argument("--prompts", metavar="FILE", help="CSV or JSON of prompts for each image")
-    parser.add_argument("--image-size", type=int, metavar="N", help="side of the network's input")
-    parser.add_argument("--no-adapters", action="store_true", help="drop the adapters")
-    parser.add_argument("--multimask", action="store_true", help="write all three masks")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what DIR holds of other models or prompts"
+        "--image-size", type=int, metavar="N", help="side of the network's input, pixels"
+    )
+    parser.add_argument(
+        "--no-adapters", action="store_true", help="run the network without its adapters"
+    )
+    parser.add_argument(
+        "--multimask",
+        action="store_true",
+        help="write all three candidate masks; default: the best",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results of other models or prompts in DIR"
     )
     preprocessing_flags.add(parser, multimask=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predicts all images, as far as they can be read."""
+    """Predicts all readable images."""
     from samjax import lock
 
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
@@ -83,7 +91,7 @@ def _predict_into(arguments: argparse.Namespace) -> int:
 def _jobs(
     arguments: argparse.Namespace, found: "list[images.Image]"
 ) -> "tuple[dict[images.Image, prompt_files.Objects], list[str]]":
-    """The objects of every image, from the command line or a file, and its entries of no use."""
+    """Returns the prompts of every image, and names in the prompt file that match none."""
     from samjax.inference import images, prompt_files
 
     boxes, points = arguments.box, arguments.point
@@ -113,9 +121,10 @@ def _jobs(
         f"images without prompts in {arguments.prompts}": (without, len(found)),
         f"entries of {arguments.prompts} for none of the images given": (unmatched, len(prompts)),
     }
-    for what, (names, count) in left_out.items():
+    for reason, (names, count) in left_out.items():
         if names:
             print(
-                f"left out, {what}: {len(names)} of {count}, the first {names[0]}", file=sys.stderr
+                f"left out, {reason}: {len(names)} of {count}, the first {names[0]}",
+                file=sys.stderr,
             )
     return jobs, unmatched

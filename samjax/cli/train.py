@@ -1,4 +1,4 @@
-"""`samjax train` and `train.py`."""
+"""`samjax train` and `train.py`: trains a model by a recipe."""
 
 import argparse
 import logging
@@ -8,14 +8,14 @@ from samjax.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds what the command takes."""
+    """Adds the command's arguments."""
     parser.set_defaults(run=run)
     parser.add_argument(
         "recipe",
         nargs="?",
         help="a name such as demo (the default), sam_med2d or general:fine, or a Python file",
     )
-    parser.add_argument("--config", metavar="RECIPE", help="the same")
+    parser.add_argument("--config", metavar="RECIPE", help="the same as the positional recipe")
     parser.add_argument(
         "--workdir", type=Path, help="folder of the run; the same command resumes it; default: "
         "runs/RECIPE"
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     overrides.apply(config, arguments.overrides)
     settings = training_config.from_config_dict(config)
     workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
-    _tell()
+    _log_to_terminal()
     typed = tuple(overrides.paths(arguments.overrides))
     source = summary.RecipeFile(recipes.name_of(recipe), plain, typed)
     trained = loop.train(settings, workdir, source)
@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"Picture: {workdir / 'report/overlays/median.png'}")
 
 
-def _tell() -> None:
-    """Shows what samjax tells of its work, and not what libraries do."""
+def _log_to_terminal() -> None:
+    """Shows log messages of samjax, but none of other libraries."""
     log = logging.getLogger("samjax")
     log.setLevel(logging.INFO)
     if not log.handlers:

@@ -6,7 +6,7 @@ are `mean` and `var`. PyTorch's `weight` is a `scale` in a norm, a `kernel` in a
 convolutional layer, and has no name of its own in an embedding. Kernels change their axes: (out,
 in) to (in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in,
 out). The adapter's transposed 4x4 kernel is further cut by row and column parity
-(`samjax.models.layers.UpConv4x4`). Both directions are exact.
+(`samjax.models.layers.ConvTranspose4x4`). Both directions are exact.
 """
 
 import re

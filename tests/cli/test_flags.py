@@ -9,6 +9,7 @@ import pytest
 from samjax import cli, recipes
 from samjax.cli import overrides
 from samjax.cli.parser import Parser
+from samjax.evaluation import EvalConfig
 
 ROOT = Path(__file__).parents[2]
 EVALUATE = ["--checkpoint", "a", "--data", "b", "--out", "c"]
@@ -61,6 +62,20 @@ def test_values_with_commas_are_shown_with_spaces(capsys, command, words):
     message = told(capsys, *command, *words)
     assert "--mean: expected 3 values with spaces between them" in message
     assert message.endswith(": --mean 1 2 3\n")
+
+
+def test_the_help_of_evaluate_has_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    config = EvalConfig()
+    for part in (
+        f"masks predicted at a time; default: {config.batch_size}",
+        f"images encoded at a time; default: {config.images_per_batch}",
+        f"seed of the prompts; default: {config.seed}",
+        f"default: {' '.join(config.protocols)}",
+    ):
+        assert part in text
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
