@@ -1,4 +1,4 @@
-"""Checks a data folder: what training could not use, and what only looks wrong."""
+"""Checks a data folder: errors, warnings, and leaks between the splits."""
 
 import dataclasses
 import functools
@@ -25,36 +25,36 @@ _NAMED = 5  # Files of a kind that a report names.
 
 @dataclasses.dataclass(frozen=True)
 class QualityReport:
-    """What a check has found.
+    """Result of a check.
 
     Attributes:
-        images: Images checked.
-        masks: Masks checked.
-        bad: What cannot be used.
-        suspicious: What can, but looks wrong.
-        copies: Images of the training split that the test split has, too, or others of the same
-            subject or of the same patient's folder.
-        subjects: What was taken for a subject, in lines.
+        images: Number of images checked.
+        masks: Number of masks checked.
+        errors: Files that cannot be used.
+        warnings: Files that can be used, but look wrong.
+        leaks: Training images with a copy in the test split, or of a subject or a patient's folder
+            in the test split.
+        subjects: Lines on the subjects that were found.
     """
 
     images: int
     masks: int
-    bad: tuple[QualityIssue, ...]
-    suspicious: tuple[QualityIssue, ...]
-    copies: tuple[QualityIssue, ...]
+    errors: tuple[QualityIssue, ...]
+    warnings: tuple[QualityIssue, ...]
+    leaks: tuple[QualityIssue, ...]
     subjects: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing has to be mended."""
-        return not self.bad and not self.copies
+        """Whether there are neither errors nor leaks."""
+        return not self.errors and not self.leaks
 
     def __str__(self) -> str:
         lines = [f"{self.images:,} images with {self.masks:,} masks checked"]
         for title, problems in (
-            ("cannot be used", self.bad),
-            ("in training and test", self.copies),
-            ("worth a look", self.suspicious),
+            ("cannot be used", self.errors),
+            ("in training and test", self.leaks),
+            ("worth a look", self.warnings),
         ):
             kinds: dict[str, list[QualityIssue]] = defaultdict(list)
             for problem in problems:
@@ -79,12 +79,12 @@ def check_folder(
 
     Args:
         root: The data folder.
-        splits: Splits; copies are looked for between any two of them.
-        size: Side of the network's input: a mask must survive being resized to it.
-        resize: How images are fitted to it, see `samjax.data.inputs.Preprocessing`.
-        threads: Threads that read files.
-        subject_pattern: Regular expression whose first group in an image's path is the subject,
-            whatever tables and names say.
+        splits: Splits to check; leaks are searched between any two of them.
+        size: Side of the network's input, to which masks are resized for the check.
+        resize: Method of resizing, see `samjax.data.inputs.Preprocessing`.
+        threads: Number of threads that read files.
+        subject_pattern: Regular expression whose first group in an image's path is the subject;
+            it takes precedence over tables and names.
 
     Raises:
         DataError: There is no index of a split.
@@ -93,69 +93,68 @@ def check_folder(
     sides = [split for split, samples in of_split.items() for _ in samples]
     samples = [sample for of_one in of_split.values() for sample in of_one]
     described = index.load_metadata(root, samples)
-    look = functools.partial(_look, Path(root), described)
-    checked = quality.check_and_visit(root, samples, size, resize, threads, look)
-    bad, suspicious, thumbnails, shown = [], [], [], []
+    inspect = functools.partial(_inspect, Path(root), described)
+    checked = quality.check_and_visit(root, samples, size, resize, threads, inspect)
+    errors, warnings, thumbnails, images = [], [], [], []
     for split in of_split:
         for path, count in index.repeated(root, split).items():
             detail = f"{Path(root) / path}: listed {count} times in the split {split}, used once"
-            suspicious.append(QualityIssue(path, REPEATED, detail))
+            warnings.append(QualityIssue(path, REPEATED, detail))
     subjects = _subjects(samples, described, subject_pattern)
     leaks = _shared(SUBJECT, "subject", subjects, samples, sides)
     leaks |= _shared(FOLDER, "folder", _folders(Path(root)), samples, sides)
     seen: dict[str, tuple[str, str]] = {}
-    for split, sample, (found, looked) in zip(sides, samples, checked, strict=True):
-        digest, thumbnail, suspicions = looked or ("", None, [])
-        bad += [problem for problem in found if not problem.is_warning]
-        suspicious += [problem for problem in found if problem.is_warning] + suspicions
+    for split, sample, (issues, inspected) in zip(sides, samples, checked, strict=True):
+        digest, thumbnail, suspicious = inspected or ("", None, [])
+        errors += [problem for problem in issues if not problem.is_warning]
+        warnings += [problem for problem in issues if problem.is_warning] + suspicious
         first = seen.setdefault(digest, (split, sample.image)) if digest else (split, "")
         if first[0] != split:
             detail = f"{Path(root) / first[1]} ({first[0]}) is in {split} as {sample.image}"
             leaks[first[1]] = QualityIssue(first[1], COPY, detail)
         if thumbnail is not None:
             thumbnails.append(thumbnail)
-            shown.append((split, sample.image))
-    for one, other in duplicates.find_duplicates(thumbnails, [split for split, _ in shown]):
+            images.append((split, sample.image))
+    for one, other in duplicates.find_duplicates(thumbnails, [split for split, _ in images]):
         (split, image), (second, copy) = sorted(
-            (shown[one], shown[other]), key=lambda place: splits.index(place[0])
+            (images[one], images[other]), key=lambda place: splits.index(place[0])
         )
         detail = f"{Path(root) / image} ({split}) is in {second} as {copy}, or a copy of it"
         leaks.setdefault(image, QualityIssue(image, COPY, detail))
     return QualityReport(
         images=len(samples),
         masks=sum(len(sample.masks) for sample in samples),
-        bad=tuple(bad),
-        suspicious=tuple(suspicious),
-        copies=tuple(leaks.values()),
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+        leaks=tuple(leaks.values()),
         subjects=tuple(
             summary((s.dataset, s.image, subjects[s.image].split("/", 1)[-1]) for s in samples)
         ),
     )
 
 
-def fix(root: str | os.PathLike[str], found: QualityReport) -> list[str]:
-    """Mends what is safe to mend; images are never touched, and no file is deleted.
+def fix(root: str | os.PathLike[str], report: QualityReport) -> list[str]:
+    """Fixes a data folder where that is safe; images are never changed, and no file is deleted.
 
-    What cannot be used, and training images that the test has, too, leave the index files (which
-    are kept as `<name>.before`), also of later runs of `prepare`, see `left_out`. Masks with grey
-    edges are written anew, as 0 and 255.
+    Errors and leaks are removed from the index files (which are kept as `<name>.before`), also in
+    later runs of `prepare`, see `left_out`. Masks with grey edges are rewritten as 0 and 255.
 
     Returns:
-        What was done, in words.
+        Lines on the changes.
     """
     done = []
-    leave = {problem.path: problem.detail for problem in (*found.bad, *found.copies)}
-    repeated = {problem.path for problem in found.suspicious if problem.kind == REPEATED}
-    files = index.remove(root, leave) if leave or repeated else []
+    removed = {problem.path: problem.detail for problem in (*report.errors, *report.leaks)}
+    repeated = {problem.path for problem in report.warnings if problem.kind == REPEATED}
+    files = index.remove(root, removed) if removed or repeated else []
     if repeated:
         done.append(f"listed once: {len(repeated)} files")
-    if leave:
-        left_out.add(Path(root), leave)
+    if removed:
+        left_out.add(Path(root), removed)
         names = ", ".join(path.name for path in files)
         done.append(
-            f"left out of {names or 'no index'}: {len(leave)} files, listed in {left_out.NAME}"
+            f"left out of {names or 'no index'}: {len(removed)} files, listed in {left_out.NAME}"
         )
-    grey = [p.path for p in found.suspicious if p.kind == "not_binary" and p.path.endswith(".png")]
+    grey = [p.path for p in report.warnings if p.kind == "not_binary" and p.path.endswith(".png")]
     for path in grey:
         mask = read_mask(Path(root) / path)
         write_whole(Path(root) / path, visualization.encode_png(mask * np.uint8(255)))
@@ -164,7 +163,7 @@ def fix(root: str | os.PathLike[str], found: QualityReport) -> list[str]:
     return done
 
 
-def _look(
+def _inspect(
     root: Path,
     described: Mapping[str, metadata.Metadata],
     sample: Sample,
@@ -172,13 +171,13 @@ def _look(
     order: str,
     masks: Mapping[str, np.ndarray],
 ) -> tuple[str, np.ndarray | None, list[QualityIssue]]:
-    """A digest of an image, a small picture of it, and what looks wrong in it or in its masks."""
+    """Returns an image's digest, its thumbnail, and warnings on it and its masks."""
     modality = metadata.modality_of(described[sample.masks[0]].modality)
-    found = [(sample.image, quality.inspect_image(image, order, modality))]
-    found += [(path, quality.inspect_mask(mask)) for path, mask in masks.items()]
+    results = [(sample.image, quality.inspect_image(image, order, modality))]
+    results += [(path, quality.inspect_mask(mask)) for path, mask in masks.items()]
     problems = [
         QualityIssue(path, kind_detail[0], f"{root / path}: {kind_detail[1]}")
-        for path, kind_detail in found
+        for path, kind_detail in results
         if kind_detail
     ]
     return duplicates.pixel_digest(image), duplicates.thumbnail(image), problems
@@ -187,18 +186,18 @@ def _look(
 def _subjects(
     samples: Sequence[Sample], described: Mapping[str, metadata.Metadata], pattern: str
 ) -> dict[str, str]:
-    """The subject of every image: by the table, or else by the names of all splits together."""
-    found = {}
+    """Returns the subject of every image: by the table, or else by the names in all splits."""
+    subjects = {}
     for sample in samples:
         case = described[sample.masks[0]].case if sample.masks else sample.case
         match = re.search(pattern, sample.image) if pattern else None
         by_table = sample.patient or f"{sample.dataset}/{case}"
-        found[sample.image] = match[1] if match and match[1] else by_table
-    return found
+        subjects[sample.image] = match[1] if match and match[1] else by_table
+    return subjects
 
 
 def _folders(root: Path) -> dict[str, str]:
-    """The patient's folder of the source that every image comes from, where the manifest tells."""
+    """Returns the source's patient folder of every image that the manifest lists."""
     of_image = {row["image"]: row.get("source_image", "") for row in metadata.read_table(root)}
     found = subjects_of(path for path in of_image.values() if path)
     folders = {}
@@ -211,20 +210,20 @@ def _folders(root: Path) -> dict[str, str]:
 def _shared(
     kind: str, title: str, owner: Mapping[str, str], samples: Sequence[Sample], sides: Sequence[str]
 ) -> dict[str, QualityIssue]:
-    """Images that have to leave all splits but the last that their owner is in; its first first."""
+    """Returns issues of images whose owner is in a later split, too; the first of each first."""
     places: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for sample, side in zip(samples, sides, strict=True):
         if name := owner.get(sample.image, ""):
             places[name][side].append(sample.image)
-    found: dict[str, list[QualityIssue]] = {}
+    issues: dict[str, list[QualityIssue]] = {}
     for name, of_side in places.items():
         *earlier, last = of_side
         detail = f"{title} {name}: {{}} ({{}}) is in {last}, too, as {of_side[last][0]}"
-        found[name] = [
+        issues[name] = [
             QualityIssue(image, kind, detail.format(image, side))
             for side in earlier
             for image in of_side[side]
         ]
-    firsts = [problems[0] for problems in found.values() if problems]
-    others = [problem for problems in found.values() for problem in problems[1:]]
+    firsts = [problems[0] for problems in issues.values() if problems]
+    others = [problem for problems in issues.values() for problem in problems[1:]]
     return {problem.path: problem for problem in (*firsts, *others)}

@@ -6,14 +6,14 @@ pytest.importorskip("nibabel", reason="needs the extra `data`")
 
 
 def blob(shape, centre, radius):
-    """True in a ball, or in a disc."""
+    """Returns a mask that is True in a ball, or in a disc."""
     grid = np.indices(shape).transpose(*range(1, len(shape) + 1), 0)
     return ((grid - np.array(centre)) ** 2).sum(-1) <= radius**2
 
 
 @pytest.fixture
 def volume():
-    """A volume with two classes, (20, 24, 28); no symmetry."""
+    """Returns a volume with two classes, (20, 24, 28), without symmetry."""
     rng = np.random.default_rng(0)
     labels = np.zeros((20, 24, 28), np.uint8)
     labels[blob(labels.shape, (7, 8, 9), 5)] = 1
@@ -38,7 +38,7 @@ def write_pictures(tmp_path):
 
 @pytest.fixture
 def scans(write_pictures):
-    """A source of eight subjects with a picture each, 60 x 50, with one or two objects."""
+    """Writes a source of eight subjects, each with a picture of 60 x 50 and one or two objects."""
     rng = np.random.default_rng(1)
     pictures = {}
     for i in range(8):

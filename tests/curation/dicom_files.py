@@ -32,7 +32,7 @@ def with_pixels(data, pixels):
 
 
 def write_series(folder, image, uid="1.2.3", order=None, **changes):
-    """Writes (x, y, z) as files whose names say nothing of the order."""
+    """Writes (x, y, z) as files whose names do not follow the order."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for z in range(image.shape[2]):
@@ -110,9 +110,9 @@ def write_film_segmentation(path, film, mask):
     segment = pydicom.Dataset()
     segment.SegmentNumber, segment.SegmentLabel = 3, "liver"
     data.SegmentSequence = [segment]
-    shown = [number for number in reversed(range(len(mask))) if mask[number].any()]
+    used = [number for number in reversed(range(len(mask))) if mask[number].any()]
     groups = []
-    for number in shown:
+    for number in used:
         source, derived, named, group = (pydicom.Dataset() for _ in range(4))
         source.ReferencedSOPInstanceUID = film.SOPInstanceUID
         source.ReferencedFrameNumber = number + 1
@@ -122,15 +122,15 @@ def write_film_segmentation(path, film, mask):
         group.SegmentIdentificationSequence = [named]
         groups.append(group)
     data.PerFrameFunctionalGroupsSequence = groups
-    data.NumberOfFrames = len(shown)
+    data.NumberOfFrames = len(used)
     data.BitsAllocated = data.BitsStored = 1
     data.HighBit, data.PixelRepresentation = 0, 0
-    data.PixelData = pydicom.pixels.pack_bits(mask[shown].astype(np.uint8))
+    data.PixelData = pydicom.pixels.pack_bits(mask[used].astype(np.uint8))
     data.save_as(path, enforce_file_format=True)
 
 
 def write_film(path, frames, uid="1.2.3", modality="US"):
-    """Writes (frame, row, column[, channel]) uint8 as one file without a place; one is a still."""
+    """Writes (frame, row, column[, channel]) uint8 as one file without position."""
     data = with_pixels(base(uid, modality), frames[0])
     del data.FrameOfReferenceUID
     kind = "3.1" if len(frames) > 1 else "6.1"  # Ultrasound, in several frames or in one.
@@ -150,7 +150,7 @@ def write_film(path, frames, uid="1.2.3", modality="US"):
 
 
 def square(z, low, high):
-    """Around pixels low..high - 1 along x and y, mm."""
+    """Returns a square around pixels low..high - 1 along x and y, mm."""
     x0, x1 = (10 + 2 * (edge - 0.5) for edge in (low, high))
     y0, y1 = (20 + 0.5 * (edge - 0.5) for edge in (low, high))
     height = 3 * z - 7
@@ -158,7 +158,7 @@ def square(z, low, high):
 
 
 def nested(**fields):
-    """A sequence of one item."""
+    """Returns a sequence of one item."""
     item = pydicom.Dataset()
     for name, value in fields.items():
         setattr(item, name, value)

@@ -40,7 +40,7 @@ def write(root, files):
 
 
 def pixels(values, shape, path):
-    """An image, or blocks of 8 x 8 with these values on the first two axes."""
+    """Returns an image, or blocks of 8 x 8 with these values on the first two axes."""
     if values is None:
         rng = np.random.default_rng(sum(path.encode()))
         return rng.integers(0, 200, shape).astype(np.int16)

@@ -1,10 +1,10 @@
-"""Public data sets in miniature: files as downloaded, and what is to come out of them."""
+"""Public data sets in miniature: files as downloaded, and the expected results."""
 
 from tests.curation.miniatures import DEPTH
 
 
 def chaos():
-    """CT with a mask for each slice, MR with two echoes and four greys, tests without labels."""
+    """Returns CT with a mask per slice, MR with two echoes and four greys, tests without labels."""
     files = {}
     for patient in (1, 2):
         ct, mr = f"Train_Sets/CT/{patient}", f"Train_Sets/MR/{patient}"
@@ -24,12 +24,12 @@ def chaos():
 
 
 def hashed(number):
-    """A name as the Data Science Bowl gives them."""
+    """Returns a file name like those of the Data Science Bowl."""
     return f"{number:02x}" * 32
 
 
 def decathlon(name, case, channels, labels, image):
-    """A task of the Medical Segmentation Decathlon."""
+    """Returns a task of the Medical Segmentation Decathlon."""
     return {
         f"{name}/dataset.json": {
             "name": name.split("_")[1],
@@ -49,7 +49,7 @@ def decathlon(name, case, channels, labels, image):
 
 
 def patients(names, of_one):
-    """The files of some patients; `{p}` is a patient's name."""
+    """Returns the files of patients; `{p}` is a patient's name."""
     return {
         path.replace("{p}", name): content for name in names for path, content in of_one.items()
     }

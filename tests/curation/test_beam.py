@@ -1,4 +1,4 @@
-"""Beam's own runner, with two worker processes, against this machine's; needs the extra `beam`."""
+"""Compares Beam's local runner, with two worker processes, with `local.run`; needs Beam."""
 
 import pytest
 from folders import tree
@@ -21,7 +21,7 @@ def test_beam_makes_the_same_byte_for_byte(scans, tmp_path):
     assert prepare.prepare(scans, there, executor=executor).done == 0
 
 
-def test_without_beam_it_says_how_to_get_it(monkeypatch, tmp_path):
+def test_without_beam_the_error_says_how_to_install_it(monkeypatch, tmp_path):
     def missing(name):
         raise ModuleNotFoundError(name)
 

@@ -1,4 +1,4 @@
-"""COCO as tools write it: what cannot be used is named, and the rest is used."""
+"""COCO as tools write it: unusable annotations are reported, and the rest is used."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def read(root, found):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"segmentation": []}, "expected polygons or run lengths, found nothing"),
         ({"segmentation": [], "bbox": [1, 1, 5, 5]}, "run lengths, found only a box"),
@@ -51,12 +51,12 @@ def read(root, found):
         ({"category_id": 7}, r"expected one of the categories \['5'\], found 7"),
     ],
 )
-def test_a_bad_annotation_is_named_and_the_others_are_used(coco, fields, told):
+def test_a_bad_annotation_is_named_and_the_others_are_used(coco, fields, message):
     case = read(*coco([GOOD, {**GOOD, "id": 7, **fields}]))
     (label,) = case.labels
     assert label.values.sum() == 1600
     (bad,) = case.bad
-    assert re.match(f"annotations.json: annotation 7 of a.png: .*{told}", bad)
+    assert re.match(f"annotations.json: annotation 7 of a.png: .*{message}", bad)
 
 
 def test_of_a_bad_polygon_among_good_ones_only_itself_is_lost(coco):
@@ -79,7 +79,7 @@ def test_what_is_bad_is_a_problem_of_the_run(coco, tmp_path):
         assert not summary.is_clean
 
 
-def test_another_size_than_the_file_says_is_an_error_or_scaled(coco):
+def test_another_size_than_declared_is_an_error_or_scaled(coco):
     root, found = coco([GOOD], picture=np.full((48, 64), 90, np.uint8))
     with pytest.raises(CaseError, match=r"a.png: .* 128 x 96 .*says, found 64 x 48.*rescale"):
         read(root, found)
@@ -129,7 +129,7 @@ def test_an_id_of_two_pictures_is_named(coco):
 
 
 def test_an_edited_file_is_read_again(coco, tmp_path):
-    """In one process: a table that is kept belongs to the file as it was."""
+    """In one process: a cached table belongs to the file's former content."""
     for shift in (0, 30):
         root, _ = coco([{**GOOD, "segmentation": [[x + shift for x in RING]]}])
         prepare.prepare(root, tmp_path / "target", executor=local.with_processes(1))

@@ -84,7 +84,7 @@ def test_only_regions_of_the_table_are_taken(tmp_path, image):
 
 
 def test_names_of_labels_are_made_one(tmp_path, image):
-    """What one doctor calls GTV_1 and another gtv; the patient's outline is no object."""
+    """Some write GTV_1 and others gtv; the patient's outline is no object."""
     write_series(tmp_path / "ct", image)
     for number, name in enumerate(("GTV_1", "External", "bladder")):
         outline = square(4 + number, 3, 9)
@@ -103,7 +103,7 @@ def test_names_of_labels_are_made_one(tmp_path, image):
 
 @pytest.mark.parametrize("slices", [1, 12])
 def test_low_values_may_be_bright(tmp_path, image, slices):
-    """The same in all slices, whatever their own extremes; signed here: -1 is the opposite of 0."""
+    """The same in all slices, whatever their extremes; signed here: -1 is the inverse of 0."""
     image = image[:, :, :slices]
     write_series(tmp_path / "ct", image, PhotometricInterpretation="MONOCHROME1")
     write_structures(tmp_path / "rs.dcm", [square(0, 3, 9)])
@@ -204,7 +204,7 @@ def test_a_cut_off_file_is_named(tmp_path, image):
     assert path.name in problem.detail
 
 
-def test_series_and_labels_without_each_other_are_told(tmp_path, image):
+def test_series_and_labels_without_each_other_are_reported(tmp_path, image):
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)], uid="5.5.5")
     kinds = {problem.kind for problem in discover.discover(tmp_path, STORED).problems}
@@ -223,7 +223,7 @@ def test_slices_come_upright_whatever_the_order_of_the_series(tmp_path, image):
 
 
 def enhanced(image, uid="1.2.3"):
-    """The slices of a volume as frames of one file, each with its place and slope."""
+    """Writes the slices of a volume as frames of one file, each with position and slope."""
     data = base(uid)
     data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
@@ -270,7 +270,7 @@ def test_a_picture_in_colours_keeps_them(tmp_path):
 
 @pytest.fixture
 def film():
-    """Twelve frames in colours, 40 x 24, and what is to be seen in three of them."""
+    """Returns twelve frames in colours, 40 x 24, and objects in three of them."""
     frames = np.random.default_rng(0).integers(0, 255, (12, 40, 24, 3)).astype(np.uint8)
     mask = np.zeros(frames.shape[:3], bool)
     mask[4:7, 3:19, 2:12] = True
@@ -313,7 +313,7 @@ def test_a_film_and_labels_of_another_length_are_refused(tmp_path, film):
 
 
 def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
-    """As two views of a chest: the segmentation says which of them it belongs to."""
+    """As two views of a chest: the segmentation refers to one of them."""
     frames, mask = film
     for number in (4, 5):
         path = write_film(tmp_path / f"view_{number}.dcm", frames[number : number + 1])
@@ -384,7 +384,7 @@ def test_a_series_may_have_its_labels_in_nifti(tmp_path, image, orientation):
         formats.read(tmp_path, source, options)
 
 
-def test_series_of_one_description_are_told_apart(tmp_path, image):
+def test_series_of_one_description_get_distinct_names(tmp_path, image):
     for uid in ("1.2.3", "1.2.4"):
         write_series(tmp_path / uid, image, uid, SeriesDescription="axial")
         write_structures(tmp_path / f"{uid}.dcm", [square(4, 3, 9)], uid)

@@ -1,4 +1,4 @@
-"""DICOM files are found by their content, and one bad file ends nothing."""
+"""DICOM files are found by their content, and a bad file does not stop the run."""
 
 import re
 from collections import Counter
@@ -125,7 +125,7 @@ def test_copies_of_files_are_left_out_and_named(tmp_path, image):
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI:UserWarning")
-def test_what_is_neither_image_nor_label_is_told_and_no_failure(tmp_path, image):
+def test_files_that_are_neither_image_nor_label_are_reported_and_no_failure(tmp_path, image):
     """Plans, doses, reports, an index of files; the dose has the frame of reference of the CT."""
     write_series(tmp_path / "ct", image)
     write_structures(tmp_path / "rs.dcm", [square(4, 3, 9)], uid="not.here")

@@ -19,7 +19,7 @@ SIZE, SPACING, GAP = (40, 36, 10), np.array([1.0, 1.25]), 3.0
 
 
 def places(axes, tilt=(0.0, 0.0), uneven=0.0):
-    """Where each slice's first pixel is: tilted by angles along rows and columns, degrees."""
+    """Returns positions of each slice's first pixel, tilted along rows and columns, degrees."""
     along_row, along_column = np.array(axes, float)
     step = np.cross(along_row, along_column)
     step = step + sum(
@@ -50,7 +50,7 @@ def write_stack(folder, axes, positions, uid="1.2.3", frame="1.2.3.1"):
 
 
 def ball(axes, position, shift=0.0):
-    """Pixels of a slice, (rows, columns), whose centres are in the ball."""
+    """Returns a mask of a slice's pixels, (rows, columns), whose centres are in the ball."""
     columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     across, down = np.array(axes, float)
     points = (
@@ -60,7 +60,7 @@ def ball(axes, position, shift=0.0):
 
 
 def circle(axes, position):
-    """The ball's outline in the plane of a slice, mm; None where it is not in it."""
+    """Returns the ball's outline in the plane of a slice, mm; None outside the ball."""
     across, down = np.array(axes, float)
     normal = np.cross(across, down)
     away = float((position - CENTRE) @ normal)
@@ -148,7 +148,7 @@ def test_a_label_volume_that_ignores_the_tilt_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["DICOM", "NIfTI"])
-def test_slices_that_would_be_no_rectangles_are_left_out_and_told(tmp_path, form):
+def test_slices_that_would_be_no_rectangles_are_left_out_and_reported(tmp_path, form):
     """From side to side through a tilted CT; those from front to back are rectangles."""
     positions = places(AXIAL, (0, 15))
     masks = np.stack([ball(AXIAL, position) for position in positions])
@@ -229,7 +229,7 @@ def straight(tmp_path):
 
 
 def slices_with(case, low, high):
-    """The slices whose mask is just a square."""
+    """Returns the slices whose mask is exactly a square."""
     expected = np.zeros(SIZE[:2], bool)
     expected[low:high, low:high] = True
     masks = case.labels[0].values > 0

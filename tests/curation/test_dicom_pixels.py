@@ -1,4 +1,4 @@
-"""Pictures of DICOM files are those that other decoders show."""
+"""Pictures of DICOM files equal those of other decoders."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ FIRST_FRAME = {"rtdose_1frame.dcm", "rtdose_expb_1frame.dcm", "rtdose_rle_1frame
 
 
 def shipped():
-    """Files of pydicom that have pixels."""
+    """Returns pydicom's example files that have pixels."""
     for path in sorted(p for p in SHIPPED.rglob("*") if p.is_file()):
         try:
             data = pydicom.dcmread(path, force=True)
@@ -48,7 +48,7 @@ def shipped():
 
 
 def by_sitk(path):
-    """What SimpleITK, with a reader and decoders of its own, shows, dark to bright."""
+    """Decodes a file by SimpleITK, dark to bright."""
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return values > 0 if "liver" in path.name else values  # One bit: 255 in SimpleITK.
 
@@ -78,7 +78,7 @@ def test_every_file_that_pydicom_ships_is_as_another_decoder_shows_it():
 
 @pytest.fixture
 def colours():
-    """A picture of 5 x 6 squares, (40, 48, 3)."""
+    """Returns a picture of 5 x 6 squares, (40, 48, 3)."""
     squares = np.random.default_rng(0).integers(0, 255, (5, 6, 3)).astype(np.uint8)
     return np.kron(squares, np.ones((8, 8, 1), np.uint8))
 
@@ -140,7 +140,7 @@ def test_colours_of_more_bits_are_as_bright(tmp_path, colours, syntax, bits):
 
 
 def palette(table, first, bits, in_words, segmented, order):
-    """Elements of a palette; of 8 bits two entries share a word, unless each has its own."""
+    """Returns elements of a palette; two entries of 8 bits share a word, unless padded."""
     fields = {}
     for colour, entries in zip(("Red", "Green", "Blue"), table.T, strict=True):
         name = f"{colour}PaletteColorLookupTable"
@@ -177,7 +177,7 @@ def test_a_palette_is_looked_up(tmp_path, syntax, first, dtype, bits, in_words, 
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_long_palette_of_8_bits_is_looked_up(tmp_path, bits):
-    """Also where it says that it has 16."""
+    """Also if it declares 16 bits."""
     rng = np.random.default_rng(0)
     table, numbers = rng.integers(0, 256, (1000, 3)), rng.integers(0, 1000, (40, 48))
     found = written(
@@ -219,7 +219,7 @@ def test_compressed_colours_are_converted_once(tmp_path, colours, syntax, space)
 
 @pytest.mark.parametrize("name", ["SC_rgb_jpeg_gdcm.dcm", "JPGExtended.dcm"])
 def test_a_broken_jpeg_ends_no_process(tmp_path, name):
-    """Its table of codes has a number that there is not; GDCM by itself would abort."""
+    """Its table of codes has an invalid number, on which GDCM would abort."""
     content = (SHIPPED / "test_files" / name).read_bytes()
     at = content.index(b"\xff\xc4") + 4
     path = tmp_path / name

@@ -22,7 +22,7 @@ def image():
 
 @pytest.fixture
 def study(tmp_path, image):
-    """A CT and an MR, each in its own frame of reference; the images of both."""
+    """Writes a CT and an MR, each in its own frame of reference; returns the images of both."""
     files = {
         CT: write_series(tmp_path / "ct", image, CT, FrameOfReferenceUID=CT + ".1"),
         MR: write_series(
@@ -33,7 +33,7 @@ def study(tmp_path, image):
 
 
 def uids(files):
-    """UIDs of images, from the lowest on."""
+    """Returns the UIDs of images, from the lowest slice on."""
     slices = sorted((pydicom.dcmread(p) for p in files), key=lambda d: d.ImagePositionPatient[2])
     return [data.SOPInstanceUID for data in slices]
 
@@ -73,18 +73,18 @@ def write_regions(path, listed, regions):
 
 
 def labels(root):
-    """Names and slices of the labels of every series; and what is wrong, but for series without."""
+    """Returns names and slices of every series' labels, and problems except missing labels."""
     found = discover.discover(root, STORED)
-    shown = {}
+    slices_of = {}
     for source in found.sources:
         case = formats.read(root, source, STORED)
-        shown[source.images[0].split("/")[0]] = {
+        slices_of[source.images[0].split("/")[0]] = {
             label.name_of(int(value)): np.flatnonzero((label.values == value).any((0, 1))).tolist()
             for label in case.labels
             for value in np.unique(label.values)
             if value
         }
-    return shown, [p for p in found.problems if p.kind != "no_label"]
+    return slices_of, [p for p in found.problems if p.kind != "no_label"]
 
 
 @pytest.mark.parametrize("with_images", [True, False])
@@ -116,8 +116,8 @@ def test_a_region_of_no_series_is_named_and_the_others_go_on(study):
     root, files = study
     regions = [("GTV", CT + ".1", [(4, uids(files[CT])[4])]), ("dose", "7.7.1", [(7, "")])]
     write_regions(root / "rs.dcm", (CT, "7.7"), regions)
-    shown, problems = labels(root)
-    assert shown == {"ct": {"GTV": [4]}}
+    labelled, problems = labels(root)
+    assert labelled == {"ct": {"GTV": [4]}}
     (problem,) = problems
     assert problem.detail == ("rs.dcm: dose: expected the series that it labels, found none here")
     summary = prepare.prepare(
@@ -128,7 +128,7 @@ def test_a_region_of_no_series_is_named_and_the_others_go_on(study):
 
 
 def test_a_region_whose_images_are_gone_goes_to_what_its_file_lists(study):
-    """As after a series was made anew; also beside a region of another series."""
+    """As after a series was exported again; also beside a region of another series."""
     root, _ = study
     regions = [("GTV", CT + ".1", [(4, "0.0.4"), (5, "0.0.5")]), ("edema", MR + ".1", [(7, "")])]
     write_regions(root / "rs.dcm", (CT, MR), regions)
@@ -184,7 +184,7 @@ def test_a_part_that_nothing_places_is_refused(found, reason):
 
 @pytest.fixture
 def segmented(study, image):
-    """A SEG of the CT's slices 4 and 5."""
+    """Writes a SEG of the CT's slices 4 and 5."""
     root, files = study
     mask = np.zeros((image.shape[2], image.shape[1], image.shape[0]), bool)
     mask[4:6, 3:9, 2:7] = True

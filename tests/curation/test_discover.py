@@ -42,7 +42,7 @@ def test_a_source_may_be_one_dataset(write_pictures):
     assert (source.dataset, source.labels) == ("source", (("masks/a.png", ""),))
 
 
-def test_a_description_knows_better(write_pictures):
+def test_a_description_overrides_detection(write_pictures):
     root = write_pictures(
         {"x/scan/21_training.tif": GREY, "x/hand/21_manual1.gif": MASK, "x/mask/21_mask.gif": MASK}
     )
@@ -72,7 +72,7 @@ def test_two_cases_of_one_name_are_not_mixed(write_pictures):
     assert [(p.where, p.kind) for p in found.problems] == [("b/p.png", "duplicate")]
 
 
-def test_what_is_unclear_is_told_not_guessed(write_pictures):
+def test_unclear_pairs_are_reported_not_guessed(write_pictures):
     root = write_pictures({"images/a.png": GREY, "masks/a.png": MASK, "labels/a.png": MASK,
                            "images/b.png": GREY, "masks/c.png": MASK})  # fmt: skip
     kinds = {problem.where: problem.kind for problem in find(root).problems}

@@ -58,14 +58,14 @@ def test_a_label_picture_lies_on_its_slice(tmp_path):
         np.testing.assert_array_equal(case.labels[0].values[:, :, number].T > 0, expected)
 
 
-def test_a_series_with_too_few_label_pictures_is_told(tmp_path):
+def test_a_series_with_too_few_label_pictures_is_reported(tmp_path):
     root = miniatures.write(tmp_path / "chaos", DATA_SETS["CHAOS"][0])
     (root / "Train_Sets/CT/1/Ground/liver_GT_001.png").unlink()
     kinds = {problem.kind for problem in discover.discover(root, CurationOptions()).problems}
     assert kinds == {"no_label", "no_image"}
 
 
-def test_what_a_user_says_holds_before_a_layout(tmp_path):
+def test_a_users_description_overrides_a_layout(tmp_path):
     source = miniatures.write(tmp_path / "src", DATA_SETS["ACDC"][0])
     known = Dataset(modality="mr_00", classes={"blood": 3})
     sources = discover.discover(source, CurationOptions((known,))).sources
@@ -83,7 +83,7 @@ def test_the_source_may_be_the_data_set_itself(tmp_path, name):
     assert {source.modality for source in sources} == {m for m, _ in DATA_SETS[name][1]}
 
 
-def test_a_layout_says_nothing_of_its_neighbours(tmp_path):
+def test_a_layout_does_not_apply_to_its_neighbours(tmp_path):
     files = {"volume-0.nii": None, "segmentation-0.nii": [1], "other/a.nii.gz": None,
              "other/a_mask.nii.gz": [1]}  # fmt: skip
     source = miniatures.write(tmp_path / "src", files)
@@ -104,7 +104,7 @@ def test_one_picture_may_be_three_channels(tmp_path):
     assert not found.problems
 
 
-def test_a_missing_channel_of_three_is_told(tmp_path):
+def test_a_missing_channel_of_three_is_reported(tmp_path):
     table = {"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}, "labels": {"tumor": 1}}
     files = {"D/dataset.json": table, "D/imagesTr/x_0000.nii.gz": None,
              "D/imagesTr/x_0002.nii.gz": None, "D/labelsTr/x.nii.gz": [1]}  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_series_beside_its_mask_is_found_by_its_folder(tmp_path):
     assert not found.problems
 
 
-def test_an_unknown_layout_is_answered_with_the_description_that_reads_it(tmp_path):
+def test_a_description_is_suggested_for_an_unknown_layout(tmp_path):
     files = {f"weird/pics/shot_{n}.png": None for n in range(3)}
     files |= {f"weird/truth_of/drawn-{n}-a.png": [255] for n in range(3)}
     files |= {"good/a.png": None, "good/a_mask.png": [255]}

@@ -1,4 +1,4 @@
-"""Subjects from a folder of files to a split that no patient is on both sides of."""
+"""Subjects, from a folder of files to a split without leaks."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(3)
 
 
 def scene(seed, shape=(96, 80)):
-    """A picture with soft and sharp structure, no symmetry."""
+    """Returns a picture with soft and sharp structures, without symmetry."""
     rng = np.random.default_rng(seed)
     image = cv2.resize(rng.uniform(20, 220, (7, 6)).astype(np.float32), shape[::-1])
     cv2.circle(image, (int(rng.integers(20, 60)), int(rng.integers(20, 70))), 12, 240.0, -1)
@@ -30,7 +30,7 @@ MASK[30:60, 20:50] = 255
 
 
 def pictures(names):
-    """Pictures of those names, all different, each with a mask beside it."""
+    """Writes different pictures of those names, each with a mask beside it."""
     found = {}
     for seed, name in enumerate(names):
         found[f"{name}.png"], found[f"{name}_mask.png"] = scene(seed), MASK
@@ -49,13 +49,13 @@ def run(source, target, *options):
     return main(["data", "prepare", str(source), str(target), "--processes", "1", *options])
 
 
-def test_a_patient_is_on_one_side_and_is_told(write_pictures, tmp_path, capsys):
+def test_a_patient_is_on_one_side_and_is_reported(write_pictures, tmp_path, capsys):
     names = [f"patient{i}/{part}" for i in range(4) for part in ("T1_image", "T2_image")]
     source = write_pictures(pictures(names))
     assert run(source, tmp_path / "target") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "subjects of source: 4 in 8 images, a name such as patient1"
-    assert told[1] == "  patient0/T1_image.png -> patient0"
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == "subjects of source: 4 in 8 images, a name such as patient1"
+    assert output[1] == "  patient0/T1_image.png -> patient0"
     found = sides(tmp_path / "target")
     assert found["train"] | found["test"] == {f"patient{i}" for i in range(4)}
     assert not found["train"] & found["test"]
@@ -147,7 +147,7 @@ def test_what_differs_is_no_copy():
 
 
 def data_folder(root, train, test, table=""):
-    """A data folder laid out by hand: {name: pixels} of both splits."""
+    """Writes a data folder by hand: {name: pixels} of both splits."""
     (root / "images").mkdir(parents=True)
     content = [{}, {}]
     for side, of_side in enumerate((train, test)):
@@ -200,7 +200,7 @@ def test_the_check_reads_the_manifest(tmp_path, columns, rows, kind):
     train = {"q": scene(1), "r": scene(2)}
     root = data_folder(tmp_path / "data", train, {"s": scene(3)}, table)
     found = quality_check.check_folder(root, ("train", "test"))
-    assert [(p.path, p.kind) for p in found.copies] == [("images/q.png", kind)]
+    assert [(p.path, p.kind) for p in found.leaks] == [("images/q.png", kind)]
 
 
 def test_a_hold_out_of_a_folder_without_a_table_keeps_patients_whole(tmp_path):

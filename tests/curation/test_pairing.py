@@ -182,7 +182,7 @@ def test_labels_find_their_image(name):
     assert not found.unclear
 
 
-def test_what_has_no_partner_is_told():
+def test_files_without_a_partner_are_reported():
     found = pairing.pair(["images/a.png", "images/b.png", "masks/a.png", "masks/c.png"])
     assert [pair.image for pair in found.pairs] == ["images/a.png"]
     assert found.alone == ("images/b.png",)
@@ -231,7 +231,7 @@ def test_capitals_are_no_reason_to_take_two_labels_together():
     assert found.lost == ("a_mask.png",)
 
 
-def test_one_label_of_two_images_is_told_not_guessed():
+def test_one_label_of_two_images_is_reported_not_guessed():
     found = pairing.pair(["images/a.png", "images/a.jpg", "masks/a.png"])
     detail = "expected one image of that name, found images/a.jpg, images/a.png"
     assert found.unclear == {"masks/a.png": detail}

@@ -52,7 +52,7 @@ def test_the_second_run_does_only_what_is_missing(scans, tmp_path, monkeypatch):
     assert not [name for name in after if "case7" in name]
 
 
-def test_a_run_that_was_killed_goes_on(scans, tmp_path, monkeypatch):
+def test_a_killed_run_continues(scans, tmp_path, monkeypatch):
     prepare.prepare(scans, tmp_path / "whole", executor=local.with_processes(1))
     target, written = tmp_path / "target", []
 
@@ -77,8 +77,8 @@ def test_a_run_that_was_killed_goes_on(scans, tmp_path, monkeypatch):
     }
 
 
-def test_sigterm_ends_after_the_case_in_hand(scans, tmp_path):
-    """The command says so, leaves no index, and the same command goes on."""
+def test_sigterm_ends_after_the_case_in_progress(scans, tmp_path):
+    """The command reports it, leaves no index, and the same command continues."""
     target = tmp_path / "target"
     program = (
         "import os, signal, sys\n"
@@ -171,7 +171,7 @@ def test_numbers_of_classes_stay(scans, tmp_path):
     assert store.number_classes(tmp_path, ["a", "c"]) == {"b": 1, "c": 2, "a": 3}
 
 
-def test_the_split_is_by_subject_unless_asked(scans, tmp_path, write_pictures):
+def test_the_split_is_by_subject_by_default(scans, tmp_path, write_pictures):
     """Two slices of a subject are on one side; by image, as in the paper, they need not be."""
     for path in [*scans.rglob("*_0001.png")]:
         twin = path.with_name(path.name.replace("_0001", "_0002"))

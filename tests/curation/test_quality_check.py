@@ -11,7 +11,7 @@ from samjax.data import duplicates, index, quality
 
 @pytest.fixture
 def folder(scans, tmp_path):
-    """A prepared folder, six images to train on and two to test on. To be damaged."""
+    """Prepares a folder with six training and two test images, to be damaged."""
     root = tmp_path / "folder"
     prepare.prepare(scans, root, executor=local.with_processes(1))
     return root
@@ -27,7 +27,7 @@ def test_a_sound_folder_is_clean(folder, capsys):
 
 
 def damage(root, kind):
-    """Damages one file; returns it and the kind of problem that it has to be."""
+    """Damages one file; returns it and the expected kind of problem."""
     one, two = train(root)[:2]
     image, mask = root / one.image, root / one.masks[0]
     pixels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
@@ -65,7 +65,7 @@ def test_every_damage_is_found_and_named(folder, kind, capsys):
     path, kind = damage(folder, kind)
     found = quality_check.check_folder(folder, ("train", "test"))
     assert (path, kind) in {
-        (p.path, p.kind) for p in (*found.bad, *found.copies, *found.suspicious)
+        (p.path, p.kind) for p in (*found.errors, *found.leaks, *found.warnings)
     }
     harmless = kind in ("not_binary", "inverted", "flat")
     assert main(["data", "check", str(folder)]) == (0 if harmless else 1)
@@ -78,9 +78,9 @@ def test_what_cannot_be_used_leaves_the_indexes_alone(folder, kind, capsys):
     before = {s.image: s.masks for s in train(folder)}
     assert main(["data", "check", str(folder), "--fix"]) == 0
     after = {s.image: s.masks for s in train(folder)}
-    told = capsys.readouterr().out
-    assert "left out of image2label_train.json, SAMed2D_v1.json: 1 files" in told
-    assert "no problem found" in told
+    output = capsys.readouterr().out
+    assert "left out of image2label_train.json, SAMed2D_v1.json: 1 files" in output
+    assert "no problem found" in output
     lost = {p for i, m in before.items() for p in (i, *m)} - {
         p for i, m in after.items() for p in (i, *m)
     }
@@ -145,7 +145,7 @@ def test_contact_sheets_show_images_with_their_masks(folder, tmp_path, capsys):
     assert main(["data", "show", str(folder), "--count", "3"]) == 0  # It says so in its place.
 
 
-def test_prepare_tells_what_it_did(scans, tmp_path, capsys):
+def test_prepare_prints_a_summary(scans, tmp_path, capsys):
     (tmp_path / "d.toml").write_text(
         "[[dataset]]\nfolder = '.'\nname = 'Clinic'\nmodality = 'us_00'\nclass_name = 'cyst'\n"
     )
@@ -153,9 +153,9 @@ def test_prepare_tells_what_it_did(scans, tmp_path, capsys):
     target = tmp_path / "target"
     call = ["data", "prepare", str(scans), str(target), "--processes", "1"]
     assert main([*call, "--describe", str(tmp_path / "d.toml"), "--axes", "z"]) == 1
-    told = capsys.readouterr().out
-    assert "8 cases with masks (8 cases curated now), images: 6 train + 2 test, 16 masks" in told
-    assert "no_label: images/case8_0001.png: expected labels of that name" in told
+    output = capsys.readouterr().out
+    assert "8 cases with masks (8 cases curated now), images: 6 train + 2 test, 16 masks" in output
+    assert "no_label: images/case8_0001.png: expected labels of that name" in output
     samples = train(target)
     assert {s.dataset for s in samples} == {"Clinic"}
     about = index.load_metadata(target, samples)

@@ -1,4 +1,4 @@
-"""Real files in the formats that a curation meets; needs ../shared/data/raw."""
+"""Real files in all formats; needs ../shared/data/raw."""
 
 import collections
 import csv
@@ -49,7 +49,7 @@ def test_the_whole_mixture_is_curated(prepared):
     assert found.is_clean, str(found)
 
 
-def test_the_manifest_says_what_there_is(prepared):
+def test_the_manifest_lists_all_masks(prepared):
     target, summary = prepared
     with (target / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))

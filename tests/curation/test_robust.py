@@ -1,4 +1,4 @@
-"""Whatever is wrong with one file, or becomes of a process: it is named, and the rest goes on."""
+"""A fault of a file or a process is reported, and the rest continues."""
 
 import errno
 import gzip
@@ -52,7 +52,7 @@ def test_what_may_not_be_read_is_named(tmp_path):
 
 
 def volumes(root, image):
-    """A volume with labels that cannot be used, and one that can."""
+    """Writes a volume with labels that cannot be used, and one that can."""
     labels = np.zeros((24, 24, 24), np.uint8)
     labels[6:18, 6:18, 6:18] = 1
     good = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
@@ -67,9 +67,9 @@ def volumes(root, image):
 def test_a_volume_without_a_number_is_named(tmp_path, value, capsys):
     source = volumes(tmp_path / "source", np.full((24, 24, 24), value, np.float32))
     assert main(["data", "prepare", str(source), str(tmp_path / "out"), "--processes", "1"]) == 1
-    told = capsys.readouterr().out
-    assert "1 cases with masks" in told
-    assert "a_image.nii.gz: cannot be used: ValueError: expected intensities" in told
+    output = capsys.readouterr().out
+    assert "1 cases with masks" in output
+    assert "a_image.nii.gz: cannot be used: ValueError: expected intensities" in output
 
 
 def broken(one, reason):
@@ -145,7 +145,7 @@ def full(path, *_):
 
 @pytest.mark.parametrize("name", ["manifest.csv", "report.json"])
 def test_a_full_disk_is_one_line_that_names_the_file(scans, tmp_path, monkeypatch, capsys, name):
-    """And nothing half written stays."""
+    """No partial file stays."""
     target, real = tmp_path / "target", Path.open
 
     def opened(self, mode="r", *arguments, **options):
@@ -176,16 +176,16 @@ def test_a_mask_that_is_listed_three_times_counts_once(scans, tmp_path, capsys):
     assert index.load_index(target, "train") == samples
     assert stats.stats(target, ["train"])["masks"] == {"train": 12}
     assert main(["data", "check", str(target)]) == 0
-    told = capsys.readouterr().out
-    assert "worth a look: 3 repeated" in told
-    assert f"{target / samples[0].masks[0]}: listed 3 times in the split train, used once" in told
+    output = capsys.readouterr().out
+    assert "worth a look: 3 repeated" in output
+    assert f"{target / samples[0].masks[0]}: listed 3 times in the split train, used once" in output
     assert main(["data", "check", str(target), "--fix"]) == 0
     assert "listed once: 3 files" in capsys.readouterr().out
     assert json.loads(path.read_text()) == {one.image: [*one.masks] for one in samples}
 
 
 def test_a_name_that_an_index_has_twice_loses_nothing(scans, tmp_path, capsys):
-    """JSON allows it, and a dict would keep the last only."""
+    """JSON allows it, and a dict would keep only the last."""
     target = tmp_path / "target"
     prepare.prepare(scans, target, executor=ONE)
     samples = index.load_index(target, "train")
@@ -224,8 +224,8 @@ def test_there_is_a_picture_without_a_mask(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_a_header_that_promises_more_than_the_file_holds_is_named(tmp_path, capsys, suffix):
-    """Before memory is asked for it."""
+def test_a_header_that_declares_more_than_the_file_holds_is_reported(tmp_path, capsys, suffix):
+    """Before memory is allocated."""
     source = volumes(tmp_path / "source", np.zeros((24, 24, 24), np.float32))
     header = nibabel.Nifti1Image(np.zeros((1, 1, 1), np.uint8), np.eye(4)).header
     header.set_data_shape((30000, 30000, 3000))
@@ -233,9 +233,9 @@ def test_a_header_that_promises_more_than_the_file_holds_is_named(tmp_path, caps
     (source / "a_image.nii.gz").unlink()
     (source / f"a_image{suffix}").write_bytes(packed(header.binaryblock + bytes(500)))
     assert main(["data", "prepare", str(source), str(tmp_path / "out"), "--processes", "1"]) == 1
-    told = capsys.readouterr().out
-    assert f"a_image{suffix}: expected 2,700,000,000,000 bytes of voxels" in told
-    assert "1 cases with masks" in told
+    output = capsys.readouterr().out
+    assert f"a_image{suffix}: expected 2,700,000,000,000 bytes of voxels" in output
+    assert "1 cases with masks" in output
 
 
 def test_statistics_name_what_they_cannot_read_and_count_the_rest(scans, tmp_path, capsys):
@@ -245,7 +245,7 @@ def test_statistics_name_what_they_cannot_read_and_count_the_rest(scans, tmp_pat
     (target / first.image).write_bytes(b"")
     (target / second.masks[0]).unlink()
     assert main(["data", "stats", str(target)]) == 1
-    told = capsys.readouterr()
-    assert "train: 5 images, 9 masks, test: 2 images, 4 masks" in told.out
-    assert f"not counted: {target / first.image}: expected an image, found an empty" in told.err
-    assert f"not counted: {target / second.masks[0]}: no such file" in told.err
+    output = capsys.readouterr()
+    assert "train: 5 images, 9 masks, test: 2 images, 4 masks" in output.out
+    assert f"not counted: {target / first.image}: expected an image, found an empty" in output.err
+    assert f"not counted: {target / second.masks[0]}: no such file" in output.err

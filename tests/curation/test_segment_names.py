@@ -1,4 +1,4 @@
-"""Names that files give their labels themselves are the classes."""
+"""Label names stored in the files become the classes."""
 
 import json
 
@@ -23,7 +23,7 @@ def box(low, high, shape=SHAPE):
 
 
 def write_itk(path, values, origin=(0, 0, 0), **fields):
-    """Writes (x, y, z) or (x, y, z, layers) with a file's own fields."""
+    """Writes (x, y, z) or (x, y, z, layers) with fields."""
     order = (2, 1, 0, 3)[: values.ndim]
     image = sitk.GetImageFromArray(values.transpose(order), isVector=values.ndim == 4)
     image.SetSpacing((1, 2, 3))
@@ -35,7 +35,7 @@ def write_itk(path, values, origin=(0, 0, 0), **fields):
 
 
 def segments(*named):
-    """Slicer's fields of (name, label, layer)."""
+    """Returns Slicer's fields of (name, label, layer)."""
     return {
         f"Segment{number}_{field}": value
         for number, each in enumerate(named)
@@ -50,7 +50,7 @@ def write_case(root, name, values, origin=(0, 0, 0), **fields):
 
 
 def masks(root, options=None, reader=None):
-    """Every case's masks by class, and what no table names."""
+    """Returns every case's masks by class, and the number of unnamed labels."""
     options = options or CurationOptions(orientation="stored")
     found = discover.discover(root, options)
     assert not found.problems, found.problems
@@ -68,7 +68,7 @@ def masks(root, options=None, reader=None):
 
 
 def test_slicers_segments_keep_their_names(tmp_path):
-    """Whatever their numbers are in each file."""
+    """Also if their numbers differ between files."""
     liver, spleen = box(2, 6), box(8, 14)
     both = segments(("liver", 1, 0), ("spleen", 2, 0))
     write_case(tmp_path, "a", liver + 2 * spleen, **both)
