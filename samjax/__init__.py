@@ -10,7 +10,7 @@
     trained = samjax.train(config, "runs/mine")
     evaluation = samjax.evaluate(samjax.load(trained.model_dir), "my_data")
 
-`dir(samjax)` lists what there is; each name is imported when it is first used.
+`dir(samjax)` lists the public names; each is imported on first use.
 """
 
 import importlib
@@ -83,7 +83,7 @@ _HOMES = {  # Of those that are not modules.
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for, so that `import samjax` is quick."""
+    """Imports a public name on first use, so that `import samjax` is quick."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in _HOMES:

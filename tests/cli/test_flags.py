@@ -1,4 +1,4 @@
-"""How the commands of samjax are spelled, and what is said to who spells them otherwise."""
+"""Flags of the commands, and the errors for wrong ones."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 EVALUATE = ["--checkpoint", "a", "--data", "b", "--out", "c"]
 
 
-def told(capsys, *words):
-    """What is said of a command line that cannot be parsed."""
+def error_of(capsys, *words):
+    """Returns the error output for a command line that cannot be parsed."""
     with pytest.raises(SystemExit) as ended:
         cli.main(list(words))
     assert ended.value.code == 2
@@ -38,8 +38,8 @@ def told(capsys, *words):
         (["info", "--config.optim.b1=3"], "no such flag: --config.optim.b1"),
     ],
 )
-def test_a_flag_in_another_spelling_is_told_the_right_one(capsys, words, new):
-    assert new in told(capsys, *words)
+def test_the_error_for_another_spelling_names_the_right_one(capsys, words, new):
+    assert new in error_of(capsys, *words)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_a_flag_in_another_spelling_is_told_the_right_one(capsys, words, new):
     ],
 )
 def test_an_old_spelling_is_named_before_missing_arguments(capsys, words, new):
-    assert f"expected the new spelling {new}" in told(capsys, *words)
+    assert f"expected the new spelling {new}" in error_of(capsys, *words)
 
 
 @pytest.mark.parametrize("words", [["--mean=1,2,3"], ["--mean", "1, 2, 3"], ["--mean", "1,2,3"]])
 @pytest.mark.parametrize("command", [["info", "a"], ["evaluate", *EVALUATE]])
-def test_values_with_commas_are_shown_with_spaces(capsys, command, words):
-    message = told(capsys, *command, *words)
+def test_the_error_for_values_with_commas_has_them_with_spaces(capsys, command, words):
+    message = error_of(capsys, *command, *words)
     assert "--mean: expected 3 values with spaces between them" in message
     assert message.endswith(": --mean 1 2 3\n")
 
@@ -79,11 +79,11 @@ def test_the_help_of_evaluate_has_the_defaults(capsys):
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_explains_itself(capsys, command):
+def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert ended.value.code == 0 and said.startswith(f"usage: samjax {command} [-h]")
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and text.startswith(f"usage: samjax {command} [-h]")
 
 
 def test_training_points_to_the_list_of_fields(capsys):
@@ -113,7 +113,7 @@ def test_help_is_quick():
         (["demo", "--config.prompting.point_counts=(1, 2)"], ["prompting.point_counts=(1, 2)"]),
     ],
 )
-def test_fields_of_a_recipe_stand_anywhere(words, expected):
+def test_overrides_may_stand_anywhere(words, expected):
     parser = Parser("samjax")
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--workdir")

@@ -114,7 +114,7 @@ def test_same_names_do_not_collide(predict, scan, tmp_path):
     assert set(report(tmp_path)["images"]) == {"b.png", "x/a.png", "y/a.bmp", "y/a.png"}
 
 
-def test_one_image_however_it_is_written(predict, scan, tmp_path):
+def test_one_image_by_several_paths(predict, scan, tmp_path):
     image = scan("in/a.png", "b.png")[1]
     roundabout = tmp_path / "in" / ".." / "b.png"
     assert predict(image, roundabout, tmp_path / "in" / "a.png", *BOX) == 0
@@ -153,8 +153,8 @@ def test_csv_of_prompts(predict, scan, tmp_path, capsys):
         "another.png,1,5,6,30,40,8,9,1\n"
     )
     assert predict(tmp_path / "in", "--prompts", prompts) == 0
-    assert "1 of 3, the first c.png" in (told := capsys.readouterr().err)
-    assert "for none of the images given: 1 of 3, the first another.png" in told
+    assert "1 of 3, the first c.png" in (output := capsys.readouterr().err)
+    assert "for none of the images given: 1 of 3, the first another.png" in output
     assert report(tmp_path)["unmatched"] == ["another.png"]
     images = report(tmp_path)["images"]
     kidney, liver = images["a.png"]["objects"]
@@ -177,7 +177,9 @@ def test_json_of_prompts(predict, scan, tmp_path):
     assert len(images["b.png"]["objects"]) == 1
 
 
-def test_prompts_with_names_marks_and_words_of_other_programs(predict, scan, tmp_path, caplog):
+def test_prompt_files_with_names_byte_order_marks_and_unknown_fields(
+    predict, scan, tmp_path, caplog
+):
     image = scan("a.png")
     prompts = tmp_path / "prompts.json"
     entries = [

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def published():
-    """The directory of checkpoints that the published PyTorch code made."""
+    """Directory of checkpoints that the published PyTorch code wrote."""
     default = ROOT.parent / "shared/fixtures/sam_med2d_tiny"
     path = Path(os.environ.get("SAMJAX_FIXTURES", default))
     if not path.is_dir():
@@ -27,7 +27,7 @@ def published():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A small architecture in which no two sizes are the same by chance."""
+    """Small architecture in which no two sizes are equal."""
     return models.tiny(
         image_size=64,
         embed_dim=24,
@@ -44,7 +44,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def tensors(tiny):
-    """SAM's state dict of the small architecture, random."""
+    """SAM's state dict of the small architecture, with random numbers."""
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(functools.partial(models.init, tiny), jax.random.key(0))
     return {
@@ -67,7 +67,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def save(tmp_path):
-    """Writes what `torch.save` would of nested dicts of arrays and plain values."""
+    """Writes nested dicts of arrays and plain values as `torch.save` would."""
 
     def save_file(content, name="saved.pth"):
         arrays = []

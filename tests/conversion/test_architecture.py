@@ -11,7 +11,7 @@ from samjax.models import PeftConfig
 
 
 def _shapes(config):
-    """SAM's state dict of an architecture, as shapes without numbers."""
+    """Returns SAM's state dict of an architecture, as shapes without numbers."""
     params = jax.eval_shape(functools.partial(models.init, config), jax.random.key(0))
     return {
         naming.torch_name(path): np.broadcast_to(
@@ -66,7 +66,7 @@ def test_windows_as_large_as_the_grid_count_as_global(tiny):
     assert (found.global_attn_indexes, found.window_size) == ((0, 1, 2), 8)
 
 
-def test_decoder_heads_are_told(tiny):
+def test_decoder_heads_are_an_argument(tiny):
     assert architecture.infer(_shapes(tiny), decoder_heads=4).decoder_heads == 4
 
 
@@ -79,7 +79,7 @@ def test_decoder_heads_are_told(tiny):
         "mask_decoder.mask_tokens.weight",
     ],
 )
-def test_what_is_no_sam_is_told_by_the_missing_key(tiny, name):
+def test_the_error_for_another_network_names_the_missing_key(tiny, name):
     shapes = _shapes(tiny)
     del shapes[name]
     with pytest.raises(ValueError, match=f"not a SAM checkpoint: no tensor {name}"):

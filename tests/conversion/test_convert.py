@@ -59,10 +59,10 @@ def test_every_axis_of_every_kernel_is_where_it_belongs(tensors, write):
     )
 
 
-def test_what_is_expected_of_images_follows_the_kind(published, tensors, write):
+def test_the_preprocessing_follows_the_family(published, tensors, write):
     sam = conversion.from_torch(write(tensors))[0]
     assert sam.preprocessing == convert.SAM_PREPROCESSING
-    # Everyone writes an optimizer beside the weights: it tells nothing about images.
+    # An optimizer beside the weights is common: no evidence of the preprocessing.
     fine_tuned, report = conversion.from_torch(write(tensors, under_model=True))
     assert fine_tuned.preprocessing == convert.SAM_PREPROCESSING
     assert _statuses(report)["[optimizer]"] == "ignored"
@@ -114,7 +114,7 @@ def test_adapters_are_initialised_on_request(tiny, tensors, write):
     assert (naming.state_dict(model.params)[ADAPTER_NORM] == 1).all()
 
 
-def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
+def test_conv_bottleneck_adapters_survive_a_round_trip(tensors, write, tmp_path):
     options = conversion.ConversionOptions(peft=PeftConfig("conv_bottleneck", init="kaiming"))
     model, _ = conversion.from_torch(write(tensors), options)
     assert "image_encoder.blocks.0.Adapter.down.weight" in naming.state_dict(model.params)
@@ -126,7 +126,7 @@ def test_light_adapters_go_out_and_come_back(tensors, write, tmp_path):
 
 
 def test_a_missing_adapter_is_a_missing_key(published, write):
-    """Once a checkpoint has adapters, a block without one is not simply filled up."""
+    """In a checkpoint with adapters, a block without one is an error."""
     tensors = torch_file.read(published / "tiny_sam_med2d_256.pth").tensors
     path = write({key: tensor for key, tensor in tensors.items() if ".3.Adapter" not in key})
     with pytest.raises(conversion.KeyMismatchError, match=r"missing .*blocks\.3\.Adapter"):
@@ -147,7 +147,7 @@ def test_another_image_size(tiny, tensors, write):
     assert jax.eval_shape(encode, model.params, images).shape == (1, 12, 12, 32)
 
 
-def test_half_precision_becomes_float32_and_is_said(tmp_path, tensors):
+def test_half_precision_becomes_float32_and_is_reported(tmp_path, tensors):
     half = {key: tensor.astype(ml_dtypes.bfloat16) for key, tensor in tensors.items()}
     contiguous = {key: np.ascontiguousarray(tensor) for key, tensor in half.items()}
     safetensors.numpy.save_file(contiguous, tmp_path / "half.safetensors")
@@ -159,7 +159,7 @@ def test_half_precision_becomes_float32_and_is_said(tmp_path, tensors):
     )
 
 
-def test_known_useless_keys_are_ignored(tensors, write):
+def test_known_unused_keys_are_ignored(tensors, write):
     extra = {"pixel_mean": np.zeros((3, 1, 1)), "pixel_std": np.zeros((3, 1, 1))}
     _, report = conversion.from_torch(write({**tensors, **extra}))
     assert report.summary() == f"{len(tensors)} loaded, 2 ignored"

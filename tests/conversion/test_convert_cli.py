@@ -15,7 +15,7 @@ def convert(arguments):
     return cli.main(["convert", *arguments])
 
 
-def test_in_and_out(tmp_path, tensors, write, capsys):
+def test_round_trip(tmp_path, tensors, write, capsys):
     source, model, back = str(write(tensors)), tmp_path / "model", tmp_path / "new/back.pth"
     assert convert(["from-torch", source, str(model)]) == 0
     printed = capsys.readouterr().out
@@ -46,13 +46,13 @@ def test_options_reach_the_model(tmp_path, tensors, write):
     )
 
 
-def test_what_is_said_of_adapters_needs_some(tmp_path, tensors, write, capsys):
+def test_flags_of_adapters_need_adapters(tmp_path, tensors, write, capsys):
     command = ["from-torch", str(write(tensors)), str(tmp_path / "m"), "--adapter-ratio", "0.5"]
     assert convert(command) == 2
     assert "--adapter-ratio: expected --adapters beside it" in capsys.readouterr().err
 
 
-def test_failure_is_told_and_nothing_written(tmp_path, tensors, write, capsys):
+def test_a_failure_is_reported_and_writes_nothing(tmp_path, tensors, write, capsys):
     source = str(write({**tensors, "head.bias": np.zeros(7, np.float32)}))
     target = tmp_path / "model"
     assert convert(["from-torch", source, str(target)]) == 2
@@ -63,7 +63,7 @@ def test_failure_is_told_and_nothing_written(tmp_path, tensors, write, capsys):
     assert "unexpected" in capsys.readouterr().out
 
 
-def test_nothing_is_overwritten_unasked(tmp_path, tensors, write, capsys):
+def test_nothing_is_overwritten_without_the_flag(tmp_path, tensors, write, capsys):
     source, target = str(write(tensors)), tmp_path / "model"
     target.mkdir()
     (target / "thesis.txt").write_text("all my work")
@@ -77,7 +77,7 @@ def test_nothing_is_overwritten_unasked(tmp_path, tensors, write, capsys):
         assert convert([*command, "--overwrite"]) == 0
 
 
-def test_sizes_that_cannot_be(tmp_path, tensors, write, capsys):
+def test_invalid_sizes(tmp_path, tensors, write, capsys):
     source = str(write(tensors))
     for option, field in (("--image-size", "image_size"), ("--decoder-heads", "decoder_heads")):
         assert convert(["from-torch", source, str(tmp_path / "m"), option, "0"]) == 2

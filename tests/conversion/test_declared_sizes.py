@@ -1,4 +1,4 @@
-"""Small files that ask for gigabytes: refused by what they declare, before anything is made."""
+"""Small files that declare gigabytes are errors before memory is reserved."""
 
 import pickle
 import resource
@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 @pytest.fixture(autouse=True)
 def little_memory():
-    """Whoever asks for a gigabyte more than there is now gets a MemoryError."""
+    """Limits memory to a gigabyte more than is used now."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     limit = pages * resource.getpagesize() + GIB
@@ -78,7 +78,7 @@ def test_a_compressed_archive_is_not_expanded(tmp_path):
 
 
 def _view_of(shape, strides, length):
-    """A tensor of one storage of `length` numbers, seen in any way."""
+    """Returns a tensor of one storage of `length` numbers, with any shape and strides."""
     literal = torch_writer._literal
     kind = [literal("storage"), torch_writer._named("torch", "FloatStorage")]
     place = [literal("0"), literal("cpu"), literal(length)]
@@ -88,7 +88,7 @@ def _view_of(shape, strides, length):
     return rebuild + arguments + pickle.REDUCE
 
 
-def test_one_number_does_not_pose_as_many(tmp_path):
+def test_one_number_does_not_stand_for_many(tmp_path):
     tensor = _view_of((1, 50_000, 50_000, 768), (0, 0, 0, 0), 1)
     state = torch_writer._dict([torch_writer._literal("pos_embed") + tensor])
     path = _archive(tmp_path / "x.pth", _proto(state), [("a/data/0", bytes(4))])

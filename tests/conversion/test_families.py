@@ -1,4 +1,4 @@
-"""How images are prepared: what travels with a file, what is evidence, what is a guess."""
+"""Preprocessing of checkpoints: settings in the file, evidence, and guesses."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ ODD = Preprocessing(
 
 
 def _network(**changes):
-    """A small network with the image size and adapters of a published one."""
+    """Returns a small network with the image size and adapters of a published one."""
     plain = dict(patch_size=128, peft=NONE, window_size=1, global_attn_indexes=(0, 1))
     return dataclasses.replace(TINY, **{**plain, **changes})
 
@@ -62,7 +62,7 @@ def _tensors(config):
     ],
     ids=["light", "plain", "tiny_vit"],
 )
-def test_out_and_back_is_the_same_model(tmp_path, config, expected):
+def test_round_trip_is_the_same_model(tmp_path, config, expected):
     model = Model(config, expected, random_params(config))
     conversion.to_torch(tmp_path / "x.pth", model)
     (tmp_path / "x.pth").rename(tmp_path / "elsewhere.pt")
@@ -72,7 +72,7 @@ def test_out_and_back_is_the_same_model(tmp_path, config, expected):
     assert not report.is_guess and "travel with the file" in report.table()
 
 
-def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
+def test_pytorch_ignores_the_settings(tmp_path):
     torch = pytest.importorskip("torch")
     for expected, under_model in ((OURS, True), (convert.SAM_PREPROCESSING, False)):
         config = dataclasses.replace(TINY, peft=NONE)
@@ -92,7 +92,7 @@ def test_pytorch_takes_no_notice_of_what_travels(tmp_path):
         module.load_state_dict(state, strict=True)
 
 
-def test_the_user_has_the_last_word(tmp_path, capsys):
+def test_flags_override_the_settings(tmp_path, capsys):
     model = Model(TINY, OURS, random_params(TINY))
     path = tmp_path / "x.pth"
     conversion.to_torch(path, model)
@@ -121,7 +121,7 @@ def test_a_damaged_record_is_named(tmp_path):
         conversion.from_torch(path)
 
 
-def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
+def test_to_torch_prints_the_settings(tmp_path, write, tensors, capsys):
     assert cli.main(["convert", "to-torch", str(write(tensors)), str(tmp_path / "out.pth")]) == 0
     printed = capsys.readouterr().out
     assert "channel_order rgb" in printed and "travel in the file" in printed
@@ -131,7 +131,7 @@ def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
 
 
 @pytest.mark.parametrize(
-    ("config", "family", "rivals"),
+    ("config", "family", "alternatives"),
     [
         (_network(image_size=1024), "sam", ("medsam",)),
         (_network(image_size=256), "ft_sam", ("sam", "medsam")),
@@ -153,24 +153,24 @@ def test_the_way_out_says_what_travels(tmp_path, write, tensors, capsys):
     ids=["1024", "256", "512", "adapters", "adapters 1024", "light", "mobile", "lite"],
 )
 @pytest.mark.parametrize("beside", [None, {"optimizer": None}, {"epoch": 3}], ids=str)
-def test_only_evidence_decides_not_the_wrapper(save, config, family, rivals, beside):
+def test_evidence_decides_not_the_wrapper(save, config, family, alternatives, beside):
     tensors = _tensors(config)
     path = save(tensors if beside is None else {"model": tensors} | beside)
     model, report = conversion.from_torch(path)
     assert model.preprocessing == families.FAMILIES[family]
-    assert report.is_guess == bool(rivals)
+    assert report.is_guess == bool(alternatives)
     assert f"family {family}" in report.table()
-    for rival in rivals:
-        assert rival in report.notes[-1] and "--family" in report.notes[-1]
+    for alternative in alternatives:
+        assert alternative in report.notes[-1] and "--family" in report.notes[-1]
 
 
-def test_a_guess_is_told_wherever_a_file_is_loaded(save, tmp_path, caplog, capsys):
+def test_a_guess_is_a_warning_wherever_a_file_is_loaded(save, tmp_path, caplog, capsys):
     path = save(_tensors(_network(image_size=256)))
     with caplog.at_level(logging.WARNING):
         conversion.load_or_convert(path)
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1 and str(path) in told[0] and "family ft_sam" in told[0]
-    assert "\n" not in told[0]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1 and str(path) in warnings[0] and "family ft_sam" in warnings[0]
+    assert "\n" not in warnings[0]
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         conversion.load_or_convert(path, family="sam")

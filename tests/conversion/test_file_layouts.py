@@ -1,4 +1,4 @@
-"""Checkpoints as training code saves them, and files that are none."""
+"""Layouts of checkpoint files, and files that are no checkpoints."""
 
 import gzip
 import io
@@ -24,13 +24,13 @@ def _prefixed(tensors, prefix):
 
 
 def _averaged(tensors, prefix):
-    """As PyTorch's `AveragedModel` names them."""
+    """Renames tensors as PyTorch's `AveragedModel` does."""
     count = prefix.replace("module.", "n_averaged")
     return _prefixed(tensors, prefix) | {count: np.zeros((), np.int64)}
 
 
 @pytest.mark.parametrize(
-    ("wrap", "told"),
+    ("wrap", "note"),
     [
         (lambda t: {"state_dict": t}, "unwrapped from state_dict"),
         (lambda t: {"model_state_dict": t, "epoch": 7, "loss": 0.5}, "model_state_dict"),
@@ -49,14 +49,14 @@ def _averaged(tensors, prefix):
         (lambda t: _averaged(t, "ema_model.module."), "ema_model."),
     ],
 )
-def test_known_wrappers_and_prefixes(save, tensors, wrap, told):
+def test_known_wrappers_and_prefixes(save, tensors, wrap, note):
     model, report = conversion.from_torch(save(wrap(tensors)))
     _same(model, tensors)
-    assert told in report.table()
+    assert note in report.table()
     assert {entry.status for entry in report.entries} <= {"loaded", "ignored"}
 
 
-def test_averages_beside_the_weights_are_left_out_with_a_word(save, tensors, caplog):
+def test_averages_beside_the_weights_are_ignored_with_a_warning(save, tensors, caplog):
     twice = {name: 2 * tensor for name, tensor in tensors.items()}
     model, _ = conversion.from_torch(save({"model": tensors, "ema": twice}))
     _same(model, tensors)
@@ -69,7 +69,7 @@ def test_a_compiled_part_of_a_network(save, tensors):
     _same(model, tensors)
 
 
-def test_what_cannot_be_told_apart_is_refused(save, tensors):
+def test_ambiguous_files_are_errors(save, tensors):
     with pytest.raises(ValueError, match=r"several, under model and state_dict"):
         conversion.from_torch(save({"model": tensors, "state_dict": tensors}))
     both = _prefixed(tensors, "model.") | _prefixed(tensors, "sam.")
@@ -77,7 +77,7 @@ def test_what_cannot_be_told_apart_is_refused(save, tensors):
         conversion.from_torch(save(both))
 
 
-def test_an_unknown_layout_is_answered_with_what_was_found(save, tensors):
+def test_the_error_for_an_unknown_layout_lists_the_keys(save, tensors):
     path = save({"model_statedict": tensors, "epoch": 7})
     with pytest.raises(ValueError, match=r"saved\.pth.*'model_statedict': a dict of 188.*'epoch'"):
         conversion.from_torch(path)
@@ -115,7 +115,7 @@ def test_weights_in_several_files(tmp_path, tensors):
         conversion.from_torch(tmp_path)
 
 
-def test_a_folder_of_pytorchs(tmp_path, write, tensors):
+def test_a_folder_with_pytorch_weights(tmp_path, write, tensors):
     write(tensors, name="pytorch_model.bin")
     _same(conversion.from_torch(tmp_path)[0], tensors)
 
@@ -158,7 +158,7 @@ def _zip_of(name):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_files_that_are_no_checkpoint_are_named_as_what_they_are(tmp_path, name, content, what):
+def test_the_error_for_another_file_names_its_format(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError) as caught:
         conversion.from_torch(tmp_path / name)

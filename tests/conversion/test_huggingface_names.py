@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="compares with Hugging Face's SamMod
 
 @pytest.fixture(scope="module")
 def hugging_face(tmp_path_factory):
-    """The directory of a small random SamModel."""
+    """Directory of a small random SamModel."""
     vision = transformers.SamVisionConfig(
         hidden_size=24,
         output_channels=32,
@@ -53,8 +53,8 @@ def test_every_key_is_loaded(hugging_face):
         np.testing.assert_array_equal(ours[name], tensor)
 
 
-def test_the_file_alone_will_do(hugging_face, tmp_path):
-    """With its configuration beside it, or with what no tensor tells."""
+def test_the_file_alone_is_enough(hugging_face, tmp_path):
+    """Converts a file with its configuration, or with the number of heads as an option."""
     whole = conversion.from_torch(hugging_face)[0].config
     assert conversion.from_torch(hugging_face / "model.safetensors")[0].config == whole
     alone = tmp_path / "model.safetensors"

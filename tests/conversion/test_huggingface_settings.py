@@ -1,4 +1,4 @@
-"""Hugging Face's configuration beside the weights: honoured, or an error."""
+"""Settings in Hugging Face's configuration: used, or an error."""
 
 import json
 
@@ -49,7 +49,7 @@ PROCESSOR = {
 
 
 def _their_name(name):
-    """Hugging Face's name of a tensor, as far as its rules would take ours for another."""
+    """Returns Hugging Face's name of a tensor where the rules would mistake ours."""
     name = name.replace("image_encoder.blocks.", "image_encoder.layers.").replace(
         "image_encoder.", "vision_encoder.", 1
     )
@@ -100,7 +100,7 @@ def test_the_configuration_beside_the_file_is_read(folder):
         assert not report.is_guess and "preprocessor_config.json" in report.table()
 
 
-def test_without_it_an_error_says_what_is_missing(folder):
+def test_without_it_an_error_names_the_missing_file(folder):
     with pytest.raises(ValueError, match=r"model\.safetensors: expected config\.json beside it"):
         conversion.load_or_convert(folder / "model.safetensors")
 
@@ -133,7 +133,7 @@ def test_without_a_preprocessor_the_family_is_a_guess(folder):
         ("mask_decoder_config", 7, "expected fields"),
     ],
 )
-def test_settings_that_we_do_not_have_or_that_disagree(folder, place, value, message):
+def test_unknown_and_contradicting_settings(folder, place, value, message):
     _configure(folder, **{place: value})
     field = place.replace("__", r"\.")
     with pytest.raises(ValueError, match=rf"config\.json: .*{message}") as caught:
@@ -142,7 +142,7 @@ def test_settings_that_we_do_not_have_or_that_disagree(folder, place, value, mes
         assert field.replace("\\", "") in str(caught.value)
 
 
-def test_decoder_heads_that_cannot_be(folder):
+def test_invalid_decoder_heads(folder):
     _configure(folder, mask_decoder_config__num_attention_heads=5)
     with pytest.raises(ValueError, match=r"config\.json: prompt_dim: .*decoder_heads"):
         conversion.from_torch(folder)
@@ -160,7 +160,7 @@ def test_decoder_heads_that_cannot_be(folder):
         ({"size": {"height": 64, "width": 64}, "do_pad": False}, {"resize": "stretch"}),
     ],
 )
-def test_the_preprocessor_is_honoured(folder, changes, expected):
+def test_the_preprocessor_is_used(folder, changes, expected):
     _configure(folder, PROCESSOR | changes)
     found = conversion.load_or_convert(folder).preprocessing
     usual = vars(convert.SAM_PREPROCESSING)
@@ -180,13 +180,13 @@ def test_the_preprocessor_is_honoured(folder, changes, expected):
         ({"image_mean": ["a"]}, "image_mean"),
     ],
 )
-def test_what_the_preprocessor_does_and_we_cannot(folder, changes, field):
+def test_unsupported_settings_of_the_preprocessor(folder, changes, field):
     _configure(folder, PROCESSOR | changes)
     with pytest.raises(ValueError, match=rf"preprocessor_config\.json: .*{field}"):
         conversion.load_or_convert(folder)
 
 
-def test_a_section_of_the_processors_file(folder):
+def test_the_section_in_the_file_of_the_processor(folder):
     _configure(folder)
     section = PROCESSOR | {"image_mean": [0.0, 0.0, 0.0]}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": section}))

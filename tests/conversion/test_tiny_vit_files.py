@@ -1,4 +1,4 @@
-"""MobileSAM's and LiteMedSAM's files, in and out."""
+"""Conversion of MobileSAM's and LiteMedSAM's files."""
 
 import dataclasses
 import functools
@@ -46,7 +46,7 @@ def _state_dict(config):
 
 
 def state_dict(config):
-    """The published state dict of an architecture, with random numbers."""
+    """Returns the published state dict of an architecture, with random numbers."""
     return dict(_state_dict(config))
 
 
@@ -65,8 +65,8 @@ def is_ignored(name):
 def test_round_trip_of_published_files(tmp_path, published_file):
     theirs = torch_file.read(published_file).tensors
     model, report = conversion.from_torch(published_file)
-    told = statuses(report)
-    assert told == {name: "ignored" if is_ignored(name) else "loaded" for name in theirs}
+    by_key = statuses(report)
+    assert by_key == {name: "ignored" if is_ignored(name) else "loaded" for name in theirs}
     directory.save(tmp_path / "model", model)
     conversion.to_torch(tmp_path / "back.pt", conversion.load_or_convert(tmp_path / "model"))
     back = torch_file.read(tmp_path / "back.pt")
@@ -76,7 +76,7 @@ def test_round_trip_of_published_files(tmp_path, published_file):
         assert back.tensors[name].dtype == tensor.dtype
         if ".head." not in name:  # A small network's has fewer classes than the published 1000.
             assert back.tensors[name].shape == tensor.shape
-        if told[name] == "loaded":
+        if by_key[name] == "loaded":
             assert back.tensors[name].tobytes() == tensor.tobytes(), name
 
 
@@ -126,14 +126,14 @@ def test_any_architecture(start, changes):
     assert dataclasses.replace(found, **same) == config
 
 
-def test_each_kind_brings_what_it_expects_of_images(write):
+def test_each_kind_has_its_preprocessing(write):
     mobile = conversion.from_torch(write(state_dict(MOBILE)))[0]
     assert mobile.preprocessing == convert.SAM_PREPROCESSING
     assert mobile.preprocessing.multimask
     lite = conversion.from_torch(write(state_dict(LITE)))[0]
     assert lite.preprocessing == convert.LITE_MEDSAM_PREPROCESSING
     assert not lite.preprocessing.multimask
-    # Training writes its state beside the weights, which tells nothing about mask prompts.
+    # The state of training beside the weights is no evidence of the kind of mask prompts.
     wrapped = conversion.from_torch(write(state_dict(LITE), under_model=True))[0]
     assert wrapped.preprocessing == lite.preprocessing
     adapted = dataclasses.replace(LITE, peft=PeftConfig())
@@ -187,7 +187,7 @@ def test_options_of_the_command(tmp_path, write):
 # MARK: files that are none
 
 
-def test_what_is_wrong_is_told(unchecked, write):
+def test_errors_name_the_tensor(unchecked, write):
     tensors = state_dict(MOBILE)
     with pytest.raises(ValueError, match=r"kernel of side 3 .MobileSAM. or 1 .*, found 5"):
         conversion.from_torch(write(tensors | {STEM: np.zeros((4, 3, 5, 5), "f4")}))

@@ -12,7 +12,7 @@ from samjax.conversion import torch_file, torch_writer
 
 
 def _archive(path, content, storages=()):
-    """A zip with the given pickle, as torch.save lays it out."""
+    """Writes a zip archive with this pickle, as torch.save does."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
         for number, data in enumerate(storages):
@@ -21,7 +21,7 @@ def _archive(path, content, storages=()):
 
 
 def _calling(module, name, *arguments):
-    """Opcodes that call what is named with the arguments."""
+    """Returns opcodes that call a named function with the arguments."""
     packed = torch_writer._tuple([torch_writer._literal(each) for each in arguments])
     return torch_writer._named(module, name) + packed + pickle.REDUCE
 
@@ -141,7 +141,7 @@ def test_builtins_are_never_called(tmp_path, module, name):
 
 
 class _Imports(dict):
-    """Pickles to a call of something that must not even be imported."""
+    """An object whose pickle calls a module that must not be imported."""
 
     def __reduce__(self):
         return (os.path.join, ("a", "b"), {"state": 1}, iter([1]), iter([("k", "v")]))
