@@ -1,4 +1,4 @@
-"""Nested dicts of arrays on disk, by Orbax; its failures are told in one line."""
+"""Reads and writes nested dicts of arrays with Orbax, with one-line errors."""
 
 import contextlib
 import logging
@@ -18,14 +18,14 @@ def write(path: Path, params: Params) -> None:
     """Writes parameters as a folder.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The folder cannot be written.
     """
-    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
+    opened = _checkpointer()  # A failure here is one of JAX's devices, not of the files.
     try:
         with _one_error(), opened as checkpointer:
             checkpointer.save(path, params)
-    except Exception as error:  # TensorStore's own kinds, for a full disk among others.
-        # TensorStore's message ends with the reason and the system's number for it.
+    except Exception as error:  # TensorStore has its own types, for a full disk among others.
+        # TensorStore's message ends with the reason and the system's error number.
         found = re.search(r"([^:]+) \[os_error_code='(\d+)'", str(error))
         reason = found[1].strip() if found else _first_line(error)
         number = int(found[2]) if found else getattr(error, "errno", None)
@@ -33,7 +33,7 @@ def write(path: Path, params: Params) -> None:
 
 
 def declared(path: Path) -> Params:
-    """What a folder that `write` made says of its arrays: shape and dtype of each.
+    """Reads the shapes and dtypes of the arrays in a folder written by `write`.
 
     Raises:
         ValueError: A file is missing or damaged.
@@ -41,7 +41,7 @@ def declared(path: Path) -> Params:
     for name in ("_METADATA", "manifest.ocdbt"):
         if not (path / name).is_file():
             raise ValueError(f"{path / name}: missing")
-    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
+    opened = _checkpointer()  # A failure here is one of JAX's devices, not of the files.
     try:
         with _one_error(), opened as checkpointer:
             metadata = checkpointer.metadata(path).item_metadata
@@ -53,13 +53,13 @@ def declared(path: Path) -> Params:
 
 
 def read(path: Path, arrays: Params) -> Params:
-    """Reads the arrays that `declared` found, as NumPy arrays.
+    """Reads the arrays with the shapes that `declared` returned, as NumPy arrays.
 
     Raises:
         ValueError: A file is missing or damaged.
     """
     target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arrays)
-    opened = _checkpointer()  # Its own failure is one of JAX's devices, not of the files.
+    opened = _checkpointer()  # A failure here is one of JAX's devices, not of the files.
     try:
         with _one_error(), opened as checkpointer:
             return checkpointer.restore(path, target)
@@ -73,11 +73,11 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _one_error() -> Iterator[None]:
-    """Leaves a failure to whoever catches it, instead of tracebacks from every thread.
+    """Suppresses the tracebacks of other threads when an operation of Orbax fails.
 
-    Orbax logs it in each of its threads. It closes its event loop at once, too, and every array
-    that is still pending then complains, some only once the error has been told: to these the
-    process stays deaf after a failure.
+    Orbax logs a failure in each of its threads. It also closes its event loop at once, and every
+    array that is still pending then raises an error, some only after the first error was handled.
+    Therefore these stay suppressed after a failure.
     """
     log = logging.getLogger("absl")
     before, level = sys.unraisablehook, log.level
@@ -96,7 +96,7 @@ def _one_error() -> Iterator[None]:
 
 
 def _checkpointer() -> ocp.StandardCheckpointer:
-    """One that waits for no other process: whoever calls it reads or writes on its own."""
+    """Returns a checkpointer that waits for no other process: each reads and writes on its own."""
     own = jax.process_index()
     options = ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"

@@ -1,4 +1,4 @@
-"""Digests of a folder's files, in a file of their own that `sha256sum -c` reads as well."""
+"""Writes and checks SHA-256 digests of a folder's files, in the format of `sha256sum -c`."""
 
 import hashlib
 from concurrent import futures
@@ -8,24 +8,24 @@ NAME = "SHA256SUMS"
 
 
 def write(folder: Path) -> None:
-    """Writes the digests of all files in a folder, however deep, to its `SHA256SUMS`."""
+    """Writes the digests of all files in a folder and its subfolders to `SHA256SUMS`."""
     found = _digests(folder, _files(folder))
     lines = [f"{digest}  {name}\n" for name, digest in sorted(found.items())]
     (folder / NAME).write_text("".join(lines))
 
 
 def check(folder: Path, under: str = "") -> int:
-    """Holds files against their digests, a gigabyte in about a second.
+    """Checks files against their digests, a gigabyte in about a second.
 
     Args:
-        folder: One that `write` has seen.
-        under: Start of the names of those to check; all by default.
+        folder: A folder with a `SHA256SUMS`.
+        under: Prefix of the names of the files to check; all by default.
 
     Returns:
-        How many files there are digests of; 0 without a `SHA256SUMS`.
+        Number of files checked; 0 without a `SHA256SUMS`.
 
     Raises:
-        ValueError: A file is missing or was changed; the message names it.
+        ValueError: A file is missing or was changed; the message names the file.
     """
     path = folder / NAME
     if not path.is_file():
@@ -53,7 +53,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def _digests(folder: Path, names: list[str]) -> dict[str, str]:
-    with futures.ThreadPoolExecutor() as pool:  # Hashing lets other threads run.
+    with futures.ThreadPoolExecutor() as pool:  # Hashing releases the GIL.
         return dict(zip(names, pool.map(lambda name: _digest(folder / name), names), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Optional libraries, imported when they are used; a missing one is named with its pip command."""
+"""Imports optional libraries on use; the error for a missing one has its pip command."""
 
 import importlib
 from typing import Any
@@ -13,10 +13,10 @@ def require(name: str, extra: str) -> Any:
 
     Args:
         name: The module.
-        extra: The extra of samjax that brings it, as pyproject.toml has it.
+        extra: The extra of samjax in pyproject.toml that installs it.
 
     Raises:
-        MissingLibrary: It is not installed; the message says how to install it.
+        MissingLibrary: It is not installed; the message has the pip command.
     """
     try:
         return importlib.import_module(name)

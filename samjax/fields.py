@@ -1,8 +1,8 @@
-"""Values of settings, held against the type hints of their dataclass.
+"""Checks settings against the type hints of their dataclass.
 
 Choices are a `typing.Literal`, ranges of numbers a `Range` in `typing.Annotated`. A dataclass calls
-`check` when it is made; its errors name its own fields, and whoever knows what the user typed puts
-that before them (`naming`, `from_dict`).
+`check` when it is made. Its errors name its own fields; `naming` and `from_dict` put the names of
+the sections before them.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-_KINDS = {  # What a type accepts, and what one and several of it are called.
+_KINDS = {  # By type: the accepted values, and its words in singular and plural.
     int: (numbers.Integral, "a whole number", "whole numbers"),
     float: (numbers.Real, "a number", "numbers"),
     str: (str, "text", "texts"),
@@ -25,7 +25,7 @@ _KINDS = {  # What a type accepts, and what one and several of it are called.
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers from `low` to `high`; `above` and `below` leave these two out themselves."""
+    """The numbers from `low` to `high`; `above` and `below` exclude these bounds."""
 
     low: float
     high: float = math.inf
@@ -33,12 +33,12 @@ class Range:
     below: bool = False
 
     def __contains__(self, value: float) -> bool:
-        """Whether a number lies within."""
+        """Whether a number is in the range."""
         above = self.low < value if self.above else self.low <= value
         return above and (value < self.high if self.below else value <= self.high)
 
     def __str__(self) -> str:
-        """The range in words, as in "expected 0 to less than 1"."""
+        """Returns the range in words, as in "expected 0 to less than 1"."""
         low = f"more than {self.low}" if self.above else f"{self.low}"
         if self.high == math.inf:
             return low if self.above else f"{low} or more"
@@ -50,11 +50,16 @@ NonNegativeInt = Annotated[int, Range(0)]
 PositiveFloat = Annotated[float, Range(0, above=True)]
 NonNegativeFloat = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
-Seed = Annotated[int, Range(0, 2**32 - 1)]  # JAX, NumPy and Grain all take these, and no others.
+Seed = Annotated[int, Range(0, 2**32 - 1)]  # The seeds that JAX, NumPy and Grain all accept.
 
 
 class FieldError(ValueError):
-    """A setting that cannot work: `path` names it, `problem` says what was expected and found."""
+    """A setting with an invalid value.
+
+    Attributes:
+        path: Dotted path of the setting.
+        problem: The expected and the found.
+    """
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -64,10 +69,10 @@ class FieldError(ValueError):
 
 @contextlib.contextmanager
 def naming(name: Callable[[str], str]) -> Iterator[None]:
-    """Names the fields in errors as the user knows them, as in `naming("data.{}".format)`.
+    """Renames the fields in errors as the user typed them, as in `naming("data.{}".format)`.
 
     Args:
-        name: Turns the path that a dataclass gives into the one that the user typed.
+        name: Function from the path in a dataclass to the path that the user typed.
     """
     try:
         yield
@@ -78,14 +83,14 @@ def naming(name: Callable[[str], str]) -> Iterator[None]:
 def check(config: Any) -> None:
     """Checks that every field of a dataclass has a value that its hint allows.
 
-    Known are int, float (finite), str, bool, a `Literal`, ranges of these, tuples of these, each of
-    them or None, and dataclasses. A list in place of a tuple becomes one.
+    Supported hints are int, float (finite), str, bool, a `Literal`, ranges of these, tuples of
+    these, each of them or None, and dataclasses. A list in place of a tuple becomes a tuple.
 
     Args:
-        config: An instance.
+        config: Instance of a dataclass.
 
     Raises:
-        FieldError: A field does not; the message names it with the expected and the found.
+        FieldError: A value is not allowed; the message names the field, the expected and the found.
     """
     for name in hints(type(config)):
         value = getattr(config, name)
@@ -95,10 +100,10 @@ def check(config: Any) -> None:
 
 
 def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
-    """Makes a dataclass, with sections within sections, of what `asdict` and JSON made of it.
+    """Makes a dataclass, with nested sections, from the dict of `asdict` or JSON.
 
     Raises:
-        FieldError: A field is unknown, or has a value that cannot work; the whole path is named.
+        FieldError: A field is unknown or has an invalid value; the message has the whole path.
     """
     made = {}
     for name, value in values.items():
@@ -114,26 +119,26 @@ def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def hints(kind: type) -> dict[str, Any]:
-    """The type hints of a dataclass by field, with their ranges."""
+    """Returns the type hints of a dataclass by field, with their ranges."""
     found = typing.get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 def choices(kind: type) -> dict[str, tuple[str, ...]]:
-    """The fields of a dataclass that are a choice, and what each may be."""
+    """Returns the fields of a dataclass that are a choice, and the values of each."""
     every = hints(kind).items()
     return {name: typing.get_args(each) for name, each in every if _is_choice(each)}
 
 
 def called(kind: type) -> str:
-    """A type in an error's words: "a whole number" for int, "fields" for a section."""
+    """Returns the words for a type in errors: "a whole number" for int, "fields" for a section."""
     return _KINDS[kind][1] if kind in _KINDS else "fields"
 
 
 def describe(hint: Any) -> tuple[str, str]:
-    """The type of a field and the values it allows, in words; no words where any will do.
+    """Returns the type of a field and its allowed values, in words; empty if all are allowed.
 
-    As in `("float", "0 to 1")`, `("str", "one of all, none")`, `("int or None", "1 or more")` and
+    Such as `("float", "0 to 1")`, `("str", "one of all, none")`, `("int or None", "1 or more")` or
     `("tuple of int", "each 1 or more")`.
     """
     hint, limits, optional = _parts(hint)
@@ -150,7 +155,7 @@ def describe(hint: Any) -> tuple[str, str]:
 
 
 def _checked(kind: type, name: str, value: Any) -> Any:
-    """The value of a field if its hint allows it, a list as the tuple that it stands for."""
+    """Returns the value of a field if its hint allows it; a list becomes a tuple if need be."""
     hint = hints(kind)[name]
     if isinstance(value, list) and typing.get_origin(hint) is tuple:
         value = tuple(value)
@@ -160,7 +165,7 @@ def _checked(kind: type, name: str, value: Any) -> Any:
 
 
 def _mismatch(value: Any, hint: Any) -> str:
-    """What was expected, or nothing where the value fits."""
+    """Returns the expected in words, or an empty string if the value fits."""
     hint, limits, optional = _parts(hint)
     if optional:
         return "" if value is None else _mismatch(value, hint)
@@ -187,7 +192,7 @@ def _mismatch(value: Any, hint: Any) -> str:
 
 
 def _parts(hint: Any) -> tuple[Any, tuple[Range, ...], bool]:
-    """A hint without its ranges, these, and whether it is another hint or None."""
+    """Returns a hint without its ranges, the ranges, and whether the hint is optional."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(kind for kind in typing.get_args(hint) if kind is not type(None)), (), True
     if typing.get_origin(hint) is Annotated:
@@ -197,7 +202,7 @@ def _parts(hint: Any) -> tuple[Any, tuple[Range, ...], bool]:
 
 
 def _element(hint: Any) -> tuple[Any, int | None]:
-    """The hint of each element of a tuple, and their number if it is fixed."""
+    """Returns the hint of the elements of a tuple, and their number if it is fixed."""
     first, *others = typing.get_args(hint)
     return first, None if others == [...] else 1 + len(others)
 

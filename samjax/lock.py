@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write to."""
+"""Locks a folder, so that only one process at a time writes to it."""
 
 import contextlib
 import errno
@@ -13,25 +13,25 @@ from typing import Any, TextIO
 
 try:
     import fcntl
-except ImportError:  # Windows: what the file says decides.
+except ImportError:  # Windows: the content of the file decides.
     fcntl = None
 
 NAME = "in_use.lock"
-# A file system that knows no locks, or whose lock service does not run.
+# Errors of file systems without locks, or without a running lock service.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextlib.contextmanager
 def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps other processes out of a folder, which is made if need be.
+    """Locks a folder against other processes; makes the folder if it is missing.
 
-    The lock is `flock`'s on `FOLDER/in_use.lock`, which the system takes back from a process that
-    has died, and which NFS (also between machines), SMB, GPFS and Lustre (mounted with `flock`)
-    support. Where the file system does not, what the file says decides: a process of this machine
-    that is gone has no claim any more; one of another machine has until the file is deleted.
+    The lock is `flock` on `FOLDER/in_use.lock`. The system releases it if the process dies. NFS
+    (also between machines), SMB, GPFS and Lustre (mounted with `flock`) support it. On other file
+    systems, the content of the file decides: the lock of a process of this machine ends with the
+    process; that of a process of another machine ends when the file is deleted.
 
     Raises:
-        ValueError: Another process has the folder; the message names it.
+        ValueError: Another process has locked the folder; the message names the process.
         OSError: The folder cannot be made or written to.
     """
     folder = Path(folder)
@@ -55,7 +55,7 @@ def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Makes a folder; returns those that were not there, the innermost first."""
+    """Makes a folder; returns the folders that were missing, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
@@ -68,7 +68,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _open_locked(path: Path) -> TextIO:
-    """Opens the lock's file as the only process that has it."""
+    """Opens the lock file and locks it."""
     while True:
         try:
             file = path.open("a+")
@@ -88,7 +88,7 @@ def _open_locked(path: Path) -> TextIO:
                 hint = f"; delete {path} if that process is gone"
                 raise ValueError(_in_use(path, holder) + hint) from None
             return file
-        # Whoever had it before may have deleted the file between opening and locking.
+        # The process that had the lock may have deleted the file between opening and locking.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -99,12 +99,12 @@ def _holder(file: TextIO) -> dict[str, Any]:
     file.seek(0)
     try:
         return dict(json.loads(file.read()))
-    except (ValueError, TypeError):  # It is just being written.
+    except (ValueError, TypeError):  # The file is just being written.
         return {}
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether a process of this machine has ended."""
+    """Whether the holder was a process of this machine that has ended."""
     if holder.get("host") != socket.gethostname():
         return False
     try:

@@ -1,6 +1,6 @@
-"""From the decoder's low-resolution logits to masks: selection, upsampling, original size.
+"""Turns the decoder's low-resolution logits into masks: selection, upsampling, original size.
 
-Shared by training, evaluation and prediction, so that a mask means the same everywhere.
+Shared by training, evaluation and prediction, so that masks are the same everywhere.
 """
 
 import functools
@@ -13,7 +13,7 @@ THRESHOLD = 0.0  # A pixel is foreground where its logit is above this (probabil
 
 
 def mask_prompt(logits: Float[Array, "*n m m"], kind: str) -> Float[Array, "*n m m"]:
-    """Turns the low-res logits of the step before into the mask prompt a checkpoint expects.
+    """Turns the low-resolution logits of the previous step into a mask prompt.
 
     Args:
         logits: Low-resolution logits.
@@ -23,7 +23,7 @@ def mask_prompt(logits: Float[Array, "*n m m"], kind: str) -> Float[Array, "*n m
 
 
 def select(values: Float[Array, "b k c *rest"], index: Int[Array, "b k"]) -> jax.Array:
-    """Picks one of `c` candidates for every object: (b, k, c, ...) -> (b, k, ...)."""
+    """Selects one of `c` candidates for every object: (b, k, c, ...) -> (b, k, ...)."""
     trailing = (1,) * (values.ndim - 2)
     picked = jnp.take_along_axis(values, index.reshape(*index.shape, *trailing), axis=2)
     return jnp.squeeze(picked, axis=2)
@@ -32,13 +32,13 @@ def select(values: Float[Array, "b k c *rest"], index: Int[Array, "b k"]) -> jax
 def best(
     logits: Float[Array, "b k c m m"], scores: Float[Array, "b k c"]
 ) -> tuple[Float[Array, "b k 1 m m"], Float[Array, "b k 1"]]:
-    """Of `c` candidates the one of highest predicted IoU, and that."""
+    """Returns the candidate with the highest predicted IoU, and this IoU."""
     chosen = select(logits, scores.argmax(axis=-1))
     return chosen[:, :, None], scores.max(axis=-1, keepdims=True)
 
 
 def upsample(logits: Float[Array, "*n m m"], size: int) -> Float[Array, "*n s s"]:
-    """Bilinear upsampling of logits to the network's input size (no corner alignment)."""
+    """Upsamples logits bilinearly to the network's input size (no corner alignment)."""
     shape = (*logits.shape[:-2], size, size)
     highest = jax.lax.Precision.HIGHEST
     return jax.image.resize(logits, shape, "bilinear", antialias=False, precision=highest)
@@ -50,12 +50,12 @@ def restore_logits(
     size: int,
     canvas: tuple[int, int],
 ) -> Float[Array, "n c h w"]:
-    """Brings logits back to the original images, on a canvas of one static shape.
+    """Resamples logits to the original images, on a canvas of one static shape.
 
-    Bilinear to the input size, then the placement's rectangle bilinear to the original size:
-    a plain crop where the image was padded. Both in one interpolation matrix for each axis: images
-    of all sizes share one compiled function, and logits at the input size, sixteen times as many,
-    are never made.
+    Bilinear to the input size, then the placement's rectangle bilinear to the original size: a
+    plain crop if the image was padded. One interpolation matrix per axis does both: images of all
+    sizes share one compiled function, and logits at the input size, sixteen times as many, are
+    never computed.
 
     Args:
         logits: Low-resolution logits of `c` masks for each of `n` images.
@@ -64,25 +64,25 @@ def restore_logits(
         canvas: Rows and columns of the result; at least every original height and width.
 
     Returns:
-        Logits of which the first height rows and width columns count; the rest is zero.
+        Logits; the first height rows and width columns are the image, the rest is zero.
     """
     height, width, top, left, inner_height, inner_width = jnp.moveaxis(placement, 1, 0)
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
     axes = ((height, top, inner_height), (width, left, inner_width))
     rows, columns = (
-        jax.vmap(functools.partial(_interpolation, side=logits.shape[-1], size=size, canvas=room))(
-            *axis
-        )
-        for axis, room in zip(axes, canvas, strict=True)
+        jax.vmap(
+            functools.partial(_interpolation, side=logits.shape[-1], size=size, canvas=extent)
+        )(*axis)
+        for axis, extent in zip(axes, canvas, strict=True)
     )
     return product("nwl,nchl->nchw", columns, product("nhm,ncml->nchl", rows, logits))
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of a canvas for originals up to this size: few different ones.
+    """Returns the rows and columns of a canvas for an original image.
 
-    Every other one compiles a program. Small ones are square; from there on memory follows the
-    image's area: at most four times as large, or a strip of 256.
+    There are few different sizes, since each compiles a program. Small canvases are square; larger
+    ones have at most four times the image's area, or a shorter side of 256.
     """
     shorter, longer = sorted((height, width))
     step = 256 if longer <= 1024 else 1024
@@ -94,9 +94,10 @@ def canvas_size(height: int, width: int) -> tuple[int, int]:
 def _interpolation(
     length: jax.Array, first: jax.Array, inner: jax.Array, *, side: int, size: int, canvas: int
 ) -> Float[Array, "canvas side"]:
-    """Matrix that resamples one axis of logits, bilinearly and twice.
+    """Returns the matrix that resamples one axis of logits, bilinearly and twice.
 
-    `side` logits to `size` pixels of the input, and of these `inner` from `first` on to `length`.
+    First `side` logits to `size` pixels of the input, then `inner` of these, from `first` on, to
+    `length` pixels.
     """
     target = jnp.arange(canvas, dtype=jnp.float32)
     source = jnp.clip((target + 0.5) * (inner / length) - 0.5, 0.0, inner - 1.0)
@@ -104,7 +105,7 @@ def _interpolation(
     fraction = (source - low)[:, None]
 
     def upsampled(at: jax.Array) -> jax.Array:
-        """Weights of the logits in pixel `at` of the input."""
+        """Returns the weights of the logits in pixel `at` of the input."""
         center = jnp.clip((first + at + 0.5) * (side / size) - 0.5, 0.0, side - 1.0)
         return jnp.maximum(1.0 - jnp.abs(center[:, None] - jnp.arange(side)), 0.0)
 

@@ -1,4 +1,4 @@
-"""Recipes by name or file: those of `configs/`, which travel in the wheel, and one's own."""
+"""Loads recipes by name or file: those of `configs/`, which are in the wheel, or the user's."""
 
 import difflib
 import importlib.util
@@ -23,18 +23,18 @@ def load(recipe: str) -> ml_collections.ConfigDict:
             function `get_config`; after a colon its argument, such as `general:fine`.
 
     Raises:
-        ValueError: There is no such recipe; the message names those that there are.
+        ValueError: There is no such recipe; the message lists the known ones.
     """
     return call(recipe, "get_config").lock()
 
 
 def name_of(recipe: str) -> str:
-    """The name of a recipe, without folder, suffix and argument."""
+    """Returns the name of a recipe, without folder, suffix and argument."""
     return Path(recipe.partition(":")[0]).stem
 
 
 def call(recipe: str, function: str) -> Any:
-    """Calls a function of a recipe's file, see `load`, with the argument after the colon if any."""
+    """Calls a function of a recipe's file, with the argument after the colon if any, see `load`."""
     name, _, argument = recipe.partition(":")
     path = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
     if not path.is_file():
@@ -56,7 +56,7 @@ def call(recipe: str, function: str) -> Any:
 
 
 def _provide_configs() -> None:
-    """Makes recipes find each other: `from configs import sam_med2d` works wherever they lie."""
+    """Makes `from configs import sam_med2d` work in recipes, in a clone and in the wheel."""
     if "configs" not in sys.modules:
         file = FOLDER / "__init__.py"
         spec = importlib.util.spec_from_file_location(

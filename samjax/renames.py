@@ -1,15 +1,15 @@
-"""Earlier names of settings, for files that have them and for users who type them."""
+"""Translates earlier names of settings in files, and refuses them from users."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-DROPPED = object()  # In place of a new value: the old one says nothing.
+DROPPED = object()  # In place of a new value: the old value has no effect any more.
 
 
 @dataclasses.dataclass(frozen=True)
 class Rename:
-    """A field, or a section with all its fields, that is called otherwise now.
+    """Renaming of a field, or of a section with all its fields.
 
     Attributes:
         old: Its earlier dotted path.
@@ -42,10 +42,10 @@ RENAMES = (
 
 
 def translate(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives settings that were written under earlier names those of today.
+    """Translates settings with earlier names to the current names.
 
     Args:
-        content: Fields of sections within sections, as JSON has them; it is left as it is.
+        content: Nested sections of fields, as in JSON; not modified.
     """
     translated = _copy(content)
     for rename in RENAMES:
@@ -66,7 +66,7 @@ def check_names(paths: Iterable[str]) -> None:
     """Refuses earlier names of fields.
 
     Raises:
-        ValueError: There is one; the message names the new one.
+        ValueError: A name is an earlier one; the message has the new name.
     """
     for path in paths:
         new, values = path, ""
@@ -79,8 +79,8 @@ def check_names(paths: Iterable[str]) -> None:
                     if value is not DROPPED
                 )
         if new != path:
-            told = f" ({values})" if values else ""
-            raise ValueError(f"{path}: expected its new name {new}{told}")
+            new_values = f" ({values})" if values else ""
+            raise ValueError(f"{path}: expected its new name {new}{new_values}")
 
 
 def _copy(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _copy(content: Mapping[str, Any]) -> dict[str, Any]:
 def _section(
     content: dict[str, Any], path: Iterable[str], make: bool = False
 ) -> dict[str, Any] | None:
-    """The section at a path, if there is one."""
+    """Returns the section at a path; None if there is none."""
     section: Any = content
     for name in path:
         section = section.setdefault(name, {}) if make else section.get(name)
@@ -103,5 +103,5 @@ def _section(
 
 
 def _new_value(rename: Rename, value: Any) -> Any:
-    # Not looked up: a damaged file may hold lists, which no table can be asked for.
+    # Compared one by one: a damaged file may hold lists, which are not hashable.
     return next((new for old, new in rename.values.items() if old == value), value)

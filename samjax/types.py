@@ -1,4 +1,4 @@
-"""The one prompt structure that every part of samjax speaks."""
+"""Prompts and parameters, the data types shared by all of samjax."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 FOREGROUND = 1
 BACKGROUND = 0
 NOT_A_POINT = -1  # SAM's own padding point: it has an embedding and takes part in attention.
-PADDING = -10  # Ours, for static shapes: masked out of attention, so it never changes a digit.
+PADDING = -10  # For static shapes; masked out of attention, so it never changes an output.
 
 
 @struct.dataclass

@@ -1,1 +1,1 @@
-"""Images and masks on their way into the network: NumPy and OpenCV only, no JAX."""
+"""Reads images and masks and prepares them for the network, with NumPy and OpenCV, without JAX."""

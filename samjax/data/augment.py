@@ -1,4 +1,4 @@
-"""Simple augmentation of an image and its masks in the network's input square."""
+"""Augments an image and its masks in the network's input square."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from samjax.data.inputs import Placement
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """How training images are varied. Zero turns each kind off.
+    """Augmentation of training images. Zero turns each kind off.
 
     Attributes:
         flip: Probability of a flip, for left-right and up-down each.
@@ -49,12 +49,12 @@ def augment(
         image: Normalised image, (s, s, 3) float32.
         masks: Its masks, (k, s, s) uint8.
         placement: Where the image lies in the square.
-        config: What to vary, and how far.
+        config: Kinds and strengths of augmentation.
         rng: Source of randomness.
 
     Returns:
-        The varied image and masks. No mask vanishes: one of which less than a tenth would stay
-        in the square gives its place to another, and if none stays the image is not moved.
+        The varied image and masks. No mask vanishes: a mask of which less than a tenth would
+        stay in the square is replaced by another one; if none would stay, the image is not moved.
     """
     if config.intensity:
         image = _change_intensity(image, placement, config.intensity, rng)

@@ -1,4 +1,4 @@
-"""The tight box of a mask."""
+"""Computes the tight box of a mask."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,8 @@ def tight_box(mask: np.ndarray) -> np.ndarray:
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         raise ValueError("tight_box: expected a mask with foreground, found an empty one")
-    inside = mask[top : top + height, left : left + width]  # To label little is much faster.
+    # Labelling a part of the mask is much faster.
+    inside = mask[top : top + height, left : left + width]
     _, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(inside, 8, cv2.CV_32S, _BY_ROWS)
     components = stats[1:]  # The first is the background.
     x, y, width, height, _ = components[components[:, cv2.CC_STAT_AREA].argmax()]

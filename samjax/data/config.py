@@ -1,4 +1,4 @@
-"""What a run needs to know about its data."""
+"""Settings of the training data."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from samjax.data.augment import AugmentConfig
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The images of a training run, and how batches are made of them.
+    """The images of a training run, and the way batches are made of them.
 
     Attributes:
         root: The data folder (see docs/data.md).
@@ -17,15 +17,15 @@ class DataConfig:
         masks_per_image: Masks drawn for each image of a batch.
         mask_sampling: `distinct` (the paper: without replacement, repeated only where an image
             has too few masks) or `replacement` (the published code).
-        augment: How the images are varied.
+        augment: Augmentation of the images.
         balance: `none` (every image equally often), `dataset` (every dataset equally often) or
             `mask` (an image as often as it takes to draw all of its masks).
         check: `all` reads every file once before the first step; `none` leaves it out.
         on_bad: `skip` leaves bad files out and says so, `error` stops the run.
         validation_fraction: Share of the training split's subjects held out for validation;
             0 for none.
-        leave_out: Datasets to leave out, to test on them what a model makes of data of a kind it
-            has never seen (paper, table 4).
+        leave_out: Datasets to leave out, to evaluate the model on kinds of data that it has never
+            seen (paper, table 4).
         seed: Seed of the order, the drawn masks, the augmentation and the hold-out.
         threads: Threads that read and prepare images, per process.
         prefetch: Batches prepared ahead, per process.

@@ -1,4 +1,4 @@
-"""Reading images and masks from files, and saying which file is wrong when one is."""
+"""Reads images and masks from files; errors name the file."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ import PIL.Image
 from samjax.data import image_header, record_reader
 
 ORDER = "bgr"  # The channel order in which OpenCV decodes.
-MAX_PIXELS = 2**27  # Of an image: prepared for a network, a colour image of these takes 2 GB.
+MAX_PIXELS = 2**27  # Of an image: a colour image of these, prepared for a network, takes 2 GB.
 
 
 class DataError(ValueError):
@@ -21,7 +21,7 @@ class DataError(ValueError):
 
 
 class LayoutError(DataError):
-    """An image or mask that can be decoded, but whose values or channels are not what we read."""
+    """An image or mask that can be decoded, but has unsupported values or channels."""
 
 
 def read_image(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
@@ -109,7 +109,7 @@ def decode(path: str | os.PathLike[str]) -> np.ndarray:
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a place to write a file to, which becomes the file only once all is written.
+    """Yields a temporary path to write to, which replaces the file once all is written.
 
     Raises:
         OSError: It cannot be written; the error names the file, and nothing of it stays.
@@ -125,13 +125,13 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(partial), partial):
-            # Such as a full disk, of which the system does not say where.
+            # For a full disk, among others, the system does not name the file.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file whole or not at all, and the folders above it; see `whole`."""
+    """Writes a file atomically and makes the folders above it, see `whole`."""
     with whole(path) as partial:
         partial.write_bytes(content)
 
@@ -168,7 +168,7 @@ def binarise(mask: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _check_size(data: bytes, path: str | os.PathLike[str]) -> None:
-    """Refuses an image that is too large, by its header; what has none is left to the decoder."""
+    """Refuses an image whose header says that it is too large."""
     found = ""
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
@@ -176,7 +176,7 @@ def _check_size(data: bytes, path: str | os.PathLike[str]) -> None:
                 found = f"{image.width} x {image.height}"
     except PIL.Image.DecompressionBombError as error:
         found = str(error)
-    except Exception:  # Not a format of PIL's, or damaged: it raises whatever its parsers meet.
+    except Exception:  # Unknown to PIL, or damaged: its parsers raise errors of any kind.
         return
     if found:
         raise LayoutError(

@@ -1,4 +1,4 @@
-"""Which images a data folder holds, and which masks belong to each of them."""
+"""Reads and writes the indexes of a data folder: its images and their masks."""
 
 import dataclasses
 import json
@@ -27,8 +27,7 @@ class Sample:
         masks: Paths of its masks, in the order of the index.
         dataset: The collection that the image comes from.
         case: The subject within it: a patient, volume or video.
-        patient: The subject by the name that it has in all datasets of the folder; empty if no
-            table says so.
+        patient: Name of the subject in all datasets of the folder; empty without a table.
     """
 
     image: str
@@ -39,7 +38,7 @@ class Sample:
 
     @property
     def subject(self) -> str:
-        """What must not be on both sides of a split."""
+        """Name of the subject, which must not be on both sides of a split."""
         return self.patient or f"{self.dataset}/{self.case}"
 
 
@@ -71,21 +70,21 @@ def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
     if source.name == FOLDER:
         samples = _split_folder(root, split)
     else:
-        samples = _samples(root, source, _listed(source))
+        samples = _samples(root, source, _read_index(source))
     if not samples:
         raise DataError(f"{root}: the split {split!r} has no images")
     return samples
 
 
 def repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
-    """Images and masks that an index lists more than once, and how often; they count once.
+    """Returns the images and masks that an index lists more than once, with their counts.
 
     Raises:
         DataError: No index, or one that cannot be understood.
     """
     root = Path(root)
     source = _source(root, split)
-    listed = _listed(source)
+    listed = _read_index(source)
     base = _base(root, listed)
     images = Counter(_resolve(root, base, image, source) for image in listed)
     masks = Counter(_resolve(root, base, m, source) for of in listed.values() for m in of)
@@ -93,7 +92,7 @@ def repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
 
 
 def splits(root: str | os.PathLike[str]) -> list[str]:
-    """Names of the splits of a data folder that have images, `train` first.
+    """Returns the names of the splits of a data folder that have images, `train` first.
 
     Raises:
         DataError: An index cannot be understood.
@@ -101,7 +100,7 @@ def splits(root: str | os.PathLike[str]) -> list[str]:
     root = Path(root)
     files = [root / name for name in _index_files(root)]
     if not files:
-        return ["train", "test"]  # Of a folder that `load_index` splits, or refuses.
+        return ["train", "test"]  # `load_index` splits such a folder, or refuses it.
     names = {path.stem.split("_", 1)[1] for path in files if metadata.read_json(path)}
     return sorted(names, key=lambda name: (name != "train", name))
 
@@ -114,7 +113,7 @@ def hold_out(
     A subject of several datasets counts in the first of them.
 
     Args:
-        samples: What to split.
+        samples: Samples to split.
         fraction: Share of each dataset's subjects to hold out, between 0 and 1; at least one
             subject is held out and one kept.
         seed: The same seed, samples and fraction give the same split.
@@ -151,7 +150,7 @@ def hold_out(
 
 
 def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """The samples that come from the named datasets, in the order given; all if none is named.
+    """Returns the samples of the named datasets, in the order given; all if none is named.
 
     Raises:
         DataError: A dataset has no image among them; the message lists those that have.
@@ -161,7 +160,7 @@ def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]
 
 
 def without_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """The samples that do not come from the named datasets; raises as `of_datasets` does."""
+    """Returns the samples of all other datasets; raises as `of_datasets` does."""
     _check_datasets(samples, names)
     return [sample for sample in samples if sample.dataset not in names]
 
@@ -190,13 +189,13 @@ def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
     changed = []
     for name in [*_index_files(root), *([FOLDER] if (root / FOLDER).exists() else [])]:
         path = root / name
-        listed = _listed(path)
+        listed = _read_index(path)
         base = _base(root, listed)
-        images: dict[str, tuple[str, dict[str, str]]] = {}  # By path: the names listed first.
+        images: dict[str, tuple[str, dict[str, str]]] = {}  # By path: the spellings listed first.
         for image, masks in listed.items():
-            where = _resolve(root, base, image, path)
-            _, of_image = images.setdefault(where, (image, {}))
-            for mask in masks if where not in bad else ():
+            resolved = _resolve(root, base, image, path)
+            _, of_image = images.setdefault(resolved, (image, {}))
+            for mask in masks if resolved not in bad else ():
                 found = _resolve(root, base, mask, path)
                 if found not in bad:
                     of_image.setdefault(found, mask)
@@ -227,7 +226,7 @@ def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
 
 def _split_folder(root: Path, split: str) -> list[Sample]:
     """One split of a SA-Med2D-20M folder, which holds no split of its own."""
-    samples = _samples(root, root / FOLDER, _listed(root / FOLDER))
+    samples = _samples(root, root / FOLDER, _read_index(root / FOLDER))
     side = {row["mask"]: row["split"] for row in metadata.read_table(root) if row.get("split")}
     if side:
         chosen = {mask for mask, name in side.items() if name == split}
@@ -262,7 +261,7 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
     for image, masks in index.items():
         path = resolved[image]
         paths = [_resolve(root, base, mask, source) for mask in masks]
-        if path in samples:  # One image, spelt in two ways.
+        if path in samples:  # The same image, spelt differently.
             paths = [*samples[path].masks, *paths]
         named = metadata.of_image(path)
         dataset, case, patient = known.get(path, nothing)
@@ -277,7 +276,7 @@ def _samples(root: Path, source: Path, index: dict[str, Any]) -> list[Sample]:
 
 
 def _source(root: Path, split: str) -> Path:
-    """The file that lists a split: an index of its own, or that of the whole folder."""
+    """Returns the index file of a split: its own, or that of the whole folder."""
     by_image = root / f"image2label_{split}.json"
     by_mask = root / f"label2image_{split}.json"
     own = next((path for path in (by_image, by_mask) if path.exists()), None)
@@ -291,8 +290,8 @@ def _source(root: Path, split: str) -> Path:
     )
 
 
-def _listed(source: Path) -> dict[str, list[str]]:
-    """What an index lists: {image: [masks]}, a mask as often as it is listed."""
+def _read_index(source: Path) -> dict[str, list[str]]:
+    """Reads an index as {image: [masks]}, with repetitions."""
     index: dict[str, list[str]] = {}
     for name, value in metadata.read_items(source):
         if source.name.startswith("label2image"):
@@ -307,17 +306,17 @@ def _listed(source: Path) -> dict[str, list[str]]:
 
 
 def _index_files(root: Path) -> list[str]:
-    """Names of the folder's index files with a split of their own."""
+    """Returns the names of the folder's index files of single splits."""
     patterns = ("image2label_*.json", "label2image_*.json")
     return sorted(path.name for pattern in patterns for path in root.glob(pattern))
 
 
 def _base(root: Path, index: dict[str, Any]) -> Path:
-    """The folder that the paths of an index are relative to: where the first files are found.
+    """Returns the folder that the paths of an index are relative to, by its first files.
 
     SAM-Med2D's own index files name the data folder again, as seen from its parent.
     """
-    for image in list(index)[:100]:  # A few may be missing: the check says so later.
+    for image in list(index)[:100]:  # A few may be missing: the check reports them later.
         for base in (root, Path(), root.resolve().parent):
             if (base / image).exists():
                 return base

@@ -1,8 +1,8 @@
-"""From an image of any size to the network's square input: one way for all of samjax.
+"""Fits images of any size into the network's square input, the same way in all of samjax.
 
 Training, evaluation and prediction call `prepare_image` and `prepare_mask`, and map prompts with
-the `Placement` they return. How an image is fitted belongs to the checkpoint (`Preprocessing`),
-since weights only work well on what they were trained on.
+the `Placement` they return. The preprocessing belongs to the checkpoint (`Preprocessing`), since
+weights only work well with the preprocessing of their training.
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ ChannelOrder = Literal["rgb", "bgr"]
 CHANNEL_ORDER = typing.get_args(ChannelOrder)
 _OPENCV = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 _Divisor = fields.PositiveFloat
-_SMALLEST_RANGE = 1e-8  # Of an image's values: one of a single value becomes zero.
+_SMALLEST_RANGE = 1e-8  # Lower bound of an image's range, so that a constant image becomes zero.
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a checkpoint expects of its images and prompts, and what it answers.
+    """Preprocessing of images and prompts that a checkpoint was trained with, and its outputs.
 
     Attributes:
         resize: `longest_side` (SAM, ours: the aspect ratio is kept, small images are enlarged, zero
@@ -38,19 +38,19 @@ class Preprocessing:
             mean of the area). Masks are always resized by nearest.
         channel_order: `rgb`, or `bgr` as SAM-Med2D's published code feeds colour images.
         mask_prompt: Whether the low-resolution `logits` of the step before, or their `sigmoid`,
-            is what the network takes as a mask prompt.
+            is the network's mask prompt.
         mean: Per-channel mean subtracted from 0..255 values, in the order of `channel_order`.
         std: Per-channel divisor.
         normalise: `mean_std`, or `min_max` (LiteMedSAM, MedSAM: every resized image to 0..1 by its
             own extremes; mean and std are not used).
-        coordinates: How prompts follow the image: `per_axis` (SAM: scaled as its sides are, which
-            are rounded to whole pixels) or `uniform` (LiteMedSAM: by one factor, that of the longer
-            side).
-        multimask: Whether the three candidate masks were trained; if not, the single one answers.
+        coordinates: Scaling of prompts: `per_axis` (SAM: by the image's sides, which are rounded to
+            whole pixels) or `uniform` (LiteMedSAM: by one factor, that of the longer side).
+        multimask: Whether the three candidate masks were trained; if not, the single mask is the
+            output.
         box_margin: Pixels of the input by which boxes were drawn wider than the object on each
-            side; boxes that evaluation makes from masks are enlarged so, a user's never.
-        point_prompts: Whether the network has learned from points; None where nobody said, which
-            means yes unless it is of MedSAM's kind (`min_max` and a single mask: boxes alone).
+            side; evaluation enlarges boxes made from masks by it; a user's boxes stay.
+        point_prompts: Whether the network was trained with points; None if unknown, which means
+            yes unless it is of MedSAM's kind (`min_max` and a single mask: boxes alone).
 
     Raises:
         ValueError: A field has a value that cannot work.
@@ -74,7 +74,7 @@ class Preprocessing:
 
     @property
     def knows_points(self) -> bool:
-        """Whether points mean something to the network."""
+        """Whether the network was trained with point prompts."""
         if self.point_prompts is None:
             return self.multimask or self.normalise != "min_max"
         return self.point_prompts
@@ -85,7 +85,7 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where an image of `height` x `width` lies in the square input, pixels.
+    """Position of an image of `height` x `width` in the square input, pixels.
 
     Attributes:
         height: Height of the original image.
@@ -112,7 +112,7 @@ class Placement:
         return (np.asarray(coords, np.float32) - self._offset()) / self._scale()
 
     def as_array(self) -> np.ndarray:
-        """The six fields in order, int32, as `samjax.masks.restore_logits` takes them."""
+        """Returns the six fields in order, (6,) int32, for `samjax.masks.restore_logits`."""
         return np.array(list(vars(self).values()), np.int32)
 
     def _scale(self) -> np.ndarray:
@@ -125,7 +125,7 @@ class Placement:
 
 
 class UniformPlacement(Placement):
-    """One whose coordinates are scaled alike along both axes (`Preprocessing.coordinates`)."""
+    """Placement with one scale for both axes (`Preprocessing.coordinates`)."""
 
     def _scale(self) -> np.ndarray:
         longer = max(self.inner_height, self.inner_width) / max(self.height, self.width)
@@ -133,7 +133,7 @@ class UniformPlacement(Placement):
 
 
 def place(height: int, width: int, size: int, resize: str) -> Placement:
-    """Decides where an image lies in a `size` x `size` input (see `Preprocessing.resize`)."""
+    """Places an image in a `size` x `size` input (see `Preprocessing.resize`)."""
     if resize == "pad_or_stretch" and height < size and width < size:
         top, left = (size - height) // 2, (size - width) // 2
         return Placement(height, width, top, left, height, width)
@@ -166,7 +166,7 @@ def to_three_channels(image: np.ndarray, source_order: str, target_order: str) -
     if image.shape[2] > 1 and source_order == target_order:
         return image[..., :3]
     result = np.empty((*image.shape[:2], 3), image.dtype)
-    for channel, source in enumerate(sources):  # Several times faster than a view turned around.
+    for channel, source in enumerate(sources):  # Several times faster than a reversed view.
         result[..., channel] = image[..., source]
     return result
 
@@ -180,7 +180,7 @@ def prepare_image(
         image: Image with values 0..255, (h, w) or (h, w, c); whole ones for `antialias` and
             `area`.
         size: Side of the network's input, pixels.
-        config: What the checkpoint expects.
+        config: Preprocessing of the checkpoint.
         source_order: Channel order of `image`, `rgb` or `bgr`.
 
     Returns:
@@ -188,20 +188,24 @@ def prepare_image(
         placement.
 
     Raises:
-        ValueError: The image has a shape that is no image.
+        ValueError: The array does not have the shape of an image.
     """
     image = to_three_channels(image, source_order, config.channel_order)
     placement = place(image.shape[0], image.shape[1], size, config.resize)
     if config.coordinates == "uniform":
         placement = UniformPlacement(**vars(placement))
     kind = np.uint8 if config.interpolation in ("antialias", "area") else np.float32
-    # Normalised after resizing: by mean and std that gives the same values, on far fewer pixels.
+    # Normalised after resizing: the same values with mean and std, on far fewer pixels.
     image = _resize(np.ascontiguousarray(image, kind), placement, config.interpolation)
     return _pad(_normalise(image.astype(np.float32), config), size, placement), placement
 
 
 def prepare_mask(mask: np.ndarray, size: int, placement: Placement) -> np.ndarray:
-    """Fits a binary mask (h, w) into the input as the image was; returns (size, size) uint8 0/1."""
+    """Fits a binary mask (h, w) into the input like its image; returns (size, size) uint8 0/1.
+
+    Raises:
+        ValueError: The mask does not have the shape of the image.
+    """
     mask = np.ascontiguousarray(mask, np.uint8)
     if mask.shape != (placement.height, placement.width):
         expected = (placement.height, placement.width)
@@ -213,7 +217,7 @@ def _normalise(image: np.ndarray, config: Preprocessing) -> np.ndarray:
     if config.normalise == "min_max":
         low = image.min()
         return (image - low) / max(image.max() - low, _SMALLEST_RANGE)
-    # By whole rows: NumPy takes three values at a time ten times as long.
+    # By whole rows: broadcasting over three channels takes ten times as long.
     height, width, _ = image.shape
     rows = image.reshape(height, -1) - np.tile(np.array(config.mean, np.float32), width)
     rows /= np.tile(np.array(config.std, np.float32), width)

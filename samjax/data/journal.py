@@ -1,7 +1,7 @@
-"""What a long run has done so far, line by line on disk, so that the same command goes on from it.
+"""Append-only file of JSON lines with the results of a long run, so that it can be resumed.
 
-The first line says what the run is; every further one is added, whole, once something is done. One
-process at a time may write to it, which is for the caller to see to (`samjax.lock`).
+The first line identifies the run; every further line is one finished piece of work. Only one
+process at a time may write to it; the caller has to ensure this (`samjax.lock`).
 """
 
 import json
@@ -16,25 +16,25 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """A file of JSON lines that grows with a run; it comes into being with the first of them.
+    """File of JSON lines that grows with a run; it is created with the first line.
 
     Attributes:
-        rows: What earlier starts of the run have added.
+        rows: Lines that earlier starts of the run have added.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], identity: Row, advice: str, afresh: bool = False
     ) -> None:
-        """Reads what an earlier start left; a line that was cut off is left out.
+        """Reads the lines of an earlier start; an incomplete last line is dropped.
 
         Args:
             path: The file.
-            identity: What the run is, to be compared with what the file is of.
-            advice: What to do about the file of another run, for the error.
-            afresh: Replace what is there, whatever it is of.
+            identity: Settings that identify the run, compared with those in the file.
+            advice: End of the error message about a file of another run: what the user can do.
+            afresh: Replace an existing file, even that of another run.
 
         Raises:
-            DataError: The file is of another run; the message says in what they differ.
+            DataError: The file is of another run; the message names the differences.
         """
         self._path = Path(path)
         self._first = {"run": json.loads(json.dumps(identity))}
@@ -42,9 +42,9 @@ class Journal:
         self.rows: list[Row] = []
         lines = [] if afresh else _whole_lines(self._path)
         if lines:
-            then = _parsed(lines[0], self._path).get("run", {})
+            then = _parse(lines[0], self._path).get("run", {})
             check_same(then, identity, str(self._path), advice)
-            self.rows = [_parsed(line, self._path) for line in lines[1:]]
+            self.rows = [_parse(line, self._path) for line in lines[1:]]
         self._length = sum(len(line) + 1 for line in lines)
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class Journal:
             self._file.close()
 
     def add(self, row: Row) -> None:
-        """Adds a line; when this returns it outlives the process.
+        """Adds a line, which survives the end of the process once this returns.
 
         Raises:
             OSError: The file cannot be written.
@@ -70,7 +70,7 @@ class Journal:
         file.flush()
 
     def remove(self) -> None:
-        """Deletes the file: the run is done, and its results are elsewhere."""
+        """Deletes the file, once the run is complete and its results are saved elsewhere."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -87,16 +87,16 @@ class Journal:
 
 
 def rows_of(path: str | os.PathLike[str]) -> list[Row]:
-    """The rows that a run of any kind has left in a file; none where there is none.
+    """Reads the rows of a journal of any run; returns none if there is no file.
 
     Raises:
-        DataError: It is no journal.
+        DataError: The file is not a journal.
     """
-    return [_parsed(line, Path(path)) for line in _whole_lines(Path(path))[1:]]
+    return [_parse(line, Path(path)) for line in _whole_lines(Path(path))[1:]]
 
 
 def check_same(then: Row, now: Row, where: str, advice: str) -> None:
-    """Compares what an earlier run was with what this one is.
+    """Checks that an earlier run had the settings of this one.
 
     Raises:
         DataError: They differ; the message names every difference.
@@ -119,10 +119,10 @@ def _whole_lines(path: Path) -> list[bytes]:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    return content.split(b"\n")[:-1]  # What follows the last end of line was cut off.
+    return content.split(b"\n")[:-1]  # The rest after the last newline is an incomplete line.
 
 
-def _parsed(line: bytes, path: Path) -> Row:
+def _parse(line: bytes, path: Path) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:

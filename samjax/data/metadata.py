@@ -1,4 +1,4 @@
-"""What a file's name and the folder's tables say about a mask: modality, subject, class, ..."""
+"""Reads modality, subject, class and more of a mask from file names and the folder's tables."""
 
 import csv
 import dataclasses
@@ -15,8 +15,8 @@ from samjax.data.files import DataError
 UNKNOWN = "unknown"
 CLASSES = "SAMed2D_v1_class_mapping_id.json"
 TABLE = "split.csv"
-_NO_SLICE = "x_0000"  # Of an image that no volume was cut for.
-MANIFEST = "manifest.csv"  # What `samjax data prepare` writes in its place.
+_NO_SLICE = "x_0000"  # End of the names of images that are no slice of a volume.
+MANIFEST = "manifest.csv"  # `samjax data prepare` writes it instead of `split.csv`.
 
 # The ten modalities of the SAM-Med2D paper, and the first words of the tokens that name them.
 MODALITIES = {
@@ -38,13 +38,13 @@ MODALITIES = {
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What is known of one mask; `unknown` where nothing is.
+    """Metadata of a mask; `unknown` where there is no information.
 
     Attributes:
-        modality: One of the paper's ten modalities, or the token of the file's name as it is.
+        modality: One of the paper's ten modalities, or the token of the file's name.
         dataset: The collection that the image comes from.
         case: The subject: a patient, volume or video. Never on both sides of a split.
-        class_name: What the mask shows.
+        class_name: Class of the object.
         anatomy: Part of the body.
     """
 
@@ -77,7 +77,7 @@ def cases_of(images: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     parts = {image: _stem(image).split("--") for image in images}
-    if len(parts) == 1:  # Nothing to compare its name with.
+    if len(parts) == 1:  # There is no other name to compare it with.
         return {image: of_image(image).case for image in parts}
     named = {image: of for image, of in parts.items() if len(of) >= 4}
     volumes = {(*of[:2], *of[2:-1]) for of in named.values() if of[-1] != _NO_SLICE}
@@ -98,7 +98,7 @@ def cases_of(images: Iterable[str]) -> dict[str, str]:
 
 
 def of_mask(image: str, mask: str, class_names: Mapping[int, str]) -> Metadata:
-    """Reads what the names of an image and of one of its masks say.
+    """Reads the metadata of a mask from its name and that of its image.
 
     Args:
         image: Path of the image.
@@ -155,9 +155,9 @@ def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Met
 
 
 def read_table(root: Path) -> Iterator[dict[str, str]]:
-    """Reads `split.csv` or `manifest.csv`, one row a mask; none where the folder has neither.
+    """Yields the rows of `split.csv` or `manifest.csv`, one per mask; none if neither exists.
 
-    One row after the other: a table of millions is never in memory.
+    A table of millions of rows is never in memory as a whole.
 
     Raises:
         DataError: The table lacks the columns image and mask, or a row has other columns.
@@ -180,7 +180,7 @@ def read_table(root: Path) -> Iterator[dict[str, str]]:
 
 
 def _text(path: Path, lines: Iterable[str]) -> Iterator[str]:
-    """Lines of a file; raises `DataError` where they are no text."""
+    """Yields the lines of a file; raises `DataError` if they are not UTF-8."""
     try:
         yield from lines
     except UnicodeDecodeError as error:
@@ -192,7 +192,7 @@ def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:
 
     Args:
         path: The file.
-        distinct: Refuse a name that is there twice, of which one would be lost without a word.
+        distinct: Refuse a name that occurs twice, of which one would be lost silently.
 
     Raises:
         DataError: The file holds something else, or a name twice where that is refused.
@@ -206,7 +206,7 @@ def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:
         return found
 
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Editors of Windows begin with a mark.
+        text = path.read_text(encoding="utf-8-sig")  # Editors of Windows write a byte order mark.
         content = json.loads(text, object_pairs_hook=once if distinct else None)
     except DataError:
         raise
@@ -218,7 +218,7 @@ def read_json(path: Path, distinct: bool = False) -> dict[str, Any]:
 
 
 def read_items(path: Path) -> list[tuple[str, Any]]:
-    """Reads a JSON object as its names and values, in order, a name as often as it is there.
+    """Reads a JSON object as pairs of name and value, in order, with repeated names.
 
     Raises:
         DataError: The file holds something else.
@@ -228,13 +228,13 @@ def read_items(path: Path) -> list[tuple[str, Any]]:
 
 
 def _stem(path: str) -> str:
-    """As `PurePosixPath.stem`, which is ten times slower."""
+    """Returns the stem of a path, ten times faster than `PurePosixPath.stem`."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[0] or name
 
 
 def _with_row(found: Metadata, row: Mapping[str, str]) -> Metadata:
-    """Replaces what the table's row knows better than the name."""
+    """Replaces the fields that a row of the table gives."""
     columns = {
         "modality": "modality",
         "dataset": "dataset",

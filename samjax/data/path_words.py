@@ -1,13 +1,13 @@
-"""Words of file and folder names: which may name a patient, and which say something else."""
+"""Splits file and folder names into words, and finds those that may name a patient."""
 
 import dataclasses
 import re
 from collections.abc import Sequence
 
-# What a word says; only the first three may name somebody.
+# Kinds of words; only the first three may name a patient.
 ID, NUMBER, WORD, SLICE, SESSION, NOISE = "id", "number", "word", "slice", "session", "noise"
 
-# What a file is: image or label, subset, format.
+# Role of a file: image or label, subset, format.
 _FILES = """
     image images img imgs imagestr imagests volume volumes vol picture pictures photo photos imaging
     scans mask masks label labels labelmap labelmaps labelstr labelsts seg segs segmentation
@@ -17,7 +17,7 @@ _FILES = """
     resized input inputs target targets train training trainval test testa testb testing val valid
     validation dev eval derivatives anat func perf fmap
 """
-# How it was made: modality, sequence, view, side, contrast.
+# Acquisition: modality, sequence, view, side, contrast.
 _MAKING = """
     ct cbct mr mri t1 t2 t1w t2w t1c t1ce t1n t1gd t2f t2star pd pdw flair adc dwi dti swi asl bold
     cine dce pet us ultrasound xray cxr oct cta mra angio dermoscopy endoscopy colonoscopy fundus
@@ -25,7 +25,7 @@ _MAKING = """
     r lt cc mlo sa la 2ch 3ch 4ch ed es half sequence pre post contrast plain native venous arterial
     portal delayed rest stress anon
 """
-# What it shows.
+# Classes and diagnoses.
 _CLASSES = """
     benign malignant normal abnormal positive negative healthy control controls disease covid tumor
     tumour tumors lesion lesions polyp polyps cancer glaucoma
@@ -39,7 +39,7 @@ _ELSEWHERE = """
 """
 _SIDES = frozenset(("left", "right", "l", "r", "lt", "cc", "mlo"))
 _NOISE = frozenset((_FILES + _MAKING + _CLASSES + _ELSEWHERE).split())
-# With a number these are parts of a collection, and nobody.
+# With a number these name a part of a collection, and not a patient.
 _COLLECTIONS = """
     fold folds part parts subset split set batch site center centre hospital clinic ward cohort
     scanner vendor group task dataset grade class version release challenge phase level
@@ -68,10 +68,10 @@ class Token:
     """One word of a name.
 
     Attributes:
-        text: As it is written.
+        text: The word as written.
         kind: `ID` (letters and digits), `NUMBER`, `WORD`, `SLICE` (number of a slice or frame),
             `SESSION` (of a date, visit, study or series) or `NOISE`.
-        start: Where it begins in the name.
+        start: Index of its first character in the name.
     """
 
     text: str
@@ -80,17 +80,17 @@ class Token:
 
     @property
     def names(self) -> bool:
-        """Whether it may name somebody."""
+        """Whether the word may name a patient."""
         return self.kind in (ID, NUMBER, WORD)
 
     @property
     def has_digit(self) -> bool:
-        """Whether it names and counts."""
+        """Whether the word may name a patient and has a digit."""
         return self.kind in (ID, NUMBER)
 
     @property
     def is_year(self) -> bool:
-        """Whether it looks like the name of a collection with its year, such as `kits19`."""
+        """Whether the word looks like a collection with its year, such as `kits19`."""
         return is_year(self.text)
 
 
@@ -106,7 +106,7 @@ def tokens(name: str) -> tuple[Token, ...]:
             head, _, last = text.rpartition(".")
             text, kind = (head if len(last) < 6 else text), ID
         else:
-            text, kind = _side_removed(text), ""
+            text, kind = _strip_side(text), ""
             kind = _kind(text)
         before = found[-1] if found else None
         if kind == NUMBER and before is not None and not before.text[-1].isdigit():
@@ -119,7 +119,7 @@ def tokens(name: str) -> tuple[Token, ...]:
 
 
 def text(name: str, of: Sequence[Token]) -> str:
-    """What some words of a name are together: as written, but for dates, slices, sides between."""
+    """Joins words of a name as written, without the dates, slices and sides between them."""
     if not of:
         return ""
     first, last = of[0], of[-1]
@@ -130,14 +130,14 @@ def text(name: str, of: Sequence[Token]) -> str:
 
 
 def of_folder(name: str) -> str:
-    """What a folder's name says besides modality, subset, date and so on; empty if nothing."""
+    """Returns a folder's name without modality, subset, date and so on; may be empty."""
     if is_machine_made(name):
         return name
     return "" if _MODALITY.fullmatch(name) else text(name, [t for t in tokens(name) if t.names])
 
 
 def is_study(name: str) -> bool:
-    """Whether a folder is named after a date, visit, study or series, and nobody."""
+    """Whether a folder is named after a date, visit, study or series, and not after a patient."""
     kinds = {token.kind for token in tokens(name)}
     return SESSION in kinds and ID not in kinds
 
@@ -150,7 +150,7 @@ def is_calendar(folder: str, inside: bool) -> bool:
 
 
 def without_visit(name: str) -> str:
-    """A name without the last of its numbers, if it has another: a patient's without the visit."""
+    """Returns a patient's name without the visit: the last of its numbers, if there are several."""
     found = tokens(name)
     counting = [token for token in found if token.has_digit and not token.is_year]
     if len(counting) < 2 or found[-1] is not counting[-1]:
@@ -164,7 +164,7 @@ def is_year(name: str) -> bool:
 
 
 def is_machine_made(name: str) -> bool:
-    """Whether a name is a hash or a UID: it is given to one thing only."""
+    """Whether a name is a hash or a UID, which is unique."""
     return bool(_HASH.fullmatch(name) or re.fullmatch(_UID, name))
 
 
@@ -190,7 +190,7 @@ def _kind(word: str) -> str:
     return ID
 
 
-def _side_removed(word: str) -> str:
-    """`01L` and `01R` are the two eyes of one person; `1a` and `1b`, `S1V1` and `S1V2` visits."""
+def _strip_side(word: str) -> str:
+    """Removes a side or visit: `01L` and `01R` are eyes of one person, `S1V1`, `S1V2` visits."""
     sided = re.fullmatch(r"(.*\d)[LR]|(\d{1,4})[a-f]|([A-Za-z]{1,4}\d+)[VTDvtd]\d{1,2}", word)
     return sided[sided.lastindex or 0] if sided else word

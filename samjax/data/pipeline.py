@@ -1,4 +1,4 @@
-"""Batches for training, by Grain, and single images for evaluation."""
+"""Makes batches for training with Grain, and loads single images for evaluation."""
 
 import dataclasses
 import logging
@@ -17,18 +17,18 @@ from samjax.data.files import DataError, read_image, read_mask
 from samjax.data.index import Sample
 from samjax.data.inputs import Placement, Preprocessing, prepare_image, prepare_mask
 
-MAX_REPLACED = 10  # Bad images in a row before a run that skips them gives up.
+MAX_REPLACED = 10  # Bad images in a row after which a run that skips them stops.
 
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationImage:
-    """An image with all its masks, in the network's input and as they are on disk.
+    """An image with all its masks, in the network's input and at their original size.
 
     Attributes:
         image: Normalised image, (s, s, 3) float32.
-        placement: Where it lies in the square.
+        placement: Position of the image in the square.
         masks: Its `n` masks in the square, (n, s, s) uint8 0/1.
         original_masks: The same at the image's own size, (n, h, w) uint8 0/1.
         contents: Fingerprints of the files (`samjax.data.fingerprint`), by the sample's paths.
@@ -57,10 +57,10 @@ def training_iterator(
 
     Args:
         samples: The images to train on, of the folder `config.root`.
-        config: How batches are made.
-        preprocessing: What the checkpoint expects of its images.
+        config: Settings of the data.
+        preprocessing: Preprocessing of the checkpoint.
         size: Side of the network's input.
-        process_index: Which process this is.
+        process_index: Index of this process.
         process_count: Number of processes.
 
     Returns:
@@ -99,7 +99,7 @@ def load_for_evaluation(
     Args:
         sample: The image.
         root: The folder that its paths are relative to.
-        preprocessing: What the checkpoint expects of its images.
+        preprocessing: Preprocessing of the checkpoint.
         size: Side of the network's input.
 
     Raises:
@@ -114,7 +114,7 @@ def load_for_evaluation(
 
 
 def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset:
-    """An endless shuffled dataset of samples, balanced over datasets or masks if asked."""
+    """Returns an endless shuffled dataset of samples, balanced over datasets or masks if set."""
     groups = [list(samples)]
     if config.balance == "mask":
         each = config.masks_per_image
@@ -123,13 +123,13 @@ def _shuffled(samples: Sequence[Sample], config: DataConfig) -> grain.MapDataset
         names = sorted({sample.dataset for sample in samples})
         groups = [[s for s in samples if s.dataset == name] for name in names]
     parts = [grain.MapDataset.source(g).seed(config.seed).shuffle().repeat() for g in groups]
-    # Seeded once more: what is drawn for an image depends on its place in the whole stream.
+    # Seeded again: the random values of an image depend on its position in the whole stream.
     return grain.MapDataset.mix(parts).seed(config.seed) if len(parts) > 1 else parts[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Load(grain.transforms.RandomMap):
-    """Reads a sample and makes it a training example."""
+    """Grain transformation of a sample to a training example."""
 
     samples: Sequence[Sample] = dataclasses.field(repr=False)
     config: DataConfig
@@ -175,7 +175,7 @@ class _Load(grain.transforms.RandomMap):
 
 
 def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generator) -> np.ndarray:
-    """Draws which masks of an image to train on.
+    """Draws the masks of an image to train on.
 
     Args:
         available: Number of masks that the image has, at least 1.

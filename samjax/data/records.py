@@ -1,12 +1,12 @@
-"""A data folder whose images and masks lie in ArrayRecord files.
+"""Writes a data folder with its images and masks in ArrayRecord files.
 
 Millions of small files are slow to copy, to list and to open; a few large ones are not. TensorFlow
-Datasets writes and reads them, without TensorFlow. What is written is a data folder like any other:
+Datasets writes and reads them, without TensorFlow. The result is a data folder like any other:
 the indexes and tables are beside the records, and `samjax.data.files` finds the bytes of a path in
-them (`samjax.data.record_reader`), so that training, evaluation and checks need not know.
+them (`samjax.data.record_reader`), so that training, evaluation and checks work as before.
 
-Pixels stay what they are, but are encoded anew, as Netpbm: that is decoded many times faster than
-PNG, and ArrayRecord compresses it.
+Pixels do not change, but are encoded as Netpbm, which is decoded many times faster than PNG;
+ArrayRecord compresses it.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from samjax.data import index, metadata, record_reader
 from samjax.data.files import DataError, read_image, read_mask
 
 NAME, VERSION = "scans", "1.0.0"
-A_FILE = 2048  # Records: some hundred megabytes.
+RECORDS_PER_FILE = 2048  # Some hundred megabytes.
 _TABLES = (metadata.TABLE, metadata.MANIFEST, metadata.CLASSES)
 
 
@@ -52,13 +52,14 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
     if target.exists():
         raise DataError(f"{target}: expected no records yet, found some")
     partial = out / f"{NAME}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed.
+    shutil.rmtree(partial, ignore_errors=True)  # Left by a run that was killed.
     options = {"data_dir": str(partial), "file_format": "array_record"}
     config = core.download.DownloadConfig(compute_stats=core.download.ComputeStatsMode.SKIP)
     try:
         partial.mkdir(parents=True)
         builder = _builder_class()(Path(root), samples, **options)
-        with contextlib.redirect_stdout(io.StringIO()):  # It says that it is downloading.
+        # TFDS prints that it downloads something, which is not true.
+        with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=config)
         made = partial / NAME / VERSION
         for split, of_split in samples.items():
@@ -66,7 +67,7 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
         for table in _TABLES:
             if (Path(root) / table).exists():
                 shutil.copyfile(Path(root) / table, made / table)
-        _write_lookup(made, samples)  # Last: it makes the folder one of records.
+        _write_lookup(made, samples)  # Last: the lookup marks the folder as complete.
         target.parent.mkdir(exist_ok=True)
         made.rename(target)
     finally:
@@ -74,13 +75,15 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
     return target
 
 
-def _encoded(root: Path, sample: index.Sample) -> tuple[bytes, list[bytes]]:
-    """An image and its masks.
+def _encode(root: Path, sample: index.Sample) -> tuple[bytes, list[bytes]]:
+    """Encodes an image and its masks.
 
     Raises:
         DataError: A file cannot be read, or a mask has another shape than its image.
     """
-    pixels, _ = read_image(root / sample.image)  # As OpenCV itself encodes and decodes.
+    pixels, _ = read_image(
+        root / sample.image
+    )  # In OpenCV's channel order, which `imencode` takes.
     _, image = cv2.imencode(".ppm" if pixels.ndim == 3 else ".pgm", pixels)
     masks = []
     for path in sample.masks:
@@ -96,7 +99,7 @@ def _encoded(root: Path, sample: index.Sample) -> tuple[bytes, list[bytes]]:
 
 
 def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
-    """Writes which record holds which path: sorted hashes, small for millions of them."""
+    """Writes the table from paths to records, as sorted hashes: small for millions of paths."""
     hashes, splits, numbers = [], [], []
     for split, of_split in enumerate(samples.values()):
         for number, sample in enumerate(of_split):
@@ -118,7 +121,7 @@ def _write_lookup(target: Path, samples: dict[str, list[index.Sample]]) -> None:
 
 @functools.cache
 def _builder_class() -> type:
-    """The builder; made when first asked for, as TensorFlow Datasets takes a second to import."""
+    """Returns the builder class; made on first use, since importing TFDS takes a second."""
     import tensorflow_datasets as tfds
 
     class Scans(tfds.core.GeneratorBasedBuilder):
@@ -149,13 +152,13 @@ def _builder_class() -> type:
             return {split: self._generate_examples(split) for split in self._samples}
 
         def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
-            """Writes one record after the other.
+            """Writes the records one by one.
 
-            TFDS's own way holds up to a gigabyte in memory, and beyond that needs TensorFlow.
+            The default of TFDS holds up to a gigabyte in memory, and beyond that needs TensorFlow.
             """
             del download_config
-            info = self._info()  # Of the folder that becomes the real one when all is written.
-            writer = tfds.core.SequentialWriter(info, A_FILE, file_format="array_record")
+            info = self._info()  # Its folder is renamed to the final one when all is written.
+            writer = tfds.core.SequentialWriter(info, RECORDS_PER_FILE, file_format="array_record")
             writer.initialize_splits([*self._samples])
             for split, examples in self._split_generators(dl_manager).items():
                 writer.add_examples({split: (example for _, example in examples)})
@@ -165,7 +168,7 @@ def _builder_class() -> type:
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             bar = tqdm(self._samples[split], desc=split, unit="image", disable=None)
             for number, sample in enumerate(bar):
-                image, masks = _encoded(self._root, sample)
+                image, masks = _encode(self._root, sample)
                 names = {"image_name": sample.image, "mask_names": [*sample.masks]}
                 yield number, {"image": image, "masks": masks, **names}
 

@@ -1,4 +1,4 @@
-"""Finds the subject, a patient or an animal, that each image of a data set is of, by its path.
+"""Finds the subject of each image of a data set, a patient or an animal, by its path.
 
 | layout | example | subject |
 |---|---|---|
@@ -10,8 +10,8 @@
 | frames of one film | `film/frame_0001.png` | `film` |
 | pictures side by side | `img_001.png`, `ISIC_0000001.jpg` | each its own |
 
-In doubt more is kept together: a subject that is too large is harmless, one that is too small is
-on both sides of a split.
+In doubt, images are kept together: a subject with too many images is harmless, but one that was
+divided may be on both sides of a split.
 """
 
 import dataclasses
@@ -39,12 +39,12 @@ _SHORT = re.compile(r"[^\W\d_]{0,3}[-_ ]?\d+[A-Za-z]?")
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """Whom an image is of.
+    """Subject of an image.
 
     Attributes:
-        name: As the path writes it; empty where nothing in it tells whom.
-        depth: Number of the folder in the path that names it; None if the file's name does.
-        layout: How it was found, in a few words.
+        name: Name in the path; empty if the path has none.
+        depth: Index of the folder in the path that has the name; None if the file's name has it.
+        layout: Kind of layout by which it was found, in a few words.
     """
 
     name: str
@@ -53,15 +53,15 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True)
-class _View:
-    """A path, and what its names say."""
+class _ParsedPath:
+    """A path with its words and candidate folders."""
 
     path: str
     stem: str
     words: tuple[Token, ...]
-    folders: tuple[tuple[int, str], ...]  # Those that may be a patient's: depth and name.
+    folders: tuple[tuple[int, str], ...]  # Folders that may be a patient's: depth and name.
     session: tuple[int, str] | None  # The outermost folder of a date, study or series.
-    around: str  # The innermost folder, whatever it says.
+    around: str  # The innermost folder.
     is_volume: bool
 
     @property
@@ -82,12 +82,12 @@ def subjects(paths: Iterable[str]) -> dict[str, Subject]:
     found: dict[str, Subject] = {}
     rest = []
     for path in dict.fromkeys(paths):
-        marked = _marked(path)
+        marked = _find_marked(path)
         if marked is None:
-            rest.append(_view(path))
+            rest.append(_parse(path))
         else:
             found[path] = marked
-    return found | _within(rest, 0)
+    return found | _find_in_folder(rest, 0)
 
 
 def is_volume(path: str) -> bool:
@@ -96,7 +96,7 @@ def is_volume(path: str) -> bool:
 
 
 def stem_of(name: str) -> str:
-    """A file's name without its suffix; `.nii.gz` is one, and what follows a UID is none."""
+    """Returns a file's name without its suffix; `.nii.gz` is one, the end of a UID is none."""
     lower = name.lower()
     for suffix in sorted(VOLUMES, key=len, reverse=True):
         if lower.endswith(suffix):
@@ -105,8 +105,8 @@ def stem_of(name: str) -> str:
     return name if not head or last.isdecimal() else head
 
 
-def _marked(path: str) -> Subject | None:
-    """The subject by a word that names a patient, the outermost of several."""
+def _find_marked(path: str) -> Subject | None:
+    """Finds the subject by a word for patients, the outermost of several."""
     *folders, name = PurePosixPath(path).parts
     for depth, part in enumerate((*folders, stem_of(name))):
         match = _MARKED.search(part)
@@ -116,7 +116,7 @@ def _marked(path: str) -> Subject | None:
     return None
 
 
-def _view(path: str) -> _View:
+def _parse(path: str) -> _ParsedPath:
     *folders, name = PurePosixPath(path).parts
     candidates, session, in_year = [], None, False
     for depth, part in enumerate(folders):
@@ -130,19 +130,19 @@ def _view(path: str) -> _View:
     stem = stem_of(name)
     around = folders[-1] if folders else ""
     words = path_words.tokens(stem)
-    return _View(path, stem, words, tuple(candidates), session, around, is_volume(path))
+    return _ParsedPath(path, stem, words, tuple(candidates), session, around, is_volume(path))
 
 
-def _within(views: Sequence[_View], level: int) -> dict[str, Subject]:
+def _find_in_folder(views: Sequence[_ParsedPath], level: int) -> dict[str, Subject]:
     """Finds the subjects of images that share all folders up to a level."""
-    inside: dict[str, list[_View]] = defaultdict(list)
+    inside: dict[str, list[_ParsedPath]] = defaultdict(list)
     here = []
     for view in views:
         if len(view.folders) > level:
             inside[view.folders[level][1]].append(view)
         else:
             here.append(view)
-    found = _by_name(here)
+    found = _find_by_name(here)
     patients = _without_visits(_patients(inside, level))
     for name, members in inside.items():
         if name in patients:
@@ -150,38 +150,38 @@ def _within(views: Sequence[_View], level: int) -> dict[str, Subject]:
                 depth = view.folders[level][0]
                 found[view.path] = Subject(patients[name], depth, "a folder for each")
         else:
-            found |= _within(members, level + 1)
+            found |= _find_in_folder(members, level + 1)
     return found
 
 
 def _without_visits(names: set[str]) -> dict[str, str]:
-    """The patient of every folder; one of several visits has several folders."""
+    """Returns the patient of every folder; a patient with several visits has several folders."""
     shorter = {name: path_words.without_visit(name) for name in names}
     distinct = set(shorter.values())
     are_visits = 1 < len(distinct) < len(names) <= 4 * len(distinct)
     return shorter if are_visits else {name: name for name in names}
 
 
-def _patients(inside: Mapping[str, Sequence[_View]], level: int) -> set[str]:
-    """Those of some neighbouring folders that hold one patient each."""
+def _patients(inside: Mapping[str, Sequence[_ParsedPath]], level: int) -> set[str]:
+    """Returns the neighbouring folders that hold one patient each."""
     shapes = Counter(map(_shape, inside))
     leftovers = {name: _leftovers(name, views, level) for name, views in inside.items()}
     alike = {name: _alike(name, leftovers) for name in inside}
 
-    def is_patient(name: str, views: Sequence[_View]) -> bool:
+    def is_patient(name: str, views: Sequence[_ParsedPath]) -> bool:
         left = leftovers[name]
         counts = any(letter.isdigit() for letter in name) and not path_words.is_year(name)
         if path_words.is_machine_made(name):
             return True
         if counts and (shapes[_shape(name)] > 1 or _holds_studies(views, level)):
             return True
-        if left is None:  # Names inside tell patients apart, or folders do.
+        if left is None:  # Files or folders inside name the patients.
             return False
         if _SHORT.fullmatch(name) or left == {""}:
             return True
         if counts and all(view.stem.startswith(name) for view in views):
             return True
-        # As in every other one. Two that hold `images` and `masks` may well be two data sets.
+        # Files as in the other folders. Two folders with `images` and `masks` may be two data sets.
         last = views[0].folders[level][0] + 2
         holds_roles = any(len(PurePosixPath(view.path).parts) > last for view in views)
         return alike[name] >= (2 if holds_roles else 1)
@@ -190,25 +190,25 @@ def _patients(inside: Mapping[str, Sequence[_View]], level: int) -> set[str]:
 
 
 def _shape(name: str) -> str:
-    """What neighbours that are numbered have in common."""
+    """Returns a folder's name with its numbers replaced, the same for numbered neighbours."""
     return re.sub(r"\d+", "#", name).lower()
 
 
 def _alike(name: str, leftovers: Mapping[str, set[str] | None]) -> int:
-    """How many neighbours of a folder hold a file of the same name."""
+    """Counts the neighbours of a folder that hold a file of the same name."""
     own = leftovers[name] or set()
     return sum(bool(other and other & own) for n, other in leftovers.items() if n != name)
 
 
-def _holds_studies(views: Sequence[_View], level: int) -> bool:
+def _holds_studies(views: Sequence[_ParsedPath], level: int) -> bool:
     """Whether the folders within a folder are all named by a date, a study or an UID."""
     inner = {view.folders[level + 1][1] if len(view.folders) > level + 1 else "" for view in views}
     whole = {PurePosixPath(view.path).parts[view.folders[level][0] + 1] for view in views}
     return all(map(path_words.is_machine_made, inner)) or all(map(path_words.is_study, whole))
 
 
-def _leftovers(name: str, views: Sequence[_View], level: int) -> set[str] | None:
-    """What files in a folder are called besides the folder's name; None if that names somebody."""
+def _leftovers(name: str, views: Sequence[_ParsedPath], level: int) -> set[str] | None:
+    """Returns the files' names without the folder's name; None if these may name a patient."""
     found = set()
     for view in views:
         stem = view.stem[len(name) :] if view.stem.startswith(name) else view.stem
@@ -220,11 +220,11 @@ def _leftovers(name: str, views: Sequence[_View], level: int) -> set[str] | None
     return found
 
 
-def _by_name(views: Sequence[_View]) -> dict[str, Subject]:
+def _find_by_name(views: Sequence[_ParsedPath]) -> dict[str, Subject]:
     """Finds the subjects of images that lie side by side, by the names of their files."""
     collections = _collections(views)
     found: dict[str, Subject] = {}
-    prefixed: dict[str, list[tuple[_View, str]]] = defaultdict(list)
+    prefixed: dict[str, list[tuple[_ParsedPath, str]]] = defaultdict(list)
     for view in views:
         names = view.names
         counting = (i for i, word in enumerate(names) if word.has_digit)
@@ -232,8 +232,8 @@ def _by_name(views: Sequence[_View]) -> dict[str, Subject]:
         head = path_words.text(view.stem, names[: len(names) if first is None else first + 1])
         if first is None:
             found[view.path] = Subject(head, None, "by name") if head else _unnamed(view)
-        elif view.is_volume or names[first].kind == ID or _counts_on(view, names[first]):
-            is_slice = not view.is_volume and _counts_on(view, names[first])
+        elif view.is_volume or names[first].kind == ID or _has_later_number(view, names[first]):
+            is_slice = not view.is_volume and _has_later_number(view, names[first])
             found[view.path] = Subject(head, None, "slices by number" if is_slice else "by name")
         elif first == 0:
             is_of_session = view.session or any(
@@ -251,30 +251,30 @@ def _by_name(views: Sequence[_View]) -> dict[str, Subject]:
     return found
 
 
-def _collections(views: Sequence[_View]) -> set[str]:
-    """Words that all names share and that look like a collection with its year."""
+def _collections(views: Sequence[_ParsedPath]) -> set[str]:
+    """Returns the words in all names that look like a collection with its year."""
     if len(views) < 2:
         return set()
     shared = set.intersection(*({word.text for word in view.names} for view in views))
     return {word.text for word in views[0].names if word.text in shared and word.is_year}
 
 
-def _counts_on(view: _View, first: Token) -> bool:
-    """Whether a number follows: of a slice, or of anything else."""
+def _has_later_number(view: _ParsedPath, first: Token) -> bool:
+    """Whether a number, of a slice or anything else, follows the first one."""
     later = [word for word in view.words if word.start > first.start]
     return any(word.has_digit or word.kind == SLICE for word in later)
 
 
-def _session(view: _View) -> tuple[int | None, str] | None:
-    """The session that an image is of, where nothing else tells: a folder's, or in its name."""
+def _session(view: _ParsedPath) -> tuple[int | None, str] | None:
+    """Returns the session of an image by a folder or its name: depth of the folder and name."""
     words = [word for word in view.words if word.kind == SESSION]
     if view.session is not None:
         return view.session
     return (None, path_words.text(view.stem, words[:2])) if words else None
 
 
-def _unnamed(view: _View) -> Subject:
-    """The subject of an image whose name says nothing: its session, film or folder."""
+def _unnamed(view: _ParsedPath) -> Subject:
+    """Returns the subject of an image without a name in its path: its session, film or folder."""
     session = _session(view)
     if session is not None:
         return Subject(session[1], session[0], "a session for each")

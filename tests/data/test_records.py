@@ -74,7 +74,7 @@ def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_
 def test_many_records_are_several_files_and_never_all_in_memory(
     phantom_root, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(records, "A_FILE", 5)
+    monkeypatch.setattr(records, "RECORDS_PER_FILE", 5)
     # Beyond that TFDS would gather what is to be shuffled on disk, by TensorFlow.
     monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 0)
     folder = records.write(phantom_root, tmp_path, ("train", "test"))
@@ -105,7 +105,7 @@ def test_tensorflow_is_never_imported(phantom_root, recorded):
 
 
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt, OSError(28, "No space left on device")])
-@pytest.mark.parametrize("moment", ["_encoded", "_write_lookup"])
+@pytest.mark.parametrize("moment", ["_encode", "_write_lookup"])
 def test_records_are_whole_or_not_there(phantom_root, tmp_path, monkeypatch, stopped, moment):
     """And the same command then makes them, whatever a killed one has left."""
 

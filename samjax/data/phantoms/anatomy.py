@@ -1,4 +1,4 @@
-"""Invented anatomy: a body outline with organ-like structures that partly cover each other."""
+"""Draws invented anatomy: a body with organ-like structures that partly cover each other."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,12 +10,12 @@ MIN_AREA_FRACTION = 100 / (256 * 256)  # The paper's rule: smaller masks are dro
 
 _POINTS = 90  # Corners of the polygon that stands for an outline.
 _SUBPIXEL_BITS = 4  # Precision of the polygons' corners, 1/16 pixel.
-_CANDIDATES = 8  # Places tried for a structure; the least crowded one is taken.
+_CANDIDATES = 8  # Positions tried for a structure; the least crowded one is taken.
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What there is to see, before any appearance.
+    """Anatomy of a phantom, before it is rendered.
 
     Attributes:
         body: Inside of the body, (s, s) bool.
@@ -56,7 +56,7 @@ def draw_scene(rng: np.random.Generator, size: int, body: np.ndarray) -> Scene:
 def draw_body(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draws the inside of a rounded body, as in a slice across the trunk or the head."""
     outline = _star(rng, roughness=0.05) * (rng.uniform(0.8, 0.95), rng.uniform(0.62, 0.9))
-    return fill(_turned(outline, rng.uniform(-0.2, 0.2)), size)
+    return fill(_rotate(outline, rng.uniform(-0.2, 0.2)), size)
 
 
 def draw_sector(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -95,14 +95,14 @@ def visible_masks(scene: Scene) -> list[tuple[str, int, np.ndarray]]:
 
 
 def _draw_kinds(rng: np.random.Generator) -> list[str]:
-    """Kinds of the structures of a scene, the large ones behind."""
+    """Draws the kinds of the structures of a scene, from back to front."""
     count = int(rng.integers(3, 7))
     drawn = rng.choice(list(KINDS), size=count)
     return sorted(map(str, drawn), key=list(KINDS).index)
 
 
 def _star(rng: np.random.Generator, roughness: float) -> np.ndarray:
-    """Outline around the origin of radius about 1, wavy by a few low frequencies."""
+    """Draws a wavy outline around the origin with a radius of about 1."""
     angles = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
     radius = np.ones(_POINTS)
     for frequency in range(2, 7):
@@ -112,50 +112,50 @@ def _star(rng: np.random.Generator, roughness: float) -> np.ndarray:
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], 1)
 
 
-def _turned(outline: np.ndarray, angle: float) -> np.ndarray:
+def _rotate(outline: np.ndarray, angle: float) -> np.ndarray:
     cosine, sine = np.cos(angle), np.sin(angle)
     return outline @ np.array([[cosine, sine], [-sine, cosine]])
 
 
-def _bent(outline: np.ndarray, bend: float) -> np.ndarray:
-    """Bends an outline along x into an arc; `bend` is how far its ends rise."""
+def _bend(outline: np.ndarray, bend: float) -> np.ndarray:
+    """Bends an outline along x into an arc; `bend` is the rise of its ends."""
     x, y = outline.T
     rise = bend * (x / np.abs(x).max()) ** 2
     return np.stack([x, y + rise - rise.mean()], 1)
 
 
 def _organ(rng: np.random.Generator) -> np.ndarray:
-    """A large, irregular outline, as of a liver or a muscle."""
+    """Draws a large, irregular outline, as of a liver or a muscle."""
     size = rng.uniform(0.28, 0.45)
     outline = _star(rng, roughness=0.22) * (size, size * rng.uniform(0.55, 0.9))
-    return _turned(outline, rng.uniform(0, 2 * np.pi))
+    return _rotate(outline, rng.uniform(0, 2 * np.pi))
 
 
 def _crescent(rng: np.random.Generator) -> np.ndarray:
-    """A bent, tapering outline, as of a spleen or a heart muscle."""
+    """Draws a bent, tapering outline, as of a spleen or a heart muscle."""
     length = rng.uniform(0.28, 0.45)
     outline = _star(rng, roughness=0.07) * (length, length * rng.uniform(0.3, 0.45))
-    bent = _bent(outline, rng.uniform(0.45, 0.95) * length)
-    return _turned(bent, rng.uniform(0, 2 * np.pi))
+    bent = _bend(outline, rng.uniform(0.45, 0.95) * length)
+    return _rotate(bent, rng.uniform(0, 2 * np.pi))
 
 
 def _lobe(rng: np.random.Generator) -> np.ndarray:
-    """A middle-sized outline with notches, as of a kidney or a tumour."""
+    """Draws a middle-sized outline with notches, as of a kidney or a tumour."""
     size = rng.uniform(0.17, 0.28)
     outline = _star(rng, roughness=0.24) * (size, size * rng.uniform(0.6, 0.9))
-    return _turned(outline, rng.uniform(0, 2 * np.pi))
+    return _rotate(outline, rng.uniform(0, 2 * np.pi))
 
 
 def _tube(rng: np.random.Generator) -> np.ndarray:
-    """A long, slightly bent outline, mostly oblique, as of a vessel."""
+    """Draws a long, slightly bent outline, mostly oblique, as of a vessel."""
     length = rng.uniform(0.3, 0.5)
     outline = _star(rng, roughness=0.08) * (length, length * rng.uniform(0.24, 0.36))
     oblique = rng.choice([-1, 1]) * rng.uniform(0.15, 0.35) * np.pi
-    return _turned(_bent(outline, rng.uniform(-0.4, 0.4) * length), oblique)
+    return _rotate(_bend(outline, rng.uniform(-0.4, 0.4) * length), oblique)
 
 
 def _nodule(rng: np.random.Generator) -> np.ndarray:
-    """A small outline, nearly round, as of a gland or a cyst."""
+    """Draws a small outline, nearly round, as of a gland or a cyst."""
     size = rng.uniform(0.1, 0.16)
     return _star(rng, roughness=0.12) * (size, size * rng.uniform(0.7, 1.0))
 

@@ -25,11 +25,11 @@ CLASS_NUMBERS = {kind: number for number, kind in enumerate(sorted(anatomy.KINDS
 
 @dataclasses.dataclass(frozen=True)
 class PhantomConfig:
-    """Which phantoms to write.
+    """Settings of the phantoms.
 
     Attributes:
         count_train: Images to train on.
-        count_test: Images to test on.
+        count_test: Images to evaluate on.
         size: Side of an image, pixels.
         seed: The same seed gives the same images.
 
@@ -67,11 +67,11 @@ def draw_phantom(
 def write_phantoms(root: str | os.PathLike[str], config: PhantomConfig) -> None:
     """Writes a data folder of synthetic scans in the layout of SA-Med2D-20M.
 
-    The folder appears when it is complete. Nothing is done where it is there already.
+    The folder appears only when it is complete. An existing folder of the same phantoms is kept.
 
     Args:
         root: The folder to write.
-        config: Which phantoms.
+        config: Settings of the phantoms.
 
     Raises:
         DataError: The folder holds other phantoms, or something else.
