@@ -18,7 +18,6 @@ from samjax.curation.options import Dataset, several
 
 SMALL = 32  # Up to here numbers are labels, not greys.
 APART = 64  # From here on numbers are large.
-THIN = 0.02  # Smallest share of pixels of a thin label among smeared ones.
 PURE = 0.75  # Of a mask with grey edges, at least this share is black or white.
 WHITE = 240  # From here on a grey is white in JPEG.
 
@@ -174,7 +173,7 @@ def _of_greys(
     if values[-1] > 255:
         levels = [v for v in values if sums[v].is_solid or v in (values[0], values[-1])]
     else:
-        levels = _even_or_thin(evidence, sums, False)
+        levels = label_levels.even_or_thin(evidence, sums, False)
     found = f"greys from {values[0]} to {values[-1]}"
     if len(levels) <= 2:
         half = _half(levels if len(levels) == 2 else values)
@@ -195,48 +194,15 @@ def _of_greys(
         return coding, label_messages.describe(
             f"one object with grey edges, cut at half: above {half}", ignore
         )
-    pictures = _on_levels(pictures, levels, False)
+    pictures = label_levels.by_level(pictures, levels, False)
     background = label_background.background(pictures, known, "numbers", False)
     if table:
         levels = label_levels.matched(levels, table, False, label_levels.ROUNDING)
-        pictures = _on_levels(pictures, levels, False)
+        pictures = label_levels.by_level(pictures, levels, False)
     lacking = _lacking(table, pictures, {*background, *ignore}, "numbers")
     coding = Coding("classes", "numbers", background, ignore, tuple(levels), lacking=lacking)
     text = label_messages.describe_classes(coding, levels, table) + ", with grey edges"
     return coding, label_messages.describe(text, ignore, coding, levels)
-
-
-def _even_or_thin(evidence: Sequence[Evidence], sums: FileCounts, is_colour: bool) -> list[int]:
-    """Returns the levels of even areas, and of thin labels that differ from them."""
-    even = label_levels.merged(
-        [(code, count) for one in evidence for code, count, _ in one.levels], is_colour
-    )
-    pixels = sum(one.pixels for one in sums.values())
-    thin = [
-        code
-        for code, one in sums.items()
-        if code != CLEAR and one.is_solid and one.pixels >= THIN * pixels
-    ]
-    if is_colour:
-        thin = label_levels.without_mixtures(
-            {**dict.fromkeys(thin, False), **dict.fromkeys(even, True)}
-        )
-    # Even levels first: thin ones that are similar to one of them are dropped.
-    return label_levels.merged([*((c, 2) for c in even), *((c, 1) for c in thin)], is_colour)
-
-
-def _on_levels(
-    pictures: Sequence[FileCounts], levels: Sequence[int], is_colour: bool
-) -> list[dict[int, CodeCounts]]:
-    """Sums the counts of codes by their nearest levels."""
-    found = []
-    for picture in pictures:
-        of_levels: dict[int, CodeCounts] = {}
-        near = label_levels.nearest([*picture], levels, is_colour)
-        for code, level in zip(picture, near, strict=True):
-            of_levels.setdefault(level, CodeCounts()).add(picture[code])
-        found.append(of_levels)
-    return found
 
 
 def _void(
@@ -286,7 +252,7 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
     if is_exact and all(sums[code].is_solid for code in codes):
         levels = codes
     else:
-        levels = _even_or_thin(evidence, sums, True)
+        levels = label_levels.even_or_thin(evidence, sums, True)
     kind = known.kind
     if reading == "colours" and levels == codes and not (kind or table):
         kind = "instances" if label_instances.are_colours(evidence, pictures) else ""
@@ -305,7 +271,7 @@ def _of_colours(evidence: Sequence[Evidence], known: Dataset, reading: str) -> t
         levels = [*dict.fromkeys(map(label_levels.rounded, levels))]
     is_smeared = is_smeared or levels != codes
     if is_smeared:
-        pictures = _on_levels(pictures, levels, True)
+        pictures = label_levels.by_level(pictures, levels, True)
     in_colours = known if reading == "colours" else dataclasses.replace(known, background=())
     background = label_background.background(pictures, in_colours, "colours", False)
     ignore = tuple(map(code_of, known.ignore))

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
-from samjax.curation.label_pixels import CLEAR, unpacked
+from samjax.curation.label_background import CodeCounts, FileCounts
+from samjax.curation.label_pixels import CLEAR, Evidence, unpacked
 
+THIN = 0.02  # Smallest share of pixels of a thin label among smeared ones.
 MOST = 256  # Most colours of a picture: more are no classes.
 APART = 20  # Smallest difference of two smeared levels, of 255.
 NEAR = 40  # Largest difference of a smeared level from that of a table.
@@ -48,6 +50,21 @@ def without_mixtures(codes: Mapping[int, bool]) -> list[int]:
     return distinct
 
 
+def even_or_thin(evidence: Sequence[Evidence], sums: FileCounts, is_colour: bool) -> list[int]:
+    """Returns the levels of even areas, and of thin labels that differ from them."""
+    even = merged([(code, count) for one in evidence for code, count, _ in one.levels], is_colour)
+    pixels = sum(one.pixels for one in sums.values())
+    thin = [
+        code
+        for code, one in sums.items()
+        if code != CLEAR and one.is_solid and one.pixels >= THIN * pixels
+    ]
+    if is_colour:
+        thin = without_mixtures({**dict.fromkeys(thin, False), **dict.fromkeys(even, True)})
+    # Even levels first: thin ones that are similar to one of them are dropped.
+    return merged([*((c, 2) for c in even), *((c, 1) for c in thin)], is_colour)
+
+
 def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> list[int]:
     """Returns the level nearest to each code; `CLEAR` stays `CLEAR`."""
     solid = [level for level in levels if level != CLEAR]
@@ -58,6 +75,20 @@ def nearest(codes: Sequence[int], levels: Sequence[int], is_colour: bool) -> lis
     for code in codes:
         away = ((anchors - points([code], is_colour)) ** 2).sum(-1)
         found.append(code if code == CLEAR else solid[int(away.argmin())])
+    return found
+
+
+def by_level(
+    pictures: Sequence[FileCounts], levels: Sequence[int], is_colour: bool
+) -> list[dict[int, CodeCounts]]:
+    """Sums the counts of codes by their nearest levels."""
+    found = []
+    for picture in pictures:
+        of_levels: dict[int, CodeCounts] = {}
+        near = nearest([*picture], levels, is_colour)
+        for code, level in zip(picture, near, strict=True):
+            of_levels.setdefault(level, CodeCounts()).add(picture[code])
+        found.append(of_levels)
     return found
 
 
