@@ -8,7 +8,7 @@ import numpy as np
 from samjax.curation.options import Dataset
 from samjax.data.files import DataError
 
-LABEL = "label_{0}"  # A class that no table names.
+LABEL = "label_{0}"  # Name of a class that no table names.
 UNNAMED = "labels that the table of classes does not name"
 
 

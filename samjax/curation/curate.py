@@ -263,7 +263,7 @@ def _masks(
             objects[name] = [*once.values()]
         large = [mask for mask in objects[name] if rules.large_enough(mask, options.smallest_share)]
         counts.small += len(objects[name]) - len(large)
-        # Stable: equal ones stay in the order of their labels.
+        # Stable: masks of equal area stay in the order of their labels.
         yield from ((name, mask) for mask in sorted(large, key=lambda m: -np.count_nonzero(m)))
 
 

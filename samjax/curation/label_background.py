@@ -8,7 +8,7 @@ from samjax.curation.label_messages import value_of
 from samjax.curation.label_pixels import CLEAR
 from samjax.curation.options import Dataset, Label, several
 
-BORDER = 0.9  # Share of the border that shows what is background.
+BORDER = 0.9  # Smallest share of the border that is background.
 
 
 class AmbiguousLabelsError(CaseError):

@@ -18,7 +18,7 @@ from samjax.curation.options import Dataset, several
 
 SMALL = 32  # Up to here numbers are labels, not greys.
 APART = 64  # From here on numbers are large.
-PURE = 0.75  # Of a mask with grey edges, at least this share is black or white.
+PURE = 0.75  # Smallest share of black and white in a mask with grey edges.
 WHITE = 240  # From here on a grey is white in JPEG.
 
 

@@ -12,8 +12,8 @@ THIN = 0.02  # Smallest share of pixels of a thin label among smeared ones.
 MOST = 256  # Most colours of a picture: more are no classes.
 APART = 20  # Smallest difference of two smeared levels, of 255.
 NEAR = 40  # Largest difference of a smeared level from that of a table.
-ROUNDING = 8  # How far a mixture of two colours is from the line between them, of 255.
-REACH = 3.0  # Pixels: how much farther than the nearest label a smeared pixel's own may be.
+ROUNDING = 8  # Largest distance of a mixture from the line between two colours, of 255.
+REACH = 3.0  # Pixels that a smeared pixel's label may be farther away than the nearest label.
 
 
 def points(codes: Iterable[int], is_colour: bool = True) -> np.ndarray:

@@ -15,8 +15,8 @@ from samjax.curation.case import CaseError
 CLEAR = -1
 MANY_CODES = 1024  # More colours are smeared or no labels.
 MOST_CODES = 1 << 16
-EVEN = 10  # Most that pixels differ within an even area, of 255: JPEG's noise.
-SMALLEST_AREA = 0.0005  # Share of a picture that an even area of one class covers.
+EVEN = 10  # Largest difference of pixels within an even area, of 255: JPEG's noise.
+SMALLEST_AREA = 0.0005  # Smallest share of a picture that an even area covers.
 _PLANES = 7  # Slices of a volume that are analysed.
 _PIECES = 32  # Labels of a picture whose pieces are counted.
 

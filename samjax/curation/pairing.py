@@ -14,9 +14,11 @@ _COUNT = re.compile(r"[ _-]\(?\d{1,3}\)?$")
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net's: the first is `_0000`.
 _VARIANT = re.compile(
     r"(?i)(?:copy|old|new|final|orig|raw|v\d*|aug\w*|flip\w*|rot\w*|slice|frame|pred(?:iction)?s?"
-    r"|(?:rater|reader|observer|expert|annotator|grader|radiologist)s?\d*)"  # Whose labels.
+    r"|(?:rater|reader|observer|expert|annotator|grader|radiologist)s?\d*)"  # Annotators.
 )
-_WHOLE_WORD = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"  # One sign of Chinese, Japanese, Korean.
+_WHOLE_WORD = (
+    "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"  # One character of Chinese, Japanese, Korean.
+)
 _Assignments = list[tuple[str, str, str]]  # Label, image, class.
 
 
@@ -57,7 +59,7 @@ class _Images:
 
     def __init__(self, paths: Iterable[str], flat: bool = False) -> None:
         self.paths = tuple(paths)
-        # From the strictest name to the loosest: as it is, without words, whatever the capitals.
+        # From strict to loose: as it is, without words for image, and both in lower case.
         self.by_name: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
         self.by_stem: dict[str, list[str]] = defaultdict(list)  # Without a modality at the end.
         self.in_folder: dict[str, list[str]] = defaultdict(list)
@@ -253,7 +255,7 @@ def _of_sibling_folder(
             if filename_words.may_be_siblings(folder, other):
                 near[_shared_folders(folder, other)].append(other)
         for _, others in sorted(near.items(), reverse=True):  # The nearest that fit.
-            # Images may be in several folders, if their names tell them apart; else in one.
+            # Images may be in several folders, if their names differ; else in one.
             choices = [[image for other in others for image in alone[other]]]
             choices += [alone[other] for other in others] if len(others) > 1 else []
             fitting = [one for paths in choices if (one := _fitting(members, paths, find))]

@@ -96,7 +96,7 @@ def prepare(
     executor: Executor = local.run,
     log: Callable[[str], None] = lambda line: None,
 ) -> Summary:
-    """Curates a folder, whatever mixture of formats it holds, by the paper's rules (section 3.1).
+    """Curates a folder of mixed formats by the paper's rules (section 3.1).
 
     A second run only does new and changed cases; cases that are gone from the source are removed.
     A case that cannot be used is named in the summary and in `report.json`; the others go on.

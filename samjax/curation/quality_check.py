@@ -20,7 +20,7 @@ from samjax.data.quality import QualityIssue
 from samjax.data.subjects import subjects as subjects_of
 
 COPY, SUBJECT, FOLDER, REPEATED = "copy", "subject", "folder", "repeated"
-_NAMED = 5  # Files of a kind that a report names.
+_NAMED = 5  # Most files of a kind in a report.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,7 +65,7 @@ def intensity_range(
         raise ValueError("expected intensities, found no finite value")
     if percentiles is not None:
         low, high = np.percentile(values, percentiles)
-        if low < high:  # Else nearly all is one value: only the whole range shows anything.
+        if low < high:  # Else nearly all values are equal: the whole range is used.
             return float(low), float(high)
     return float(values.min()), float(values.max())
 

@@ -137,7 +137,7 @@ def _bars(axis: Any, parts: dict[str, dict[str, int]], title: str) -> None:
     axis.set_xticks(places, labels, rotation=60, ha="right", fontsize=7)
     axis.set_xlim(-0.6, max(len(largest), 5) - 0.4)
     axis.set_yscale("log")
-    axis.set_ylim(bottom=0.7)  # A bar of one image is seen, and bars can be compared.
+    axis.set_ylim(bottom=0.7)  # A bar of one image is visible, and all bars have one base.
     left = f", the {_MOST} largest of {len(parts)}" if len(parts) > _MOST else ""
     axis.set_title(f"by {title}{left}")
     axis.legend(fontsize=6)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from samjax.curation import filename_words, naming, suffixes
 
-_MOST = 12  # Patterns that are shown.
+_MOST = 12  # Most patterns in a message.
 _VARYING = re.compile(r"[0-9a-f]{16,}|\d+", re.IGNORECASE)
 
 

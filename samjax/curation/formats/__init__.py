@@ -61,7 +61,7 @@ def stored_labels(path: Path) -> LabelPixels | None:
     """Reads labels as they are stored; returns None for a file that names its labels itself.
 
     Raises:
-        CaseError: It cannot be read.
+        CaseError: The file cannot be read.
         MissingLibrary: The library for its format is not installed.
     """
     try:
@@ -70,5 +70,5 @@ def stored_labels(path: Path) -> LabelPixels | None:
         return volumes.stored_labels(path)
     except (CaseError, MissingLibrary):
         raise
-    except Exception as error:  # As above.
+    except Exception as error:  # Any error of a library, as above.
         raise CaseError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error

@@ -16,10 +16,10 @@ from samjax.curation.formats import coco_masks, pictures, safe_paths
 from samjax.curation.options import CurationOptions
 
 OBJECT = "object"
-_NAMED = 5  # Annotations that a message lists.
+_NAMED = 5  # Most annotations in a message.
 
 Annotations = Mapping[str, list[dict[str, Any]]]
-Categories = Mapping[str, Collection[str]]  # The names that each number has.
+Categories = Mapping[str, Collection[str]]  # Names by number.
 
 
 def discover(
@@ -113,7 +113,7 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
     An annotation, or a part of it, that cannot be used is reported; the others are used.
 
     Raises:
-        CaseError: The picture cannot be read, or has another size than the file says.
+        CaseError: The picture cannot be read, or does not have the size stated in the file.
     """
     del options
     path = source.labels[0][0]
@@ -139,7 +139,7 @@ def read(root: Path, source: CaseSource, options: CurationOptions) -> Case:
                 raise ValueError("expected every object once, found it again; it is used once")
             seen.add(same)
             values, reasons = coco_masks.mask(annotation, *size, stated=source.item in stated)
-        except Exception as error:  # Of one annotation: the others are used.
+        except Exception as error:  # Any error of one annotation: the others are used.
             faults[str(error) if type(error) is ValueError else repr(error)].append(number)
             continue
         for reason in reasons:

@@ -8,8 +8,8 @@ import numpy as np
 
 from samjax import extra
 
-_BEYOND = 0.02  # Of a picture's side: how far tools let polygons reach beyond it.
-_FAR = 10  # Pictures: further away is no mistake of drawing, and takes much memory.
+_BEYOND = 0.02  # Share of a picture's side by which polygons may reach beyond it.
+_FAR = 10  # Sides of the picture: points farther away are errors, and would take much memory.
 
 
 def mask(
@@ -21,7 +21,7 @@ def mask(
         annotation: Entry of the file.
         height: Rows of the picture that was annotated, pixels.
         width: Columns of that picture, pixels.
-        stated: Whether the file says that size; if not, polygons have to lie within it.
+        stated: Whether the file states that size; if not, polygons have to lie within it.
 
     Raises:
         ValueError: No part of it can be used.

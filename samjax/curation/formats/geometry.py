@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from samjax.curation.case import CaseError
 
 TOLERANCE = 0.5  # Of a voxel: less is rounding in a file's header.
-SKEW = 0.02  # Cosine of the angle of two axes: less is a right one.
+SKEW = 0.02  # Cosine of the angle of two axes: below it the angle is a right one.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def anatomical(volume: Volume) -> Volume:
     directions = volume.affine[:3, :3] / np.maximum(volume.spacing, 1e-12)
     if not np.isfinite(directions).all() or abs(np.linalg.det(directions)) < 1e-3:
         raise CaseError(f"expected an affine with three axes, found {volume.affine.tolist()}")
-    # The most certain axis chooses first: oblique volumes may have two that point alike.
+    # The best aligned axis is assigned first: two axes of oblique volumes may be similar.
     order, left = [-1, -1, -1], np.abs(directions)
     for _ in range(3):
         world, axis = np.unravel_index(left.argmax(), left.shape)

@@ -85,7 +85,7 @@ def load(path: Path, is_upright: bool = True) -> tuple[np.ndarray, bool]:
         The picture or volume, and whether it is a volume.
 
     Raises:
-        CaseError: It cannot be decoded.
+        CaseError: The file cannot be decoded.
     """
     pages = _pages(path, lambda page: np.asarray(_plain(page)), is_upright)
     return _stacked(pages), len(pages) > 1
@@ -95,7 +95,7 @@ def stored_labels(path: Path) -> LabelPixels:
     """Decodes labels, with their transparency and the numbers of their palette.
 
     Raises:
-        CaseError: It cannot be decoded.
+        CaseError: The file cannot be decoded.
     """
     pages = _pages(path, _with_alpha)
     values = _stacked(pages)

@@ -15,7 +15,7 @@ def inside(root: Path, base: Path, name: str, where: str) -> Path:
         where: File that contains the name, for the message.
 
     Raises:
-        CaseError: It leads out, by `..`, as an absolute path or through a link.
+        CaseError: The name leads out by `..`, as an absolute path or through a link.
     """
     path = base / name
     if not path.resolve().is_relative_to(root.resolve()):
@@ -27,7 +27,7 @@ def picture(root: Path, where: str, name: str) -> str:
     """Finds a picture that an index file names: beside it, or in a folder next to it.
 
     Raises:
-        CaseError: It leads out of the source.
+        CaseError: The name leads out of the source.
     """
     base, name = (root / where).parent, name.replace("\\", "/")
     stem = Path(where).stem

@@ -70,7 +70,7 @@ def stored_labels(path: Path) -> LabelPixels | None:
     """Reads labels of a volume as they are stored; returns None if the file names them itself.
 
     Raises:
-        CaseError: It cannot be read.
+        CaseError: The file cannot be read.
     """
     ((label, names), *others) = _load_labels(path)
     return None if names or others else _pixels(label)

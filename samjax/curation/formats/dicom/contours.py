@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from samjax.curation.case import CaseError
 from samjax.curation.formats.dicom.stack import Stack
 
-# Shares of the distance of two slices: contours that are nearer are in one plane; planes that are
-# no farther apart are cuts through one thing; less than the last is rounding.
+# Shares of the distance of two slices: nearer contours are in one plane; planes up to ONE_THING
+# apart belong to one object; differences below ROUNDING are rounding.
 PLANE, ONE_THING, ROUNDING = 0.1, 1.5, 0.01
-SAME = 0.1  # Of a pixel: corners that are nearer are one.
+SAME = 0.1  # Of a pixel: nearer corners are equal.
 
 
 def fill(
@@ -135,7 +135,7 @@ def polygon(corners: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.ui
         1 where the centre is inside, of that shape.
     """
     start, end = corners, np.roll(corners, -1, axis=0)
-    # Upwards, so that an edge and its way back are crossed at the very same place.
+    # Upwards, so that an edge and its reverse are crossed at exactly the same point.
     upwards = (start[:, 1] <= end[:, 1])[:, None]
     start, end = np.where(upwards, start, end), np.where(upwards, end, start)
     inside = np.zeros(shape, np.uint8)

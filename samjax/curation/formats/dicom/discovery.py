@@ -59,7 +59,7 @@ def discover(
             continue
         token = dicom.MODALITIES.get(header.kind, "")
         name = names[uid]
-        if name in repeated:  # Series with the same name are told apart by a hash.
+        if name in repeated:  # Series with the same name get a hash.
             name += "_" + naming.short_hash(uid)
         where = result.sources if labels[uid] else result.unlabelled
         where.append(
@@ -80,9 +80,10 @@ def discover(
 
 
 def _is_dicom(root: Path, path: str, known: Dataset) -> bool:
-    """Whether a file is DICOM: by its content, unless its name says that it is something else.
+    """Whether a file is DICOM: by its content, unless its suffix is that of another format.
 
-    In a folder of DICOM, as a description says, the content alone counts, and is to be DICOM.
+    In a folder described as DICOM, the content decides whatever the suffix, and a file without a
+    suffix of another format is always taken for DICOM.
     """
     described = known.format == "dicom"
     other = suffixes.format_of(path) or path.lower().endswith(_OTHERS)

@@ -8,7 +8,12 @@ from typing import Any
 from samjax import extra
 from samjax.curation.case import CaseError
 
-_ANY_OF = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")  # Of any DICOM file.
+_ANY_OF = (
+    "SOPClassUID",
+    "Modality",
+    "Rows",
+    "DirectoryRecordSequence",
+)  # Fields, one of which any DICOM file has.
 
 
 def unwarned() -> contextlib.AbstractContextManager[None]:
@@ -20,7 +25,7 @@ def read(path: Path, stop_before_pixels: bool = False) -> Any:
     """Reads a file, also one without preamble or transfer syntax.
 
     Raises:
-        CaseError: It is cut off or no DICOM.
+        CaseError: The file is cut off or not DICOM.
     """
     pydicom = extra.require("pydicom", "data")
     try:
@@ -56,7 +61,7 @@ def frame_count(data: Any) -> int:
     """Returns the number of frames.
 
     Raises:
-        CaseError: It is no number.
+        CaseError: The field is not a number.
     """
     try:
         return int(data.get("NumberOfFrames") or 1)

@@ -77,7 +77,7 @@ def header(path: Path) -> Header:
     """Reads a file's header, without its pixels.
 
     Raises:
-        CaseError: It is cut off or no DICOM.
+        CaseError: The file is cut off or not DICOM.
     """
     with file.unwarned():
         return _header(path)
@@ -104,7 +104,7 @@ def _header(path: Path) -> Header:
         )
     except CaseError as error:
         raise CaseError(f"{path}: {error}") from error
-    except Exception as error:  # Values that are no numbers, items without what they must have.
+    except Exception as error:  # Values that are no numbers, items without required fields.
         reason = f"{type(error).__name__}: {error}"
         raise CaseError(f"{path}: cannot be read as DICOM: {reason}") from error
 

@@ -23,7 +23,7 @@ def pixels(path: str, data: Any) -> np.ndarray:
     """Returns pixels of a file: in physical units, dark to bright, or RGB.
 
     Raises:
-        CaseError: They are cut off, or in a compression or a colour space that is not known.
+        CaseError: Pixels are cut off, or in an unknown compression or colour space.
     """
     values = picture(path, data)
     is_grey = str(data.get("PhotometricInterpretation", "")) in GREY
@@ -34,7 +34,7 @@ def picture(path: str, data: Any) -> np.ndarray:
     """Returns stored values, dark to bright, or 8-bit RGB: ([frames,] rows, columns[, 3]).
 
     Raises:
-        CaseError: As of `pixels`.
+        CaseError: As in `pixels`.
     """
     values, interpretation, bits = _decode(path, data)
     if interpretation not in (RGB, PALETTE, *GREY):
@@ -81,7 +81,7 @@ def decoded(path: str, data: Any) -> np.ndarray:
     """Returns pixels as they are stored, without colours or units.
 
     Raises:
-        CaseError: They are cut off, or in a compression that no installed library knows.
+        CaseError: Pixels are cut off, or in a compression that no installed library decodes.
     """
     return _decode(path, data)[0]
 

@@ -49,8 +49,8 @@ class SeriesIndex:
     def labelled_by(self, part: LabelPart) -> set[str]:
         """Returns the series that a part labels: one, or all those that it was drawn on.
 
-        Its own images decide, then what its file lists, then the frame of reference; but no series
-        of another frame of reference counts, if its own is here.
+        Its own images decide, then what its file lists, then the frame of reference; but series
+        of another frame of reference are excluded if some series has the part's own.
 
         Raises:
             CaseError: No series fits, or several do.

@@ -38,7 +38,7 @@ def of_image(
         left_out: Counters of parts left out, by reason; updated.
 
     Raises:
-        CaseError: It cannot be read, or one of its frames is not on a slice of the image.
+        CaseError: The file cannot be read, or a frame is not on a slice of the image.
     """
     segments = _names(path, data)
     names = class_table.chosen(segments, classes)

@@ -153,7 +153,7 @@ def stack(slices: Sequence[DicomSlice]) -> Stack:
     """Sorts parallel slices along their normal.
 
     Raises:
-        CaseError: They do not make one volume with equal steps.
+        CaseError: The slices do not make one volume with equal steps.
     """
     first = slices[0]
     for one in slices:
