@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(folder: Path, count: int) -> str:
     samples = _write_folder(folder / "files", count)
     start = time.perf_counter()
-    root = records.write(folder / "files", folder / "records", ("train",))
+    root = records.write_records(folder / "files", folder / "records", ("train",))
     written = time.perf_counter() - start
     start = time.perf_counter()
     read_image(root / samples[0].image)
@@ -75,7 +75,7 @@ def _write_folder(root: Path, count: int) -> list[Sample]:
                 cv2.imwrite(str(first), content)
             os.link(first, root / name)
         samples.append(Sample(names[0], (names[1],)))
-    index.write(root / "image2label_train.json", samples)
+    index.write_index(root / "image2label_train.json", samples)
     return samples
 
 

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     if not flags.FLAGS.is_parsed():  # Grain reads absl flags.
         flags.FLAGS.mark_as_parsed()
     with tempfile.TemporaryDirectory() as folder:
-        packed = records.write(arguments.data, Path(folder), ("train",))
+        packed = records.write_records(arguments.data, Path(folder), ("train",))
         roots = {"files": arguments.data, "records": str(packed)}
         streams = {}
         for name, root in roots.items():

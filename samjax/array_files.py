@@ -32,7 +32,7 @@ def write(path: Path, params: Params) -> None:
         raise OSError(number, reason) from error
 
 
-def declared(path: Path) -> Params:
+def read_shapes(path: Path) -> Params:
     """Reads the shapes and dtypes of the arrays in a folder written by `write`.
 
     Raises:
@@ -53,7 +53,7 @@ def declared(path: Path) -> Params:
 
 
 def read(path: Path, arrays: Params) -> Params:
-    """Reads the arrays with the shapes that `declared` returned, as NumPy arrays.
+    """Reads the arrays of the shapes that `read_shapes` returned, as NumPy arrays.
 
     Raises:
         ValueError: A file is missing or damaged.

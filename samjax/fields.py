@@ -130,7 +130,7 @@ def choices(kind: type) -> dict[str, tuple[str, ...]]:
     return {name: typing.get_args(each) for name, each in every if _is_choice(each)}
 
 
-def called(kind: type) -> str:
+def type_name(kind: type) -> str:
     """Returns the words for a type in errors: "a whole number" for int, "fields" for a section."""
     return _KINDS[kind][1] if kind in _KINDS else "fields"
 

@@ -29,7 +29,7 @@ def select(values: Float[Array, "b k c *rest"], index: Int[Array, "b k"]) -> jax
     return jnp.squeeze(picked, axis=2)
 
 
-def best(
+def select_best(
     logits: Float[Array, "b k c m m"], scores: Float[Array, "b k c"]
 ) -> tuple[Float[Array, "b k 1 m m"], Float[Array, "b k 1"]]:
     """Returns the candidate with the highest predicted IoU, and this IoU."""

@@ -195,9 +195,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _records(arguments: argparse.Namespace) -> int:
     out = arguments.out or arguments.root / "records"
-    print(records.write(arguments.root, out, _splits(arguments)))
+    print(records.write_records(arguments.root, out, _splits(arguments)))
     return 0
 
 
 def _splits(arguments: argparse.Namespace) -> list[str]:
-    return arguments.splits or index.splits(arguments.root)
+    return arguments.splits or index.list_splits(arguments.root)

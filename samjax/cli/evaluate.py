@@ -75,7 +75,7 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
 
     replayed = prompt_file.load(arguments.prompts) if arguments.prompts else None
     samples = index.load_index(arguments.data, arguments.split)
-    samples = index.of_datasets(samples, arguments.datasets)
+    samples = index.select_datasets(samples, arguments.datasets)
     model = conversion.load_or_convert(
         arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )

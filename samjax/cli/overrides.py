@@ -28,7 +28,7 @@ def apply(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> None:
         if not (found := _ILLEGAL.match(str(error))):
             raise ValueError(str(error)) from error
         path, value = found.groups()
-        expected = fields.called(_type(config, path))
+        expected = fields.type_name(_type(config, path))
         raise ValueError(f"{path}: expected {expected}, found {value!r}") from error
     except flags.Error as error:
         raise ValueError(str(error)) from error

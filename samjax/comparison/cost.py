@@ -64,7 +64,7 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
 def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -> tuple[str, float]:
     """Describes a training in a line, and estimates the hours that are left."""
     samples = index.load_index(experiment.data.root, "train")
-    used = index.without_datasets(samples, experiment.data.leave_out)
+    used = index.drop_datasets(samples, experiment.data.leave_out)
     batches, per_epoch = experiment.length(len(used))
     text = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
     if done:

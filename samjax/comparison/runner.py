@@ -202,7 +202,7 @@ def _evaluate(
     title: str,
 ) -> None:
     samples = [s for split in setting.splits for s in index.load_index(root, split)]
-    samples = index.of_datasets(samples, setting.datasets)
+    samples = index.select_datasets(samples, setting.datasets)
     config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
     evaluation = evaluate_and_report(model, root, samples, out, config, title, origin)

@@ -97,7 +97,7 @@ def check_folder(
     checked = quality.check_and_visit(root, samples, size, resize, threads, inspect)
     errors, warnings, thumbnails, images = [], [], [], []
     for split in of_split:
-        for path, count in index.repeated(root, split).items():
+        for path, count in index.find_repeated(root, split).items():
             detail = f"{Path(root) / path}: listed {count} times in the split {split}, used once"
             warnings.append(QualityIssue(path, REPEATED, detail))
     subjects = _subjects(samples, described, subject_pattern)
@@ -145,7 +145,7 @@ def fix(root: str | os.PathLike[str], report: QualityReport) -> list[str]:
     done = []
     removed = {problem.path: problem.detail for problem in (*report.errors, *report.leaks)}
     repeated = {problem.path for problem in report.warnings if problem.kind == REPEATED}
-    files = index.remove(root, removed) if removed or repeated else []
+    files = index.remove_files(root, removed) if removed or repeated else []
     if repeated:
         done.append(f"listed once: {len(repeated)} files")
     if removed:

@@ -48,7 +48,7 @@ def augment(
     Args:
         image: Normalised image, (s, s, 3) float32.
         masks: Its masks, (k, s, s) uint8.
-        placement: Where the image lies in the square.
+        placement: Position of the image in the square.
         config: Kinds and strengths of augmentation.
         rng: Source of randomness.
 

@@ -76,7 +76,7 @@ def load_index(root: str | os.PathLike[str], split: str) -> list[Sample]:
     return samples
 
 
-def repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
+def find_repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
     """Returns the images and masks that an index lists more than once, with their counts.
 
     Raises:
@@ -91,7 +91,7 @@ def repeated(root: str | os.PathLike[str], split: str) -> dict[str, int]:
     return {path: count for path, count in (images | masks).items() if count > 1}
 
 
-def splits(root: str | os.PathLike[str]) -> list[str]:
+def list_splits(root: str | os.PathLike[str]) -> list[str]:
     """Returns the names of the splits of a data folder that have images, `train` first.
 
     Raises:
@@ -149,7 +149,7 @@ def hold_out(
     return kept, [sample for sample in samples if sample.subject in held]
 
 
-def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
+def select_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
     """Returns the samples of the named datasets, in the order given; all if none is named.
 
     Raises:
@@ -159,19 +159,19 @@ def of_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]
     return [sample for sample in samples if not names or sample.dataset in names]
 
 
-def without_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """Returns the samples of all other datasets; raises as `of_datasets` does."""
+def drop_datasets(samples: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
+    """Returns the samples of all other datasets; raises as `select_datasets` does."""
     _check_datasets(samples, names)
     return [sample for sample in samples if sample.dataset not in names]
 
 
-def write(path: Path, samples: Sequence[Sample]) -> None:
+def write_index(path: Path, samples: Sequence[Sample]) -> None:
     """Writes an index {image: [masks]} of one split."""
     content = {sample.image: list(sample.masks) for sample in samples}
     write_whole(path, json.dumps(content, indent=1).encode())
 
 
-def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
+def remove_files(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
     """Rewrites a folder's index files without some files, and lists every other mask once.
 
     Args:
@@ -212,9 +212,9 @@ def remove(root: str | os.PathLike[str], bad: Collection[str]) -> list[Path]:
 def load_metadata(
     root: str | os.PathLike[str], samples: Sequence[Sample]
 ) -> dict[str, metadata.Metadata]:
-    """Describes every mask of the samples (see `samjax.data.metadata.load_metadata`)."""
+    """Describes every mask of the samples (see `samjax.data.metadata.describe_masks`)."""
     pairs = ((sample.image, mask) for sample in samples for mask in sample.masks)
-    return metadata.load_metadata(Path(root), pairs)
+    return metadata.describe_masks(Path(root), pairs)
 
 
 def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
@@ -225,7 +225,7 @@ def _check_datasets(samples: Sequence[Sample], names: Sequence[str]) -> None:
 
 
 def _split_folder(root: Path, split: str) -> list[Sample]:
-    """One split of a SA-Med2D-20M folder, which holds no split of its own."""
+    """Reads one split of a SA-Med2D-20M folder, which has no index per split."""
     samples = _samples(root, root / FOLDER, _read_index(root / FOLDER))
     side = {row["mask"]: row["split"] for row in metadata.read_table(root) if row.get("split")}
     if side:

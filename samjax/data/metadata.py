@@ -128,7 +128,7 @@ def modality_of(token: str) -> str:
     return token
 
 
-def load_metadata(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Metadata]:
+def describe_masks(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Metadata]:
     """Describes masks by `split.csv` where the folder has one, otherwise by their names.
 
     Args:

@@ -79,7 +79,7 @@ class Token:
     start: int
 
     @property
-    def names(self) -> bool:
+    def may_name_patient(self) -> bool:
         """Whether the word may name a patient."""
         return self.kind in (ID, NUMBER, WORD)
 
@@ -94,7 +94,7 @@ class Token:
         return is_year(self.text)
 
 
-def tokens(name: str) -> tuple[Token, ...]:
+def tokenize(name: str) -> tuple[Token, ...]:
     """Splits the name of a folder, or of a file without its suffix, into its words."""
     found: list[Token] = []
     for match in _TOKEN.finditer(name):
@@ -118,27 +118,29 @@ def tokens(name: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def text(name: str, of: Sequence[Token]) -> str:
+def join(name: str, of: Sequence[Token]) -> str:
     """Joins words of a name as written, without the dates, slices and sides between them."""
     if not of:
         return ""
     first, last = of[0], of[-1]
-    between = [token for token in tokens(name) if first.start <= token.start <= last.start]
+    between = [token for token in tokenize(name) if first.start <= token.start <= last.start]
     if any(t.kind in (SLICE, SESSION) or t.text.lower() in _SIDES for t in between):
         return "_".join(token.text for token in of)
     return name[first.start : last.start + len(last.text)]
 
 
-def of_folder(name: str) -> str:
+def naming_part(name: str) -> str:
     """Returns a folder's name without modality, subset, date and so on; may be empty."""
     if is_machine_made(name):
         return name
-    return "" if _MODALITY.fullmatch(name) else text(name, [t for t in tokens(name) if t.names])
+    if _MODALITY.fullmatch(name):
+        return ""
+    return join(name, [token for token in tokenize(name) if token.may_name_patient])
 
 
 def is_study(name: str) -> bool:
     """Whether a folder is named after a date, visit, study or series, and not after a patient."""
-    kinds = {token.kind for token in tokens(name)}
+    kinds = {token.kind for token in tokenize(name)}
     return SESSION in kinds and ID not in kinds
 
 
@@ -149,9 +151,9 @@ def is_calendar(folder: str, inside: bool) -> bool:
     )
 
 
-def without_visit(name: str) -> str:
+def strip_visit(name: str) -> str:
     """Returns a patient's name without the visit: the last of its numbers, if there are several."""
-    found = tokens(name)
+    found = tokenize(name)
     counting = [token for token in found if token.has_digit and not token.is_year]
     if len(counting) < 2 or found[-1] is not counting[-1]:
         return name

@@ -68,7 +68,7 @@ def check_samples(
         root: The folder that the samples' paths are relative to.
         samples: Samples to check.
         size: Side of the network's input, pixels: a mask must survive being resized to it.
-        resize: How images are fitted to it, see `samjax.data.inputs.Preprocessing`.
+        resize: Kind of resizing, see `samjax.data.inputs.Preprocessing`.
         threads: Threads that read files.
 
     Returns:

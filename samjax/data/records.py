@@ -30,7 +30,7 @@ RECORDS_PER_FILE = 2048  # Some hundred megabytes.
 _TABLES = (metadata.TABLE, metadata.MANIFEST, metadata.CLASSES)
 
 
-def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Path:
+def write_records(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Path:
     """Writes a data folder into records, one for each image, in the order of its index.
 
     Args:
@@ -63,7 +63,7 @@ def write(root: str | os.PathLike[str], out: Path, splits: Sequence[str]) -> Pat
             builder.download_and_prepare(download_config=config)
         made = partial / NAME / VERSION
         for split, of_split in samples.items():
-            index.write(made / f"image2label_{split}.json", of_split)
+            index.write_index(made / f"image2label_{split}.json", of_split)
         for table in _TABLES:
             if (Path(root) / table).exists():
                 shutil.copyfile(Path(root) / table, made / table)

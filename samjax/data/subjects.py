@@ -66,7 +66,7 @@ class _ParsedPath:
 
     @property
     def names(self) -> tuple[Token, ...]:
-        return tuple(word for word in self.words if word.names)
+        return tuple(word for word in self.words if word.may_name_patient)
 
 
 def subjects(paths: Iterable[str]) -> dict[str, Subject]:
@@ -123,13 +123,13 @@ def _parse(path: str) -> _ParsedPath:
         in_year = path_words.is_calendar(part, in_year)
         if in_year:
             session = session or (depth, part)
-        elif naming := path_words.of_folder(part):
+        elif naming := path_words.naming_part(part):
             candidates.append((depth, naming))
         elif session is None and path_words.is_study(part):
             session = depth, part
     stem = stem_of(name)
     around = folders[-1] if folders else ""
-    words = path_words.tokens(stem)
+    words = path_words.tokenize(stem)
     return _ParsedPath(path, stem, words, tuple(candidates), session, around, is_volume(path))
 
 
@@ -156,7 +156,7 @@ def _find_in_folder(views: Sequence[_ParsedPath], level: int) -> dict[str, Subje
 
 def _without_visits(names: set[str]) -> dict[str, str]:
     """Returns the patient of every folder; a patient with several visits has several folders."""
-    shorter = {name: path_words.without_visit(name) for name in names}
+    shorter = {name: path_words.strip_visit(name) for name in names}
     distinct = set(shorter.values())
     are_visits = 1 < len(distinct) < len(names) <= 4 * len(distinct)
     return shorter if are_visits else {name: name for name in names}
@@ -212,11 +212,11 @@ def _leftovers(name: str, views: Sequence[_ParsedPath], level: int) -> set[str] 
     found = set()
     for view in views:
         stem = view.stem[len(name) :] if view.stem.startswith(name) else view.stem
-        words = [word for word in path_words.tokens(stem) if word.names]
+        words = [word for word in path_words.tokenize(stem) if word.may_name_patient]
         kinds = {word.kind for word in words}
         if len(view.folders) > level + 1 or ID in kinds or (view.is_volume and NUMBER in kinds):
             return None
-        found.add(path_words.text(stem, words).lower())
+        found.add(path_words.join(stem, words).lower())
     return found
 
 
@@ -229,7 +229,7 @@ def _find_by_name(views: Sequence[_ParsedPath]) -> dict[str, Subject]:
         names = view.names
         counting = (i for i, word in enumerate(names) if word.has_digit)
         first = next((i for i in counting if names[i].text not in collections), None)
-        head = path_words.text(view.stem, names[: len(names) if first is None else first + 1])
+        head = path_words.join(view.stem, names[: len(names) if first is None else first + 1])
         if first is None:
             found[view.path] = Subject(head, None, "by name") if head else _unnamed(view)
         elif view.is_volume or names[first].kind == ID or _has_later_number(view, names[first]):
@@ -241,7 +241,7 @@ def _find_by_name(views: Sequence[_ParsedPath]) -> dict[str, Subject]:
             )
             found[view.path] = _unnamed(view) if is_of_session else Subject(head, None, "each")
         else:
-            prefixed[path_words.text(view.stem, names[:first])].append((view, head))
+            prefixed[path_words.join(view.stem, names[:first])].append((view, head))
     # Of one prefix all numbers may be pictures of their own; of several they are slices.
     for prefix, members in prefixed.items():
         for view, head in members:
@@ -270,7 +270,7 @@ def _session(view: _ParsedPath) -> tuple[int | None, str] | None:
     words = [word for word in view.words if word.kind == SESSION]
     if view.session is not None:
         return view.session
-    return (None, path_words.text(view.stem, words[:2])) if words else None
+    return (None, path_words.join(view.stem, words[:2])) if words else None
 
 
 def _unnamed(view: _ParsedPath) -> Subject:

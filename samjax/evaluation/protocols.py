@@ -185,5 +185,5 @@ def _predict(
     every: bool,
 ) -> Float[Array, "n 1 c m m"]:
     logits, iou = models.predict_prepared(config, params, images, prompts, multimask)
-    chosen, _ = masks.best(logits, iou)
+    chosen, _ = masks.select_best(logits, iou)
     return jnp.concatenate([chosen, logits], axis=2) if every else chosen

@@ -69,7 +69,7 @@ def decode(
     params, images = unpack_weights(weights), images.take(image_of)
     low_res, scores = models.predict_prepared(config, params, images, prompts, multimask)
     if best:
-        low_res, scores = masks.best(low_res, scores)
+        low_res, scores = masks.select_best(low_res, scores)
     return low_res[:, 0], scores[:, 0]
 
 
@@ -267,7 +267,7 @@ def _best_in_turn(
     for rows, canvas in _chunks([prompts], embedded.placements, candidates):
         where, low_res, scores = _decoded(model, embedded, [prompts], rows, multimask, False)
         if not every:
-            low_res, _ = masks.best(low_res[:, None], scores[:, None])
+            low_res, _ = masks.select_best(low_res[:, None], scores[:, None])
             low_res = low_res[:, 0]
         restored = np.asarray(restore(low_res, where, model.config.image_size, canvas))
         for _, found, score in zip(rows, restored, np.asarray(scores), strict=False):

@@ -114,7 +114,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Model:
     if not digests.check(path, "params/"):
         _log.warning("%s: no digests, written by an older samjax: damage would not be seen", path)
 
-    arrays = array_files.declared(path / "params")
+    arrays = array_files.read_shapes(path / "params")
     try:
         shape_check.check(config, {name: leaf.shape for name, leaf in models.named_leaves(arrays)})
     except ValueError as error:

@@ -66,7 +66,7 @@ def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
         raise ValueError("data.root: expected the path of a data folder, found none")
     if experiment.run.report:
         _check_test_split(root)
-    samples = index.without_datasets(index.load_index(root, "train"), config.leave_out)
+    samples = index.drop_datasets(index.load_index(root, "train"), config.leave_out)
     described: dict[str, str] = {}
     if config.check == "all":
         samples, described = _checked(experiment, root, samples, workdir)

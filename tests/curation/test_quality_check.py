@@ -172,6 +172,6 @@ def test_a_single_subject_is_all_for_training(scans, tmp_path, capsys):
     target = tmp_path / "target"
     assert main(["data", "prepare", str(scans), str(target), "--processes", "1"]) == 0
     assert "images: 1 train + 0 test" in capsys.readouterr().out
-    assert index.splits(target) == ["train"]
+    assert index.list_splits(target) == ["train"]
     for command in ("check", "stats", "show"):
         assert main(["data", command, str(target)]) == 0

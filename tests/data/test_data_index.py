@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.data.files import DataError
-from samjax.data.index import Sample, hold_out, load_index, load_metadata, of_datasets
+from samjax.data.index import Sample, hold_out, load_index, load_metadata, select_datasets
 from samjax.data.metadata import CLASSES
 
 SCAN = "images/ct_00--A--{case}--z_{slice:04d}.png"
@@ -138,9 +138,9 @@ def test_a_hold_out_needs_two_subjects_and_a_fraction():
 
 def test_samples_by_dataset():
     found = [Sample(str(i), (), dataset=name) for i, name in enumerate("ABCA")]
-    assert [sample.image for sample in of_datasets(found, ["C", "A"])] == ["0", "2", "3"]
+    assert [sample.image for sample in select_datasets(found, ["C", "A"])] == ["0", "2", "3"]
     with pytest.raises(DataError, match=r"one of the datasets \['A', 'B', 'C'\], found 'D'"):
-        of_datasets(found, ["A", "D"])
+        select_datasets(found, ["A", "D"])
 
 
 def test_metadata_comes_by_mask_from_the_table_or_the_names(phantom_root, tmp_path):

@@ -43,7 +43,7 @@ def test_the_table_knows_better_than_the_names(tmp_path):
     (tmp_path / "split.csv").write_text(
         "image,mask,case,modality,anatomy,class\na.png,a_x_0.png,p1,us,thorax,heart\n"
     )
-    found = metadata.load_metadata(tmp_path, [("a.png", "a_x_0.png"), ("b.png", "b_liver_0.png")])
+    found = metadata.describe_masks(tmp_path, [("a.png", "a_x_0.png"), ("b.png", "b_liver_0.png")])
     assert found["a_x_0.png"] == Metadata("us", case="p1", class_name="heart", anatomy="thorax")
     assert found["b_liver_0.png"] == Metadata(case="b", class_name="liver")
 
@@ -58,13 +58,13 @@ def test_broken_tables_are_named(tmp_path):
     (tmp_path / "split.csv").unlink()
     (tmp_path / metadata.CLASSES).write_text('{"liver": "first"}')
     with pytest.raises(DataError, match="expected class name -> number"):
-        metadata.load_metadata(tmp_path, [])
+        metadata.describe_masks(tmp_path, [])
     (tmp_path / metadata.CLASSES).write_text("[1]")
     with pytest.raises(DataError, match="expected a JSON object, found a list"):
-        metadata.load_metadata(tmp_path, [])
+        metadata.describe_masks(tmp_path, [])
     (tmp_path / metadata.CLASSES).write_text("{")
     with pytest.raises(DataError, match="expected JSON"):
-        metadata.load_metadata(tmp_path, [])
+        metadata.describe_masks(tmp_path, [])
 
 
 def test_a_table_that_is_no_text_is_named(tmp_path):

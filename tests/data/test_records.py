@@ -18,7 +18,7 @@ from samjax.data.record_reader import LOOKUP
 @pytest.fixture(scope="module")
 def recorded(phantom_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("records")
-    return records.write(phantom_root, out, ("train", "test"))
+    return records.write_records(phantom_root, out, ("train", "test"))
 
 
 def test_records_are_a_data_folder(phantom_root, recorded):
@@ -63,11 +63,11 @@ def test_pixels_are_those_of_the_files(phantom_root, recorded):
 
 def test_records_are_not_written_twice_or_by_half(phantom_root, recorded, write_folder, tmp_path):
     with pytest.raises(DataError, match="expected no records yet, found some"):
-        records.write(phantom_root, recorded.parents[1], ("train",))
+        records.write_records(phantom_root, recorded.parents[1], ("train",))
     root = write_folder({"a_1.png": {"a_1_x_0.png": np.ones((30, 40), np.uint8)}})
     (root / "masks/a_1_x_0.png").unlink()
     with pytest.raises(DataError, match=r"a_1_x_0.png: no such file"):
-        records.write(root, tmp_path / "out", ("train",))
+        records.write_records(root, tmp_path / "out", ("train",))
     assert not list((tmp_path / "out").rglob(LOOKUP))
 
 
@@ -77,7 +77,7 @@ def test_many_records_are_several_files_and_never_all_in_memory(
     monkeypatch.setattr(records, "RECORDS_PER_FILE", 5)
     # Beyond that TFDS would gather what is to be shuffled on disk, by TensorFlow.
     monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 0)
-    folder = records.write(phantom_root, tmp_path, ("train", "test"))
+    folder = records.write_records(phantom_root, tmp_path, ("train", "test"))
     samples = [s for split in ("train", "test") for s in index.load_index(folder, split)]
     assert len([*folder.glob("*.array_record-*")]) >= len(samples) // 5 > 2
     for sample in samples:
@@ -114,11 +114,11 @@ def test_records_are_whole_or_not_there(phantom_root, tmp_path, monkeypatch, sto
 
     monkeypatch.setattr(records, moment, stop)
     with pytest.raises((KeyboardInterrupt, OSError)):
-        records.write(phantom_root, tmp_path, ("test",))
+        records.write_records(phantom_root, tmp_path, ("test",))
     assert not [*tmp_path.rglob("*")] or [p.name for p in tmp_path.iterdir()] == [records.NAME]
     monkeypatch.undo()
     (tmp_path / f"{records.NAME}.partial/left").mkdir(parents=True)
-    made = records.write(phantom_root, tmp_path, ("test",))
+    made = records.write_records(phantom_root, tmp_path, ("test",))
     assert (made / LOOKUP).exists()
     assert [path.name for path in tmp_path.iterdir()] == [records.NAME]
 
@@ -128,7 +128,7 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "m.png"), np.full((20, 29), 255, np.uint8))
     (tmp_path / "image2label_train.json").write_text('{"a.png": ["m.png"]}')
     with pytest.raises(DataError, match=r"m.png: expected a mask of .* \(20, 30\), found \(20, 29"):
-        records.write(tmp_path, tmp_path / "records", ("train",))
+        records.write_records(tmp_path, tmp_path / "records", ("train",))
     assert not [*(tmp_path / "records").rglob("*")]
 
 
@@ -137,6 +137,6 @@ def test_records_that_are_written_anew_are_read_anew(tmp_path):
         cv2.imwrite(str(tmp_path / "a.png"), np.full((20, 30), value, np.uint8))
         cv2.imwrite(str(tmp_path / "m.png"), np.full((20, 30), 255, np.uint8))
         (tmp_path / "image2label_train.json").write_text('{"a.png": ["m.png"]}')
-        made = records.write(tmp_path, tmp_path / "records", ("train",))
+        made = records.write_records(tmp_path, tmp_path / "records", ("train",))
         assert (files.decode(made / "a.png") == value).all()
         shutil.rmtree(made)

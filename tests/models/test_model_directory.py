@@ -83,7 +83,7 @@ def test_a_missing_device_is_not_reported_as_damage(model_dir, monkeypatch):
         raise RuntimeError("Unable to initialize backend 'cuda'")
 
     monkeypatch.setattr(jax, "process_index", no_device)
-    for call in (array_files.declared, lambda path: array_files.read(path, {})):
+    for call in (array_files.read_shapes, lambda path: array_files.read(path, {})):
         with pytest.raises(RuntimeError, match=r"backend 'cuda'"):
             call(model_dir / "params")
 
