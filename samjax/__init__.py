@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:  # The same as in the table below, for type checkers and editors.
+if TYPE_CHECKING:  # The same as the table below, for type checkers and editors.
     from samjax import (
         comparison,
         conversion,
@@ -66,7 +66,7 @@ __all__ = [
     "train",
     "training",
 ]
-_HOMES = {  # Of those that are not modules.
+_HOMES = {  # Modules of the names that are no modules.
     "EvalConfig": "samjax.evaluation.EvalConfig",
     "Experiment": "samjax.training.config.Experiment",
     "ObjectPrompt": "samjax.inference.ObjectPrompt",
@@ -88,8 +88,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in _HOMES:
         return importlib.import_module(f"samjax.{name}")
-    module, _, there = _HOMES[name].rpartition(".")
-    value = globals()[name] = getattr(importlib.import_module(module), there)
+    module, _, attribute = _HOMES[name].rpartition(".")
+    value = globals()[name] = getattr(importlib.import_module(module), attribute)
     return value
 
 

@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser, multimask: bool = True) -> None:
 
     Args:
         parser: Parser of a command.
-        multimask: Whether `--multimask` is one of them; a command may mean something else by it.
+        multimask: Whether to add `--multimask`; a command may use that flag for something else.
     """
     group = parser.add_argument_group("preprocessing of images, in place of the checkpoint's")
     group.add_argument(

@@ -50,7 +50,7 @@ class PreprocessingDecision:
     """The preprocessing chosen for a checkpoint, and the reason.
 
     Attributes:
-        input: What the network expects.
+        preprocessing: Preprocessing that the network expects.
         reason: Source of the preprocessing, or evidence for it, in words.
         alternatives: Other families that the file may belong to; empty where there is evidence.
     """
@@ -69,11 +69,11 @@ class PreprocessingDecision:
         if not self.is_guess:
             return f"images are prepared by {self.reason}"
         return (
-            f"images are prepared by {self.reason}; this is a guess, nothing in the file tells it "
-            f"from {' or '.join(self.alternatives)}: if it is wrong, name the family (--family "
-            f"{self.alternatives[0]}, in Python family={self.alternatives[0]!r}, in training "
-            f"init_family={self.alternatives[0]}) or single settings "
-            "(--resize, --channel-order, ...)"
+            f"images are prepared by {self.reason}; this is a guess, nothing in the file "
+            f"distinguishes it from {' or '.join(self.alternatives)}: if it is wrong, name the "
+            f"family (--family {self.alternatives[0]}, in Python family={self.alternatives[0]!r}, "
+            f"in training init_family={self.alternatives[0]}) or single settings (--resize, "
+            "--channel-order, ...)"
         )
 
 

@@ -61,7 +61,7 @@ class HuggingFaceSettings:
     Attributes:
         config: Path of `config.json`, whether it exists or not.
         fields: Fields of `SamConfig`, each with its path in `config.json`; empty without the file.
-        input: How images are prepared; None without a preprocessor's file.
+        preprocessing: Preprocessing of images; None without a preprocessor's file.
         preprocessing_file: Name of that file.
     """
 
@@ -141,7 +141,7 @@ def read(folder: Path) -> HuggingFaceSettings:
         raise ValueError(f"{path}: {place}: expected {grid}, found {embedding_size!r}")
     found, name = _preprocessor(folder)
     size = fields["image_size"][1]
-    prepared = _input(folder / name, found, size) if found is not None else None
+    prepared = _preprocessing(folder / name, found, size) if found is not None else None
     return HuggingFaceSettings(path, fields, prepared, name)
 
 
@@ -157,8 +157,8 @@ def _preprocessor(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return None, own
 
 
-def _input(path: Path, fields: Mapping[str, Any], image_size: int) -> Preprocessing:
-    """How an image processor prepares images, in our words."""
+def _preprocessing(path: Path, fields: Mapping[str, Any], image_size: int) -> Preprocessing:
+    """Returns the preprocessing that an image processor's fields describe."""
 
     def expect(name: str, allowed: tuple[Any, ...], default: Any) -> Any:
         value = fields.get(name, default)
