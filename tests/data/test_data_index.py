@@ -155,7 +155,7 @@ def test_metadata_comes_by_mask_from_the_table_or_the_names(phantom_root, tmp_pa
 
 
 @pytest.mark.parametrize(("name", "found"), [("file", "a file"), ("lost", "nothing of that name")])
-def test_what_is_no_folder_is_told(tmp_path, name, found):
+def test_a_path_without_a_folder_is_refused(tmp_path, name, found):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=f"{name}: expected a data folder, found {found}"):
         load_index(tmp_path / name, "train")

@@ -49,7 +49,7 @@ def test_coordinates_go_to_the_input_and_back(height, width, size, resize, fract
 
 
 @given(sides, sides, sizes)
-def test_each_way_of_resizing_does_what_its_name_says(height, width, size):
+def test_each_kind_of_resizing_places_the_image(height, width, size):
     stretched = place(height, width, size, "stretch")
     assert (stretched.inner_height, stretched.inner_width) == (size, size)
 
@@ -136,7 +136,7 @@ def test_normalisation_is_that_of_the_channel_order():
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (4, 5, 3, 1), (0, 5)])
-def test_what_is_no_image_is_refused(shape):
+def test_arrays_of_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"image: expected shape .* found"):
         prepare_image(np.zeros(shape, np.uint8), 16, Preprocessing())
 

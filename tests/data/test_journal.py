@@ -53,7 +53,7 @@ def test_even_the_first_line_may_be_cut_off(path):
     assert opened(path, {"model": "b"}).rows == [{"n": 1}]
 
 
-def test_another_run_is_refused_with_what_differs(path):
+def test_a_file_of_another_run_is_refused_with_the_differences(path):
     with opened(path) as journal:
         journal.add({"n": 0})
     message = r"run\.jsonl: expected .* \(model: a then, b now\). Take another folder"
@@ -62,7 +62,7 @@ def test_another_run_is_refused_with_what_differs(path):
     assert opened(path).rows == [{"n": 0}]
 
 
-def test_what_is_no_journal_is_named(path):
+def test_a_file_that_is_not_a_journal_is_refused(path):
     path.parent.mkdir()
     for content in (b"{\n", b"[]\n"):
         path.write_bytes(content)

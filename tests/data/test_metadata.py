@@ -39,7 +39,7 @@ def test_other_names_are_their_own_case():
     assert metadata.of_mask("a/scan.png", "b/scan.png", {}) == Metadata(case="scan")
 
 
-def test_the_table_knows_better_than_the_names(tmp_path):
+def test_the_table_overrides_the_names(tmp_path):
     (tmp_path / "split.csv").write_text(
         "image,mask,case,modality,anatomy,class\na.png,a_x_0.png,p1,us,thorax,heart\n"
     )

@@ -37,7 +37,7 @@ def test_the_folder_is_complete_and_has_no_bad_file(phantom_root):
     assert not phantom_root.with_name("phantoms.partial").exists()
 
 
-def test_phantoms_depend_on_the_seed_and_on_nothing_else(tmp_path, phantom_root):
+def test_phantoms_depend_only_on_the_seed(tmp_path, phantom_root):
     config = PhantomConfig(count_train=2, count_test=1, size=64, seed=3)
     write_phantoms(tmp_path / "same", config)
     write_phantoms(tmp_path / "other", PhantomConfig(2, 1, 64, seed=4))
@@ -86,7 +86,7 @@ def test_the_filled_box_leaves_room_to_improve():
     assert 0.70 < np.mean(scores) < 0.78
 
 
-def test_structures_can_be_told_from_what_surrounds_them():
+def test_structures_differ_from_their_surroundings():
     """The mean inside differs from the mean of the ring around, in nearly every mask."""
     distinct = []
     for _, image, masks in phantoms(40):

@@ -74,7 +74,7 @@ def test_a_saved_state_resumes_bit_for_bit_at_any_number_of_threads(samples, con
 
 
 @pytest.mark.parametrize("balance", fields.choices(DataConfig)["balance"])
-def test_two_processes_together_see_what_one_sees(samples, config, balance):
+def test_two_processes_together_get_the_batches_of_one(samples, config, balance):
     halves = [dataclasses.replace(s, dataset="ab"[i % 2]) for i, s in enumerate(samples)]
     config = dataclasses.replace(config, balance=balance)
     whole = batches(halves, config, 5)
@@ -205,7 +205,7 @@ def test_an_image_without_masks_is_named(samples, config):
         batches([bare] * 4, config, 1)
 
 
-def test_what_cannot_make_a_batch_is_refused(samples, config):
+def test_too_few_images_or_uneven_batches_are_refused(samples, config):
     with pytest.raises(ValueError, match="multiple of the 3 processes, found 4"):
         batches(samples, config, 1, process_count=3)
     with pytest.raises(DataError, match=r"at least data\.batch_size = 4 images, found 2"):

@@ -140,6 +140,6 @@ def test_the_order_of_paths_does_not_matter():
         assert {path: one.name for path, one in backwards.items()} == layout
 
 
-def test_the_folder_that_names_a_patient_is_told():
+def test_the_folder_that_names_a_patient_is_returned():
     depths = {"a/P7/ct.nii.gz": 1, "a/P8/ct.nii.gz": 1, "patient1/x.png": 0, "x_1.png": None}
     assert {path: one.depth for path, one in subjects(depths).items()} == depths
