@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     from samjax.evaluation import EvalConfig
 
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit")
-    how = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
+    switches = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
     with fields.naming(flag):
-        config = fields.from_dict(EvalConfig, specified(arguments, names) | how)
+        config = fields.from_dict(EvalConfig, specified(arguments, names) | switches)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return _evaluate(arguments, config)
 
@@ -80,10 +80,19 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
         arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )
     name = arguments.name or Path(arguments.checkpoint).resolve().stem
-    what = (model, arguments.data, samples, arguments.out, config, name)
     origin = {name: getattr(arguments, name) for name in ("checkpoint", "data", "split")}
-    how = (origin, replayed, arguments.on_bad, arguments.overwrite)
-    written = run.evaluate_and_report(*what, *how)
+    written = run.evaluate_and_report(
+        model,
+        arguments.data,
+        samples,
+        arguments.out,
+        config,
+        name,
+        origin,
+        replayed,
+        arguments.on_bad,
+        arguments.overwrite,
+    )
     print(f"{written.table}\n\nDice at original resolution, see {arguments.out}")
     for problem in written.problems:
         print(f"left out: {problem}", file=sys.stderr)

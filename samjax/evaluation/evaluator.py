@@ -1,6 +1,6 @@
 """Evaluates a model on a data set: every mask by every protocol, at original resolution.
 
-`eval.py`, validation during training and the demo all call `evaluate`.
+`samjax evaluate`, `samjax compare` and validation during training all call `evaluate`.
 """
 
 import collections
@@ -48,9 +48,9 @@ class Predictions:
     Attributes:
         logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
             followed by all candidates.
-        points: Points given, (n, rounds, 2), pixels of the input.
+        points: Points of the prompts, (n, rounds, 2), pixels of the input.
         labels: Their labels, (n, rounds).
-        seconds: Time of `encode`, `bbox` and `points`.
+        seconds: Seconds of `encode`, `bbox` and `points`.
     """
 
     logits: jax.Array
@@ -85,7 +85,7 @@ def evaluate(
     Raises:
         DataError: A file cannot be used (`samjax.data.quality` finds them beforehand), the prompts
             to replay lack a mask, or no mask is left to evaluate.
-        ValueError: The model knows boxes alone, and no protocol shows it any.
+        ValueError: The model takes box prompts only, and `bbox` is not among the protocols.
     """
     config, left_out = supported_protocols(model, config or EvalConfig())
     model = on_device(model)
@@ -137,7 +137,7 @@ def evaluate(
     prompt_set = PromptSet(
         prompts.seed if prompts else config.seed,
         {path: prompt for one in per_image for path, prompt in one.prompts.items()},
-        {path: why for one in per_image for path, why in one.skipped.items()},
+        {path: reason for one in per_image for path, reason in one.skipped.items()},
         {path: content for one in per_image for path, content in one.contents.items()},
     )
     size = model.config.image_size
@@ -145,7 +145,7 @@ def evaluate(
 
 
 def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
-    """Leaves out protocols that mean nothing to a model: points, where it knows boxes alone.
+    """Leaves out the protocols with points for a model that takes box prompts only.
 
     Returns:
         The settings without them, and their names.
@@ -158,18 +158,20 @@ def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, t
     left_out = tuple(name for name in config.protocols if name != protocols.BOX)
     if len(left_out) == len(config.protocols):
         raise ValueError(
-            f"protocols: expected {protocols.BOX} for a model that knows boxes alone "
+            f"protocols: expected {protocols.BOX} for a model that takes box prompts only "
             f"(preprocessing.point_prompts), found {', '.join(left_out)}"
         )
     if not left_out:
         return config, ()
-    shown = ", ".join(map(protocols.title, left_out))
-    _log.warning("left out: %s; this model knows boxes alone (preprocessing.point_prompts)", shown)
+    _log.warning(
+        "left out: %s; this model takes box prompts only (preprocessing.point_prompts)",
+        ", ".join(map(protocols.title, left_out)),
+    )
     return dataclasses.replace(config, protocols=(protocols.BOX,)), left_out
 
 
 def on_device(model: Model) -> Model:
-    """Brings parameters to the device once, not with every batch; those already there stay."""
+    """Moves parameters to the device once, not with every batch; those already there stay."""
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
@@ -181,7 +183,7 @@ def check_samples(
     on_bad: str,
     prompts: PromptSet | None = None,
 ) -> tuple[list[Sample], dict[str, str], dict[str, str]]:
-    """Reads every file that an evaluation needs once, and leaves out what cannot be used.
+    """Checks every file of an evaluation by reading it once; leaves out unusable ones.
 
     Masks that are empty, or vanish at the input's size, stay: `evaluate` skips and counts them.
 
@@ -191,11 +193,11 @@ def check_samples(
         samples: The images to evaluate on.
         config: Settings of the evaluation.
         on_bad: `skip`, or `error` to refuse.
-        prompts: Prompts that are to be replayed on them.
+        prompts: Prompts to replay, if any.
 
     Returns:
-        The images and masks that can be used; what is wrong with the other files, by path; what
-        those that can be used hold (`samjax.data.fingerprint`), by path.
+        The usable images and masks; problems of the other files, by path; fingerprints of the
+        usable ones (`samjax.data.fingerprint`), by path.
 
     Raises:
         DataError: There are bad files and `on_bad` is `error`, nothing is left, or the prompts were
@@ -203,21 +205,25 @@ def check_samples(
     """
     samples = _limited(samples, config.limit)
     size, resize = model.config.image_size, model.preprocessing.resize
-    held: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
 
-    def look(
+    def add_fingerprints(
         sample: Sample, image: np.ndarray, order: str, masks: Mapping[str, np.ndarray]
     ) -> None:
-        found = {path: fingerprint.of_array(mask) for path, mask in masks.items()}
-        found[sample.image] = fingerprint.of_array(image, order)
-        held.update(found)
+        of_sample = {path: fingerprint.of_array(mask) for path, mask in masks.items()}
+        of_sample[sample.image] = fingerprint.of_array(image, order)
+        fingerprints.update(of_sample)
         if prompts is not None:
-            prompts.check(masks, found, image.shape)
+            prompts.check(masks, of_sample, image.shape)
 
-    checked = quality.check_and_visit(root, samples, size, resize, config.threads, look)
-    problems = [problem for found, _ in checked for problem in found]
+    checked = quality.check_and_visit(root, samples, size, resize, config.threads, add_fingerprints)
+    problems = [problem for sample_problems, _ in checked for problem in sample_problems]
     bad = [p for p in problems if not p.is_warning and p.kind not in ("empty", "vanished")]
-    return quality.select_usable(samples, bad, on_bad), {p.path: p.detail for p in bad}, held
+    return (
+        quality.select_usable(samples, bad, on_bad),
+        {p.path: p.detail for p in bad},
+        fingerprints,
+    )
 
 
 def load_images(
@@ -227,7 +233,7 @@ def load_images(
     config: EvalConfig,
     prompts: PromptSet | None,
 ) -> Iterator[PromptedImage]:
-    """Loads images for a model in threads, with the prompts to replay or fresh ones."""
+    """Loads images for a model in threads, with the prompts to replay or new ones."""
     load_one = functools.partial(
         batches.load_image,
         root=root,
@@ -239,7 +245,7 @@ def load_images(
 
 
 def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
-    """Runs the network on a batch, by all protocols."""
+    """Predicts the masks of a batch by all protocols."""
     network, params = model.config, model.params
     seconds: dict[str, float] = {}
 
@@ -259,9 +265,11 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
     points = jnp.zeros((len(batch.points), 0, 2))
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
-        given = (batch.points, batch.seeds, batch.truth)
+        prompts = (batch.points, batch.seeds, batch.truth)
         static = (model.preprocessing.mask_prompt, config.rounds, *candidates)
-        rounds, points, labels = timed("points", protocols.predict_points, *common, *given, *static)
+        rounds, points, labels = timed(
+            "points", protocols.predict_points, *common, *prompts, *static
+        )
         for name in config.protocols:
             if name != protocols.BOX:
                 by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
@@ -276,21 +284,21 @@ def _score(
     config: EvalConfig,
     metadata: dict[str, Metadata],
 ) -> Iterator[MaskResult]:
-    """Scores of the masks of a batch."""
+    """Yields the scores of the masks of a batch."""
     n, names, candidates, m, _ = predictions.logits.shape
     flat = np.asarray(predictions.logits).reshape(n, names * candidates, m, m)
     size = model.config.image_size
     for (image, i), logits in zip(batch.masks, flat, strict=False):
         truth = image.loaded.original_masks[i]
         height, width = truth.shape
-        room = masks.canvas_size(height, width)
-        on_canvas = np.pad(truth, ((0, room[0] - height), (0, room[1] - width)))
+        canvas = masks.canvas_size(height, width)
+        on_canvas = np.pad(truth, ((0, canvas[0] - height), (0, canvas[1] - width)))
         placement = image.loaded.placement.as_array()
         counts = protocols.count_pixels(logits, placement, on_canvas, size)
-        row = np.asarray(counts).reshape(names, candidates, 2)
+        counts = np.asarray(counts).reshape(names, candidates, 2)
         area = int(truth.sum())
-        dice = metrics.dice(row[..., 0], row[..., 1], area)
-        iou = metrics.iou(row[..., 0], row[..., 1], area)
+        dice = metrics.dice(counts[..., 0], counts[..., 1], area)
+        iou = metrics.iou(counts[..., 0], counts[..., 1], area)
         scores = {
             name: Score(float(d[0]), float(j[0]), float(d.max()) if config.oracle else None)
             for name, d, j in zip(config.protocols, dice, iou, strict=True)
@@ -301,7 +309,7 @@ def _score(
 
 
 def _score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
-    """Scores the box itself taken as the mask: the pixels whose centres lie in it."""
+    """Scores the box itself as a mask: the pixels whose centres lie in it."""
     height, width = truth.shape
     x0, y0, x1, y1 = np.ceil(np.array(box) - 0.5).astype(int).clip(0, [width, height] * 2)
     intersection = int(truth[y0:y1, x0:x1].sum())
@@ -310,13 +318,14 @@ def _score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
 
 
 def _limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
-    """At most `limit` samples, spread evenly, so that every part of the data set has its share."""
+    """Returns at most `limit` samples, spread evenly over all parts of the data set."""
     if limit is None or limit >= len(samples):
         return samples
     return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
 def _fps(timings: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Returns images per second of `bbox` and `points`, each with the encoding."""
     images = sum(count for count, _ in timings)
     total = {name: sum(seconds[name] for _, seconds in timings) for name in timings[0][1]}
     encode = total.pop("encode")

@@ -21,7 +21,7 @@ from samjax.models.directory import Model
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One mask with everything to draw it, in pixels of the original image.
+    """One mask with all that is drawn of it, in pixels of the original image.
 
     Attributes:
         result: Its scores.
@@ -29,7 +29,7 @@ class Example:
         truth: True mask, (h, w) uint8.
         predicted: Predicted mask by protocol, (h, w) bool.
         prompt: Its prompts.
-        points: All points given, (rounds, 2) (x, y).
+        points: All points of its prompts, (rounds, 2) (x, y).
         labels: Their labels, (rounds,).
     """
 
@@ -43,7 +43,7 @@ class Example:
 
 
 def best_median_worst(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
-    """The `best`, `median` and `worst` results by mean Dice over the protocols."""
+    """Returns the `best`, `median` and `worst` results by mean Dice over the protocols."""
     names = evaluation.config.protocols
 
     def mean_dice(result: MaskResult) -> float:
@@ -61,32 +61,32 @@ def examples(
     evaluation: Evaluation,
     results: Sequence[MaskResult],
 ) -> list[Example]:
-    """Replays a few results of an evaluation to draw them.
+    """Predicts a few masks of an evaluation again, to draw them.
 
     Args:
         model: The model that was evaluated.
         root: The data folder.
-        evaluation: Its evaluation.
-        results: Which of its results.
+        evaluation: The evaluation.
+        results: Results of the masks to draw.
     """
     model = evaluator.on_device(model)
     config = evaluation.config
     samples = [Sample(result.image, (result.mask,)) for result in results]
     images = evaluator.load_images(model, root, samples, config, evaluation.prompts)
-    found = []
+    drawn: list[Example] = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
         predictions = evaluator.predict(model, batch, config)
         for row in range(len(batch.masks)):
-            predicted = _predicted(model, batch, predictions, config.protocols, row)
-            found.append(_example(root, results[len(found)], batch, predictions, predicted, row))
-    return found
+            predicted = _restore_masks(model, batch, predictions, config.protocols, row)
+            drawn.append(_example(root, results[len(drawn)], batch, predictions, predicted, row))
+    return drawn
 
 
 def example_picture(example: Example, side: int = 256) -> np.ndarray:
-    """One row of panels: the image with truth and prompts, then every protocol's prediction.
+    """Draws a row of panels: the image with its truth, then the prediction of every protocol.
 
     Args:
-        example: What to draw.
+        example: The example to draw.
         side: Longer side of a panel, pixels.
 
     Returns:
@@ -98,7 +98,7 @@ def example_picture(example: Example, side: int = 256) -> np.ndarray:
 def overlays(
     model: Model, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
 ) -> dict[str, np.ndarray]:
-    """Pictures of the `best`, `median` and `worst` cases, below each other under a legend."""
+    """Draws the `best`, `median` and `worst` examples, each kind under a legend."""
     pictures = {}
     for part, results in best_median_worst(evaluation).items():
         rows = [_panels(example, side) for example in examples(model, root, evaluation, results)]
@@ -111,8 +111,8 @@ def _panels(example: Example, side: int) -> list[np.ndarray]:
     truth = visualization.draw_contour(
         visualization.fit(example.image, side), example.truth, visualization.TRUTH
     )
-    known = example.result.metadata
-    panels = [visualization.labelled(truth, f"{known.modality}: {known.class_name}")]
+    metadata = example.result.metadata
+    panels = [visualization.labelled(truth, f"{metadata.modality}: {metadata.class_name}")]
     for name in example.predicted:
         label = f"{protocols.title(name)}  {example.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
@@ -130,15 +130,15 @@ def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:
     panel = visualization.draw_contour(panel, predicted, visualization.PREDICTION)
     if name == protocols.BOX:
         panel = visualization.draw_box(panel, np.array(example.prompt.box) * scale)
-    given = slice(protocols.points_of(name))
-    centres = (example.points[given] + 0.5) * scale
-    return visualization.draw_points(panel, centres, example.labels[given])
+    visible = slice(protocols.points_of(name))
+    centres = (example.points[visible] + 0.5) * scale
+    return visualization.draw_points(panel, centres, example.labels[visible])
 
 
-def _predicted(
+def _restore_masks(
     model: Model, batch: EvaluationBatch, predictions: Predictions, names: tuple[str, ...], row: int
 ) -> dict[str, np.ndarray]:
-    """Predicted masks of one row of a batch at original size."""
+    """Returns the predicted masks of one row of a batch at original size, by protocol."""
     image, _ = batch.masks[row]
     at = image.loaded.placement
     canvas = masks.canvas_size(at.height, at.width)

@@ -1,4 +1,4 @@
-"""Dice and IoU from pixel counts, and how sure one can be of their mean."""
+"""Dice and IoU from pixel counts, and bootstrap intervals of their means."""
 
 from typing import Any, NamedTuple
 
@@ -22,8 +22,8 @@ class Mean(NamedTuple):
 def dice(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
     """Dice coefficient of masks, from numbers of pixels; works on NumPy and in jitted functions.
 
-    Where both masks are empty it is 1. The published code has an epsilon of 1e-7 in numerator and
-    denominator, which means the same and changes nothing else by more than 1e-7.
+    It is 1 where both masks are empty. The published code has an epsilon of 1e-7 in numerator and
+    denominator instead; the results differ by no more than 1e-7.
 
     Args:
         intersection: Pixels in both masks.
@@ -45,12 +45,12 @@ def iou(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
 def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> list[Mean]:
     """Means of columns with 95 % percentile intervals, from resampling whole subjects.
 
-    Masks of one patient resemble each other: resampling single masks would promise more certainty
-    than there is. A single subject tells nothing about others: no interval.
+    Masks of one patient are similar, so an interval that resamples single masks would be too
+    narrow. A single subject shows nothing about others, so there is no interval.
 
     Args:
         values: One row per mask, one column per quantity, (n, columns).
-        subjects: Which subject each mask belongs to, (n,), of any type that sorts.
+        subjects: Subject of each mask, (n,), of any sortable type.
         seed: Seed of the resampling.
 
     Returns:

@@ -19,12 +19,12 @@ Timing = tuple[int, dict[str, float]]  # Images of a batch, and seconds of its p
 
 @dataclasses.dataclass(frozen=True)
 class ImageInProgress:
-    """An image of which not all masks may be scored yet.
+    """An image, and the results of its masks so far.
 
     Attributes:
         number: Its position among the images of the evaluation.
         image: The image.
-        results: Of the masks that are scored.
+        results: Results of the masks that are scored.
     """
 
     number: int
@@ -47,18 +47,18 @@ class EvaluationProgress:
     """Results of an evaluation so far.
 
     Attributes:
-        images: Results of the images that are done, by their number.
-        timings: Of the batches that count.
+        images: Results of completed images, by number.
+        timings: Timings of the batches that count for FPS.
     """
 
     def __init__(
         self, out: str | os.PathLike[str] | None = None, run: dict[str, Any] | None = None
     ) -> None:
-        """Reads what an earlier start has done.
+        """Reads the results of an earlier start, if there are any.
 
         Args:
-            out: Folder of the report; None keeps nothing.
-            run: What makes results the same: model, data, prompts, settings.
+            out: Folder of the report; None: nothing is saved.
+            run: Identity of the evaluation: model, data, prompts, settings.
 
         Raises:
             DataError: The folder holds another evaluation that was stopped.
@@ -67,7 +67,7 @@ class EvaluationProgress:
         self.timings: list[Timing] = []
         self._journal = None if out is None else Journal(Path(out) / NAME, run or {}, ADVICE)
         for row in self._journal.rows if self._journal else ():
-            self.images |= {int(n): _image(one) for n, one in row["images"].items()}
+            self.images |= {int(n): _parse_image_results(one) for n, one in row["images"].items()}
             self.timings += [(count, seconds) for count, seconds in row["timings"]]
 
     def __enter__(self) -> "EvaluationProgress":
@@ -78,20 +78,20 @@ class EvaluationProgress:
             self._journal.__exit__(*error)
 
     def add(self, images: dict[int, ImageResults], timings: list[Timing]) -> None:
-        """Takes in what is done; when this returns it outlives the process."""
+        """Adds results of images, and timings; once this returns, the results are on disk."""
         self.images |= images
         self.timings += timings
         if self._journal and images:
-            found = {str(n): dataclasses.asdict(one) for n, one in images.items()}
-            self._journal.add({"images": found, "timings": timings})
+            rows = {str(n): dataclasses.asdict(one) for n, one in images.items()}
+            self._journal.add({"images": rows, "timings": timings})
 
     def remove(self) -> None:
-        """Forgets all on disk: the report is written."""
+        """Deletes the file on disk, once the report is written."""
         if self._journal:
             self._journal.remove()
 
 
-def _image(fields: dict[str, Any]) -> ImageResults:
+def _parse_image_results(fields: dict[str, Any]) -> ImageResults:
     results = tuple(
         MaskResult(
             **one

@@ -1,4 +1,4 @@
-"""Prompts of an evaluation that are drawn once, saved, and replayed on any model."""
+"""Prompts of an evaluation: drawn once, saved, and replayed on any model."""
 
 import dataclasses
 import hashlib
@@ -40,7 +40,7 @@ class MaskPrompt:
     click_seed: int
 
     def check_fits(self, path: str, height: int, width: int) -> None:
-        """Checks that point and box lie in an image, as those do that were drawn from its mask.
+        """Checks that point and box lie in an image.
 
         Args:
             path: The mask's path, for the error.
@@ -48,7 +48,7 @@ class MaskPrompt:
             width: Width of the image.
 
         Raises:
-            DataError: They do not.
+            DataError: One of them does not.
         """
         points, labels = np.array([self.point]), np.array([FOREGROUND])
         try:
@@ -64,7 +64,7 @@ class MaskPrompt:
     def in_input(self, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
         """Returns box (4,) and point (2,) in pixels of an input, float32.
 
-        On the input size they were drawn at, they come back as the very whole pixels.
+        At the input size they were drawn at, they are the original whole pixels again.
         """
         coords = placement.to_input(np.reshape([*self.box, *self.point], (3, 2)))
         whole = np.round(coords)
@@ -77,11 +77,11 @@ class PromptSet:
     """The prompts of an evaluation.
 
     Attributes:
-        seed: What they were drawn from.
+        seed: Seed that they were drawn from.
         prompts: Prompts by the mask's path, relative to the data folder.
-        skipped: Masks without prompts, and why.
-        contents: What images and masks held when the prompts were drawn, by path (see
-            `samjax.data.fingerprint`); empty where an earlier version drew them.
+        skipped: Reasons why other masks have none, by path.
+        contents: Fingerprints of images and masks when the prompts were drawn, by path (see
+            `samjax.data.fingerprint`); empty in files of earlier versions.
     """
 
     seed: int
@@ -96,11 +96,11 @@ class PromptSet:
 
         Args:
             masks: Paths of the image's masks.
-            contents: What the files hold now.
+            contents: Fingerprints of the files now, by path.
             shape: Height and width of the image.
 
         Raises:
-            DataError: A file holds something else, or prompts lie outside the image.
+            DataError: A file has other contents, or prompts lie outside the image.
         """
         for path, now in contents.items():
             then = self.contents.get(path, now)
@@ -122,11 +122,11 @@ def draw(
     image: str,
     box_margin: float = 0.0,
 ) -> MaskPrompt:
-    """Draws the prompts of one mask, the same ones whatever the other masks are.
+    """Draws the prompts of one mask; they do not depend on other masks.
 
     Args:
         mask: The mask in the input square, not empty, (s, s).
-        placement: Where the image lies in the square.
+        placement: Placement of the image in the square.
         seed: Seed of the whole evaluation.
         path: The mask's path, relative to the data folder.
         image: Its image's path.
@@ -158,7 +158,7 @@ def load(path: str | os.PathLike[str]) -> PromptSet:
     """Reads prompts that `save` has written.
 
     Raises:
-        DataError: The file is missing or no prompt file; the message names what is wrong in it.
+        DataError: The file is missing or not a prompt file; the message names the faulty field.
     """
     path = Path(path)
     if not path.exists():
@@ -170,13 +170,13 @@ def load(path: str | os.PathLike[str]) -> PromptSet:
         if not isinstance(content.get(name), kind):
             found = content.get(name)
             raise DataError(f"{path}: {name}: expected {kind.__name__}, found {found!r}")
-    held = content.get("contents", {})
-    if not isinstance(held, dict) or not all(isinstance(one, str) for one in held.values()):
-        raise DataError(f"{path}: contents: expected a text for each file, found {held!r}")
+    contents = content.get("contents", {})
+    if not isinstance(contents, dict) or not all(isinstance(v, str) for v in contents.values()):
+        raise DataError(f"{path}: contents: expected a text for each file, found {contents!r}")
     prompts = {
         mask: _mask_prompt(f"{path}: {mask}", fields) for mask, fields in content["prompts"].items()
     }
-    return PromptSet(content["seed"], prompts, content["skipped"], held)
+    return PromptSet(content["seed"], prompts, content["skipped"], contents)
 
 
 def _mask_prompt(where: str, fields: Any) -> MaskPrompt:

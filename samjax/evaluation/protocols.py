@@ -44,17 +44,17 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def points_of(name: str) -> int:
-    """Number of points that a protocol gives: 0 for the box."""
+    """Returns the number of points of a protocol: 0 for the box."""
     return 0 if name == BOX else int(name.removesuffix("pt"))
 
 
 def title(name: str) -> str:
-    """A protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`."""
+    """Returns a protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`."""
     points = points_of(name)
     return f"{points} pt{'s' if points > 1 else ''}" if points else "Bbox"
 
 
-@functools.partial(jax.jit, static_argnames=("config", "multimask", "every"))
+@functools.partial(jax.jit, static_argnames=("config", "multimask", "all_candidates"))
 def predict_boxes(
     config: SamConfig,
     params: Params,
@@ -62,7 +62,7 @@ def predict_boxes(
     image_index: Int[Array, " n"],
     boxes: Float[Array, "n 4"],
     multimask: bool,
-    every: bool,
+    all_candidates: bool,
 ) -> Float[Array, "n c m m"]:
     """Predicts `n` masks, each from one box.
 
@@ -70,35 +70,37 @@ def predict_boxes(
         config: Architecture.
         params: Parameters.
         images: A batch's images, embedded.
-        image_index: Which of the images each mask belongs to.
+        image_index: Index of each mask's image.
         boxes: Corners, pixels of the input.
         multimask: Three candidates for each mask, or one.
-        every: Whether to keep every candidate.
+        all_candidates: Whether to return all candidates as well.
 
     Returns:
-        Low-resolution logits: the chosen mask, with `every` followed by all candidates.
+        Low-resolution logits: the chosen mask, with `all_candidates` followed by all candidates.
     """
     n = len(boxes)
     prompts = types.no_prompts(n, 1, 1, config.mask_size)
     prompts = dataclasses.replace(prompts, boxes=boxes[:, None], has_box=jnp.ones((n, 1), bool))
-    return _predict(config, params, images.take(image_index), prompts, multimask, every)[:, 0]
+    return _predict(config, params, images.take(image_index), prompts, multimask, all_candidates)[
+        :, 0
+    ]
 
 
 @functools.partial(
-    jax.jit, static_argnames=("config", "mask_prompt", "rounds", "multimask", "every")
+    jax.jit, static_argnames=("config", "mask_prompt", "rounds", "multimask", "all_candidates")
 )
 def predict_points(
     config: SamConfig,
     params: Params,
     images: models.PreparedImages,
     image_index: Int[Array, " n"],
-    first: Float[Array, "n 2"],
+    first_points: Float[Array, "n 2"],
     seeds: UInt32[Array, " n"],
     truth: UInt8[Array, "n s s"],
     mask_prompt: str,
     rounds: int,
     multimask: bool,
-    every: bool,
+    all_candidates: bool,
 ) -> tuple[Float[Array, "n r c m m"], Float[Array, "n r 2"], Int[Array, "n r"]]:
     """Predicts `n` masks from one point each, then from `rounds - 1` points of correction.
 
@@ -106,41 +108,41 @@ def predict_points(
         config: Architecture.
         params: Parameters.
         images: A batch's images, embedded.
-        image_index: Which of the images each mask belongs to.
-        first: First point (x, y), pixels of the input.
+        image_index: Index of each mask's image.
+        first_points: First points (x, y), pixels of the input.
         seeds: Seed of each mask's later points.
         truth: True masks in the input square.
-        mask_prompt: What a mask prompt is, see `samjax.data.inputs.Preprocessing`.
+        mask_prompt: Kind of the mask prompts, see `samjax.data.inputs.Preprocessing`.
         rounds: Number of points.
         multimask: Three candidates for each mask, or one.
-        every: Whether to keep every candidate.
+        all_candidates: Whether to return all candidates as well.
 
     Returns:
         Low-resolution logits after every round, as from `predict_boxes`; points; labels.
     """
-    n = len(first)
+    n = len(first_points)
     images = images.take(image_index)
     keys = jax.vmap(jax.random.key)(seeds)[:, None]
     prompting = PromptingConfig(iterations=rounds, point_counts=(1,), mask_only=False)
-    start = types.no_prompts(n, 1, rounds, config.mask_size)
-    start = dataclasses.replace(
-        start,
-        points=start.points.at[:, 0, 0].set(first),
-        labels=start.labels.at[:, 0, 0].set(types.FOREGROUND),
+    initial = types.no_prompts(n, 1, rounds, config.mask_size)
+    initial = dataclasses.replace(
+        initial,
+        points=initial.points.at[:, 0, 0].set(first_points),
+        labels=initial.labels.at[:, 0, 0].set(types.FOREGROUND),
     )
 
     def one_round(prompts: types.Prompts, index: jax.Array) -> tuple[types.Prompts, jax.Array]:
-        predictions = _predict(config, params, images, prompts, multimask, every)
+        predictions = _predict(config, params, images, prompts, multimask, all_candidates)
         chosen = predictions[:, :, 0]
         predicted = masks.upsample(chosen, config.image_size) > masks.THRESHOLD
         mask = masks.mask_prompt(chosen, mask_prompt)
         following = interaction.next_prompts(
-            keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, one, prompting
+            keys, prompts, predicted, truth[:, None] != 0, mask, index + 1, point_count, prompting
         )
         return following, predictions[:, 0]
 
-    one = jnp.ones((), jnp.int32)
-    last, predictions = jax.lax.scan(one_round, start, jnp.arange(rounds))
+    point_count = jnp.ones((), jnp.int32)
+    last, predictions = jax.lax.scan(one_round, initial, jnp.arange(rounds))
     return jnp.moveaxis(predictions, 0, 1), last.points[:, 0], last.labels[:, 0]
 
 
@@ -167,13 +169,13 @@ def count_pixels(
     """
     canvas = (truth.shape[0], truth.shape[1])
 
-    def count(low_res: jax.Array) -> jax.Array:
+    def count_one(low_res: jax.Array) -> jax.Array:
         at_input = low_res[None, None], placement[None]
         restored = masks.restore_logits(*at_input, size, canvas)[0, 0]
         predicted = restored > masks.THRESHOLD
         return jnp.stack([(predicted & (truth != 0)).sum(), predicted.sum()])
 
-    return jax.lax.map(count, logits)
+    return jax.lax.map(count_one, logits)
 
 
 def _predict(
@@ -182,8 +184,8 @@ def _predict(
     images: models.PreparedImages,
     prompts: types.Prompts,
     multimask: bool,
-    every: bool,
+    all_candidates: bool,
 ) -> Float[Array, "n 1 c m m"]:
     logits, iou = models.predict_prepared(config, params, images, prompts, multimask)
     chosen, _ = masks.select_best(logits, iou)
-    return jnp.concatenate([chosen, logits], axis=2) if every else chosen
+    return jnp.concatenate([chosen, logits], axis=2) if all_candidates else chosen

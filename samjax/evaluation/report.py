@@ -1,4 +1,4 @@
-"""What is made of an evaluation: summary, table, report on disk."""
+"""Reports of an evaluation: summary, tables, and files on disk."""
 
 import collections
 import csv
@@ -27,7 +27,7 @@ SLICES: dict[str, Callable[[MaskResult], str]] = {
 
 
 def summarise(evaluation: Evaluation) -> dict[str, Any]:
-    """Means over all masks and over parts of the data set.
+    """Returns means over all masks and over parts of the data set.
 
     Returns:
         `overall`: for every protocol and `filled_box` a dict of `dice`, `iou`, their 95 %
@@ -54,13 +54,13 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def table(evaluation: Evaluation, name: str) -> str:
-    """The paper's table 2 in Markdown: Dice in %, beside the filled-box baseline.
+    """Returns the paper's table 2 in Markdown: Dice in %, beside the filled-box baseline.
 
     Args:
-        evaluation: What to show.
-        name: What to call the model.
+        evaluation: The evaluation to show.
+        name: Name of the model.
     """
-    names = _shown(evaluation)
+    names = _table_protocols(evaluation)
     overall = _means(evaluation.results)
     side = evaluation.image_size
     fps = next(iter(evaluation.fps.values()))
@@ -79,13 +79,13 @@ def table(evaluation: Evaluation, name: str) -> str:
 
 
 def part_table(evaluation: Evaluation, part: str) -> str:
-    """Dice in % for each part of the data set, in Markdown.
+    """Returns Dice in % for each part of the data set, in Markdown.
 
     Args:
-        evaluation: What to show.
+        evaluation: The evaluation to show.
         part: One of `SLICES`, such as `by_modality`.
     """
-    names = [*_shown(evaluation), FILLED_BOX]
+    names = [*_table_protocols(evaluation), FILLED_BOX]
     titles = [*map(protocols.title, names[:-1]), "Filled box"]
     rows = [[part.removeprefix("by_").capitalize(), "Masks", "Subjects", *titles]]
     for value, means in summarise(evaluation)[part].items():
@@ -95,7 +95,7 @@ def part_table(evaluation: Evaluation, part: str) -> str:
 
 
 def per_mask_csv(evaluation: Evaluation) -> str:
-    """One row per mask: paths, metadata, size, and every score."""
+    """Returns CSV with one row per mask: paths, metadata, size, and every score."""
     rows = [_row(result) for result in evaluation.results]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -117,9 +117,9 @@ def write(
 
     Args:
         out: Folder, made if absent.
-        evaluation: What to write.
-        name: What to call the model.
-        origin: Where it comes from, such as checkpoint and data; goes into `report.json`.
+        evaluation: The evaluation to write.
+        name: Name of the model.
+        origin: Origin of the scores, such as checkpoint and data, for `report.json`.
     """
     out = Path(out)
     content = {
@@ -167,28 +167,29 @@ def page(evaluation: Evaluation, name: str) -> str:
 
 
 def _notes(evaluation: Evaluation) -> str:
-    """What stands below the table: intervals, and what was left out."""
+    """Returns the notes below the table: intervals, and protocols that were left out."""
     overall = _means(evaluation.results)
     names = evaluation.config.protocols
     if overall["subjects"] == 1:
         notes = "95 % intervals: none, all masks are of one subject."
     else:
         bounds = {name: overall[name]["dice_ci"] for name in names}
-        found = (
+        intervals = (
             f"{protocols.title(n)} {100 * low:.2f} to {100 * high:.2f}"
             for n, (low, high) in bounds.items()
         )
-        notes = f"95 % intervals over {overall['subjects']} subjects (%): {', '.join(found)}."
+        notes = f"95 % intervals over {overall['subjects']} subjects (%): {', '.join(intervals)}."
     if evaluation.left_out:
-        shown = ", ".join(map(protocols.title, evaluation.left_out))
+        titles = ", ".join(map(protocols.title, evaluation.left_out))
         notes += (
-            f"\n\nLeft out: {shown}. This model knows boxes alone (`preprocessing.point_prompts`)."
+            f"\n\nLeft out: {titles}. This model takes box prompts only "
+            "(`preprocessing.point_prompts`)."
         )
     return notes
 
 
 def _means(results: Sequence[MaskResult]) -> dict[str, Any]:
-    """Mean scores of every protocol, with intervals."""
+    """Returns mean scores of every protocol, with intervals."""
     names = list(results[0].scores)
     kinds = [
         (name, kind)
@@ -221,13 +222,13 @@ def _row(result: MaskResult) -> dict[str, Any]:
         "area": result.area,
     }
     for name, score in result.scores.items():
-        known = {kind: value for kind, value in vars(score).items() if value is not None}
-        row |= {f"{kind}_{name}": round(value, 6) for kind, value in known.items()}
+        available = {kind: value for kind, value in vars(score).items() if value is not None}
+        row |= {f"{kind}_{name}": round(value, 6) for kind, value in available.items()}
     return row
 
 
-def _shown(evaluation: Evaluation) -> tuple[str, ...]:
-    """The protocols of a table: always with the box, whose column holds the baseline."""
+def _table_protocols(evaluation: Evaluation) -> tuple[str, ...]:
+    """Returns the protocols of a table: always the box, too, whose column has the baseline."""
     names = evaluation.config.protocols
     return names if protocols.BOX in names else (protocols.BOX, *names)
 
@@ -237,14 +238,14 @@ def _percent(means: dict[str, Any], name: str) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table: the first row is its head, the first column is text, the others are numbers."""
+    """Formats a Markdown table: the first row is its head, all but the first column are numbers."""
     head, *body = rows
     rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
 
 
 def _aligned(rows: list[list[str]]) -> list[list[str]]:
-    """Cells of a table as wide as their column, so that it reads well as plain text."""
+    """Pads cells to the width of their column, so that the table is readable as plain text."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         [row[0].ljust(widths[0])]

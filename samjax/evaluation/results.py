@@ -15,13 +15,13 @@ class EvalConfig:
     """Settings of an evaluation.
 
     Attributes:
-        protocols: What it is shown, see `samjax.evaluation.protocols`.
+        protocols: Kinds of prompts, see `samjax.evaluation.protocols`.
         batch_size: Masks predicted at a time.
         images_per_batch: Images encoded at a time.
         seed: Seed of the prompts, unless some are replayed.
-        adapters: Whether the adapters take part, if the network has any.
-        oracle: Also score the best of the candidate masks, as if the user chose.
-        limit: Evaluate only so many images, spread evenly over the data set.
+        adapters: Whether to use the adapters, if the network has any.
+        oracle: Whether to score the best of the candidate masks, too, as if the user chose.
+        limit: Number of images, spread evenly over the data set; None: all.
         threads: Threads that load images ahead.
 
     Raises:
@@ -43,7 +43,7 @@ class EvalConfig:
 
     @property
     def rounds(self) -> int:
-        """Number of points in the trajectory that serves all the protocols."""
+        """Number of points in the trajectory that serves all protocols."""
         return max(protocols.points_of(name) for name in self.protocols)
 
 
@@ -69,7 +69,7 @@ class MaskResult:
     Attributes:
         image: Path of the image.
         mask: Path of the mask.
-        metadata: What is known of it.
+        metadata: Modality, dataset, case, class and anatomy.
         height: Height of the image, pixels.
         width: Width of the image, pixels.
         area: Pixels of the mask.
@@ -87,13 +87,13 @@ class MaskResult:
 
 @dataclasses.dataclass(frozen=True)
 class ImageResults:
-    """What came out of one image.
+    """Results of one image.
 
     Attributes:
         results: One per mask that could be evaluated.
-        prompts: What they were shown, by path.
-        skipped: Why other masks were not evaluated, by path.
-        contents: What image and masks hold (`samjax.data.fingerprint`), by path.
+        prompts: Their prompts, by path.
+        skipped: Reasons why other masks were not evaluated, by path.
+        contents: Fingerprints of image and masks (`samjax.data.fingerprint`), by path.
     """
 
     results: tuple[MaskResult, ...]
@@ -104,17 +104,17 @@ class ImageResults:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The outcome of an evaluation.
+    """Results of an evaluation.
 
     Attributes:
-        config: How it was made.
+        config: Settings of the evaluation.
         image_size: Side of the network's input.
         results: One per mask.
-        prompts: The prompts, to save and replay; with the masks skipped, and why.
+        prompts: The prompts, to save and replay; also the skipped masks with reasons.
         fps: Images per second of `bbox` and `points`: time on the device for encoding a full
             batch and decoding all its prompts (for `points`, the whole trajectory), without
             loading, compiling and scoring.
-        left_out: Protocols of points that were asked for, of a model that knows boxes alone.
+        left_out: Protocols with points, where the model takes box prompts only.
     """
 
     config: EvalConfig

@@ -13,7 +13,7 @@ from samjax.evaluation import evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import EvaluationProgress
 from samjax.evaluation.prompt_file import PromptSet
-from samjax.models import directory as pretrained_models
+from samjax.models import directory
 from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
@@ -51,18 +51,18 @@ def evaluate_and_report(
         samples: The images to evaluate on.
         out: Folder to write the report to.
         config: Settings of the evaluation.
-        name: What the tables call the model.
-        origin: Where model and data came from, kept in the report.
+        name: Name of the model in the tables.
+        origin: Origin of model and data, kept in the report.
         replayed: Prompts to replay; drawn from `config.seed` otherwise.
         on_bad: `skip` or `error`, for files that cannot be used.
-        overwrite: Replace the report of another evaluation in `out`; False refuses.
+        overwrite: Whether to replace the report of another evaluation in `out`.
 
     Results of an evaluation that was stopped are kept in `OUT/unfinished.jsonl`, and the same
     evaluation goes on from there. The report is written before the pictures: if they fail, that is
     a problem, too.
 
     Returns:
-        The table, and what could not be used or done.
+        The table and the problems.
 
     Raises:
         DataError: There is nothing that can be evaluated, a bad file where `on_bad` is `error`,
@@ -75,7 +75,9 @@ def evaluate_and_report(
             "the prompts to replay do not say what they were drawn for (an earlier version wrote "
             "them): whether images and masks are still the same is not checked"
         )
-    samples, bad, held = evaluator.check_samples(model, root, samples, config, on_bad, replayed)
+    samples, bad, fingerprints = evaluator.check_samples(
+        model, root, samples, config, on_bad, replayed
+    )
     evaluated = {mask for sample in samples for mask in sample.masks}
     if unused := [mask for mask in (replayed.prompts if replayed else ()) if mask not in evaluated]:
         _log.warning(
@@ -84,12 +86,12 @@ def evaluate_and_report(
             len(replayed.prompts) if replayed else 0,
             unused[0],
         )
-    run = _identity(model, samples, held, config, replayed)
-    there = Path(out) / report.NAME
-    if there.exists() and not overwrite:
+    identity = _identity(model, samples, fingerprints, config, replayed)
+    path = Path(out) / report.NAME
+    if path.exists() and not overwrite:
         advice = "Take another --out, or --overwrite to replace it"
-        journal.check_same(read_json(there).get("run", {}), run, str(there), advice)
-    with EvaluationProgress(out, run) as progress:
+        journal.check_same(read_json(path).get("run", {}), identity, str(path), advice)
+    with EvaluationProgress(out, identity) as progress:
         try:
             evaluation = evaluator.evaluate(
                 model, root, samples, config, replayed, resume_from=progress
@@ -97,12 +99,12 @@ def evaluate_and_report(
         except KeyboardInterrupt as stopped:
             done = f"{len(progress.images)} of {len(samples)} images are done"
             raise type(stopped)(f"{done}; the same command goes on") from None
-        report.write(out, evaluation, name, {**origin, "bad": bad, "run": run})
+        report.write(out, evaluation, name, {**origin, "bad": bad, "run": identity})
         progress.remove()
     problems = [*bad.values()]
     try:
         report.write_pictures(out, figures.overlays(model, root, evaluation))
-    except Exception as error:  # Whatever it is: the scores are what was asked for.
+    except Exception as error:  # Whatever fails here, the scores are written.
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"
         )
@@ -112,17 +114,17 @@ def evaluate_and_report(
 def _identity(
     model: Model,
     samples: Sequence[Sample],
-    held: dict[str, str],
+    fingerprints: dict[str, str],
     config: EvalConfig,
     replayed: PromptSet | None,
 ) -> dict[str, Any]:
     """Returns what decides the scores of an evaluation: digests and settings."""
-    settings = {name: one for name, one in vars(config).items() if name != "threads"}
-    shown = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
+    settings = {name: value for name, value in vars(config).items() if name != "threads"}
+    prompts = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {
-        "model": pretrained_models.digest(model),
-        "data": fingerprint.combine(listed | held),
-        "prompts": shown,
+        "model": directory.digest(model),
+        "data": fingerprint.combine(listed | fingerprints),
+        "prompts": prompts,
         **settings,
     }

@@ -41,7 +41,7 @@ def scores_of(evaluation):
 
 
 def assert_close(evaluation, expected, tolerance=PIXELS):
-    """The same scores for every mask and protocol that the first one has."""
+    """Checks that both have the same scores, for every mask and protocol of the first."""
     expected = scores_of(expected)
     for mask, scores in scores_of(evaluation).items():
         for name, score in scores.items():
@@ -85,17 +85,20 @@ def one_mask_at_a_time(model, root, sample, prompts, rounds):
         truth = loaded.original_masks[i] > 0
         box, point = prompts.prompts[path].in_input(at)
         np.testing.assert_array_equal(box, tight_box(loaded.masks[i]))
-        asked = dataclasses.replace(empty, boxes=box[None, None], has_box=np.ones((1, 1), bool))
-        found = {}
+        current = dataclasses.replace(empty, boxes=box[None, None], has_box=np.ones((1, 1), bool))
+        dice_by_name = {}
         key = jax.random.key(prompts.prompts[path].click_seed)[None, None]
         points, labels = [point], [1]
         for number in range(rounds + 1):
-            logits, iou = predict(asked)
+            logits, iou = predict(current)
             low = np.asarray(logits[0, 0, int(iou[0, 0].argmax())])
             candidates = [restored(np.asarray(one), at, size) > 0 for one in logits[0, 0]]
             name = f"{number}pt" if number else "bbox"
             chosen = restored(low, at, size) > 0
-            found[name] = dice_of(chosen, truth), max(dice_of(one, truth) for one in candidates)
+            dice_by_name[name] = (
+                dice_of(chosen, truth),
+                max(dice_of(one, truth) for one in candidates),
+            )
             if number:
                 probability = 1 / (1 + np.exp(-low))
                 predicted = cv2.resize(low, (size, size), interpolation=cv2.INTER_LINEAR) > 0
@@ -107,16 +110,16 @@ def one_mask_at_a_time(model, root, sample, prompts, rounds):
                 )
                 points.append(np.asarray(new)[0, 0, 0])
                 labels.append(int(label[0, 0, 0]))
-                asked = dataclasses.replace(
+                current = dataclasses.replace(
                     empty, mask=probability[None, None], has_mask=np.ones((1, 1), bool)
                 )
             if number < rounds:
-                given = empty.points.at[0, 0, : number + 1].set(np.array(points))
-                kinds = empty.labels.at[0, 0, : number + 1].set(np.array(labels))
-                asked = dataclasses.replace(
-                    asked, points=given, labels=kinds, has_box=np.zeros((1, 1), bool)
+                all_points = empty.points.at[0, 0, : number + 1].set(np.array(points))
+                all_labels = empty.labels.at[0, 0, : number + 1].set(np.array(labels))
+                current = dataclasses.replace(
+                    current, points=all_points, labels=all_labels, has_box=np.zeros((1, 1), bool)
                 )
-        yield path, found
+        yield path, dice_by_name
 
 
 def test_scores_are_those_of_a_slow_loop_over_single_masks(tiny, folder, evaluation):
@@ -143,13 +146,13 @@ def test_filled_box_is_the_box_taken_as_mask(evaluation, folder):
             assert score.dice == pytest.approx(dice_of(filled, truth))
 
 
-def test_padding_and_companions_never_change_a_number(tiny, folder, evaluation):
-    """In batches of one shape a mask's scores are the same bit for bit, whatever else is there."""
+def test_padding_and_other_masks_of_a_batch_change_no_number(tiny, folder, evaluation):
+    """In batches of one shape, a mask's scores do not depend on the others, bit for bit."""
     root, samples = folder
-    everyone = scores_of(evaluation)
+    together = scores_of(evaluation)
     for subset in (samples[2:], samples[::-1], [Sample(samples[1].image, samples[1].masks[1:])]):
         alone = scores_of(evaluate(tiny, root, subset, CONFIG, progress=False))
-        assert alone == {mask: everyone[mask] for mask in alone}
+        assert alone == {mask: together[mask] for mask in alone}
 
 
 @pytest.mark.parametrize(("masks", "images"), [(1, 1), (7, 3)])
@@ -235,16 +238,16 @@ def with_bad_files(folder, tmp_path):
     return tmp_path, Sample("images/a.png", tuple(f"masks/{name}.png" for name in masks))
 
 
-def test_empty_masks_are_skipped_counted_and_remembered(tiny, with_bad_files):
+def test_empty_masks_are_skipped_counted_and_saved_with_the_prompts(tiny, with_bad_files):
     root, sample = with_bad_files
-    usable = dataclasses.replace(sample, masks=sample.masks[:3])
-    evaluated = evaluate(tiny, root, [usable], CONFIG, progress=False)
+    without_bad = dataclasses.replace(sample, masks=sample.masks[:3])
+    evaluated = evaluate(tiny, root, [without_bad], CONFIG, progress=False)
     assert [result.mask for result in evaluated.results] == ["masks/good.png"]
     assert evaluated.prompts.skipped == {
         "masks/empty.png": "empty",
         "masks/speck.png": "nothing left of it at 64 x 64",
     }
-    again = evaluate(tiny, root, [usable], CONFIG, evaluated.prompts, progress=False)
+    again = evaluate(tiny, root, [without_bad], CONFIG, evaluated.prompts, progress=False)
     assert again.results == evaluated.results
     assert again.prompts == evaluated.prompts
 
@@ -351,7 +354,7 @@ def test_unknown_protocols_are_refused(names):
 
 @pytest.mark.parametrize("budget", [0, 5, 10**6])
 def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(unchecked, monkeypatch, budget):
-    """With one thread and a budget of nothing, at most the image in hand is ahead."""
+    """With a budget of nothing, no image is loaded ahead."""
     monkeypatch.setattr(batches, "MAX_WAITING", budget)
     loaded, yielded = [], []
 
@@ -361,7 +364,7 @@ def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(unchecked, monk
         return python_types.SimpleNamespace(loaded=masks, number=number)
 
     class Pool:
-        """Loads when asked to, so that what waits is known."""
+        """Loads at once, so that the number of waiting images is known."""
 
         def __init__(self, _):
             pass

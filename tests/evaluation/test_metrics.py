@@ -12,7 +12,7 @@ PAIRS = hnp.arrays(bool, (2, 5, 6))
 
 
 @given(PAIRS)
-def test_dice_and_iou_are_what_sets_of_pixels_give(pair):
+def test_dice_and_iou_equal_those_of_sets_of_pixels(pair):
     predicted, truth = ({tuple(at) for at in np.argwhere(mask)} for mask in pair)
     counts = (len(predicted & truth), len(predicted), len(truth))
     union = len(predicted | truth)
@@ -48,12 +48,12 @@ def test_interval_holds_the_mean_and_repeats(seed):
 
 
 def test_masks_of_one_subject_are_not_independent():
-    """Ten equal masks a subject tell no more than one, unless they are taken for strangers."""
+    """Ten equal masks of a subject give the interval of one; as ten subjects, a narrower one."""
     values = np.repeat(np.random.default_rng(0).random((20, 1)), 10, axis=0)
-    (honest,) = metrics.bootstrap_means(values, np.arange(200) // 10)
+    (by_subject,) = metrics.bootstrap_means(values, np.arange(200) // 10)
     (single,) = metrics.bootstrap_means(values[::10], np.arange(20))
     (naive,) = metrics.bootstrap_means(values, np.arange(200))
-    width = honest.high - honest.low
+    width = by_subject.high - by_subject.low
     assert width == pytest.approx(single.high - single.low, rel=0.15)
     assert width > 2 * (naive.high - naive.low)
 

@@ -121,9 +121,9 @@ def test_best_median_and_worst_results(made_up):
 def run():
     """Runs eval.py with flags; returns its exit code."""
 
-    def run_with(**given) -> int:
+    def run_with(**flags) -> int:
         words = []
-        for name, value in given.items():
+        for name, value in flags.items():
             values = value if isinstance(value, list) else [] if value is True else [value]
             words += [f"--{name.replace('_', '-')}", *map(str, values)]
         return cli.run_alone("evaluate", "eval.py", words)
@@ -144,10 +144,10 @@ def indexed(tiny, folder, tmp_path_factory):
 
 def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     root, model = indexed
-    flags_of = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
-    flags_of |= {"oracle": True}
+    common = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    common |= {"oracle": True}
     first, second = tmp_path / "first", tmp_path / "second"
-    code = run(out=first, **flags_of)
+    code = run(out=first, **common)
     printed = capsys.readouterr()
     assert code == 0, printed.err
     assert "| Filled box" in printed.out
@@ -162,7 +162,7 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     assert "| Modality" in (first / "report.md").read_text()
     picture = cv2.imread(str(first / "overlays/best.png"))
     assert picture.shape[1] > 5 * 256
-    assert run(out=second, prompts=first / "prompts.json", seed=5, **flags_of) == 0
+    assert run(out=second, prompts=first / "prompts.json", seed=5, **common) == 0
     assert (second / "masks.csv").read_bytes() == (first / "masks.csv").read_bytes()
     assert (second / "prompts.json").read_bytes() == (first / "prompts.json").read_bytes()
 
@@ -184,8 +184,8 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
 )
 def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, message):
     root, model = indexed
-    given = {"checkpoint": model, "data": root, "out": tmp_path / "out"} | change
-    assert run(**given) == 2
+    flags = {"checkpoint": model, "data": root, "out": tmp_path / "out"} | change
+    assert run(**flags) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("eval.py: error: ") and error.count("\n") == 1
@@ -220,8 +220,8 @@ def test_unusable_files_are_named_at_the_end_and_a_strip_is_evaluated(
     run, indexed, strip_and_text, tmp_path, capsys
 ):
     _, model = indexed
-    given = {"checkpoint": model, "data": strip_and_text, "batch_size": 4, "images_per_batch": 2}
-    assert run(out=tmp_path / "out", **given) == 1
+    flags = {"checkpoint": model, "data": strip_and_text, "batch_size": 4, "images_per_batch": 2}
+    assert run(out=tmp_path / "out", **flags) == 1
     printed = capsys.readouterr()
     assert "left out: " in printed.err and "text.png: expected an image" in printed.err
     written = json.loads((tmp_path / "out/report.json").read_text())
@@ -234,8 +234,8 @@ def test_unusable_files_are_named_at_the_end_and_a_strip_is_evaluated(
 def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monkeypatch):
     root, model = indexed
     monkeypatch.setattr(figures, "overlays", lambda *_: (_ for _ in ()).throw(MemoryError()))
-    given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
-    assert run(out=tmp_path / "out", **given) == 1
+    flags = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    assert run(out=tmp_path / "out", **flags) == 1
     printed = capsys.readouterr()
     assert "| Filled box" in printed.out and "overlays: no pictures: MemoryError" in printed.err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
@@ -247,9 +247,9 @@ def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monke
 def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
     """The same report, bit for bit, but for the speed; nothing is evaluated twice."""
     root, model = indexed
-    given = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
-    given |= {"oracle": True}
-    assert run(out=tmp_path / "whole", **given) == 0
+    flags = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
+    flags |= {"oracle": True}
+    assert run(out=tmp_path / "whole", **flags) == 0
     out, predict, counts = tmp_path / "out", evaluator.predict, []
 
     def stopping(*arguments):
@@ -260,22 +260,22 @@ def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatc
 
     monkeypatch.setattr(evaluator, "predict", stopping)
     capsys.readouterr()
-    assert run(out=out, **given) == 130
+    assert run(out=out, **flags) == 130
     error = capsys.readouterr().err
     assert error.startswith("eval.py: stopped: ") and "of 6 images are done; the same" in error
     assert {p.name for p in out.glob("*")} <= {"unfinished.jsonl"}
     if batch > 1:
         for change, field in [({"protocols": "bbox"}, "protocols"), ({"limit": 2}, "limit")]:
-            assert run(out=out, **(given | change)) == 2
+            assert run(out=out, **(flags | change)) == 2
             error = capsys.readouterr().err
             assert "unfinished.jsonl: expected results of the same run" in error
             assert f"{field}: " in error and error.count("\n") == 1
-    assert run(out=out, **given) == 0
+    assert run(out=out, **flags) == 0
     assert not (out / "unfinished.jsonl").exists()
     for name in ("masks.csv", "prompts.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     if batch == 1:  # The report of another evaluation is not lost.
-        other = given | {"protocols": "bbox", "limit": 1}
+        other = flags | {"protocols": "bbox", "limit": 1}
         assert run(out=out, **other) == 2
         assert "report.json: expected results of the same run" in capsys.readouterr().err
         assert run(out=out, overwrite=True, **other) == 0
