@@ -53,8 +53,8 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
         if job is None:
             network = begin
         else:
-            tests, missing = len(job.method.settings), len(job.missing(workdir))
-            yield f"{name:<36} {tests - missing} of {tests} tests done"
+            count, missing = len(job.method.settings), len(job.missing(workdir))
+            yield f"{name:<36} {count - missing} of {count} evaluations done"
     rate_text = (
         f"at {rate / 1e9:,.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's on this machine"
     )

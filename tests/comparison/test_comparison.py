@@ -153,7 +153,7 @@ def test_a_dry_run_lists_what_is_left(tmp_path, capsys):
     assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"general, only +2 batches, 2 updates, \d\.\d\d PFLOP, about 0\.0 h", lines[0])
-    assert sum("0 of 2 tests done" in line for line in lines) == 2
+    assert sum("0 of 2 evaluations done" in line for line in lines) == 2
     assert lines[2].startswith("tuned, seed 0, coarse")
     assert lines[-1].startswith("5 models; about 0.0 h of training to do")
     assert not (tmp_path / "new").exists()
@@ -164,7 +164,7 @@ def test_a_dry_run_lists_what_is_done(workdir, capsys):
     assert main([CONFIG, "--workdir", str(workdir), "--dry-run"]) == 0
     output = capsys.readouterr().out
     assert "2 batches, 2 updates, trained" in output
-    assert "2 of 2 tests done" in output
+    assert "2 of 2 evaluations done" in output
 
 
 def test_shards_run_every_job_once(tmp_path, monkeypatch):

@@ -194,7 +194,7 @@ def test_fewer_points_are_the_beginning_of_more(tiny, folder, evaluation):
     assert_close(alone, evaluation)
 
 
-def test_dropping_adapters_is_setting_them_to_nothing(tiny, folder, evaluation):
+def test_dropped_adapters_equal_adapters_of_zeros(tiny, folder, evaluation):
     dropped = dataclasses.replace(CONFIG, adapters=False)
     without = evaluate(tiny, *folder, dropped, progress=False)
     assert scores_of(without) != scores_of(evaluation)
@@ -216,7 +216,7 @@ def test_other_parameters_compile_nothing(tiny, folder, evaluation):
     assert [function._cache_size() for function in compiled] == before
 
 
-def test_limit_takes_images_from_all_over(tiny, folder):
+def test_limit_spreads_images_evenly(tiny, folder):
     config = dataclasses.replace(CONFIG, limit=3)
     evaluated = evaluate(tiny, *folder, config, progress=False)
     images = list(dict.fromkeys(result.image for result in evaluated.results))
@@ -388,7 +388,7 @@ def test_images_are_loaded_ahead_in_order_and_large_ones_not_far(unchecked, monk
     assert yielded == list(range(40))
 
 
-def test_titles_are_the_papers():
+def test_titles_are_those_of_the_paper():
     titles = [protocols.title(name) for name in protocols.DEFAULT]
     assert titles == ["Bbox", "1 pt", "3 pts", "5 pts"]
     assert EvalConfig(("20pt", "bbox")).rounds == 20

@@ -90,7 +90,7 @@ def test_a_saved_file_loads_as_it_was(tmp_path):
     assert content["prompts"]["masks/ä.png"]["box"] == [0.5, 1.25, 30.0, 40.0]
 
 
-def test_a_file_of_an_earlier_version_says_not_what_it_is_for(tmp_path):
+def test_a_file_of_an_earlier_version_has_no_fingerprints(tmp_path):
     path = tmp_path / "prompts.json"
     prompt_file.save(path, PROMPTS)
     content = json.loads(path.read_text())

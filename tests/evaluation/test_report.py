@@ -58,7 +58,7 @@ def test_summary_has_means_overall_and_by_part(made_up):
     assert summary["count"] == {"masks": 20, "images": 20, "subjects": 20, "skipped": 1}
 
 
-def test_one_subject_has_no_interval_and_that_is_said(made_up):
+def test_one_subject_has_no_interval_and_the_page_says_so(made_up):
     one = [dataclasses.replace(r, metadata=made_up.results[0].metadata) for r in made_up.results]
     alone = dataclasses.replace(made_up, results=one)
     overall = report.summarise(alone)["overall"]
@@ -72,7 +72,7 @@ def test_one_subject_has_no_interval_and_that_is_said(made_up):
     assert cells[1:4] == ["Modality", "Masks", "Subjects"] and cells.count("1") == 1
 
 
-def test_table_is_the_papers_with_the_baseline(made_up):
+def test_table_is_that_of_the_paper_with_the_baseline(made_up):
     lines = report.table(made_up, "SAM-Med2D").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     head = ["Model", "Resolution", "Bbox (%)", "1 pt (%)", "3 pts (%)", "5 pts (%)", "FPS"]
@@ -231,7 +231,7 @@ def test_unusable_files_are_named_at_the_end_and_a_strip_is_evaluated(
     assert rows[-1]["mask"] == "masks/strip.png" and rows[-1]["width"] == "3000"
 
 
-def test_scores_outlive_pictures_that_fail(run, indexed, tmp_path, capsys, monkeypatch):
+def test_scores_are_kept_where_pictures_fail(run, indexed, tmp_path, capsys, monkeypatch):
     root, model = indexed
     monkeypatch.setattr(figures, "overlays", lambda *_: (_ for _ in ()).throw(MemoryError()))
     flags = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
