@@ -19,7 +19,7 @@ import samjax
 from samjax import visualization
 from samjax.data import files, fingerprint
 from samjax.inference.images import Image
-from samjax.inference.manifest import Entry, Record
+from samjax.inference.manifest import Entry, Manifest
 from samjax.inference.objects import ObjectPrompt
 from samjax.inference.predictor import Predictor
 from samjax.inference.prompt_files import Objects
@@ -51,16 +51,16 @@ def predict_files(
     Of the masks predicted for an object, the one of highest predicted IoU is written. An image
     that cannot be read, or that its prompts do not fit, is left out. What the folder holds of an
     earlier run, finished or not, with the same model and prompts is not done again, and stays in
-    the record.
+    the manifest.
 
     Args:
         predictor: The network.
         jobs: Objects of every image.
         out: Folder to write to.
         multimask: Predict three masks and write them all.
-        checkpoint: Where the network came from, for the record.
+        checkpoint: Where the network came from, for the manifest.
         overwrite: Replace what the folder holds of earlier runs.
-        unmatched: Entries of the prompts that were about no image, for the record.
+        unmatched: Entries of the prompts that were about no image, for the manifest.
 
     Returns:
         What went wrong, by image; empty if nothing did.
@@ -79,28 +79,28 @@ def predict_files(
     }
     _check_distinct(targets)
     failed: dict[str, str] = {}
-    with Record(out, _run(predictor, multimask), overwrite) as record:
+    with Manifest(out, _run(predictor, multimask), overwrite) as manifest:
         for image, objects in jobs.items():
-            record.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
+            manifest.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
         if not overwrite:
-            record.check_targets(targets)
-        before = sum(image.name in record.images for image in jobs)
+            manifest.check_targets(targets)
+        before = sum(image.name in manifest.images for image in jobs)
         if before:
             print(f"{before} of {len(jobs)} images are done already", file=sys.stderr)
         bar = tqdm(jobs.items(), unit="image", disable=None if len(jobs) > 1 else True)
         try:
             for image, objects in bar:
                 try:
-                    _predict_one(predictor, image, objects, names[image], out, record)
+                    _predict_one(predictor, image, objects, names[image], out, manifest)
                 except (ValueError, MemoryError, cv2.error, jax.errors.JaxRuntimeError) as error:
                     reason = str(error).removeprefix(f"{image.path}: ") or type(error).__name__
-                    record.failed[image.name] = failed[image.name] = reason
+                    manifest.failed[image.name] = failed[image.name] = reason
                     tqdm.write(f"{image.name}: {reason}", file=sys.stderr)
         except KeyboardInterrupt as stopped:
-            done = sum(image.name in record.images for image in jobs)
+            done = sum(image.name in manifest.images for image in jobs)
             message = f"{done} of {len(jobs)} images are done; the same command goes on"
             raise type(stopped)(message) from None
-        record.write(
+        manifest.write(
             {
                 "samjax": samjax.__version__,
                 "checkpoint": checkpoint,
@@ -185,12 +185,12 @@ def _predict_one(
     objects: Objects,
     names: list[list[str]],
     out: Path,
-    record: Record,
+    manifest: Manifest,
 ) -> None:
     """Writes the masks and the overlay of one image, a few objects at a time, and its entry."""
     pixels, order = files.read_image(image.path)
     content = fingerprint.of_array(pixels, order)
-    if record.is_done(image.name, content):
+    if manifest.is_done(image.name, content):
         return
     predictor.set_image(pixels, order.upper())
     every = len(names[0]) > 1
@@ -206,11 +206,11 @@ def _predict_one(
             entries.append(_prompts(*named) | answer)
             yield masks[best if every else 0]
 
-    record.begin(image.name, [*itertools.chain(*names), _overlay_name(image)])
+    manifest.start(image.name, [*itertools.chain(*names), _overlay_name(image)])
     picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), written())
     files.write_whole(out / _overlay_name(image), visualization.encode_png(picture))
     entry = {"size": list(predictor.original_size), "content": content}
-    record.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
+    manifest.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
 
 
 def _check_distinct(targets: dict[str, list[str]]) -> None:
@@ -234,7 +234,7 @@ def _overlay_name(image: Image) -> str:
 
 
 def _prompts(name: str, prompt: ObjectPrompt) -> Entry:
-    """What the record says of an object's prompts."""
+    """Returns the manifest's entry of an object's prompts."""
     entry: Entry = {"object": name}
     if prompt.box is not None:
         entry["box"] = prompt.box.tolist()

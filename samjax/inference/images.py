@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from samjax.inference.manifest import JOURNAL, RECORD, results
+from samjax.inference.manifest import JOURNAL, MANIFEST, result_files
 from samjax.inference.prompt_files import Objects
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -36,7 +36,7 @@ def find_images(paths: Sequence[str | Path], out: str | Path) -> list[Image]:
 
     Args:
         paths: Files and folders; a file need not exist, it fails when it is read.
-        out: Where results go; what lies there, or is named in the record of another run, is no
+        out: Where results go; what lies there, or is named in the manifest of another run, is no
             input.
 
     Raises:
@@ -104,11 +104,11 @@ def _inside(folder: Path, out: Path) -> list[Path]:
     candidates = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
     # A link to nowhere fails when it is read, by name.
     candidates = [p for p in candidates if out not in p.parents and not p.is_dir()]
-    folders = {path.parent for name in (RECORD, JOURNAL) for path in folder.rglob(name)}
-    made = {above / name for above in folders for name in results(above)}
+    folders = {path.parent for name in (MANIFEST, JOURNAL) for path in folder.rglob(name)}
+    made = {above / name for above in folders for name in result_files(above)}
     inside = [path for path in candidates if path not in made]
     if len(inside) < len(candidates):
-        _log.warning("left out: %d files that a %s names", len(candidates) - len(inside), RECORD)
+        _log.warning("left out: %d files that a %s names", len(candidates) - len(inside), MANIFEST)
     if not inside:
         raise ValueError(f"{folder}: expected images ({' '.join(SUFFIXES)}), found none")
     return inside

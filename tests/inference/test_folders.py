@@ -1,4 +1,4 @@
-"""Folders of predictions: what is there has a record, is made once, and replaces nothing."""
+"""Folders of predictions: results are in the manifest, made once, and replace nothing."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def content(folder):
 
 
 def written(folder):
-    return json.loads((folder / manifest.RECORD).read_text())
+    return json.loads((folder / manifest.MANIFEST).read_text())
 
 
 def test_what_is_done_is_not_done_again(run, tmp_path, monkeypatch):
@@ -62,12 +62,12 @@ def test_what_is_done_is_not_done_again(run, tmp_path, monkeypatch):
     assert content(tmp_path / "out") == before
 
 
-def test_more_images_join_the_record(run, tmp_path):
+def test_more_images_join_the_manifest(run, tmp_path):
     run("a")
     run("bc")
     found = written(tmp_path / "out")
     assert list(found["images"]) == ["a.png", "b.png", "c.png"]
-    named = {file for entry in found["images"].values() for file in manifest.files_of(entry)}
+    named = {file for entry in found["images"].values() for file in manifest.entry_files(entry)}
     assert named == masks_of(tmp_path / "out")
     assert not (tmp_path / "out" / manifest.JOURNAL).exists()
 
@@ -82,7 +82,7 @@ def test_results_of_others_are_refused_or_replaced(run, tmp_path, change):
     run("a", overwrite=True, **change)
     found = written(tmp_path / "out")
     assert list(found["images"]) == ["a.png"]
-    assert masks_of(tmp_path / "out") == set(manifest.files_of(found["images"]["a.png"]))
+    assert masks_of(tmp_path / "out") == set(manifest.entry_files(found["images"]["a.png"]))
 
 
 def test_another_model_is_refused(run, tmp_path, model, scans):
@@ -100,24 +100,24 @@ def test_another_image_of_the_same_name_is_named(run, tmp_path, scans, photo):
     failed = run("ab")
     assert list(failed) == ["a.png"] and "found another (70 x 90" in failed["a.png"]
     after = content(tmp_path / "out")
-    assert {n: after[n] for n in after if n != manifest.RECORD} == {
-        n: before[n] for n in before if n != manifest.RECORD
+    assert {n: after[n] for n in after if n != manifest.MANIFEST} == {
+        n: before[n] for n in before if n != manifest.MANIFEST
     }
 
 
 def test_files_of_somebody_else_are_kept(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b_1.png").write_text("mine")
-    with pytest.raises(DataError, match=r"b_1\.png: expected room .* no record here names"):
+    with pytest.raises(DataError, match=r"b_1\.png: expected room .* no manifest here names"):
         run()
     assert content(tmp_path / "out") == {"b_1.png": b"mine"}
 
 
-def test_a_record_of_another_program_is_kept(run, tmp_path):
+def test_a_manifest_of_another_program_is_kept(run, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / manifest.RECORD).write_text("[]")
+    (tmp_path / "out" / manifest.MANIFEST).write_text("[]")
     for overwrite in (False, True):
-        with pytest.raises(DataError, match="expected a record of samjax"):
+        with pytest.raises(DataError, match="expected a manifest of samjax"):
             run(overwrite=overwrite)
 
 
@@ -130,7 +130,7 @@ def test_a_missing_mask_is_made_again(run, tmp_path):
 
 
 @pytest.mark.parametrize("moment", range(1, 9))
-def test_a_run_that_ends_at_any_moment_leaves_no_mask_without_record(
+def test_a_run_that_ends_at_any_moment_leaves_every_mask_in_the_manifest(
     run, tmp_path, monkeypatch, moment
 ):
     """Killed while writing: every mask there is named, and the same command gives the same."""
@@ -149,8 +149,8 @@ def test_a_run_that_ends_at_any_moment_leaves_no_mask_without_record(
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(files.files, "write_whole", dying)
         run()
-    assert masks_of(tmp_path / "out") <= manifest.results(tmp_path / "out")
-    assert not (tmp_path / "out" / manifest.RECORD).exists()
+    assert masks_of(tmp_path / "out") <= manifest.result_files(tmp_path / "out")
+    assert not (tmp_path / "out" / manifest.MANIFEST).exists()
     assert run() == {}
     assert content(tmp_path / "out") == expected
 
