@@ -15,7 +15,7 @@ from samjax.conversion.convert import SAM_MED2D_PREPROCESSING
 from samjax.data import index
 from samjax.data.inputs import prepare_image
 from samjax.evaluation.results import EvalConfig
-from samjax.inference.objects import MIN_POINTS
+from samjax.inference.object_prompt import MIN_POINTS
 from samjax.models.config import Dtype, PeftConfig
 
 DEFAULT = "ours_default"  # The competitor with our own recipe.

@@ -97,7 +97,7 @@ def _memory() -> tuple[float, float]:
         return 1e3 * (time.perf_counter() - begin)
 
     before = float(np.median([once() for _ in range(REPEATS)]))
-    runtime.keep_memory()
+    runtime.retain_freed_memory()
     return before, float(np.median([once() for _ in range(REPEATS)][1:]))
 
 

@@ -38,13 +38,13 @@ def restart_with_huge_pages() -> None:
 
 def prepare() -> None:
     """Sets up the process; call before anything else uses JAX."""
-    keep_memory()
-    keep_compiled()
-    collect_rarely()
-    tell_errors_once()
+    retain_freed_memory()
+    enable_compilation_cache()
+    reduce_garbage_collection()
+    silence_orbax_tracebacks()
 
 
-def keep_memory() -> None:
+def retain_freed_memory() -> None:
     """Makes freed memory stay with the process, for the next step to use.
 
     XLA on a CPU asks for its working memory anew in every step. By default glibc fetches large
@@ -58,7 +58,7 @@ def keep_memory() -> None:
             libc.mallopt(parameter, value)
 
 
-def keep_compiled() -> None:
+def enable_compilation_cache() -> None:
     """Makes JAX keep compiled programs on disk, so that the next start need not compile.
 
     In `$XDG_CACHE_HOME/samjax` (`~/.cache/samjax`), apart for each kind of CPU since compiled code
@@ -72,7 +72,7 @@ def keep_compiled() -> None:
         jax.config.update("jax_compilation_cache_dir", str(base / "samjax" / _cpu()))
 
 
-def collect_rarely() -> None:
+def reduce_garbage_collection() -> None:
     """Makes Python look for cyclic garbage after many new objects, no longer after 700.
 
     Tracing the network makes millions of objects that stay: looking through them again and again
@@ -81,7 +81,7 @@ def collect_rarely() -> None:
     gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
-def tell_errors_once() -> None:
+def silence_orbax_tracebacks() -> None:
     """Silences the tracebacks of Orbax's threads, which reach the program as an exception, too.
 
     Where a disk is full there is one for every array, after the one line that says so.

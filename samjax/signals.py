@@ -26,7 +26,7 @@ class Diverged(Exception):
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
+def graceful_stop() -> Iterator[Callable[[], bool]]:
     """Gives a function that tells whether a stop was requested; a second Ctrl-C stops at once."""
     requested = threading.Event()
 
@@ -48,7 +48,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, where nothing else takes it: ends a command as Ctrl-C does."""
 
 
-def exit_code(program: str, run: Callable[[], int | None]) -> int:
+def run_command(program: str, run: Callable[[], int | None]) -> int:
     """Runs a command; what ends it early becomes one line, and its exit code.
 
     Args:

@@ -58,7 +58,7 @@ def to_uint8_rgb(image: np.ndarray, order: str = "rgb") -> np.ndarray:
     return np.array(image, np.uint8, order="C")
 
 
-def fit(image: np.ndarray, side: int) -> np.ndarray:
+def resize_longest_side(image: np.ndarray, side: int) -> np.ndarray:
     """Resizes a picture so that its longer side is `side` pixels, keeping the aspect ratio."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
@@ -131,7 +131,7 @@ def label_bar(text: str, width: int, color: Color = INK) -> np.ndarray:
     return cv2.putText(bar, shown, place, _FONT, _FONT_SCALE, color, 1, cv2.LINE_AA)
 
 
-def labelled(image: np.ndarray, text: str, color: Color = INK) -> np.ndarray:
+def add_label(image: np.ndarray, text: str, color: Color = INK) -> np.ndarray:
     """A picture with a bar of text above it."""
     return np.concatenate([label_bar(text, image.shape[1], color), image])
 

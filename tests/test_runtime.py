@@ -14,7 +14,7 @@ import resource, sys
 import numpy as np
 from samjax import runtime
 if sys.argv[1] == "kept":
-    runtime.keep_memory()
+    runtime.retain_freed_memory()
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(64 << 20, np.uint8)
@@ -33,7 +33,7 @@ COLLECTIONS = """
 import gc, sys
 from samjax import runtime
 if sys.argv[1] == "rarely":
-    runtime.collect_rarely()
+    runtime.reduce_garbage_collection()
 before = gc.get_stats()[0]["collections"]
 kept = [[] for _ in range(50_000)]
 print(gc.get_stats()[0]["collections"] - before)

@@ -35,7 +35,7 @@ def raising(error):
 )
 def test_exit_codes(capsys, run, code, line):
     before = signal.getsignal(signal.SIGTERM)
-    assert signals.exit_code("samjax", run) == code
+    assert signals.run_command("samjax", run) == code
     error = capsys.readouterr().err
     assert error.endswith(line) and error.count("\n") == bool(line)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -45,7 +45,7 @@ def test_exit_codes(capsys, run, code, line):
 def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
     missing = raising(AssertionError(reason) if not reason else RuntimeError(reason))
     monkeypatch.setattr(jax, "devices", missing)
-    assert signals.exit_code("samjax", lambda: len(jax.devices())) == 2
+    assert signals.run_command("samjax", lambda: len(jax.devices())) == 2
     error = capsys.readouterr().err
     assert error.startswith("samjax: error: JAX_PLATFORMS: expected devices that this machine")
     assert error.count("\n") == 1 and "found 'cpu'" in error and reason.split("\n")[0] in error
@@ -53,12 +53,12 @@ def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
 
 def test_a_mistake_of_ours_keeps_its_traceback():
     with pytest.raises(AssertionError, match="ours"):
-        signals.exit_code("samjax", raising(AssertionError("ours")))
+        signals.run_command("samjax", raising(AssertionError("ours")))
 
 
 def test_output_that_nobody_reads_any_more_is_no_mistake():
     program = "import sys; from samjax import signals as i; " + (
-        "sys.exit(i.exit_code('samjax', lambda: print('line\\n' * 100_000)))"
+        "sys.exit(i.run_command('samjax', lambda: print('line\\n' * 100_000)))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

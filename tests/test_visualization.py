@@ -68,14 +68,18 @@ def test_labels_stay_within_their_bar(width):
     assert bar.shape == (visualization.BAR_HEIGHT, width, 3)
     if width > 30:
         assert (bar[:, -4:] == visualization.PAPER).all()
-    picture = visualization.labelled(GREY, "name")
+    picture = visualization.add_label(GREY, "name")
     np.testing.assert_array_equal(picture[visualization.BAR_HEIGHT :], GREY)
 
 
 def test_fit_keeps_the_aspect_ratio():
-    assert visualization.fit(GREY, 160).shape == (120, 160, 3)
-    assert visualization.fit(GREY, 40).shape == (30, 40, 3)
-    assert visualization.fit(np.zeros((1, 500, 3), np.uint8), 50).shape == (1, 50, 3)
+    assert visualization.resize_longest_side(GREY, 160).shape == (120, 160, 3)
+    assert visualization.resize_longest_side(GREY, 40).shape == (30, 40, 3)
+    assert visualization.resize_longest_side(np.zeros((1, 500, 3), np.uint8), 50).shape == (
+        1,
+        50,
+        3,
+    )
 
 
 def test_grid_holds_pictures_of_any_size():

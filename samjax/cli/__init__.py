@@ -94,4 +94,4 @@ def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
     if argv is None and COMMANDS[name].trains:
         runtime.restart_with_huge_pages()
     runtime.prepare()
-    return signals.exit_code(parser.prog, lambda: arguments.run(arguments))
+    return signals.run_command(parser.prog, lambda: arguments.run(arguments))

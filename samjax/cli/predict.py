@@ -8,7 +8,7 @@ from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser
 
 if TYPE_CHECKING:
-    from samjax.inference import images, prompt_files
+    from samjax.inference import image_files, prompt_files
 
 
 def add_arguments(parser: Parser) -> None:
@@ -62,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict_into(arguments: argparse.Namespace) -> int:
-    from samjax.inference import files, images
+    from samjax.inference import files, image_files
     from samjax.inference.predictor import Predictor
 
-    found = images.find_images(arguments.images, arguments.out)
+    found = image_files.find_images(arguments.images, arguments.out)
     jobs, unmatched = _jobs(arguments, found)
     predictor = Predictor.from_pretrained(
         arguments.checkpoint,
@@ -89,10 +89,10 @@ def _predict_into(arguments: argparse.Namespace) -> int:
 
 
 def _jobs(
-    arguments: argparse.Namespace, found: "list[images.Image]"
-) -> "tuple[dict[images.Image, prompt_files.Objects], list[str]]":
+    arguments: argparse.Namespace, found: "list[image_files.ImageFile]"
+) -> "tuple[dict[image_files.ImageFile, prompt_files.Objects], list[str]]":
     """Returns the prompts of every image, and names in the prompt file that match none."""
-    from samjax.inference import images, prompt_files
+    from samjax.inference import image_files, prompt_files
 
     boxes, points = arguments.box, arguments.point
     if arguments.prompts is None:
@@ -110,7 +110,7 @@ def _jobs(
     if boxes or points:
         raise ValueError("give either --prompts or --box and --point, not both")
     prompts = prompt_files.read_prompts(arguments.prompts)
-    jobs, unmatched = images.assign(prompts, found)
+    jobs, unmatched = image_files.assign(prompts, found)
     if not jobs:
         raise ValueError(
             f"{arguments.prompts}: none of its prompts is for the images given, expected some as "

@@ -127,7 +127,7 @@ def prompts_grid(results_by_title: ResultsByTitle, root: str, path: Path, side: 
         known = examples[next(iter(examples))][mask]
         modality = known.result.metadata.modality
         truth = visualization.draw_contour(
-            visualization.fit(known.image, side), known.truth, visualization.TRUTH
+            visualization.resize_longest_side(known.image, side), known.truth, visualization.TRUTH
         )
         panels = [_labelled(truth, side, modality)]
         for by_mask in examples.values():
@@ -171,7 +171,7 @@ def fused(
     rows = []
     for _, masks in chosen_images:
         first = next(iter(examples.values()))
-        picture = visualization.fit(first[masks[0]].image, side)
+        picture = visualization.resize_longest_side(first[masks[0]].image, side)
         panels = [
             _labelled(_colored(picture, [first[mask].truth for mask in masks]), side, "truth")
         ]
@@ -247,4 +247,4 @@ def _labelled(picture: np.ndarray, side: int, text: str) -> np.ndarray:
     height, width = picture.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture
-    return visualization.labelled(canvas, text)
+    return visualization.add_label(canvas, text)

@@ -42,7 +42,7 @@ def run(
     """
     call = functools.partial(_call, function, fixed)
     count = min(processes or multiprocessing.cpu_count(), len(work))
-    with signals.stop_requests() as stop:
+    with signals.graceful_stop() as stop:
         many = count > 1
         results = (
             _in_processes(call, work, on_crash or _fatal, count) if many else _here(call, work)

@@ -57,7 +57,7 @@ def _picture(
 ) -> np.ndarray:
     try:
         pixels, order = read_image(root / sample.image)
-        picture = visualization.fit(visualization.to_uint8_rgb(pixels, order), SIDE)
+        picture = visualization.resize_longest_side(visualization.to_uint8_rgb(pixels, order), SIDE)
         classes = sorted({described[mask].class_name for mask in sample.masks})
         for path in sample.masks:
             color = visualization.COLORS[

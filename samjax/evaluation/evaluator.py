@@ -34,7 +34,7 @@ from samjax.evaluation.results import (
     MaskResult,
     Score,
 )
-from samjax.inference import programs
+from samjax.inference import jit_cache
 from samjax.inference.batch import encode
 from samjax.models.directory import Model
 
@@ -118,7 +118,7 @@ def evaluate(
     with tqdm(total=total, initial=done, desc="evaluating", unit="image", disable=quiet) as bar:
         last: EvaluationBatch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
-            programs.keep_within_bounds()
+            jit_cache.clear_if_large()
             predictions = predict(model, batch, config)
             by_image = {id(one.image): one for one in in_progress}
             scores = _score(model, batch, predictions, config, metadata)

@@ -103,27 +103,30 @@ def overlays(
     for part, results in best_median_worst(evaluation).items():
         rows = [_panels(example, side) for example in examples(model, root, evaluation, results)]
         legend = f"{part}: truth green, prediction orange, numbers are Dice"
-        pictures[part] = visualization.labelled(visualization.grid(rows), legend)
+        pictures[part] = visualization.add_label(visualization.grid(rows), legend)
     return pictures
 
 
 def _panels(example: Example, side: int) -> list[np.ndarray]:
     truth = visualization.draw_contour(
-        visualization.fit(example.image, side), example.truth, visualization.TRUTH
+        visualization.resize_longest_side(example.image, side), example.truth, visualization.TRUTH
     )
     metadata = example.result.metadata
-    panels = [visualization.labelled(truth, f"{metadata.modality}: {metadata.class_name}")]
+    panels = [visualization.add_label(truth, f"{metadata.modality}: {metadata.class_name}")]
     for name in example.predicted:
         label = f"{protocols.title(name)}  {example.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {example.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(visualization.labelled(prediction_picture(example, name, side), label))
+        panels.append(visualization.add_label(prediction_picture(example, name, side), label))
     return panels
 
 
 def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:
     """Draws the prediction of one protocol, its prompts and the truth; RGB, longer side `side`."""
-    plain, predicted = visualization.fit(example.image, side), example.predicted[name]
+    plain, predicted = (
+        visualization.resize_longest_side(example.image, side),
+        example.predicted[name],
+    )
     scale = plain.shape[1] / example.image.shape[1]
     panel = visualization.draw_mask(plain, predicted, visualization.PREDICTION, 0.3)
     panel = visualization.draw_contour(panel, example.truth, visualization.TRUTH, 1)

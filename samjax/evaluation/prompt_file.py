@@ -14,7 +14,7 @@ from samjax.data.boxes import tight_box
 from samjax.data.files import DataError, write_whole
 from samjax.data.inputs import Placement
 from samjax.data.metadata import read_json
-from samjax.inference.objects import ObjectPrompt
+from samjax.inference.object_prompt import ObjectPrompt
 from samjax.types import FOREGROUND
 
 FORMAT = 1

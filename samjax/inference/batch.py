@@ -17,11 +17,11 @@ from jaxtyping import Array, Float, Int
 
 from samjax import masks, models, types
 from samjax.data import inputs
-from samjax.inference import programs
-from samjax.inference.checks import check_images, check_prompts, naming
-from samjax.inference.objects import ObjectPrompt, bucket, pack
-from samjax.inference.pixels import Image, pixels_of
-from samjax.inference.weights import DecoderWeights, pack_weights, unpack_weights
+from samjax.inference import jit_cache
+from samjax.inference.decoder_weights import DecoderWeights, pack_weights, unpack_weights
+from samjax.inference.image_arrays import ImageLike, to_uint8_array
+from samjax.inference.input_checks import check_images, check_prompts, prefix_errors
+from samjax.inference.object_prompt import ObjectPrompt, next_power_of_two, pack_prompts
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 
@@ -91,7 +91,7 @@ def restore(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Segmentation:
+class SegmentationResult:
     """The masks of one image's `k` objects.
 
     Attributes:
@@ -112,7 +112,7 @@ class Segmentation:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EmbeddedImages:
+class ImageEmbeddings:
     """Images that have been through the encoder, and what decodes them.
 
     Attributes:
@@ -128,7 +128,7 @@ class EmbeddedImages:
 
 def segment(
     model: Model,
-    images: Sequence[Image],
+    images: Sequence[ImageLike],
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
     multimask: bool | None = None,
@@ -136,7 +136,7 @@ def segment(
     adapters: bool = True,
     image_format: str = "RGB",
     return_logits: bool = False,
-) -> list[Segmentation]:
+) -> list[SegmentationResult]:
     """Segments objects in a batch of images of any size, with any prompts.
 
     Keep the parameters on the device (`jax.device_put`) where this is called often.
@@ -171,46 +171,46 @@ def segment(
 
 def embed_images(
     model: Model,
-    images: Sequence[Image],
+    images: Sequence[ImageLike],
     *,
     adapters: bool = True,
     image_format: str = "RGB",
-) -> EmbeddedImages:
+) -> ImageEmbeddings:
     """The first half of `segment`, once per image."""
     check_images(images)
-    programs.keep_within_bounds()
+    jit_cache.clear_if_large()
     size = model.config.image_size
     if image_format not in FORMATS:
         raise ValueError(f"image_format: expected one of {FORMATS}, found {image_format!r}")
-    batch = np.zeros((bucket(len(images)), size, size, 3), np.float32)
+    batch = np.zeros((next_power_of_two(len(images)), size, size, 3), np.float32)
     placements = []
     for row, image in enumerate(images):
-        with naming(f"image {row}" if len(images) > 1 else ""):
-            pixels = pixels_of(image, image_format)
+        with prefix_errors(f"image {row}" if len(images) > 1 else ""):
+            pixels = to_uint8_array(image, image_format)
             batch[row], placement = inputs.prepare_image(
                 pixels, size, model.preprocessing, image_format.lower()
             )
         placements.append(placement)
     features = encode(model.config, model.params, jnp.asarray(batch), adapters)
-    return EmbeddedImages(pack_weights(model.params), features, tuple(placements))
+    return ImageEmbeddings(pack_weights(model.params), features, tuple(placements))
 
 
 def segment_embedded(
     model: Model,
-    embedded: EmbeddedImages,
+    embedded: ImageEmbeddings,
     prompts: Sequence[Sequence[ObjectPrompt]],
     *,
     multimask: bool | None = None,
     best: bool = False,
     return_logits: bool = False,
-) -> list[Segmentation]:
+) -> list[SegmentationResult]:
     """The second half of `segment`: as often as there are new prompts."""
     check_prompts(prompts, embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
     candidates = model.config.num_multimask if multimask and not best else 1
     m, dtype = model.config.mask_size, np.float32 if return_logits else bool
     results = [
-        Segmentation(
+        SegmentationResult(
             masks=np.empty((len(objects), candidates, at.height, at.width), dtype),
             scores=np.empty((len(objects), candidates), np.float32),
             low_res=np.empty((len(objects), candidates, m, m), np.float32),
@@ -229,13 +229,13 @@ def segment_embedded(
     return results
 
 
-def best_in_turn(
+def iter_masks(
     model: Model,
-    embedded: EmbeddedImages,
+    embedded: ImageEmbeddings,
     prompts: Sequence[ObjectPrompt],
     *,
     multimask: bool | None = None,
-    every: bool = False,
+    all_masks: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Segments objects of one image, a few at a time: no more of their masks is ever there.
 
@@ -244,7 +244,7 @@ def best_in_turn(
         embedded: The image, embedded.
         prompts: Its objects.
         multimask: Three masks for each object, or one; None: as the network was trained.
-        every: All masks of an object, not just the one of highest predicted IoU.
+        all_masks: All masks of an object, not just the one of highest predicted IoU.
 
     Returns:
         An iterator over the objects' masks, (c, h, w) bool, and the predicted IoU of all of them,
@@ -252,21 +252,21 @@ def best_in_turn(
     """
     check_prompts([prompts], embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
-    return _best_in_turn(model, embedded, prompts, multimask, every)
+    return _iter_masks(model, embedded, prompts, multimask, all_masks)
 
 
-def _best_in_turn(
+def _iter_masks(
     model: Model,
-    embedded: EmbeddedImages,
+    embedded: ImageEmbeddings,
     prompts: Sequence[ObjectPrompt],
     multimask: bool,
-    every: bool,
+    all_masks: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    candidates = model.config.num_multimask if multimask and every else 1
+    candidates = model.config.num_multimask if multimask and all_masks else 1
     (at,) = embedded.placements
     for rows, canvas in _chunks([prompts], embedded.placements, candidates):
         where, low_res, scores = _decoded(model, embedded, [prompts], rows, multimask, False)
-        if not every:
+        if not all_masks:
             low_res, _ = masks.select_best(low_res[:, None], scores[:, None])
             low_res = low_res[:, 0]
         restored = np.asarray(restore(low_res, where, model.config.image_size, canvas))
@@ -276,7 +276,7 @@ def _best_in_turn(
 
 def _decoded(
     model: Model,
-    embedded: EmbeddedImages,
+    embedded: ImageEmbeddings,
     prompts: Sequence[Sequence[ObjectPrompt]],
     rows: list[tuple[int, int]],
     multimask: bool,
@@ -285,7 +285,7 @@ def _decoded(
     """Placements, low-resolution logits and scores of some objects, padded to a power of two."""
     objects = [prompts[image][index] for image, index in rows]
     placements = [embedded.placements[image] for image, _ in rows]
-    packed = pack(objects, placements, model.config.mask_size)
+    packed = pack_prompts(objects, placements, model.config.mask_size)
     padded = rows + rows[:1] * (len(packed.points) - len(rows))
     image_of = np.array([image for image, _ in padded], np.int32)
     where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
@@ -315,7 +315,7 @@ def _chunks(
     rows = [(image, i) for image, objects in enumerate(prompts) for i in range(len(objects))]
     for shape, group in itertools.groupby(rows, canvas):
         # The largest power of two of objects within the budget.
-        room = bucket(max(MAX_PIXELS // (candidates * math.prod(shape)), 1) + 1) // 2
+        room = next_power_of_two(max(MAX_PIXELS // (candidates * math.prod(shape)), 1) + 1) // 2
         chunk, alike = min(room, MAX_OBJECTS), list(group)
         for start in range(0, len(alike), chunk):
             yield alike[start : start + chunk], shape

@@ -18,9 +18,9 @@ from tqdm import tqdm
 import samjax
 from samjax import visualization
 from samjax.data import files, fingerprint
-from samjax.inference.images import Image
+from samjax.inference.image_files import ImageFile
 from samjax.inference.manifest import Entry, Manifest
-from samjax.inference.objects import ObjectPrompt
+from samjax.inference.object_prompt import ObjectPrompt
 from samjax.inference.predictor import Predictor
 from samjax.inference.prompt_files import Objects
 from samjax.models.directory import digest
@@ -39,7 +39,7 @@ _LONGEST_NAME = 100  # Bytes of an object's name in a file's.
 
 def predict_files(
     predictor: Predictor,
-    jobs: dict[Image, Objects],
+    jobs: dict[ImageFile, Objects],
     out: str | Path,
     multimask: bool = False,
     checkpoint: str = "",
@@ -123,7 +123,7 @@ def overlay(
     Returns:
         RGB picture of `OVERLAY_SIDE` pixels along its longer side, whatever the image's size.
     """
-    picture = visualization.fit(image, OVERLAY_SIDE)
+    picture = visualization.resize_longest_side(image, OVERLAY_SIDE)
     scale = np.array(picture.shape[1::-1]) / image.shape[1::-1]
     for mask, color in zip(masks, itertools.cycle(COLORS), strict=False):
         picture = visualization.draw_mask(picture, mask, color, opacity=0.2)
@@ -181,7 +181,7 @@ def _run(predictor: Predictor, multimask: bool) -> dict[str, Any]:
 
 def _predict_one(
     predictor: Predictor,
-    image: Image,
+    image: ImageFile,
     objects: Objects,
     names: list[list[str]],
     out: Path,
@@ -193,8 +193,8 @@ def _predict_one(
     if manifest.is_done(image.name, content):
         return
     predictor.set_image(pixels, order.upper())
-    every = len(names[0]) > 1
-    found = predictor.predict_in_turn(list(objects.values()), every or None, every)
+    all_masks = len(names[0]) > 1
+    found = predictor.iter_predictions(list(objects.values()), all_masks or None, all_masks)
     entries: list[Entry] = []
 
     def written() -> Iterator[np.ndarray]:
@@ -204,7 +204,7 @@ def _predict_one(
             best = int(scores.argmax())
             answer = {"masks": files_of, "scores": scores.tolist(), "best": best}
             entries.append(_prompts(*named) | answer)
-            yield masks[best if every else 0]
+            yield masks[best if all_masks else 0]
 
     manifest.start(image.name, [*itertools.chain(*names), _overlay_name(image)])
     picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), written())
@@ -222,14 +222,14 @@ def _check_distinct(targets: dict[str, list[str]]) -> None:
         )
 
 
-def _mask_names(image: Image, objects: Objects, candidates: int) -> list[list[str]]:
+def _mask_names(image: ImageFile, objects: Objects, candidates: int) -> list[list[str]]:
     """File names of each object's masks; a mask has no number if there is just one."""
     numbers = [f"_{number}" for number in range(candidates)] or [""]
     parts = file_names(objects)
     return [[f"{image.stem}_{parts[name]}{number}.png" for number in numbers] for name in objects]
 
 
-def _overlay_name(image: Image) -> str:
+def _overlay_name(image: ImageFile) -> str:
     return f"{image.stem}_overlay.png"
 
 

@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 
 from samjax import conversion, masks
 from samjax.inference import batch
-from samjax.inference.objects import ObjectPrompt, as_numbers
+from samjax.inference.object_prompt import ObjectPrompt, as_numbers
 from samjax.models.config import Dtype
 from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
 
-Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 # Arguments of `predict`: field of `ObjectPrompt`, shape and rank for one object.
 _ARGUMENTS = {
@@ -57,8 +56,8 @@ class Predictor:
         params = jax.device_put(model.params)
         self.model = dataclasses.replace(model, params=params)
         self.adapters = adapters
-        self._told_of_points = model.preprocessing.knows_points
-        self._embedded: batch.EmbeddedImages | None = None
+        self._warned_about_points = model.preprocessing.knows_points
+        self._embedded: batch.ImageEmbeddings | None = None
 
     @classmethod
     def from_pretrained(
@@ -104,7 +103,7 @@ class Predictor:
             model = dataclasses.replace(model, config=config)
         return cls(model, adapters)
 
-    def set_image(self, image: batch.Image, image_format: str = "RGB") -> None:
+    def set_image(self, image: batch.ImageLike, image_format: str = "RGB") -> None:
         """Encodes the image that the next calls of `predict` are about.
 
         Args:
@@ -117,7 +116,7 @@ class Predictor:
         """
         self.set_image_batch([image], image_format)
 
-    def set_image_batch(self, images: Sequence[batch.Image], image_format: str = "RGB") -> None:
+    def set_image_batch(self, images: Sequence[batch.ImageLike], image_format: str = "RGB") -> None:
         """As `set_image`, for `predict_batch`."""
         self.reset_image()
         self._embedded = batch.embed_images(
@@ -133,7 +132,7 @@ class Predictor:
         multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
-    ) -> Prediction:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Segments one object, or K at once; every kind of prompt may be combined with any other.
 
         Args:
@@ -178,7 +177,7 @@ class Predictor:
         multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
-    ) -> list[batch.Segmentation]:
+    ) -> list[batch.SegmentationResult]:
         """Segments objects in the images of `set_image_batch`; one list of prompts per image.
 
         Raises:
@@ -193,21 +192,21 @@ class Predictor:
             best=best,
             return_logits=return_logits,
         )
-        self._tell_of_points(one for objects in prompts for one in objects)
+        self._warn_about_points(one for objects in prompts for one in objects)
         return found
 
-    def predict_in_turn(
+    def iter_predictions(
         self,
         prompts: Sequence[ObjectPrompt],
         multimask_output: bool | None = None,
-        every: bool = False,
+        all_masks: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Segments many objects of one image, in memory that does not grow with their number.
 
         Args:
             prompts: The objects.
             multimask_output: Three masks of an object, or one; None: as the network was trained.
-            every: Gives all masks of an object, not just the one with the highest score.
+            all_masks: Gives all masks of an object, not just the one with the highest score.
 
         Returns:
             An iterator over the objects' masks (C, H, W) and the scores of all of them.
@@ -216,10 +215,10 @@ class Predictor:
             RuntimeError: No image is set.
             ValueError: A prompt has the wrong shape or values.
         """
-        found = batch.best_in_turn(
-            self.model, self._images(), prompts, multimask=multimask_output, every=every
+        found = batch.iter_masks(
+            self.model, self._images(), prompts, multimask=multimask_output, all_masks=all_masks
         )
-        self._tell_of_points(prompts)
+        self._warn_about_points(prompts)
         return found
 
     def reset_image(self) -> None:
@@ -253,16 +252,16 @@ class Predictor:
         placement = self._images().placements[0]
         return placement.inner_height, placement.inner_width
 
-    def _tell_of_points(self, prompts: Iterable[ObjectPrompt]) -> None:
+    def _warn_about_points(self, prompts: Iterable[ObjectPrompt]) -> None:
         """Says once that points mean little to a network that knows boxes alone."""
-        if not self._told_of_points and any(len(one.clicks) for one in prompts):
+        if not self._warned_about_points and any(len(one.clicks) for one in prompts):
             _log.warning(
                 "points: this model knows boxes alone (preprocessing.point_prompts): their masks "
                 "mean little"
             )
-            self._told_of_points = True
+            self._warned_about_points = True
 
-    def _images(self) -> batch.EmbeddedImages:
+    def _images(self) -> batch.ImageEmbeddings:
         if self._embedded is None:
             raise RuntimeError("no image is set: call set_image first")
         return self._embedded

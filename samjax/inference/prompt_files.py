@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from samjax.data.metadata import read_json
-from samjax.inference.objects import ObjectPrompt
+from samjax.inference.object_prompt import ObjectPrompt
 
 _log = logging.getLogger(__name__)
 

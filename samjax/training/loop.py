@@ -195,7 +195,7 @@ class _Run:
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
-        with signals.stop_requests() as stop, bar:
+        with signals.graceful_stop() as stop, bar:
             while self.done < self.total and not self._has_converged():
                 batch = sharding.place_batch(step.Batch(**next(self.batches)), self.mesh)
                 self.state, metrics = self._step(self.task, self.state, batch)

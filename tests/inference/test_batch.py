@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from samjax import masks, models, types
 from samjax.data import inputs
-from samjax.inference import ObjectPrompt, batch, objects, segment
+from samjax.inference import ObjectPrompt, batch, object_prompt, segment
 
 CLICK = dict(points=[[10, 12]], labels=[1])
 BOX = dict(box=[5, 6, 30, 40])
@@ -220,10 +220,10 @@ def test_packing_keeps_every_prompt(shapes):
         for seed, (count, box) in enumerate(shapes)
     ]
     place = inputs.place(30, 40, 64, "pad_or_stretch")
-    packed = jax.device_get(objects.pack(prompts, [place] * len(prompts), 32))
+    packed = jax.device_get(object_prompt.pack_prompts(prompts, [place] * len(prompts), 32))
     rows, room = packed.labels.shape[0], packed.labels.shape[2]
     assert rows & (rows - 1) == 0 and rows >= len(prompts)
-    assert room & (room - 1) == 0 and room >= objects.MIN_POINTS
+    assert room & (room - 1) == 0 and room >= object_prompt.MIN_POINTS
     for row, prompt in enumerate(prompts):
         present = packed.labels[row, 0] != types.PADDING
         found = place.to_original(packed.points[row, 0][present])

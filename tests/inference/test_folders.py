@@ -10,7 +10,7 @@ import pytest
 
 from samjax import signals
 from samjax.data.files import DataError
-from samjax.inference import ObjectPrompt, Predictor, batch, files, images, manifest
+from samjax.inference import ObjectPrompt, Predictor, batch, files, image_files, manifest
 
 CLICK = ObjectPrompt(points=[[10, 12]], labels=[1])
 BOX = ObjectPrompt(box=[5, 6, 30, 40])
@@ -35,7 +35,7 @@ def run(predictor, scans, tmp_path):
     """Predicts all the images, or some, into `out`."""
 
     def run_with(names="abc", prompts=None, **options):
-        found = images.find_images([scans / f"{name}.png" for name in names], tmp_path / "out")
+        found = image_files.find_images([scans / f"{name}.png" for name in names], tmp_path / "out")
         jobs = {image: prompts or {"1": BOX, "2": CLICK} for image in found}
         return files.predict_files(predictor, jobs, tmp_path / "out", **options)
 
@@ -88,7 +88,7 @@ def test_results_of_others_are_refused_or_replaced(run, tmp_path, change):
 def test_another_model_is_refused(run, tmp_path, model, scans):
     run("a")
     other = Predictor(model, adapters=False)
-    found = images.find_images([scans / "b.png"], tmp_path / "out")
+    found = image_files.find_images([scans / "b.png"], tmp_path / "out")
     with pytest.raises(DataError, match=r"\(adapters: True then, False now\)"):
         files.predict_files(other, {found[0]: {"1": BOX}}, tmp_path / "out")
 
@@ -169,7 +169,7 @@ def test_stopped_on_request(run, tmp_path, monkeypatch, capsys, number, code):
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "set_image", stopping)
-        code_found = signals.exit_code("samjax", lambda: bool(run()))
+        code_found = signals.run_command("samjax", lambda: bool(run()))
     signal.signal(signal.SIGINT, before)
     assert code_found == code
     line = "samjax: stopped: 2 of 3 images are done; the same command goes on\n"
@@ -190,7 +190,7 @@ def test_masks_are_made_a_few_at_a_time(predictor, scans, tmp_path, monkeypatch)
 
     monkeypatch.setattr(batch, "restore", counting)
     monkeypatch.setattr(batch, "MAX_PIXELS", 4 * 256**2)
-    (image,) = images.find_images([scans / "a.png"], tmp_path)
+    (image,) = image_files.find_images([scans / "a.png"], tmp_path)
     objects = {str(n): ObjectPrompt(box=[n, n, n + 20, n + 20]) for n in range(5)}
     files.predict_files(predictor, {image: objects}, tmp_path / "best")
     assert made == [(4, 1, 256, 256), (1, 1, 256, 256)]
@@ -249,7 +249,7 @@ def test_entries_match_however_the_path_is_spelt(tmp_path):
     for name in ("in/sub/a.png", "in/b.png", "in/caf\u00e9.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    found = images.find_images([tmp_path / "in"], tmp_path / "out")
+    found = image_files.find_images([tmp_path / "in"], tmp_path / "out")
     by_name = {image.name: image for image in found}
     spelt = {
         "sub\\a.png": "sub/a.png",
@@ -257,7 +257,7 @@ def test_entries_match_however_the_path_is_spelt(tmp_path):
         "cafe\u0301.png": "caf\u00e9.png",
     }
     prompts = {key: {"1": BOX} for key in [*spelt, "none.png", "C:\\other\\b.png"]}
-    assigned, unmatched = images.assign(prompts, found)
+    assigned, unmatched = image_files.assign(prompts, found)
     assert assigned == {by_name[name]: {"1": BOX} for name in spelt.values()}
     assert unmatched == ["none.png", "C:\\other\\b.png"]
 
@@ -265,6 +265,6 @@ def test_entries_match_however_the_path_is_spelt(tmp_path):
 def test_results_of_another_run_are_no_images(run, scans, tmp_path, caplog):
     run("a")
     (tmp_path / "out").rename(scans / "before")
-    found = images.find_images([scans], tmp_path / "out")
+    found = image_files.find_images([scans], tmp_path / "out")
     assert [image.name for image in found] == ["a.png", "b.png", "c.png"]
     assert "left out: 3 files that a predictions.json names" in caplog.text

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from samjax.data import inputs
-from samjax.inference.objects import ObjectPrompt
+from samjax.inference.object_prompt import ObjectPrompt
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def check_prompts(
 
 
 @contextlib.contextmanager
-def naming(where: str) -> Iterator[None]:
+def prefix_errors(where: str) -> Iterator[None]:
     """Says in errors which one of several things is meant."""
     try:
         yield
@@ -84,11 +84,11 @@ def _check_fits(
     for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
         for index, prompt in enumerate(objects):
             where = f"image {image}, " if len(placements) > 1 else ""
-            with naming(f"{where}object {index}" if where or len(objects) > 1 else ""):
+            with prefix_errors(f"{where}object {index}" if where or len(objects) > 1 else ""):
                 prompt.check_fits(at.height, at.width, mask_size)
-            if prompt.looks_relative(at.height, at.width):
+            if prompt.looks_normalized(at.height, at.width):
                 relative.append(f"{where}object {index}")
-            if prompt.asks_nothing:
+            if prompt.is_empty:
                 empty.append(f"{where}object {index}")
     _tell(relative, "all coordinates lie between 0 and 1; they are taken as pixels")
     _tell(empty, "only points of label -1 (not a point): its mask is of no object in particular")

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Image:
+class ImageFile:
     """An image to predict on.
 
     Attributes:
@@ -31,7 +31,7 @@ class Image:
     stem: str
 
 
-def find_images(paths: Sequence[str | Path], out: str | Path) -> list[Image]:
+def find_images(paths: Sequence[str | Path], out: str | Path) -> list[ImageFile]:
     """Lists image files, those in folders and their subfolders included.
 
     Args:
@@ -55,13 +55,13 @@ def find_images(paths: Sequence[str | Path], out: str | Path) -> list[Image]:
     for path, name in zip(found, names, strict=True):
         unique = stems[name.with_suffix("")] == 1
         stem = name.with_suffix("") if unique else name.with_name(name.name.replace(".", "_"))
-        images.append(Image(path, name.as_posix(), stem.as_posix()))
+        images.append(ImageFile(path, name.as_posix(), stem.as_posix()))
     return images
 
 
 def assign(
-    prompts: dict[str, Objects], images: Sequence[Image]
-) -> tuple[dict[Image, Objects], list[str]]:
+    prompts: dict[str, Objects], images: Sequence[ImageFile]
+) -> tuple[dict[ImageFile, Objects], list[str]]:
     """Finds the image that each entry of a prompts file is about.
 
     An entry names an image by its path, by its path from the folder given, or by its file name
@@ -73,12 +73,12 @@ def assign(
     Raises:
         ValueError: An entry may mean several images, or two entries mean the same.
     """
-    known: dict[str, list[Image]] = {}
+    known: dict[str, list[ImageFile]] = {}
     for image in images:
         for key in {image.name, str(image.path), image.path.name, *map(_plain, _names(image))}:
             known.setdefault(key, []).append(image)
     exact = {image.name: image for image in images} | {str(i.path): i for i in images}
-    assigned: dict[Image, Objects] = {}
+    assigned: dict[ImageFile, Objects] = {}
     unmatched = []
     for key, objects in prompts.items():
         image = exact.get(key) or exact.get(os.path.abspath(key))
@@ -114,7 +114,7 @@ def _inside(folder: Path, out: Path) -> list[Path]:
     return inside
 
 
-def _names(image: Image) -> tuple[str, str, str]:
+def _names(image: ImageFile) -> tuple[str, str, str]:
     return image.name, str(image.path), image.path.name
 
 

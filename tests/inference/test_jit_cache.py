@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from samjax.inference import Predictor, programs
+from samjax.inference import Predictor, jit_cache
 
 
 def test_programs_are_dropped_before_linux_ends_the_process(model, photo, tmp_path, monkeypatch):
@@ -13,9 +13,9 @@ def test_programs_are_dropped_before_linux_ends_the_process(model, photo, tmp_pa
     monkeypatch.setattr(jax, "clear_caches", lambda: dropped.append(drop()))
     (tmp_path / "most").write_text("10\n")
     (tmp_path / "mapped").write_text("a mapping\n" * 6)
-    monkeypatch.setattr(programs, "_MOST", tmp_path / "most")
-    monkeypatch.setattr(programs, "_MAPPED", tmp_path / "mapped")
-    monkeypatch.setattr(programs, "_EVERY", 1)
+    monkeypatch.setattr(jit_cache, "_LIMIT_FILE", tmp_path / "most")
+    monkeypatch.setattr(jit_cache, "_MAPS_FILE", tmp_path / "mapped")
+    monkeypatch.setattr(jit_cache, "_CHECK_INTERVAL", 1)
     predictor.set_image(photo(40, 50))
     assert len(dropped) == 1
     for one, other in zip(predictor.predict(box=box), expected, strict=True):

@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 from PIL import ImageCms
 
-from samjax.inference.pixels import pixels_of
+from samjax.inference.image_arrays import to_uint8_array
 
 RAMP = np.linspace(0, 255, 60 * 40).astype(np.uint8).reshape(40, 60)
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=-1)
@@ -23,14 +23,16 @@ def of_mode(mode: str) -> PIL.Image.Image:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"])
 def test_colours_come_out_as_they_look(mode):
-    found = pixels_of(of_mode(mode), "RGB")
+    found = to_uint8_array(of_mode(mode), "RGB")
     assert found.dtype == np.uint8 and found.shape == (40, 60, 3)
     assert np.abs(found.astype(int) - COLOURS).mean() < 2.5
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "La"])
 def test_greys_come_out_as_they_look(mode):
-    np.testing.assert_array_equal(pixels_of(of_mode(mode), "RGB"), np.asarray(PICTURE.convert("L")))
+    np.testing.assert_array_equal(
+        to_uint8_array(of_mode(mode), "RGB"), np.asarray(PICTURE.convert("L"))
+    )
 
 
 @pytest.mark.parametrize("mode", ["P", "PA"])
@@ -38,25 +40,25 @@ def test_a_palette_is_looked_up(mode):
     image = of_mode(mode)
     palette = np.reshape(image.getpalette("RGB"), (-1, 3))
     numbers = np.asarray(image) if mode == "P" else np.asarray(image)[..., 0]
-    np.testing.assert_array_equal(pixels_of(image, "RGB"), palette[numbers])
+    np.testing.assert_array_equal(to_uint8_array(image, "RGB"), palette[numbers])
 
 
 def test_a_palette_with_a_transparent_colour():
     image = PIL.Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
     image.putpalette([10, 20, 30, 200, 210, 220])
     image.info["transparency"] = 0
-    np.testing.assert_array_equal(pixels_of(image, "RGB")[0], [[10, 20, 30], [200, 210, 220]])
+    np.testing.assert_array_equal(to_uint8_array(image, "RGB")[0], [[10, 20, 30], [200, 210, 220]])
 
 
 def test_one_bit_becomes_black_and_white():
-    found = pixels_of(PIL.Image.fromarray(RAMP > 100), "RGB")
+    found = to_uint8_array(PIL.Image.fromarray(RAMP > 100), "RGB")
     np.testing.assert_array_equal(found, np.where(RAMP > 100, 255, 0))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
 def test_deeper_pictures_are_refused_by_name(mode):
     with pytest.raises(ValueError, match=rf"expected a PIL image of 8 bits .*found mode {mode};"):
-        pixels_of(PICTURE.convert("L").convert(mode), "RGB")
+        to_uint8_array(PICTURE.convert("L").convert(mode), "RGB")
 
 
 @pytest.mark.parametrize(
@@ -71,4 +73,4 @@ def test_deeper_pictures_are_refused_by_name(mode):
 )
 def test_refuses(unchecked, image, message):
     with pytest.raises(ValueError, match=message):
-        pixels_of(image, "BGR")
+        to_uint8_array(image, "BGR")

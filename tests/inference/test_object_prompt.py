@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samjax.inference import ObjectPrompt
-from samjax.inference.objects import bucket
+from samjax.inference.object_prompt import next_power_of_two
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_not_a_point_may_lie_anywhere():
     ],
 )
 def test_coordinates_from_0_to_1_look_relative_on_a_large_image(fields, side, expected):
-    assert ObjectPrompt(**fields).looks_relative(side, side // 2) is expected
+    assert ObjectPrompt(**fields).looks_normalized(side, side // 2) is expected
 
 
 def test_boxes_overlap_the_image():
@@ -73,4 +73,4 @@ def test_boxes_overlap_the_image():
 
 
 def test_buckets_are_powers_of_two():
-    assert [bucket(n) for n in (0, 1, 2, 3, 4, 5, 8, 9)] == [1, 1, 2, 4, 4, 8, 8, 16]
+    assert [next_power_of_two(n) for n in (0, 1, 2, 3, 4, 5, 8, 9)] == [1, 1, 2, 4, 4, 8, 8, 16]

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from samjax.inference import pack_weights
-from samjax.inference.weights import unpack_weights
+from samjax.inference.decoder_weights import unpack_weights
 
 
 def test_packing_loses_nothing_but_the_encoder(model):

@@ -81,11 +81,11 @@ class ObjectPrompt:
         return self.points[self.labels != types.NOT_A_POINT]
 
     @property
-    def asks_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether all there is are points that are none: SAM answers, but no object is meant."""
         return self.box is None and self.mask is None and not len(self.clicks)
 
-    def looks_relative(self, height: int, width: int) -> bool:
+    def looks_normalized(self, height: int, width: int) -> bool:
         """Whether all coordinates lie from 0 to 1, on an image where that is hardly a pixel."""
         corners = np.zeros((0, 2)) if self.box is None else self.box.reshape(2, 2)
         coords = np.concatenate([self.clicks, corners])
@@ -124,7 +124,7 @@ class ObjectPrompt:
             )
 
 
-def pack(
+def pack_prompts(
     objects: Sequence[ObjectPrompt], placements: Sequence[inputs.Placement], mask_size: int
 ) -> types.Prompts:
     """Lays objects out as `Prompts` of one object per row, padded to powers of two.
@@ -138,7 +138,10 @@ def pack(
         Prompts in input pixels, shapes (n, 1, ...), as NumPy arrays: a jitted function takes them
         faster than it takes copies on the device. The mask prompts are still logits.
     """
-    rows, columns = bucket(len(objects)), bucket(max(map(_count, objects), default=0))
+    rows, columns = (
+        next_power_of_two(len(objects)),
+        next_power_of_two(max(map(_count, objects), default=0)),
+    )
     columns = max(columns, MIN_POINTS)
     points = np.zeros((rows, 1, columns, 2), np.float32)
     labels = np.full((rows, 1, columns), types.PADDING, np.int32)
@@ -159,7 +162,7 @@ def pack(
     return types.Prompts(*arrays)
 
 
-def bucket(count: int) -> int:
+def next_power_of_two(count: int) -> int:
     """The next power of two, so that few different shapes are ever compiled."""
     return 1 << max(count - 1, 0).bit_length()
 

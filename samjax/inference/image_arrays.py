@@ -3,7 +3,7 @@
 import numpy as np
 import PIL.Image
 
-Image = np.ndarray | PIL.Image.Image
+ImageLike = np.ndarray | PIL.Image.Image
 
 # PIL's modes of 8 bits, and the mode that holds the same picture as an array.
 _MODES = {
@@ -14,7 +14,7 @@ _MODES = {
 _BY_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # Colours multiplied by alpha: divided first.
 
 
-def pixels_of(image: Image, image_format: str) -> np.ndarray:
+def to_uint8_array(image: ImageLike, image_format: str) -> np.ndarray:
     """Gives an image as uint8 array, (h, w) or (h, w, c); alpha of a PIL image is dropped.
 
     Args:
