@@ -87,7 +87,9 @@ def train_step(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
     }
     work = {
         recipe: flops.train_step(
-            samjax_impl.step_task(recipe, samjax_impl.VIT_B), inputs.TRAIN_IMAGES, inputs.OBJECTS
+            samjax_impl.step_config(recipe, samjax_impl.VIT_B).task,
+            inputs.TRAIN_IMAGES,
+            inputs.OBJECTS,
         )
         for recipe in ("reference", "sam_med2d")
     }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from samjax import losses
 from samjax.models import SamConfig
-from samjax.training.step import Task
+from samjax.tasks import InteractiveTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def encoder_backward(config: SamConfig, images: int, trainable: Collection[str])
     Args:
         config: Architecture.
         images: Number of images.
-        trainable: Trained groups of parameters, see `samjax.training.groups`. With `adapter` and
+        trainable: Trained groups of parameters, see `samjax.models.groups`. With `adapter` and
             without `encoder`, gradients pass through all blocks but the first, where they only
             reach the adapter.
     """
@@ -149,7 +149,7 @@ def upsampling(
     return objects * one * (candidates + 2)
 
 
-def train_step(task: Task, images: int, objects: int) -> int:
+def train_step(task: InteractiveTask, images: int, objects: int) -> int:
     """Counts the operations of one training batch, `samjax.training.step.train_step`.
 
     Args:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from benchmarks import flops
-from samjax.training import step
+from samjax.tasks import InteractiveTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Assumptions:
 
 
 def project(
-    task: step.Task, assumed: Assumptions, first_bytes: int, later_bytes: int
+    task: InteractiveTask, assumed: Assumptions, first_bytes: int, later_bytes: int
 ) -> dict[str, Any]:
     """Projects the time of training on GPUs that each have all parameters.
 
@@ -44,7 +44,7 @@ def project(
     gradients, and those that the compiler sends together with them, are never hidden.
 
     Args:
-        task: The training step.
+        task: Task of the training step.
         assumed: The GPUs, the data set, and their rates.
         first_bytes: Bytes of gradients that the first update adds over the devices.
         later_bytes: The same for every later update.
@@ -83,6 +83,6 @@ def project(
         "hours_if_nothing_hides": assumed.epochs * steps * (compute + sending) / 3600,
         "loader_images_per_s": rate,
         "loader_masks_per_s": rate * assumed.objects,
-        # Float32 images and one byte for each pixel of a mask, as `step.Batch` has them.
+        # Float32 images and one byte for each pixel of a mask, as in `interactive.Batch`.
         "loader_bytes_per_s": rate * config.image_size**2 * (3 * 4 + assumed.objects),
     }

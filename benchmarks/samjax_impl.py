@@ -19,6 +19,8 @@ from samjax.inference import batch as inference_batch
 from samjax.inference import pack_weights, predictor
 from samjax.models import directory
 from samjax.models.config import Dtype
+from samjax.tasks import InteractiveTask
+from samjax.tasks.interactive import Batch
 from samjax.training import config as training_config
 from samjax.training import step
 
@@ -82,17 +84,17 @@ def prompt(checkpoint: str, dtype: Dtype) -> Run:
 def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     """Trains one batch by a recipe of `configs/`; the run returns the loss of each iteration."""
     network = _load(checkpoint, dtype)
-    step_config = step_task(recipe, network.config)
+    config = step_config(recipe, network.config)
     truth, boxes, _ = inputs.objects()
-    batch = step.Batch(
+    batch = Batch(
         image=jnp.asarray(inputs.images()[: inputs.TRAIN_IMAGES]),
         masks=jnp.asarray(truth, jnp.uint8),
         boxes=jnp.asarray(boxes),
         seed=jnp.arange(inputs.TRAIN_IMAGES, dtype=jnp.uint32),
     )
-    state = step.init_state(step_config, network.params, jax.random.key(0))
+    state = step.init_state(config, network.params, jax.random.key(0))
     del network  # The state is donated: nothing else may hold its parameters.
-    compiled = jax.jit(functools.partial(step.train_step, step_config), donate_argnums=0)
+    compiled = jax.jit(functools.partial(step.train_step, config), donate_argnums=0)
 
     def run() -> np.ndarray:
         nonlocal state
@@ -102,10 +104,11 @@ def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
     return run
 
 
-def step_task(name: str, model: models.SamConfig) -> step.Task:
+def step_config(name: str, model: models.SamConfig) -> step.StepConfig[InteractiveTask]:
     """Returns a recipe of `configs/` in the form of the training step, for a long run."""
     settings = _settings(name)
-    return settings.task(model, settings.preprocessing.mask_prompt, 1000, 1000)
+    task = settings.task(model, settings.preprocessing.mask_prompt)
+    return settings.step(task, 1000, 1000)
 
 
 def evaluation(checkpoint: str, dtype: Dtype, data: str) -> Run:

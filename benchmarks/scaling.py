@@ -32,7 +32,9 @@ import numpy as np
 
 from benchmarks import flops, hlo, projection, samjax_impl
 from samjax import models
-from samjax.training import groups, sharding, step
+from samjax.models import groups
+from samjax.tasks import InteractiveTask
+from samjax.training import sharding, step
 
 DEVICES = (1, 2, 4, 8)
 IMAGES = 2  # Images on every device.
@@ -56,70 +58,70 @@ MODELS = {
 _FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-def default_task(model: models.SamConfig) -> step.Task:
+def default_config(model: models.SamConfig) -> step.StepConfig[InteractiveTask]:
     """Returns the training step of `configs/sam_med2d.py` with another network."""
-    return samjax_impl.step_task("sam_med2d", model)
+    return samjax_impl.step_config("sam_med2d", model)
 
 
-def abstract_state(task: step.Task) -> step.TrainState:
+def abstract_state(config: step.StepConfig[InteractiveTask]) -> step.TrainState:
     """Returns the shapes of a training state."""
 
     def start(key: jax.Array) -> step.TrainState:
-        return step.init_state(task, models.init(task.model, key), key)
+        return step.init_state(config, models.init(config.task.model, key), key)
 
     return jax.eval_shape(start, jax.eval_shape(lambda: jax.random.key(0)))
 
 
-def gradient_bytes(task: step.Task) -> tuple[int, int]:
+def gradient_bytes(config: step.StepConfig[InteractiveTask]) -> tuple[int, int]:
     """Returns the bytes of gradients of the first update, and of every later one.
 
     Replicated data parallelism adds these gradients over the devices.
     """
-    parts = groups.split(abstract_state(task).params)
+    parts = groups.split(abstract_state(config).params)
     first, later = (
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(groups.pick(parts, names)))
-        for names in (task.first_groups, task.later_groups)
+        for names in (config.task.first_groups, config.task.later_groups)
     )
     return first, later
 
 
 def compile_step(
-    task: step.Task, images: int, objects: int, config: sharding.MeshConfig
+    config: step.StepConfig[InteractiveTask], images: int, objects: int, layout: sharding.MeshConfig
 ) -> jax.stages.Compiled:
     """Compiles the training step over all devices as the training loop does, without a state.
 
     Args:
-        task: The training step.
+        config: The training step.
         images: Number of images in a batch, on all devices together.
         objects: Number of masks of each image.
-        config: Layout of the devices.
+        layout: Layout of the devices.
     """
-    mesh = sharding.make_mesh(config, images)
-    state = abstract_state(task)
-    shardings = sharding.state_shardings(state, mesh, config)
+    mesh = sharding.make_mesh(layout, images)
+    state = abstract_state(config)
+    shardings = sharding.state_shardings(state, mesh, layout)
     state = jax.tree.map(
-        lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
+        lambda leaf, cut: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cut),
         state,
         shardings,
     )
-    side = task.model.image_size
+    side = config.task.model.image_size
     arrays: dict[str, Any] = {
         "image": np.zeros((images, side, side, 3), np.float32),
         "masks": np.zeros((images, objects, side, side), np.uint8),
         "boxes": np.zeros((images, objects, 4), np.float32),
         "seed": np.zeros(images, np.uint32),
     }
-    batch = sharding.place_batch(step.Batch(**arrays), mesh)
+    batch = sharding.place_batch(config.task.batch(arrays), mesh)
     jitted = jax.jit(
         step.train_step, static_argnums=0, donate_argnums=1, out_shardings=(shardings, None)
     )
-    return jitted.lower(task, state, batch).compile()
+    return jitted.lower(config, state, batch).compile()
 
 
 def measure_program(model: str, config: sharding.MeshConfig) -> dict[str, Any]:
     """Compiles over all devices of this process, and counts the program of one."""
-    task, devices = default_task(MODELS[model]), jax.device_count()
-    compiled = compile_step(task, IMAGES * devices, OBJECTS, config)
+    step_config, devices = default_config(MODELS[model]), jax.device_count()
+    compiled = compile_step(step_config, IMAGES * devices, OBJECTS, config)
     text, stats = compiled.as_text(), compiled.memory_analysis()
     assert text and stats, "expected a platform whose programs can be read"
     counts = hlo.count(text)
@@ -135,7 +137,7 @@ def measure_program(model: str, config: sharding.MeshConfig) -> dict[str, Any]:
 
 def measure_memory(model: str, configs: list[sharding.MeshConfig]) -> list[dict[str, Any]]:
     """Returns bytes of parameters and of optimizer states on each device of this process."""
-    state, devices = abstract_state(default_task(MODELS[model])), jax.device_count()
+    state, devices = abstract_state(default_config(MODELS[model])), jax.device_count()
 
     def bytes_per_device(part: Any, shardings: Any) -> int:
         sizes = jax.tree.map(
@@ -170,8 +172,9 @@ def main() -> None:
     assumed = projection.Assumptions(**{name: getattr(args, name) for name in names})
     measured = _measure(args.model)
     _print_measured(args.model, measured)
-    task = default_task(MODELS["vit_b"])
-    (first, later), source = gradient_bytes(task), "the sizes of gradients"
+    step_config = default_config(MODELS["vit_b"])
+    task = step_config.task
+    (first, later), source = gradient_bytes(step_config), "the sizes of gradients"
     if args.model == "vit_b":
         (row,) = [row for row in measured["programs"] if row["name"] == str(DEVICES[-1])]
         first, later = row["first_bytes"], row["later_bytes"] // (task.prompting.iterations - 1)
@@ -209,8 +212,9 @@ def _measure(model: str) -> dict[str, Any]:
     cuts = [sharding.MeshConfig(axis, "fsdp") for axis in DEVICES if axis > 1]
     programs = [_with_devices(count, measure_program, model, plain) for count in DEVICES]
     programs.append(_with_devices(most, measure_program, model, cuts[-1]))
-    task = default_task(MODELS[model])
-    first, later = gradient_bytes(task)
+    step_config = default_config(MODELS[model])
+    task = step_config.task
+    first, later = gradient_bytes(step_config)
     return {
         "programs": programs,
         "memory": _with_devices(most, measure_memory, model, [plain, *cuts]),

@@ -15,6 +15,8 @@ from small import TINY, shapes
 from benchmarks import flops
 from samjax import losses, models, prompting, types
 from samjax.models import PeftConfig, image_encoder
+from samjax.tasks import InteractiveTask, TrainableConfig
+from samjax.tasks.interactive import Batch
 from samjax.training import optim, step
 
 pytestmark = pytest.mark.heavy
@@ -109,31 +111,30 @@ def test_decoder(multimask):
     assert flops.prepare(RAGGED, 2) + flops.decoder(RAGGED, 6, 7 + 3, multimask) == counted
 
 
-def task(model, loss=REFERENCE, **trainable):
-    return step.Task(
+def step_config(model, loss=REFERENCE, **trainable):
+    task = InteractiveTask(
         model=model,
         mask_prompt="logits",
         prompting=prompting.PromptingConfig(iterations=4, point_counts=(1, 2)),
         loss=loss,
-        trainable=step.TrainableConfig(**trainable),
-        optim=optim.OptimConfig(),
-        total_steps=10,
-        steps_per_epoch=10,
+        trainable=TrainableConfig(**trainable),
     )
+    return step.StepConfig(task, optim.OptimConfig(), total_steps=10, steps_per_epoch=10)
 
 
-def traced_step(task, count, objects) -> int:
+def traced_step(config, count, objects) -> int:
+    task = config.task
     params = shapes(task.model)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state = jax.eval_shape(functools.partial(step.init_state, task), params, key)
+    state = jax.eval_shape(functools.partial(step.init_state, config), params, key)
     side = task.model.image_size
-    batch = step.Batch(
+    batch = Batch(
         images(task.model, count),
         jax.ShapeDtypeStruct((count, objects, side, side), jnp.uint8),
         jax.ShapeDtypeStruct((count, objects, 4), jnp.float32),
         jax.ShapeDtypeStruct((count,), jnp.uint32),
     )
-    return traced(functools.partial(step.train_step, task), state, batch)
+    return traced(functools.partial(step.train_step, config), state, batch)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +149,10 @@ def traced_step(task, count, objects) -> int:
     ids=["adapters", "first", "full", "full plain", "frozen"],
 )
 def test_train_step(model, trainable):
-    made = task(model, **trainable)
-    assert flops.train_step(made, 2, 3) == traced_step(made, 2, 3)
+    config = step_config(model, **trainable)
+    assert flops.train_step(config.task, 2, 3) == traced_step(config, 2, 3)
 
 
 def test_candidates_are_upsampled_once():
-    made = task(RAGGED, losses.LossConfig())
-    assert traced_step(made, 2, 3) == flops.train_step(made, 2, 3)
+    config = step_config(RAGGED, losses.LossConfig())
+    assert traced_step(config, 2, 3) == flops.train_step(config.task, 2, 3)

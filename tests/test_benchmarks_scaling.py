@@ -11,16 +11,19 @@ from small import TINY
 
 from benchmarks import flops, hlo, projection, scaling
 from samjax import models, prompting
-from samjax.training import optim, sharding, step
+from samjax.tasks import TrainableConfig
+from samjax.training import optim, sharding
 
 pytestmark = pytest.mark.heavy
 
 # Few parameters: their updates take long to compile.
-TASK = dataclasses.replace(
-    scaling.default_task(
-        dataclasses.replace(TINY, depth=1, global_attn_indexes=(), decoder_depth=1, num_multimask=1)
-    ),
-    prompting=prompting.PromptingConfig(iterations=3, point_counts=(1,), mask_only=False),
+DEFAULT = scaling.default_config(
+    dataclasses.replace(TINY, depth=1, global_attn_indexes=(), decoder_depth=1, num_multimask=1)
+)
+PROMPTING = prompting.PromptingConfig(iterations=3, point_counts=(1,), mask_only=False)
+STEP = dataclasses.replace(
+    DEFAULT,
+    task=dataclasses.replace(DEFAULT.task, prompting=PROMPTING),
     optim=optim.OptimConfig(clip_norm=0.0),
 )
 
@@ -86,21 +89,22 @@ def test_sizes(shape, size):
 
 def test_replicated_training_sends_the_gradients():
     """All trained groups in the first update, then those of the later updates, twice."""
-    program = scaling.compile_step(TASK, 8, 2, sharding.MeshConfig())
+    program = scaling.compile_step(STEP, 8, 2, sharding.MeshConfig())
     counted = hlo.count(program.as_text())
     assert counted.bytes.keys() == {"all-reduce"}
-    first, later = scaling.gradient_bytes(TASK)
+    first, later = scaling.gradient_bytes(STEP)
     sent = counted.once["all-reduce"], counted.looped["all-reduce"]
     np.testing.assert_allclose(sent, (first, 2 * later), rtol=0.1)
-    np.testing.assert_allclose(counted.flops, flops.train_step(TASK, 1, 2), rtol=0.05)
+    np.testing.assert_allclose(counted.flops, flops.train_step(STEP.task, 1, 2), rtol=0.05)
 
 
 def test_later_updates_send_their_trained_groups():
     """The decoder, and by default most of the prompt encoder."""
-    first, later = scaling.gradient_bytes(TASK)
-    fewer = step.TrainableConfig(prompt_encoder="first")
-    same, decoder = scaling.gradient_bytes(dataclasses.replace(TASK, trainable=fewer))
-    params = scaling.abstract_state(TASK).params
+    first, later = scaling.gradient_bytes(STEP)
+    trainable = TrainableConfig(prompt_encoder="first")
+    fewer = dataclasses.replace(STEP.task, trainable=trainable)
+    same, decoder = scaling.gradient_bytes(dataclasses.replace(STEP, task=fewer))
+    params = scaling.abstract_state(STEP).params
     assert decoder == 4 * models.count_parameters(params["mask_decoder"])
     assert same == first
     assert decoder < later < first
@@ -111,7 +115,7 @@ def test_sharded_parameters_are_divided():
     cuts = [sharding.MeshConfig(axis, "fsdp") for axis in axes]
     whole, *rows = scaling.measure_memory("small", [sharding.MeshConfig(), *cuts])
     leaves = jax.tree.leaves(
-        scaling.abstract_state(scaling.default_task(scaling.MODELS["small"])).params
+        scaling.abstract_state(scaling.default_config(scaling.MODELS["small"])).params
     )
     assert whole["parameters"] == 4 * sum(leaf.size for leaf in leaves)
     for name in ("parameters", "optimizer"):
@@ -137,8 +141,8 @@ ASSUMED = projection.Assumptions(
 
 
 def test_projection():
-    projected = projection.project(TASK, ASSUMED, first_bytes=2_000_000, later_bytes=1_000_000)
-    work = flops.train_step(TASK, 10, 3)
+    projected = projection.project(STEP.task, ASSUMED, first_bytes=2_000_000, later_bytes=1_000_000)
+    work = flops.train_step(STEP.task, 10, 3)
     assert projected["flops_per_image"] == pytest.approx(work / 10)
     assert projected["compute_s"] == pytest.approx(work / 0.5e12)
     # A ring of four sends 2 x 3/4 of every byte.
@@ -158,14 +162,14 @@ def test_projection():
 
 @pytest.mark.parametrize(("times", "first", "later"), [(0.99, True, True), (1.01, False, False)])
 def test_communication_is_hidden_by_a_longer_backward_pass(times, first, later):
-    projected = projection.project(TASK, ASSUMED, 0, 0)
-    a_byte = projection.project(TASK, ASSUMED, 1, 1)["first_communication_s"]
+    projected = projection.project(STEP.task, ASSUMED, 0, 0)
+    a_byte = projection.project(STEP.task, ASSUMED, 1, 1)["first_communication_s"]
     sizes = [round(times * projected[f"{name}_backward_s"] / a_byte) for name in ("first", "later")]
-    projected = projection.project(TASK, ASSUMED, *sizes)
+    projected = projection.project(STEP.task, ASSUMED, *sizes)
     assert (projected["first_can_hide"], projected["later_can_hide"]) == (first, later)
 
 
 def test_one_gpu_sends_nothing():
-    projected = projection.project(TASK, dataclasses.replace(ASSUMED, gpus=1), 10**9, 10**9)
+    projected = projection.project(STEP.task, dataclasses.replace(ASSUMED, gpus=1), 10**9, 10**9)
     assert projected["communication_s"] == 0
     assert projected["efficiency_if_nothing_hides"] == 1

@@ -25,11 +25,12 @@ LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "models": {"array_files", "data", "digests", "fields", "renames", "types"},
     "prompting": {"fields", "types"},
     "losses": {"fields", "masks"},
+    "tasks": {"fields", "losses", "masks", "models", "prompting", "types"},
     "array_files": {"types"},
     "conversion": {"data", "fields", "models", "types"},
     "inference": {"conversion", "data", "visualization", "masks", "models", "types"},
 }
-LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "runtime"}
+LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "runtime", "tasks"}
 LAYERS["training"] = set(LAYERS) - {"curation", "inference", "runtime"}
 LAYERS["comparison"] = set(LAYERS) - {"curation"}
 LAYERS["recipes"] = set()

@@ -16,6 +16,7 @@ from samjax.comparison import runner
 from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
+from samjax.tasks import InteractiveTask
 from samjax.training import setup, step
 from samjax.training.config import Experiment
 
@@ -69,9 +70,10 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
     text = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
     if done:
         return f"{text}, trained", 0.0
-    task = experiment.task(network, experiment.preprocessing.mask_prompt, batches, per_epoch)
+    task = experiment.task(network, experiment.preprocessing.mask_prompt)
+    config = experiment.step(task, batches, per_epoch)
     data = experiment.data
-    operations = batches * operations_of(task, data.batch_size, data.masks_per_image)
+    operations = batches * operations_of(config, data.batch_size, data.masks_per_image)
     hours = operations / rate / 3600
     return f"{text}, {operations / 1e15:.2f} PFLOP, about {hours:.1f} h", hours
 
@@ -95,31 +97,33 @@ def _speed(size: int = 2048) -> float:
 
 
 @functools.cache  # The seeds of a method share a recipe.
-def operations_of(task: step.Task, images: int, objects: int) -> float:
+def operations_of(config: step.StepConfig[InteractiveTask], images: int, objects: int) -> float:
     """Counts the floating-point operations of one batch, all updates, as XLA does.
 
     Args:
-        task: The training step.
+        config: The training step.
         images: Number of images in a batch.
         objects: Number of masks of each image.
     """
+    task = config.task
     size = task.model.image_size
 
     def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(dimensions, dtype)
 
-    batch = step.Batch(
-        image=shape(images, size, size, 3),
-        masks=shape(images, objects, size, size, dtype=jnp.uint8),
-        boxes=shape(images, objects, 4),
-        seed=shape(images, dtype=jnp.uint32),
-    )
+    arrays = {
+        "image": shape(images, size, size, 3),
+        "masks": shape(images, objects, size, size, dtype=jnp.uint8),
+        "boxes": shape(images, objects, 4),
+        "seed": shape(images, dtype=jnp.uint32),
+    }
+    batch = task.batch(arrays)
     key = jax.eval_shape(jax.random.key, 0)
     params = jax.eval_shape(functools.partial(models.init, task.model), key)
 
     def flops_of(iterations: int) -> float:
         prompting = dataclasses.replace(task.prompting, iterations=iterations)
-        fixed = dataclasses.replace(task, prompting=prompting)
+        fixed = dataclasses.replace(config, task=dataclasses.replace(task, prompting=prompting))
         state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
         counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
         analysis = counted.cost_analysis()

@@ -19,10 +19,11 @@ from samjax.data.inputs import Preprocessing
 from samjax.data.phantoms import PhantomConfig
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.prompting import PromptingConfig
+from samjax.tasks import InteractiveTask, TrainableConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
-from samjax.training.step import Task, TrainableConfig
+from samjax.training.step import StepConfig, TaskT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,34 +151,29 @@ class Experiment:
         return self.run.steps or self.run.epochs * per_epoch, per_epoch
 
     def task(
-        self,
-        model: models.SamConfig,
-        mask_prompt: str,
-        total_steps: int,
-        steps_per_epoch: int,
-        multimask: bool = True,
-    ) -> Task:
+        self, model: models.SamConfig, mask_prompt: str, multimask: bool = True
+    ) -> InteractiveTask:
         """Returns the training task; its network may come from a checkpoint.
 
         Args:
             model: Architecture to train.
             mask_prompt: Kind of mask prompt, see `samjax.data.inputs.Preprocessing`.
-            total_steps: Batches in the run.
-            steps_per_epoch: Batches in an epoch.
             multimask: Whether the checkpoint's three masks were trained; if not, the single mask
                 is trained.
         """
         multimask = self.trainable.multimask and multimask
-        return Task(
-            model=model,
-            mask_prompt=mask_prompt,
-            prompting=self.prompting,
-            loss=self.loss,
-            trainable=dataclasses.replace(self.trainable, multimask=multimask),
-            optim=self.optim,
-            total_steps=total_steps,
-            steps_per_epoch=steps_per_epoch,
-        )
+        trainable = dataclasses.replace(self.trainable, multimask=multimask)
+        return InteractiveTask(model, mask_prompt, self.prompting, self.loss, trainable)
+
+    def step(self, task: TaskT, total_steps: int, steps_per_epoch: int) -> StepConfig[TaskT]:
+        """Returns the description of the training step.
+
+        Args:
+            task: Losses of a batch.
+            total_steps: Batches in the run.
+            steps_per_epoch: Batches in an epoch.
+        """
+        return StepConfig(task, self.optim, total_steps, steps_per_epoch)
 
 
 def to_config_dict(value: Any) -> ml_collections.ConfigDict:

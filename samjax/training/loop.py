@@ -19,9 +19,9 @@ from samjax import lock, signals
 from samjax.data import index, split_table
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation import run
-from samjax.models import directory
+from samjax.models import directory, groups
 from samjax.models.directory import Model
-from samjax.training import distributed, groups, resume, setup, sharding, step, summary, validation
+from samjax.training import distributed, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
 from samjax.training.writer import Writer
@@ -136,10 +136,9 @@ class _Run:
         self.data_summary = split_table.summarize(data.table)
         self.total, self.per_epoch = experiment.length(len(data.train))
         used = begin.preprocessing
-        self.task = experiment.task(
-            begin.config, used.mask_prompt, self.total, self.per_epoch, used.multimask
-        )
-        trained = {"multimask": self.task.trainable.multimask}
+        task = experiment.task(begin.config, used.mask_prompt, used.multimask)
+        self.step_config = experiment.step(task, self.total, self.per_epoch)
+        trained = {"multimask": task.trainable.multimask}
         if experiment.prompting.gives_points:
             trained["point_prompts"] = True
         used = dataclasses.replace(used, **trained)
@@ -155,7 +154,7 @@ class _Run:
         )
         self.checkpoints = checkpoints
         self.best = BestScore()
-        state = step.init_state(self.task, begin.params, jax.random.key(experiment.run.seed))
+        state = step.init_state(self.step_config, begin.params, jax.random.key(experiment.run.seed))
         shardings = sharding.state_shardings(state, self.mesh, experiment.mesh)
         if experiment.mesh.rules == "fsdp" and jax.process_index() == 0:
             _log.info(sharding.overview(state.params, shardings.params))
@@ -179,13 +178,14 @@ class _Run:
     def describe(self, recipe: summary.RecipeFile | None) -> str:
         """Returns a summary of the run, in a few lines."""
         config, data, devices = self.experiment, self.data, jax.devices()
-        learning = self.task.first_groups, self.task.later_groups
+        task = self.step_config.task
+        trainable = task.first_groups, task.later_groups
         return "\n".join(
             [
                 summary.settings(config, recipe),
                 summary.data(data.root, data.train, data.validation),
                 summary.devices(devices[0].device_kind, len(devices), config.mesh),
-                summary.parameters(groups.split(self.state.params), *learning),
+                summary.parameters(groups.split(self.state.params), *trainable),
                 summary.length(self.total, self.per_epoch, config.data.batch_size, self.done),
             ]
         )
@@ -197,8 +197,9 @@ class _Run:
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
         with signals.graceful_stop() as stop, bar:
             while self.done < self.total and not self._has_converged():
-                batch = sharding.place_batch(step.Batch(**next(self.batches)), self.mesh)
-                self.state, metrics = self._step(self.task, self.state, batch)
+                arrays = self.step_config.task.batch(next(self.batches))
+                batch = sharding.place_batch(arrays, self.mesh)
+                self.state, metrics = self._step(self.step_config, self.state, batch)
                 self._log_metrics(bar)  # The batch before: the device is never waited for.
                 self._pending = metrics
                 self.done += 1
@@ -255,14 +256,10 @@ class _Run:
         now = time.perf_counter()
         images = len(self._window) * self.experiment.data.batch_size
         mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
-        rate = self.task.learning_rate(number - 1)
+        rate = self.step_config.learning_rate(number - 1)
         row = {
             "loss": mean.loss.mean(),
-            "focal": mean.focal.mean(),
-            "dice_loss": mean.dice_loss.mean(),
-            "iou_error": mean.iou_error.mean(),
-            "dice_first": mean.dice[0],
-            "dice": mean.dice[-1],
+            **self.step_config.task.log_row(mean.terms),
             "learning_rate": rate,
             "images_per_s": images / (now - self._window_start),
         }

@@ -9,7 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from samjax import fields
-from samjax.training.groups import Groups
+from samjax.models.groups import Groups
 
 _Decay = Annotated[float, fields.Range(0, 1, below=True)]  # Of a moment; 1 divides by zero.
 OptimizerStates = dict[str, optax.OptState]

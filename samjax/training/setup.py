@@ -14,9 +14,10 @@ from samjax import conversion, models
 from samjax.data import fingerprint, index, phantoms, quality, split_table
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
+from samjax.models import groups
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
-from samjax.training import groups, sharding
+from samjax.training import sharding
 from samjax.training.config import Experiment
 
 # Fields of the model that the settings decide, whatever the checkpoint.

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from samjax.data.index import Sample
+from samjax.models.groups import Groups
 from samjax.training import describe
 from samjax.training.config import Experiment
-from samjax.training.groups import Groups
 from samjax.training.sharding import MeshConfig
 
 _LABEL, _WIDTH = 12, 100

@@ -10,8 +10,8 @@ from samjax.data.config import DataConfig
 from samjax.data.phantoms import PhantomConfig
 from samjax.models import PeftConfig
 from samjax.prompting import PromptingConfig
+from samjax.tasks import TrainableConfig
 from samjax.training.config import Experiment, RunConfig, ValidationConfig
-from samjax.training.step import TrainableConfig
 
 MODEL = dataclasses.replace(TINY, image_size=32, peft=PeftConfig("none"), decoder_depth=1)
 

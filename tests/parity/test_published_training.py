@@ -8,27 +8,21 @@ import pytest
 from flax import traverse_util
 
 from configs import reference
-from samjax import losses, masks
+from samjax import losses, masks, models
 from samjax.conversion import naming
+from samjax.models import groups
+from samjax.tasks import LossOutput, interactive
 from samjax.training import config as training_config
-from samjax.training import groups, step
+from samjax.training import step
 
 pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
-def reference_task(model) -> step.Task:
-    """Returns the task of the recipe that reproduces the published code."""
+def reference_step(model) -> step.StepConfig:
+    """Returns the step of the recipe that reproduces the published code."""
     settings = training_config.from_config_dict(reference.get_config())
-    return step.Task(
-        model=model,
-        mask_prompt=settings.preprocessing.mask_prompt,
-        prompting=settings.prompting,
-        loss=settings.loss,
-        trainable=settings.trainable,
-        optim=settings.optim,
-        total_steps=1,
-        steps_per_epoch=1,
-    )
+    task = settings.task(model, settings.preprocessing.mask_prompt)
+    return settings.step(task, total_steps=1, steps_per_epoch=1)
 
 
 class Run:
@@ -38,39 +32,56 @@ class Run:
         self.theirs = dict(np.load(fixtures / f"nine_steps_{start}_first.npz"))
         self.forward = published.forward(fixtures)
         model = published.load(fixtures, published.ADAPTED)
-        self.task = reference_task(model.config)
+        config = reference_step(model.config)
+        self.task = config.task
         self.before = jax.tree.map(jnp.asarray, model.params)
-        state = step.init_state(self.task, self.before, jax.random.key(0))
+        state = step.init_state(config, self.before, jax.random.key(0))
         all_groups = step.ParamGroups(groups.split(self.before), state.optimizer)
         self.first_prompts = self.prompts(0, None, start)
-        box_first = jnp.asarray(start == "box")
-        all_groups, embedding, result = jax.jit(step.first_update, static_argnums=0)(
-            self.task,
-            all_groups,
-            self.forward.images,
-            self.forward.truth,
-            self.first_prompts,
-            1e-4,
-            box_first,
+        trainable = all_groups.pick(self.task.first_groups)
+        trainable, (embedding, prediction), metrics = jax.jit(self.first_update, static_argnums=0)(
+            config, all_groups.params, trainable, jnp.asarray(start == "box")
         )
-        self.outputs = [result]
-        learning = all_groups.pick(self.task.later_groups)
-        later = jax.jit(step.later_update, static_argnums=0)
+        self.predictions, self.metrics = [prediction], [metrics]
+        all_groups = all_groups.updated(trainable)
+        trainable = all_groups.pick(self.task.later_groups)
+        later = jax.jit(self.later_update, static_argnums=0)
         for i in range(1, 9):
-            prompts = self.prompts(i, self.outputs[-1].prediction.low_res)
-            learning, result = later(
-                self.task,
-                all_groups.params,
-                learning,
-                embedding,
-                self.forward.truth,
-                prompts,
-                1e-4,
-                jnp.asarray(self.theirs[f"{i}/mask_only"]),
+            prompts = self.prompts(i, self.predictions[-1].low_res)
+            mask_only = jnp.asarray(self.theirs[f"{i}/mask_only"])
+            trainable, prediction, metrics = later(
+                config, all_groups.params, trainable, embedding, prompts, mask_only
             )
-            self.outputs.append(result)
-        self.learned = all_groups.updated(learning)
+            self.predictions.append(prediction)
+            self.metrics.append(metrics)
+        self.learned = all_groups.updated(trainable)
         self.after = groups.merge(self.learned.params)
+
+    def first_update(self, config, fixed, trainable, box_first):
+        """Updates by the loss of the fixture's first prompts."""
+
+        def loss_of(params):
+            embedding = models.encode_image(self.task.model, params, self.forward.images)
+            loss, prediction = self.task.loss_of_prompts(
+                params, embedding, self.forward.truth, self.first_prompts
+            )
+            active = {"points": ~box_first, "boxes": box_first, "masks": jnp.zeros((), bool)}
+            carry = jax.lax.stop_gradient(embedding), prediction
+            return loss, LossOutput(carry, interactive.metrics_of(prediction), active)
+
+        return step.update(config, fixed, trainable, loss_of, jnp.asarray(1e-4))
+
+    def later_update(self, config, fixed, trainable, embedding, prompts, mask_only):
+        """Updates by the loss of the prompts of a later iteration."""
+
+        def loss_of(params):
+            loss, prediction = self.task.loss_of_prompts(
+                params, embedding, self.forward.truth, prompts
+            )
+            metrics = interactive.metrics_of(prediction)
+            return loss, LossOutput(prediction, metrics, {"points": ~mask_only})
+
+        return step.update(config, fixed, trainable, loss_of, jnp.asarray(1e-4))
 
     def prompts(self, i, low_res, start=None):
         size, max_points = self.task.model.mask_size, self.task.prompting.max_points
@@ -93,11 +104,11 @@ def run(request, fixtures):
 
 
 def test_first_loss_terms(run):
-    metrics, theirs = run.outputs[0].metrics, run.theirs
+    metrics, theirs = run.metrics[0], run.theirs
     for name, ours in {
-        "focal": metrics.focal,
-        "dice": metrics.dice_loss,
-        "iou_mse": metrics.iou_error,
+        "focal": metrics.terms["focal"],
+        "dice": metrics.terms["dice_loss"],
+        "iou_mse": metrics.terms["iou_error"],
         "loss": metrics.loss,
     }.items():
         np.testing.assert_allclose(ours, theirs[f"0/{name}"], rtol=1e-5, err_msg=name)
@@ -106,10 +117,8 @@ def test_first_loss_terms(run):
 def test_first_gradients(run):
     def loss(learning):
         params = groups.merge({**groups.split(run.before), **learning})
-        embedding = step.models.encode_image(run.task.model, params, run.forward.images)
-        low_res, iou = step.models.predict_masks(
-            run.task.model, params, embedding, run.first_prompts
-        )
+        embedding = models.encode_image(run.task.model, params, run.forward.images)
+        low_res, iou = models.predict_masks(run.task.model, params, embedding, run.first_prompts)
         return losses.segmentation_loss(low_res, iou, run.forward.truth, run.task.loss)[0]
 
     learning = groups.pick(groups.split(run.before), run.task.first_groups)
@@ -125,15 +134,15 @@ def test_first_gradients(run):
 
 @pytest.mark.parametrize("i", range(9))
 def test_losses(run, i):
-    np.testing.assert_allclose(run.outputs[i].metrics.loss, run.theirs[f"{i}/loss"], rtol=1e-5)
+    np.testing.assert_allclose(run.metrics[i].loss, run.theirs[f"{i}/loss"], rtol=1e-5)
 
 
 def test_selected_iou_and_logits(run):
-    for i, result in enumerate(run.outputs):
+    for i, prediction in enumerate(run.predictions):
         theirs = run.forward.by_object(run.theirs[f"{i}/iou"][:, 0])
-        np.testing.assert_allclose(result.prediction.iou, theirs, atol=1e-4)
+        np.testing.assert_allclose(prediction.iou, theirs, atol=1e-4)
     last = run.forward.by_object(run.theirs["8/low_res_logits"][:, 0])
-    np.testing.assert_allclose(run.outputs[8].prediction.low_res, last, atol=1e-4)
+    np.testing.assert_allclose(run.predictions[8].low_res, last, atol=1e-4)
 
 
 def test_exactly_the_same_parameters_change(run):
@@ -167,7 +176,7 @@ def test_the_published_points_lie_in_our_errors(run):
     for i in range(1, 9):
         if run.theirs[f"{i}/mask_only"]:
             continue
-        predicted = np.asarray(run.outputs[i - 1].prediction.predicted)
+        predicted = np.asarray(run.predictions[i - 1].predicted)
         error = predicted != truth
         points = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_coords"])).astype(int)
         labels = np.asarray(run.forward.by_object(run.theirs[f"{i}/point_labels"]))

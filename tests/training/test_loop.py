@@ -37,7 +37,7 @@ def experiment(phantom_root):
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
         prompting=dataclasses.replace(toy.PROMPTING, iterations=2, point_counts=(1,)),
-        optim=toy.TASK.optim,
+        optim=toy.STEP.optim,
         run=RunConfig(steps=4, report=False),
         validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=2),

@@ -14,12 +14,19 @@ from benchmarks import scaling
 from samjax import models, prompting
 from samjax.training import optim, sharding, step
 
-TASK = dataclasses.replace(
-    toy.TASK,
-    prompting=prompting.PromptingConfig(iterations=2, point_counts=(1,), mask_only=False),
+STEP = dataclasses.replace(
+    toy.variant(
+        prompting=prompting.PromptingConfig(iterations=2, point_counts=(1,), mask_only=False)
+    ),
     # Adam with the usual epsilon would turn rounding noise into steps of full length.
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant", epsilon=1e-3),
 )
+
+
+def with_model(model):
+    return dataclasses.replace(STEP, task=dataclasses.replace(STEP.task, model=model))
+
+
 FSDP = sharding.MeshConfig(model=2, rules="fsdp", min_weight_size=256)
 TINY_VIT = dataclasses.replace(TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4)
 HEAVY = pytest.mark.heavy
@@ -27,7 +34,7 @@ HEAVY = pytest.mark.heavy
 
 @pytest.fixture(scope="module")
 def state(params):
-    return step.init_state(TASK, params, jax.random.key(3))
+    return step.init_state(STEP, params, jax.random.key(3))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def train(state, batch, mesh, config, compilations):
     losses = []
     for number in range(2):
         compilations.clear()
-        placed, metrics = compiled(TASK, placed, sharding.place_batch(batch, mesh))
+        placed, metrics = compiled(STEP, placed, sharding.place_batch(batch, mesh))
         losses.append(np.asarray(metrics.loss))
         assert not (number and compilations)
     return np.stack(losses), placed
@@ -110,7 +117,7 @@ def test_bytes_on_each_device(model):
     config = sharding.MeshConfig(model=8, rules="fsdp", min_weight_size=64)
     params = jax.tree.map(np.asarray, random_params(model))
     key = jax.random.key(0)
-    state = step.init_state(dataclasses.replace(TASK, model=model), params, key)
+    state = step.init_state(with_model(model), params, key)
     mesh = sharding.make_mesh(config, 8)
     placed = sharding.place_state(state, sharding.state_shardings(state, mesh, config))
     held = dict.fromkeys(jax.devices(), 0)
@@ -127,8 +134,7 @@ def test_bytes_on_each_device(model):
 def test_real_networks_are_cut_into_eighths(encoder):
     """By their shapes: nothing but biases, norms and small tables is held eight times."""
     config = sharding.MeshConfig(model=8, rules="fsdp")
-    task = dataclasses.replace(TASK, model=models.SamConfig(encoder=encoder))
-    state = scaling.abstract_state(task)
+    state = scaling.abstract_state(with_model(models.SamConfig(encoder=encoder)))
     shardings = sharding.state_shardings(state, sharding.make_mesh(config, 8), config)
     for part in ("params", "optimizer"):
         leaves = jax.tree.leaves(getattr(state, part))

@@ -7,15 +7,16 @@ import pytest
 import toy
 
 from samjax import prompting
-from samjax.training import groups, step
+from samjax.models import groups
+from samjax.training import step
 
 
-def run(train_step, task, params, batch, *boxes):
+def run(train_step, config, params, batch, *boxes):
     """States before and after each of the batches, of which some start with boxes."""
-    states = [step.init_state(task, params, toy.key(*boxes, task=task))]
+    states = [step.init_state(config, params, toy.key(*boxes, task=config.task))]
     metrics = []
     for _ in boxes:
-        state, told = train_step(task, states[-1], batch)
+        state, told = train_step(config, states[-1], batch)
         states.append(state)
         metrics.append(told)
     return states, metrics
@@ -23,7 +24,7 @@ def run(train_step, task, params, batch, *boxes):
 
 @pytest.fixture(scope="module")
 def ours(train_step, params, batch):
-    return run(train_step, toy.TASK, params, batch, True, False, True)
+    return run(train_step, toy.STEP, params, batch, True, False, True)
 
 
 @pytest.fixture(scope="module")
@@ -126,33 +127,32 @@ def test_every_course_of_prompting_shares_one_compilation(ours, train_step, batc
         plan = prompting.plan(plan_key, toy.PROMPTING)
         seen.add((bool(plan.starts_with_box), int(plan.point_counts[1])))
         seeds = dataclasses.replace(batch, seed=batch.seed + number)
-        state, _ = train_step(toy.TASK, state, seeds)
+        state, _ = train_step(toy.STEP, state, seeds)
     assert len(seen) == 4  # All that there is.
     assert train_step._cache_size() == before
 
 
 def test_metrics_have_a_row_for_every_iteration(ours):
     for metrics in ours[1]:
-        for field in dataclasses.fields(metrics):
-            assert getattr(metrics, field.name).shape == (toy.PROMPTING.iterations,)
+        assert all(leaf.shape == (toy.PROMPTING.iterations,) for leaf in jax.tree.leaves(metrics))
         assert metrics.finite.all()
-        config = toy.TASK.loss
-        weighted = config.focal_weight * metrics.focal + config.dice_weight * metrics.dice_loss
-        np.testing.assert_allclose(metrics.loss, weighted + metrics.iou_error, rtol=1e-5)
-        assert ((metrics.dice >= 0) & (metrics.dice <= 1)).all()
+        config, terms = toy.TASK.loss, metrics.terms
+        weighted = config.focal_weight * terms["focal"] + config.dice_weight * terms["dice_loss"]
+        np.testing.assert_allclose(metrics.loss, weighted + terms["iou_error"], rtol=1e-5)
+        assert ((terms["dice"] >= 0) & (terms["dice"] <= 1)).all()
 
 
 def test_the_loss_falls_on_one_batch(ours, train_step, batch):
     state = ours[0][-1]
     losses = [np.mean(metrics.loss) for metrics in ours[1]]
     for _ in range(15):
-        state, metrics = train_step(toy.TASK, state, batch)
+        state, metrics = train_step(toy.STEP, state, batch)
         losses.append(np.mean(metrics.loss))
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
 def test_a_step_depends_on_nothing_but_its_state(ours, train_step, batch):
-    again, told = train_step(toy.TASK, ours[0][1], batch)
+    again, told = train_step(toy.STEP, ours[0][1], batch)
     assert identical(again.params, ours[0][2].params)
     assert identical(told, ours[1][1])
 
@@ -160,15 +160,15 @@ def test_a_step_depends_on_nothing_but_its_state(ours, train_step, batch):
 def test_prompts_follow_the_step_and_the_key(ours, train_step, batch):
     state = ours[0][0]
     first = ours[1][0]
-    later = train_step(toy.TASK, state.replace(step=jnp.asarray(7, jnp.int32)), batch)[1]
-    other = train_step(toy.TASK, state.replace(key=jax.random.key(12345)), batch)[1]
+    later = train_step(toy.STEP, state.replace(step=jnp.asarray(7, jnp.int32)), batch)[1]
+    other = train_step(toy.STEP, state.replace(key=jax.random.key(12345)), batch)[1]
     assert later.loss[1] != first.loss[1]
     assert other.loss[1] != first.loss[1]
 
 
 def test_the_place_in_a_batch_does_not_matter(ours, train_step, batch):
     turned = jax.tree.map(lambda x: x[::-1], batch)
-    state, metrics = train_step(toy.TASK, ours[0][0], turned)
+    state, metrics = train_step(toy.STEP, ours[0][0], turned)
     np.testing.assert_allclose(metrics.loss, ours[1][0].loss, rtol=1e-4)
     assert int(state.step) == 1
 
@@ -182,5 +182,5 @@ def test_non_finite_values_are_reported(ours, train_step, batch, part):
         spoilt = jax.tree.map(lambda x: x, state.params)
         spoilt["mask_decoder"]["iou_token"] = spoilt["mask_decoder"]["iou_token"] * np.nan
         state = state.replace(params=spoilt)
-    metrics = train_step(toy.TASK, state, batch)[1]
+    metrics = train_step(toy.STEP, state, batch)[1]
     assert not metrics.finite.any()

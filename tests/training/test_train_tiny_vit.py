@@ -14,8 +14,9 @@ from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import conversion
 from samjax.conversion import convert
-from samjax.models import PeftConfig, SamConfig, directory
-from samjax.training import checkpoint, groups, resume, setup, step
+from samjax.models import PeftConfig, SamConfig, directory, groups
+from samjax.tasks import TrainableConfig
+from samjax.training import checkpoint, resume, setup, step
 from samjax.training.config import Experiment, from_config_dict, to_config_dict
 
 MODEL = dataclasses.replace(
@@ -28,15 +29,14 @@ PROMPTING = dataclasses.replace(toy.PROMPTING, iterations=1)  # The encoder lear
 def learned(encoder, train_step, batch):
     """Flat parameters before and after one batch."""
     kind, _ = TRAINABLE[encoder]
-    task = dataclasses.replace(
-        toy.TASK,
+    config = toy.variant(
         model=dataclasses.replace(MODEL, peft=PeftConfig(kind)),
         prompting=PROMPTING,
-        trainable=step.TrainableConfig(encoder=encoder),
+        trainable=TrainableConfig(encoder=encoder),
     )
-    params = jax.tree.map(jnp.asarray, random_params(task.model))
-    state = step.init_state(task, params, toy.key(True, task=task))
-    after, metrics = train_step(task, state, batch)
+    params = jax.tree.map(jnp.asarray, random_params(config.task.model))
+    state = step.init_state(config, params, toy.key(True, task=config.task))
+    after, metrics = train_step(config, state, batch)
     assert np.asarray(metrics.finite).all()
     return groups.split(params), groups.split(after.params)
 
@@ -102,7 +102,7 @@ def test_the_recipe_may_decide_how_images_are_prepared(lite_file, caplog):
 def test_masks_that_were_never_trained_are_not_chosen_among():
     experiment = Experiment()
     for own, trained in ((True, True), (False, False)):
-        task = experiment.task(MODEL, "logits", 10, 5, multimask=own)
+        task = experiment.task(MODEL, "logits", multimask=own)
         assert task.trainable.multimask == trained
 
 

@@ -22,10 +22,11 @@ from samjax.training import checkpoint, loop, resume, setup, step, validation
 from samjax.training.config import Experiment, LogConfig, RunConfig, ValidationConfig
 
 
-def no_learning(task, state, batch):
+def no_learning(config, state, batch):
     """Replaces the training step in tests that do not need it."""
     one = jnp.ones(1)
-    return state.replace(step=state.step + 1), step.Metrics(one, one, one, one, one, one > 0)
+    terms = dict.fromkeys(("focal", "dice_loss", "iou_error", "dice"), one)
+    return state.replace(step=state.step + 1), step.Metrics(one, one > 0, terms)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +45,7 @@ def experiment(phantom_root):
             root=str(phantom_root), batch_size=8, masks_per_image=1, validation_fraction=0.25
         ),
         prompting=dataclasses.replace(toy.PROMPTING, iterations=1),
-        optim=toy.TASK.optim,
+        optim=toy.STEP.optim,
         run=RunConfig(steps=2, report=False),
         validation=ValidationConfig(every=2, evaluation=EvalConfig(protocols=("bbox",))),
         checkpoint=checkpoint.CheckpointConfig(every=1),

@@ -12,33 +12,43 @@ from small import random_params
 from samjax import losses, models, prompting
 from samjax.data import phantoms
 from samjax.models import PeftConfig
+from samjax.tasks import InteractiveTask, TrainableConfig
+from samjax.tasks.interactive import Batch
 from samjax.training import optim, step
 
 SIZE = 32
 MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
 # Iteration 1 gives points; 2 and 3 give only the mask, whatever the key.
 PROMPTING = prompting.PromptingConfig(iterations=4, point_counts=(1, 3))
-TASK = step.Task(
+TASK = InteractiveTask(
     model=MODEL,
     mask_prompt="sigmoid",
     prompting=PROMPTING,
     loss=losses.LossConfig(),
-    trainable=step.TrainableConfig(),
+    trainable=TrainableConfig(),
+)
+STEP = step.StepConfig(
+    TASK,
     optim=optim.OptimConfig(learning_rate=2e-3, schedule="constant"),
     total_steps=10,
     steps_per_epoch=5,
 )
-FIRST_ONLY = dataclasses.replace(TASK, trainable=step.TrainableConfig(prompt_encoder="first"))
-FT_SAM = dataclasses.replace(
-    TASK, trainable=step.TrainableConfig(encoder="frozen", prompt_encoder="frozen")
-)
+
+
+def variant(**fields: object) -> step.StepConfig:
+    """Returns the training step of a task with other fields."""
+    return dataclasses.replace(STEP, task=dataclasses.replace(TASK, **fields))
+
+
+FIRST_ONLY = variant(trainable=TrainableConfig(prompt_encoder="first"))
+FT_SAM = variant(trainable=TrainableConfig(encoder="frozen", prompt_encoder="frozen"))
 
 
 def params():
     return jax.tree.map(jnp.asarray, random_params(MODEL))
 
 
-def batch(images: int, objects: int) -> step.Batch:
+def batch(images: int, objects: int) -> Batch:
     """Noise with brighter ellipses, which are the masks."""
     rng = np.random.default_rng(0)
     masks = np.zeros((images, objects, SIZE, SIZE), np.uint8)
@@ -49,10 +59,10 @@ def batch(images: int, objects: int) -> step.Batch:
         boxes[b, k] = x - rx, y - ry, x + rx + 1, y + ry + 1
     image = rng.normal(0, 0.3, (images, SIZE, SIZE, 3)) + masks.any(1)[..., None]
     seed = rng.integers(2**32, size=images, dtype=np.uint32)
-    return step.Batch(image.astype(np.float32), masks, boxes, seed)
+    return Batch(image.astype(np.float32), masks, boxes, seed)
 
 
-def key(*starts_with_box: bool, task: step.Task = TASK) -> jax.Array:
+def key(*starts_with_box: bool, task: InteractiveTask = TASK) -> jax.Array:
     """A key with which the first batches start with a box, or not, as told."""
     for seed in range(10_000):
         root = jax.random.key(seed)

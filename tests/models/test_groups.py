@@ -4,8 +4,7 @@ import toy
 from small import shapes
 
 from samjax import models
-from samjax.models import PeftConfig
-from samjax.training import groups
+from samjax.models import PeftConfig, groups
 
 
 def test_every_parameter_of_a_network_belongs_to_one_group():

@@ -1,0 +1,81 @@
+"""Interface of a training task."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from flax import struct
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from samjax.models import SamConfig
+from samjax.types import Params
+
+Carry = Any  # Arrays that a task hands from one update of a batch to the next.
+Batch = Any  # Arrays of a batch; the type is the task's.
+
+
+@struct.dataclass
+class LossOutput:
+    """Auxiliary output of a loss.
+
+    Attributes:
+        carry: Input of the next loss; a later loss returns it in the structure that it got.
+        metrics: Loss terms and scores, by name.
+        active: Whether a parameter group takes part in this update, by name; groups that are not
+            named take part. A group that does not keeps value, moments and count.
+    """
+
+    carry: Carry
+    metrics: dict[str, Float[Array, "..."]]
+    active: dict[str, Bool[Array, ""]]
+
+
+@runtime_checkable
+class Task(Protocol):
+    """The updates of a training batch: a first one, then `later_updates` others.
+
+    A task is frozen and hashable, and static under jit. It knows no optimizer.
+    """
+
+    @property
+    def model(self) -> SamConfig:
+        """Architecture."""
+        ...
+
+    @property
+    def first_groups(self) -> tuple[str, ...]:
+        """Parameter groups that the first update trains, see `samjax.models.groups`."""
+        ...
+
+    @property
+    def later_groups(self) -> tuple[str, ...]:
+        """Parameter groups that each later update trains; all of them among `first_groups`."""
+        ...
+
+    @property
+    def later_updates(self) -> int:
+        """Number of updates after the first."""
+        ...
+
+    def batch(self, arrays: dict[str, Any]) -> Batch:
+        """Returns the batch of arrays that the data pipeline yields."""
+        ...
+
+    def begin(self, key: PRNGKeyArray, batch: Batch) -> Carry:
+        """Returns the input of the first loss: random choices and first prompts."""
+        ...
+
+    def first_loss(
+        self, params: Params, batch: Batch, carry: Carry
+    ) -> tuple[Float[Array, ""], LossOutput]:
+        """Returns the loss of the first update."""
+        ...
+
+    def later_loss(
+        self, params: Params, batch: Batch, carry: Carry, iteration: jax.Array
+    ) -> tuple[Float[Array, ""], LossOutput]:
+        """Returns the loss of a later update, numbered from 1."""
+        ...
+
+    def log_row(self, metrics: dict[str, Any]) -> dict[str, float]:
+        """Summarises metrics, which have an entry per update, for a row of the logs."""
+        ...
