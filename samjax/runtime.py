@@ -1,6 +1,6 @@
-"""How a program that runs samjax sets up its process, to start and to step fast.
+"""Set-up of a process that runs samjax, for a fast start and fast steps.
 
-`train.py`, `eval.py` and `samjax` call `prepare` first. A program of your own may do the same.
+`train.py`, `eval.py` and `samjax` call `prepare` first. Other programs may do the same.
 """
 
 import ctypes
@@ -12,9 +12,9 @@ import platform
 import sys
 from pathlib import Path
 
-# M_MMAP_MAX: nothing comes straight from the system; M_TRIM_THRESHOLD: nothing goes back. The
-# numbers are those of glibc's malloc.h. Threads keep arenas of their own: in a shared one they
-# wait for each other, and after some hundred steps, for a search through all that lies about in it.
+# M_MMAP_MAX: no allocation directly by mmap; M_TRIM_THRESHOLD: no memory is returned. The numbers
+# are those of glibc's malloc.h. Threads keep their own arenas: in a shared one they wait for each
+# other and, after some hundred steps, for searches of its free list.
 _MALLOPT = ((-4, 0), (-1, 2**31 - 1))
 _COLLECT_AFTER = 100_000  # Objects.
 _HUGE_PAGES = "glibc.malloc.hugetlb"  # Since glibc 2.35.
@@ -22,12 +22,12 @@ _HUGE_PAGES_ON = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def restart_with_huge_pages() -> None:
-    """Starts this program anew with large memory pages; call first, and only from a program.
+    """Restarts this program with huge memory pages; call it first, and only in a program.
 
     XLA's threads take the working memory of every step from the system and give it back. In pages
     of 4 KiB its first use is a fifth of the demo's training step (docs/performance.md).
-    glibc asks for pages of 2 MiB where an environment variable says so, which it reads only when
-    a process starts. Does nothing where that is said already, or cannot be had.
+    glibc requests pages of 2 MiB if an environment variable says so, which it reads only when a
+    process starts. Does nothing if the variable is set already, or the system has no such pages.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if _HUGE_PAGES in tunables or not _huge_pages_on_request():
@@ -37,7 +37,7 @@ def restart_with_huge_pages() -> None:
 
 
 def prepare() -> None:
-    """Sets up the process; call before anything else uses JAX."""
+    """Sets up the process; call it before anything else uses JAX."""
     retain_freed_memory()
     enable_compilation_cache()
     reduce_garbage_collection()
@@ -45,12 +45,12 @@ def prepare() -> None:
 
 
 def retain_freed_memory() -> None:
-    """Makes freed memory stay with the process, for the next step to use.
+    """Makes glibc keep freed memory in the process, for the next step.
 
-    XLA on a CPU asks for its working memory anew in every step. By default glibc fetches large
-    pieces from the system and gives them back, so that every step touches fresh pages: a third of
-    its time (docs/performance.md). The process keeps the most that it ever needed. Other C
-    libraries are left as they are.
+    XLA on a CPU allocates its working memory again in every step. By default glibc fetches large
+    blocks from the system and returns them, so that every step touches new pages: a third of its
+    time (docs/performance.md). The process keeps its peak memory. Does nothing with other C
+    libraries.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -59,13 +59,13 @@ def retain_freed_memory() -> None:
 
 
 def enable_compilation_cache() -> None:
-    """Makes JAX keep compiled programs on disk, so that the next start need not compile.
+    """Enables JAX's cache of compiled programs on disk, so that the next start is fast.
 
-    In `$XDG_CACHE_HOME/samjax` (`~/.cache/samjax`), apart for each kind of CPU since compiled code
-    uses its instructions. `JAX_COMPILATION_CACHE_DIR` names another place, and
+    The cache is in `$XDG_CACHE_HOME/samjax` (`~/.cache/samjax`), with a folder for each kind of CPU
+    since compiled code uses its instructions. `JAX_COMPILATION_CACHE_DIR` sets another folder, and
     `JAX_ENABLE_COMPILATION_CACHE=false` switches it off.
     """
-    import jax  # Not before: a program that starts anew need not import it twice.
+    import jax  # Imported here: a program that restarts need not import it twice.
 
     if jax.config.values["jax_compilation_cache_dir"] is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -73,25 +73,25 @@ def enable_compilation_cache() -> None:
 
 
 def reduce_garbage_collection() -> None:
-    """Makes Python look for cyclic garbage after many new objects, no longer after 700.
+    """Makes Python collect cyclic garbage after 100,000 new objects, not after 700.
 
-    Tracing the network makes millions of objects that stay: looking through them again and again
-    was a third of its time.
+    Tracing the network creates millions of objects that stay; repeated collections took a third of
+    its time.
     """
     gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def silence_orbax_tracebacks() -> None:
-    """Silences the tracebacks of Orbax's threads, which reach the program as an exception, too.
+    """Silences tracebacks in Orbax's threads, whose errors also reach the program as an exception.
 
-    Where a disk is full there is one for every array, after the one line that says so.
+    If a disk is full, there would be one for every array.
     """
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _huge_pages_on_request() -> bool:
-    """Whether the system gives large pages to who asks, and glibc can ask."""
+    """Whether the system provides huge pages on request, and glibc can request them."""
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
         return False
@@ -99,7 +99,7 @@ def _huge_pages_on_request() -> bool:
 
 
 def _cpu() -> str:
-    """A name for this kind of CPU, by the instructions that it knows where Linux tells."""
+    """Returns a name for this kind of CPU, from its instruction set if Linux lists it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         known = next(line for line in lines if line.lower().startswith(("flags", "features")))

@@ -1,4 +1,4 @@
-"""Stopping on request: SIGTERM and Ctrl-C end the run after the batch in hand, saved."""
+"""Graceful stop: SIGTERM and Ctrl-C end a run after the current batch, saved; exit codes."""
 
 import contextlib
 import os
@@ -12,22 +12,27 @@ from samjax.extra import MissingLibrary
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has saved what is needed to go on."""
+    """Stop of a run on request, after it has saved what it needs to resume."""
 
     def __init__(self, step: int, total: int) -> None:
-        """Names the batch after which the run stopped."""
+        """Makes the message.
+
+        Args:
+            step: Number of the last finished step.
+            total: Number of all steps.
+        """
         super().__init__(
             f"stopped after step {step} of {total}; the same command goes on from there"
         )
 
 
 class Diverged(Exception):
-    """The loss or a parameter is no longer a finite number."""
+    """Loss or a parameter that is no longer finite."""
 
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether a stop was requested; a second Ctrl-C stops at once."""
+    """Yields a function that tells if a stop was requested; a second Ctrl-C stops at once."""
     requested = threading.Event()
 
     def request(number: int, _) -> None:
@@ -45,19 +50,19 @@ def graceful_stop() -> Iterator[Callable[[], bool]]:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, where nothing else takes it: ends a command as Ctrl-C does."""
+    """SIGTERM outside of `graceful_stop`: ends a command as Ctrl-C does."""
 
 
 def run_command(program: str, run: Callable[[], int | None]) -> int:
-    """Runs a command; what ends it early becomes one line, and its exit code.
+    """Runs a command and returns its exit code; an expected error is printed as one line.
 
     Args:
-        program: What the line begins with.
-        run: The command; what it returns is the exit code, None for 0.
+        program: Name of the program, which begins the line.
+        run: Function that runs the command and returns its exit code, None for 0.
 
     Returns:
-        Also 2 for a mistake in the call or the data or a missing extra, 130 after Ctrl-C, 143
-        after SIGTERM.
+        The command's exit code; 2 for an error in the call or the data or a missing extra, 130
+        after Ctrl-C, 141 if the output is closed, 143 after SIGTERM.
     """
     try:
         with _termination_raises():
@@ -88,7 +93,7 @@ def run_command(program: str, run: Callable[[], int | None]) -> int:
 
 
 def _output_is_closed() -> bool:
-    """Whether nobody reads what is printed any more, as after `| head`; then it goes nowhere."""
+    """Whether standard output is closed, as after `| head`; if so, redirects it to nowhere."""
     try:
         print(flush=True)
     except BrokenPipeError:
@@ -99,7 +104,7 @@ def _output_is_closed() -> bool:
 
 @contextlib.contextmanager
 def _termination_raises() -> Iterator[None]:
-    """Makes SIGTERM raise `Terminated` within."""
+    """Makes SIGTERM raise `Terminated` in the context."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,17 +120,17 @@ def _termination_raises() -> Iterator[None]:
 
 
 def _device_problem() -> str | None:
-    """What is wrong with the devices that JAX was asked for, if it is used and anything is."""
+    """Returns a message if JAX is in use and cannot use the requested devices, else None."""
     jax = sys.modules.get("jax")
     if jax is None:
         return None
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:
-        asked = jax.config.jax_platforms or "any"
+        requested = jax.config.jax_platforms or "any"
         reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
         return (
             f"JAX_PLATFORMS: expected devices that this machine and this installation of JAX have, "
-            f"found {asked!r}{reason}"
+            f"found {requested!r}{reason}"
         )
     return None

@@ -1,6 +1,6 @@
-"""Pictures of masks and prompts: pure functions on RGB arrays, (h, w, 3) uint8.
+"""Visualization of masks and prompts: pure functions on RGB arrays, (h, w, 3) uint8.
 
-Panels of training, overlays of evaluation and of prediction, and the demo are all made of these.
+Training, evaluation, prediction and curation draw their pictures with them.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _FONT_SCALE = 0.46
 
 
 def to_uint8_rgb(image: np.ndarray, order: str = "rgb") -> np.ndarray:
-    """Makes an RGB picture of an image.
+    """Converts an image to an RGB picture.
 
     Args:
         image: (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). Values other than uint8 are stretched from
@@ -70,8 +70,8 @@ def resize_longest_side(image: np.ndarray, side: int) -> np.ndarray:
 def draw_mask(
     image: np.ndarray, mask: np.ndarray, color: Color, opacity: float = 0.35
 ) -> np.ndarray:
-    """Tints a mask's pixels; the mask (h', w') may have another resolution than the picture."""
-    inside = _fitted(mask, image)[..., None]
+    """Overlays a mask on a picture; the mask (h', w') may have another resolution."""
+    inside = _resize_mask(mask, image)[..., None]
     tint = (1 - opacity) * image + opacity * np.array(color)
     return np.where(inside, np.round(tint), image).astype(np.uint8)
 
@@ -79,8 +79,8 @@ def draw_mask(
 def draw_contour(
     image: np.ndarray, mask: np.ndarray, color: Color, thickness: int = 2
 ) -> np.ndarray:
-    """Outlines a mask, holes too; the mask (h', w') may have another resolution."""
-    inside = _fitted(mask, image).astype(np.uint8)
+    """Draws the contours of a mask and its holes; the mask may have another resolution."""
+    inside = _resize_mask(mask, image).astype(np.uint8)
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(image.copy(), contours, -1, color, thickness, cv2.LINE_AA)
 
@@ -120,24 +120,24 @@ def draw_points(
 
 
 def label_bar(text: str, width: int, color: Color = INK) -> np.ndarray:
-    """A bar (BAR_HEIGHT, width, 3) with a line of text, without its middle if there's no room."""
+    """Draws a bar (BAR_HEIGHT, width, 3) with a line of text; a long one loses its middle."""
     bar = np.full((BAR_HEIGHT, width, 3), PAPER, np.uint8)
-    shown, kept = text, len(text)
-    while kept and _text_width(shown) > width - 12:
-        kept -= 1
-        end = kept // 2  # Names of slices differ there.
-        shown = f"{text[: kept - end]}...{text[len(text) - end :]}"
+    visible, count = text, len(text)
+    while count and _text_width(visible) > width - 12:
+        count -= 1
+        end = count // 2  # Names of slices differ at their end.
+        visible = f"{text[: count - end]}...{text[len(text) - end :]}"
     place = (6, BAR_HEIGHT - 9)
-    return cv2.putText(bar, shown, place, _FONT, _FONT_SCALE, color, 1, cv2.LINE_AA)
+    return cv2.putText(bar, visible, place, _FONT, _FONT_SCALE, color, 1, cv2.LINE_AA)
 
 
 def add_label(image: np.ndarray, text: str, color: Color = INK) -> np.ndarray:
-    """A picture with a bar of text above it."""
+    """Adds a bar of text above a picture."""
     return np.concatenate([label_bar(text, image.shape[1], color), image])
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 6) -> np.ndarray:
-    """Sets pictures of any sizes in rows and columns, centred in their cells.
+    """Arranges pictures of any sizes in rows and columns, centred in their cells.
 
     Args:
         rows: Pictures by row; rows may differ in length.
@@ -174,8 +174,8 @@ def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:
     return data.tobytes()
 
 
-def _fitted(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A mask at the resolution of a picture, its edges smooth where it is enlarged."""
+def _resize_mask(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Resizes a mask to the resolution of a picture, with smooth edges if it is enlarged."""
     height, width = image.shape[:2]
     values = np.asarray(mask != 0, np.float32)
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5

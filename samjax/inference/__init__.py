@@ -1,4 +1,4 @@
-"""Masks for images: one at a time and interactively, in ragged batches, or from files."""
+"""Prediction: interactively for one image, for batches of images, or for files."""
 
 from samjax.inference.batch import SegmentationResult, decode, encode, restore, segment
 from samjax.inference.decoder_weights import pack_weights

@@ -1,4 +1,4 @@
-"""Masks for many images with any prompts: three jitted pure functions and their padding.
+"""Prediction for batches of images with any prompts: three jitted pure functions and padding.
 
 `encode`, `decode` and `restore` have static shapes and no hidden state. `segment` pads images and
 prompts up to powers of two, so that they are compiled once per size class, never per prompt.
@@ -26,15 +26,15 @@ from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 
 FORMATS = ("RGB", "BGR")
-MAX_OBJECTS = 64  # Objects decoded at once; more are done in turn, to bound memory.
-MAX_PIXELS = 2**26  # Pixels of their masks, likewise.
+MAX_OBJECTS = 64  # Objects decoded at once, to bound memory.
+MAX_PIXELS = 2**26  # Pixels of their masks at once, likewise.
 
 
 @functools.partial(jax.jit, static_argnames=("config", "adapters"))
 def encode(
     config: SamConfig, params: types.Params, images: Float[Array, "b s s 3"], adapters: bool = True
 ) -> models.PreparedImages:
-    """Embeds normalised images and prepares them for `decode`."""
+    """Computes the embeddings of normalised images, prepared for `decode`."""
     embedding = models.encode_image(config, params, images, adapters)
     return models.prepare_images(config, params, embedding)
 
@@ -50,17 +50,17 @@ def decode(
     multimask: bool = True,
     best: bool = False,
 ) -> tuple[Float[Array, "n o m m"], Float[Array, "n o"]]:
-    """Predicts masks of objects, each in the image that `image_of` names.
+    """Predicts masks of objects, each in its image.
 
     Args:
         config: Architecture.
         weights: Parameters, packed by `pack_weights`.
         images: Result of `encode`.
-        image_of: Row of `images` to which each object belongs.
+        image_of: Row in `images` of each object's image.
         prompts: One object per row, shapes (n, 1, ...), in input pixels; masks as logits.
-        mask_prompt: What the network takes as a mask prompt (`Preprocessing.mask_prompt`).
-        multimask: Three masks for each object, or one.
-        best: Of these only the one of highest predicted IoU.
+        mask_prompt: Form of the network's mask prompts (`Preprocessing.mask_prompt`).
+        multimask: Whether to predict three masks for each object, or one.
+        best: Return only the mask with the highest predicted IoU.
 
     Returns:
         Low-resolution logits and predicted IoU.
@@ -92,11 +92,11 @@ def restore(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """The masks of one image's `k` objects.
+    """Predicted masks of one image's `k` objects.
 
     Attributes:
-        masks: (k, c, h, w) at the original size, bool, or float32 logits where asked for; `c` is
-            3 with multimask unless only the best is asked for, else 1.
+        masks: (k, c, h, w) at the original size, bool, or float32 logits if requested; `c` is 3
+            with multimask unless only the best is requested, else 1.
         scores: Predicted IoU of every mask, (k, c) float32.
         low_res: Low-resolution logits, (k, c, m, m) float32: mask prompts for the next call.
     """
@@ -107,18 +107,18 @@ class SegmentationResult:
 
     @property
     def best(self) -> np.ndarray:
-        """Index of each object's mask of highest predicted IoU, (k,)."""
+        """Index of each object's mask with the highest predicted IoU, (k,)."""
         return self.scores.argmax(axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageEmbeddings:
-    """Images that have been through the encoder, and what decodes them.
+    """Image embeddings, with the parameters to decode them.
 
     Attributes:
-        decoder: The decoder's parameters.
+        decoder: Parameters of prompt encoder and mask decoder.
         features: Result of `encode`; rows beyond the placements are padding.
-        placements: Where each image lies in the network's input.
+        placements: Placement of each image in the network's input.
     """
 
     decoder: DecoderWeights
@@ -139,24 +139,24 @@ def segment(
 ) -> list[SegmentationResult]:
     """Segments objects in a batch of images of any size, with any prompts.
 
-    Keep the parameters on the device (`jax.device_put`) where this is called often.
+    Keep the parameters on the device (`jax.device_put`) if this is called often.
 
     Args:
         model: The model.
         images: uint8 images, (h, w) or (h, w, 3), or PIL images; all of them are encoded at once.
         prompts: For each image, its objects; an image may have none.
-        multimask: Three masks for each object, for ambiguous prompts such as a single click, or
-            one. None: as the network was trained.
-        best: Of these only the one of highest predicted IoU.
-        adapters: Whether the adapters take part, if the network has any.
+        multimask: Whether to predict three masks for each object, for ambiguous prompts such as a
+            single click, or one. None: as the network was trained.
+        best: Return only the mask with the highest predicted IoU.
+        adapters: Whether the image encoder uses its adapters, if it has any.
         image_format: Channel order of the arrays, `RGB` or `BGR`.
-        return_logits: Logits at the original size instead of boolean masks.
+        return_logits: Return logits at the original size instead of boolean masks.
 
     Returns:
         One result per image.
 
     Raises:
-        ValueError: An image or a prompt is not what it should be; the message names it.
+        ValueError: An image or a prompt has the wrong type, shape or values; the message names it.
     """
     embedded = embed_images(model, images, adapters=adapters, image_format=image_format)
     return segment_embedded(
@@ -176,7 +176,7 @@ def embed_images(
     adapters: bool = True,
     image_format: str = "RGB",
 ) -> ImageEmbeddings:
-    """The first half of `segment`, once per image."""
+    """Computes the embeddings of images: the first half of `segment`."""
     check_images(images)
     jit_cache.clear_if_large()
     size = model.config.image_size
@@ -204,24 +204,24 @@ def segment_embedded(
     best: bool = False,
     return_logits: bool = False,
 ) -> list[SegmentationResult]:
-    """The second half of `segment`: as often as there are new prompts."""
+    """Predicts masks from embeddings: the second half of `segment`."""
     check_prompts(prompts, embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
     candidates = model.config.num_multimask if multimask and not best else 1
     m, dtype = model.config.mask_size, np.float32 if return_logits else bool
     results = [
         SegmentationResult(
-            masks=np.empty((len(objects), candidates, at.height, at.width), dtype),
+            masks=np.empty((len(objects), candidates, placement.height, placement.width), dtype),
             scores=np.empty((len(objects), candidates), np.float32),
             low_res=np.empty((len(objects), candidates, m, m), np.float32),
         )
-        for objects, at in zip(prompts, embedded.placements, strict=True)
+        for objects, placement in zip(prompts, embedded.placements, strict=True)
     ]
     for rows, canvas in _chunks(prompts, embedded.placements, candidates):
-        where, low_res, scores = _decoded(model, embedded, prompts, rows, multimask, best)
-        restored = restore(low_res, where, model.config.image_size, canvas, return_logits)
-        found = [np.asarray(x) for x in (restored, scores, low_res)]
-        for (image, index), logits_or_mask, score, low in zip(rows, *found, strict=False):
+        placements, low_res, scores = _decode_rows(model, embedded, prompts, rows, multimask, best)
+        restored = restore(low_res, placements, model.config.image_size, canvas, return_logits)
+        arrays = [np.asarray(x) for x in (restored, scores, low_res)]
+        for (image, index), logits_or_mask, score, low in zip(rows, *arrays, strict=False):
             height, width = results[image].masks.shape[2:]
             results[image].masks[index] = logits_or_mask[:, :height, :width]
             results[image].scores[index] = score
@@ -237,18 +237,22 @@ def iter_masks(
     multimask: bool | None = None,
     all_masks: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Segments objects of one image, a few at a time: no more of their masks is ever there.
+    """Predicts masks of one image in bounded memory, a few objects at a time.
 
     Args:
         model: The model.
-        embedded: The image, embedded.
-        prompts: Its objects.
-        multimask: Three masks for each object, or one; None: as the network was trained.
-        all_masks: All masks of an object, not just the one of highest predicted IoU.
+        embedded: Embedding of the image.
+        prompts: Objects in it.
+        multimask: Whether to predict three masks for each object, or one. None: as the network was
+            trained.
+        all_masks: Yield all masks of an object, not only the one with the highest predicted IoU.
 
     Returns:
-        An iterator over the objects' masks, (c, h, w) bool, and the predicted IoU of all of them,
-        (3,) or (1,).
+        An iterator over each object's masks, (c, h, w) bool, and predicted IoU of all its
+        candidates, (3,) or (1,) float32.
+
+    Raises:
+        ValueError: A prompt has the wrong type, shape or values.
     """
     check_prompts([prompts], embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
@@ -263,18 +267,20 @@ def _iter_masks(
     all_masks: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     candidates = model.config.num_multimask if multimask and all_masks else 1
-    (at,) = embedded.placements
+    (placement,) = embedded.placements
     for rows, canvas in _chunks([prompts], embedded.placements, candidates):
-        where, low_res, scores = _decoded(model, embedded, [prompts], rows, multimask, False)
+        placements, low_res, scores = _decode_rows(
+            model, embedded, [prompts], rows, multimask, False
+        )
         if not all_masks:
             low_res, _ = masks.select_best(low_res[:, None], scores[:, None])
             low_res = low_res[:, 0]
-        restored = np.asarray(restore(low_res, where, model.config.image_size, canvas))
-        for _, found, score in zip(rows, restored, np.asarray(scores), strict=False):
-            yield found[:, : at.height, : at.width], score
+        restored = np.asarray(restore(low_res, placements, model.config.image_size, canvas))
+        for _, restored_masks, score in zip(rows, restored, np.asarray(scores), strict=False):
+            yield restored_masks[:, : placement.height, : placement.width], score
 
 
-def _decoded(
+def _decode_rows(
     model: Model,
     embedded: ImageEmbeddings,
     prompts: Sequence[Sequence[ObjectPrompt]],
@@ -282,13 +288,13 @@ def _decoded(
     multimask: bool,
     best: bool,
 ) -> tuple[np.ndarray, jax.Array, jax.Array]:
-    """Placements, low-resolution logits and scores of some objects, padded to a power of two."""
+    """Returns placements, low-resolution logits and scores, padded to a power of two of objects."""
     objects = [prompts[image][index] for image, index in rows]
     placements = [embedded.placements[image] for image, _ in rows]
     packed = pack_prompts(objects, placements, model.config.mask_size)
     padded = rows + rows[:1] * (len(packed.points) - len(rows))
     image_of = np.array([image for image, _ in padded], np.int32)
-    where = np.stack([embedded.placements[image].as_array() for image, _ in padded])
+    stacked = np.stack([embedded.placements[image].as_array() for image, _ in padded])
     low_res, scores = decode(
         model.config,
         embedded.decoder,
@@ -299,7 +305,7 @@ def _decoded(
         multimask,
         best,
     )
-    return where, low_res, scores
+    return stacked, low_res, scores
 
 
 def _chunks(
@@ -307,7 +313,7 @@ def _chunks(
     placements: Sequence[inputs.Placement],
     candidates: int,
 ) -> Iterator[tuple[list[tuple[int, int]], tuple[int, int]]]:
-    """Objects to decode at once, each as (image, number in it), and their canvas."""
+    """Yields objects to decode at once, as (image, object) indices, and their canvas."""
 
     def canvas(row: tuple[int, int]) -> tuple[int, int]:
         return masks.canvas_size(placements[row[0]].height, placements[row[0]].width)

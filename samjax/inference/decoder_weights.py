@@ -1,6 +1,7 @@
-"""The decoder's parameters in few arrays.
+"""Packing of the decoder's parameters into few arrays.
 
-Handing over all 137 takes a tenth of the time of a click: norms and biases travel as one.
+Passing all 137 to a jitted function takes a tenth of the time of a click: norms and biases are
+concatenated.
 """
 
 from typing import no_type_check
@@ -14,15 +15,15 @@ from samjax import models
 from samjax.types import Params
 
 
-@no_type_check  # JAX fills it with shapes, too, and parameters may be NumPy's.
+@no_type_check  # JAX also fills it with shapes, and parameters may be NumPy arrays.
 @struct.dataclass
 class DecoderWeights:
-    """Prompt encoder and mask decoder, packed.
+    """Packed parameters of prompt encoder and mask decoder.
 
     Attributes:
         matrices: Parameters of more than one axis, by path.
-        vectors: All others, one after the other.
-        layout: Path and length of each of them.
+        vectors: All others, concatenated.
+        layout: Path and length of each vector.
     """
 
     matrices: dict[str, jax.Array]
@@ -31,7 +32,7 @@ class DecoderWeights:
 
 
 def pack_weights(params: Params) -> DecoderWeights:
-    """Packs `prompt_encoder` and `mask_decoder`; other parameters are left out."""
+    """Packs the parameters of `prompt_encoder` and `mask_decoder`; leaves out the others."""
     parts = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
     leaves = list(models.named_leaves(parts))
     vectors = [(path, value) for path, value in leaves if value.ndim == 1]
@@ -43,7 +44,7 @@ def pack_weights(params: Params) -> DecoderWeights:
 
 
 def unpack_weights(weights: DecoderWeights) -> Params:
-    """The parameters as the network takes them; under jit at next to no cost."""
+    """Unpacks the parameters for the network; under jit at almost no cost."""
     flat, start = dict(weights.matrices), 0
     for path, length in weights.layout:
         flat[path] = weights.vectors[start : start + length]

@@ -1,4 +1,4 @@
-"""Images on disk in, masks and overlays on disk out."""
+"""Prediction on image files: writes masks, overlays and a manifest."""
 
 import hashlib
 import itertools
@@ -48,28 +48,27 @@ def predict_files(
 ) -> dict[str, str]:
     """Segments images and writes masks, overlays and `predictions.json`.
 
-    Of the masks predicted for an object, the one of highest predicted IoU is written. An image
-    that cannot be read, or that its prompts do not fit, is left out. What the folder holds of an
-    earlier run, finished or not, with the same model and prompts is not done again, and stays in
-    the manifest.
+    Of the masks predicted for an object, the one with the highest predicted IoU is written. An
+    image that cannot be read, or does not fit its prompts, is left out. Results of an earlier run,
+    finished or not, with the same model and prompts are kept, and stay in the manifest.
 
     Args:
-        predictor: The network.
-        jobs: Objects of every image.
+        predictor: Predictor with the model.
+        jobs: Objects of each image.
         out: Folder to write to.
         multimask: Predict three masks and write them all.
-        checkpoint: Where the network came from, for the manifest.
-        overwrite: Replace what the folder holds of earlier runs.
-        unmatched: Entries of the prompts that were about no image, for the manifest.
+        checkpoint: Path of the checkpoint, for the manifest.
+        overwrite: Replace results of earlier runs.
+        unmatched: Entries of the prompts file that match no image, for the manifest.
 
     Returns:
-        What went wrong, by image; empty if nothing did.
+        Error messages by the image's name; empty if there was no error.
 
     Raises:
         ValueError: Two results would have the same file name, or the folder holds results of
-            another model, of other prompts, or files of somebody else.
+            another model or of other prompts, or files of another program.
         OSError: A result cannot be written.
-        KeyboardInterrupt: The run was asked to stop; says how far it is.
+        KeyboardInterrupt: The run was interrupted; the message has the number of finished images.
     """
     out = Path(out)
     candidates = predictor.model.config.num_multimask if multimask else 0
@@ -118,7 +117,7 @@ def overlay(
     Args:
         image: (h, w, 3) uint8, RGB.
         objects: Prompts in the image's pixels.
-        masks: Mask of each object, (h, w) bool; asked for one after the other.
+        masks: Mask of each object, (h, w) bool; may be an iterator.
 
     Returns:
         RGB picture of `OVERLAY_SIDE` pixels along its longer side, whatever the image's size.
@@ -141,10 +140,10 @@ def overlay(
 
 
 def file_names(objects: Iterable[str]) -> dict[str, str]:
-    """Parts of file names for objects' names, such as "left kidney", of any alphabet.
+    """Returns parts of file names for objects' names, such as "left kidney", of any alphabet.
 
-    A name stays as it is where every system can keep it, apart from the others and from the
-    overlay; otherwise it gets a digest.
+    A name stays unchanged if it is valid and unique on every system, and is not that of the
+    overlay. Other characters become "_". A name that is cut or not unique gets a digest.
     """
     objects = list(objects)
     plain = {name: _plain(name) for name in objects}
@@ -160,7 +159,7 @@ def file_names(objects: Iterable[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Letters, digits, '.', '-' and '_' of a name, anything else as '_', not too long."""
+    """Replaces all but letters, digits, '.', '-' and '_' in a name by '_', and cuts it."""
     part = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name))
     return part.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
@@ -170,7 +169,7 @@ def _cut(part: str) -> bool:
 
 
 def _run(predictor: Predictor, multimask: bool) -> dict[str, Any]:
-    """What makes results comparable."""
+    """Returns the settings that all results of a folder share."""
     return {
         "model": digest(predictor.model),
         "image_size": predictor.model.config.image_size,
@@ -187,27 +186,29 @@ def _predict_one(
     out: Path,
     manifest: Manifest,
 ) -> None:
-    """Writes the masks and the overlay of one image, a few objects at a time, and its entry."""
+    """Writes masks and overlay of one image, a few objects at a time, and adds its entry."""
     pixels, order = files.read_image(image.path)
     content = fingerprint.of_array(pixels, order)
     if manifest.is_done(image.name, content):
         return
     predictor.set_image(pixels, order.upper())
     all_masks = len(names[0]) > 1
-    found = predictor.iter_predictions(list(objects.values()), all_masks or None, all_masks)
+    predictions = predictor.iter_predictions(list(objects.values()), all_masks or None, all_masks)
     entries: list[Entry] = []
 
-    def written() -> Iterator[np.ndarray]:
-        for named, files_of, (masks, scores) in zip(objects.items(), names, found, strict=True):
+    def write_masks() -> Iterator[np.ndarray]:
+        for named, files_of, (masks, scores) in zip(
+            objects.items(), names, predictions, strict=True
+        ):
             for name, mask in zip(files_of, masks, strict=True):
                 files.write_whole(out / name, visualization.encode_png(mask.astype(np.uint8) * 255))
             best = int(scores.argmax())
-            answer = {"masks": files_of, "scores": scores.tolist(), "best": best}
-            entries.append(_prompts(*named) | answer)
+            result = {"masks": files_of, "scores": scores.tolist(), "best": best}
+            entries.append(_prompts(*named) | result)
             yield masks[best if all_masks else 0]
 
     manifest.start(image.name, [*itertools.chain(*names), _overlay_name(image)])
-    picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), written())
+    picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), write_masks())
     files.write_whole(out / _overlay_name(image), visualization.encode_png(picture))
     entry = {"size": list(predictor.original_size), "content": content}
     manifest.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
@@ -215,15 +216,15 @@ def _predict_one(
 
 def _check_distinct(targets: dict[str, list[str]]) -> None:
     names = Counter(itertools.chain(*targets.values()))
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
         raise ValueError(
-            f"two results would be written to {twice[0]}: rename an object or an image"
+            f"two results would be written to {repeated[0]}: rename an object or an image"
         )
 
 
 def _mask_names(image: ImageFile, objects: Objects, candidates: int) -> list[list[str]]:
-    """File names of each object's masks; a mask has no number if there is just one."""
+    """Returns file names of each object's masks; without a number if there is only one."""
     numbers = [f"_{number}" for number in range(candidates)] or [""]
     parts = file_names(objects)
     return [[f"{image.stem}_{parts[name]}{number}.png" for number in numbers] for name in objects]

@@ -1,11 +1,11 @@
-"""From what a caller calls an image to an array of 8 bits, or an error that says why not."""
+"""Conversion of a caller's image, an array or a PIL image, to a uint8 array."""
 
 import numpy as np
 import PIL.Image
 
 ImageLike = np.ndarray | PIL.Image.Image
 
-# PIL's modes of 8 bits, and the mode that holds the same picture as an array.
+# PIL's modes of 8 bits, and the mode to convert each to.
 _MODES = {
     **dict.fromkeys(("1", "L", "LA", "La"), "L"),
     **dict.fromkeys(("RGB", "RGBA", "RGBX", "RGBa", "P", "PA"), "RGB"),
@@ -15,16 +15,15 @@ _BY_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # Colours multiplied by alpha: divided
 
 
 def to_uint8_array(image: ImageLike, image_format: str) -> np.ndarray:
-    """Gives an image as uint8 array, (h, w) or (h, w, c); alpha of a PIL image is dropped.
+    """Converts an image to a uint8 array, (h, w) or (h, w, c); alpha of a PIL image is dropped.
 
     Args:
-        image: An array, or a PIL image. That knows its own colours, but no orientation: it is
-            taken as it lies in memory, of `image.size`.
-        image_format: Channel order that the caller says, `RGB` or `BGR`.
+        image: A uint8 array, or a PIL image of 8 bits. An orientation tag is not applied: the PIL
+            image is used as it lies in memory, of `image.size`.
+        image_format: Channel order of an array, `RGB` or `BGR`; `RGB` for a PIL image.
 
     Raises:
-        ValueError: The image does not have 8 bits, whose values would mean something else, or
-            `BGR` is said of a PIL image.
+        ValueError: The image is a path or does not have 8 bits, or `BGR` is given for a PIL image.
     """
     if isinstance(image, PIL.Image.Image):
         return _from_pil(image, image_format)
@@ -56,6 +55,6 @@ def _from_pil(image: PIL.Image.Image, image_format: str) -> np.ndarray:
     if image.mode in _BY_ALPHA:
         image = image.convert(_BY_ALPHA[image.mode])
     if image.mode in ("P", "PA"):
-        # By way of RGBA: transparency of a palette would else be mixed into its colours.
+        # Through RGBA: otherwise a palette's transparency would be mixed into its colours.
         image = image.convert("RGBA")
     return np.asarray(image.convert(target))

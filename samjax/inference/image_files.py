@@ -1,4 +1,4 @@
-"""Which image files to predict on, and what their results are called."""
+"""Image files to predict on, and the names of their results."""
 
 import dataclasses
 import logging
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """An image to predict on.
+    """Image file to predict on.
 
     Attributes:
-        path: The file.
-        name: Its path from the folder that all the images lie in, with forward slashes.
-        stem: What its output files begin with: `name` without suffix, if that is unique.
+        path: Path of the file.
+        name: Path relative to the folder that holds all images, with forward slashes.
+        stem: Prefix of its output files: `name` without suffix, if that is unique.
     """
 
     path: Path
@@ -35,12 +35,15 @@ def find_images(paths: Sequence[str | Path], out: str | Path) -> list[ImageFile]
     """Lists image files, those in folders and their subfolders included.
 
     Args:
-        paths: Files and folders; a file need not exist, it fails when it is read.
-        out: Where results go; what lies there, or is named in the manifest of another run, is no
-            input.
+        paths: Files and folders. A file need not exist here; reading it fails later.
+        out: Folder of the results. Images in it, and images that another manifest names, are left
+            out.
+
+    Returns:
+        The images, each once.
 
     Raises:
-        ValueError: A folder holds no image, or results would go among its images.
+        ValueError: A folder holds no image, or `out` is or holds that folder.
     """
     out = Path(os.path.abspath(out))
     found: dict[Path, None] = {}  # In order, each once.
@@ -62,13 +65,13 @@ def find_images(paths: Sequence[str | Path], out: str | Path) -> list[ImageFile]
 def assign(
     prompts: dict[str, Objects], images: Sequence[ImageFile]
 ) -> tuple[dict[ImageFile, Objects], list[str]]:
-    """Finds the image that each entry of a prompts file is about.
+    """Finds the image of each entry of a prompts file.
 
-    An entry names an image by its path, by its path from the folder given, or by its file name
-    where that is unique; separators of Windows and either form of accents will do.
+    An entry names an image by its path, by its path relative to the given folder, or by its file
+    name if that is unique. Separators of Windows and any Unicode form of accents are accepted.
 
     Returns:
-        Objects by image, and the entries about none of the images.
+        Objects by image, and the entries that match no image.
 
     Raises:
         ValueError: An entry may mean several images, or two entries mean the same.
@@ -95,14 +98,14 @@ def assign(
 
 
 def _inside(folder: Path, out: Path) -> list[Path]:
-    """Images in a folder and those within it, but for results."""
+    """Returns images in a folder and its subfolders, without results of predictions."""
     if out in (folder, *folder.parents):
         raise ValueError(
             f"--out: expected a folder that does not hold the images themselves, found {out}; take "
             f"one inside {folder} or beside it"
         )
     candidates = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
-    # A link to nowhere fails when it is read, by name.
+    # A broken link is kept: reading it fails with its name.
     candidates = [p for p in candidates if out not in p.parents and not p.is_dir()]
     folders = {path.parent for name in (MANIFEST, JOURNAL) for path in folder.rglob(name)}
     made = {above / name for above in folders for name in result_files(above)}
@@ -119,11 +122,11 @@ def _names(image: ImageFile) -> tuple[str, str, str]:
 
 
 def _plain(path: str) -> str:
-    """A path as any system would spell it."""
+    """Returns a path with forward slashes and composed accents (NFC)."""
     return Path(unicodedata.normalize("NFC", path).replace("\\", "/")).as_posix()
 
 
 def _common(folders: Sequence[Path]) -> Path:
-    """The innermost folder that holds, or is, each of the folders."""
+    """Returns the innermost folder that holds, or is, each of the folders."""
     first = folders[0]
     return next(p for p in (first, *first.parents) if all(f.is_relative_to(p) for f in folders))

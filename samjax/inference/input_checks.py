@@ -1,4 +1,4 @@
-"""What a caller hands over, checked: images and prompts, each problem with its place."""
+"""Checks of a caller's images and prompts; errors name the image and the object."""
 
 import contextlib
 import logging
@@ -14,7 +14,11 @@ _log = logging.getLogger(__name__)
 
 
 def check_images(images: object) -> None:
-    """Refuses what is one image instead of several: its rows would be taken for images."""
+    """Checks that images are a list, not one image, whose rows would be taken for images.
+
+    Raises:
+        ValueError: They are not a list, or it is empty.
+    """
     several = isinstance(images, Sequence) and not isinstance(images, str | bytes)
     if isinstance(images, np.ndarray):
         several = images.ndim == 4
@@ -32,15 +36,15 @@ def check_prompts(
 ) -> None:
     """Checks that prompts are one list of `ObjectPrompt` for each image, and fit it.
 
-    Coordinates that look as if they were meant from 0 to 1 are told.
+    Warns of coordinates that all lie between 0 and 1, and of prompts without any point.
 
     Args:
-        prompts: What a caller gave.
-        placements: The images.
+        prompts: Objects of each image, in pixels of the original image.
+        placements: Placements of the images.
         mask_size: Side of the network's low-resolution logits.
 
     Raises:
-        ValueError: They are not; the message names image and object.
+        ValueError: They are not such lists, or do not fit; the message names image and object.
     """
     _check_lists(prompts, len(placements))
     _check_fits(prompts, placements, mask_size)
@@ -48,7 +52,7 @@ def check_prompts(
 
 @contextlib.contextmanager
 def prefix_errors(where: str) -> Iterator[None]:
-    """Says in errors which one of several things is meant."""
+    """Puts the place of a problem before the message of a `ValueError`; none if empty."""
     try:
         yield
     except ValueError as error:
@@ -56,7 +60,7 @@ def prefix_errors(where: str) -> Iterator[None]:
 
 
 def _check_lists(prompts: object, images: int) -> None:
-    """Refuses prompts that are not one list of `ObjectPrompt` for each image."""
+    """Checks that prompts are one list of `ObjectPrompt` for each image."""
     expected = f"one list of objects for each of {images} images"
     if not isinstance(prompts, list | tuple):
         found = f"a {type(prompts).__name__}"
@@ -65,11 +69,11 @@ def _check_lists(prompts: object, images: int) -> None:
         if not isinstance(objects, list | tuple):
             found = f"{type(objects).__name__} at {number}"
             raise ValueError(f"prompts: expected {expected}, found {found}")
-        for index, one in enumerate(objects):
-            if not isinstance(one, ObjectPrompt):
+        for index, prompt in enumerate(objects):
+            if not isinstance(prompt, ObjectPrompt):
                 raise ValueError(
                     f"prompts: image {number}, object {index}: expected an ObjectPrompt, as in "
-                    f"ObjectPrompt(box=[x0, y0, x1, y1]), found {reprlib.repr(one)}"
+                    f"ObjectPrompt(box=[x0, y0, x1, y1]), found {reprlib.repr(prompt)}"
                 )
     if len(prompts) != images:
         raise ValueError(f"prompts: expected {expected}, found {len(prompts)}")
@@ -81,21 +85,21 @@ def _check_fits(
     mask_size: int,
 ) -> None:
     relative, empty = [], []
-    for image, (objects, at) in enumerate(zip(prompts, placements, strict=True)):
+    for image, (objects, placement) in enumerate(zip(prompts, placements, strict=True)):
         for index, prompt in enumerate(objects):
             where = f"image {image}, " if len(placements) > 1 else ""
             with prefix_errors(f"{where}object {index}" if where or len(objects) > 1 else ""):
-                prompt.check_fits(at.height, at.width, mask_size)
-            if prompt.looks_normalized(at.height, at.width):
+                prompt.check_fits(placement.height, placement.width, mask_size)
+            if prompt.looks_normalized(placement.height, placement.width):
                 relative.append(f"{where}object {index}")
             if prompt.is_empty:
                 empty.append(f"{where}object {index}")
-    _tell(relative, "all coordinates lie between 0 and 1; they are taken as pixels")
-    _tell(empty, "only points of label -1 (not a point): its mask is of no object in particular")
+    _warn(relative, "all coordinates lie between 0 and 1; they are taken as pixels")
+    _warn(empty, "only points of label -1 (not a point): its mask is of no object in particular")
 
 
-def _tell(objects: list[str], what: str) -> None:
-    """Warns of the first of some objects, and counts the others."""
+def _warn(objects: list[str], warning: str) -> None:
+    """Logs a warning about the first of some objects, with the number of the others."""
     if objects:
         more = f" (as of {len(objects) - 1} more)" if len(objects) > 1 else ""
-        _log.warning("%s: %s%s", objects[0], what, more)
+        _log.warning("%s: %s%s", objects[0], warning, more)

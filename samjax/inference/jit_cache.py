@@ -1,8 +1,7 @@
-"""Compiled programs of a process that lives long: dropped before there are too many.
+"""Limit on JAX's cache of compiled programs in processes that run for long.
 
-Every program that JAX compiles stays mapped while it is kept, dozens of mappings each, and Linux
-ends a process that has more than `vm.max_map_count` of them, 65,530 by default: a segmentation
-fault in whatever compiles next.
+Every program that JAX compiles and keeps has dozens of memory mappings. Linux allows a process
+`vm.max_map_count` of them, 65,530 by default; the next compilation ends in a segmentation fault.
 """
 
 import itertools
@@ -13,26 +12,24 @@ import jax
 
 _MAPS_FILE, _LIMIT_FILE = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 _SHARE = 0.5  # Of what Linux allows.
-_CHECK_INTERVAL = (
-    32  # Calls between two looks, which take milliseconds; none compiles hundreds of programs.
-)
+_CHECK_INTERVAL = 32  # Calls between two checks, which take milliseconds.
 
 _log = logging.getLogger(__name__)
 _calls = itertools.count()
 
 
 def clear_if_large() -> None:
-    """Drops all compiled programs of the process where it has half of the mappings allowed.
+    """Clears JAX's compiled programs if the process has over half of the allowed memory mappings.
 
-    To be called now and then by what may compile for ever new shapes. What is used again is
-    compiled again, or read from JAX's cache on disk. Systems other than Linux have no such bound.
+    Call it regularly in code that may compile for ever new shapes. Programs that are used again are
+    compiled again, or read from JAX's cache on disk. Does nothing on systems other than Linux.
     """
     if next(_calls) % _CHECK_INTERVAL:
         return
     try:
-        mapped, most = _MAPS_FILE.read_bytes().count(b"\n"), int(_LIMIT_FILE.read_text())
+        mapped, limit = _MAPS_FILE.read_bytes().count(b"\n"), int(_LIMIT_FILE.read_text())
     except OSError:
         return
-    if mapped > _SHARE * most:
-        _log.warning("compiled programs are dropped: %d of %d memory mappings", mapped, most)
+    if mapped > _SHARE * limit:
+        _log.warning("compiled programs are dropped: %d of %d memory mappings", mapped, limit)
         jax.clear_caches()

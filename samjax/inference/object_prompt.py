@@ -1,4 +1,4 @@
-"""What a person asks for: the prompts of one object, checked, and many objects packed for jit."""
+"""Prompts of one object, checked, and the packing of many objects for jit."""
 
 import dataclasses
 import reprlib
@@ -12,13 +12,13 @@ from samjax import types
 from samjax.data import inputs
 
 _LABELS = (types.FOREGROUND, types.BACKGROUND, types.NOT_A_POINT)
-_LARGE = 32  # Pixels along the longer side: from here on, 0 to 1 is taken for a mistake.
-MIN_POINTS = 8  # Room that is always there: an ordinary round of clicks never recompiles.
+_LARGE = 32  # Pixels along the longer side, from which coordinates in 0..1 are suspicious.
+MIN_POINTS = 8  # Smallest padded number of points: ordinary use never recompiles.
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
 class ObjectPrompt:
-    """Everything that says which object is meant: points, a box, a mask, in any combination.
+    """Prompts that select one object: points, a box, a mask, in any combination.
 
     Array-likes are accepted and kept as float32 (labels int32).
 
@@ -75,18 +75,18 @@ class ObjectPrompt:
 
     @property
     def clicks(self) -> np.ndarray:
-        """The points but for those that are "not a point", (n, 2)."""
+        """Points without those of label "not a point", (n, 2)."""
         if self.points is None or self.labels is None:
             return np.zeros((0, 2), np.float32)
         return self.points[self.labels != types.NOT_A_POINT]
 
     @property
     def is_empty(self) -> bool:
-        """Whether all there is are points that are none: SAM answers, but no object is meant."""
+        """Whether all prompts are points of label -1: SAM predicts a mask, but of no object."""
         return self.box is None and self.mask is None and not len(self.clicks)
 
     def looks_normalized(self, height: int, width: int) -> bool:
-        """Whether all coordinates lie from 0 to 1, on an image where that is hardly a pixel."""
+        """Whether all coordinates lie between 0 and 1, on an image of at least 32 pixels."""
         corners = np.zeros((0, 2)) if self.box is None else self.box.reshape(2, 2)
         coords = np.concatenate([self.clicks, corners])
         relative = len(coords) > 0 and ((coords >= 0) & (coords <= 1)).all()
@@ -95,8 +95,8 @@ class ObjectPrompt:
     def check_fits(self, height: int, width: int, mask_size: int) -> None:
         """Checks the prompts against an image and a network.
 
-        Points must lie in the image, but for those of label -1. A box need only overlap it, since
-        loosely drawn boxes often reach over the edge.
+        Points must lie in the image, except those of label -1. A box need only overlap it, since
+        loosely drawn boxes often extend beyond the edge.
 
         Args:
             height: Height of the original image.
@@ -104,7 +104,7 @@ class ObjectPrompt:
             mask_size: Side of the network's low-resolution logits.
 
         Raises:
-            ValueError: They do not fit; the message names what was expected and found.
+            ValueError: A point or the box lies outside, or the mask has another size.
         """
         size = f"an image of width {width} and height {height}"
         if self.points is not None:
@@ -127,16 +127,16 @@ class ObjectPrompt:
 def pack_prompts(
     objects: Sequence[ObjectPrompt], placements: Sequence[inputs.Placement], mask_size: int
 ) -> types.Prompts:
-    """Lays objects out as `Prompts` of one object per row, padded to powers of two.
+    """Packs objects into `Prompts` with one object per row, padded to powers of two.
 
     Args:
-        objects: Prompts in original pixels.
-        placements: Where each one's image lies in the network's input.
+        objects: Prompts in pixels of the original images.
+        placements: Placement of each object's image in the network's input.
         mask_size: Side of the mask prompt.
 
     Returns:
-        Prompts in input pixels, shapes (n, 1, ...), as NumPy arrays: a jitted function takes them
-        faster than it takes copies on the device. The mask prompts are still logits.
+        Prompts in input pixels, shapes (n, 1, ...), as NumPy arrays, which a jitted function takes
+        faster than copies on the device. The mask prompts are still logits.
     """
     rows, columns = (
         next_power_of_two(len(objects)),
@@ -163,15 +163,20 @@ def pack_prompts(
 
 
 def next_power_of_two(count: int) -> int:
-    """The next power of two, so that few different shapes are ever compiled."""
+    """Returns the smallest power of two >= count (at least 1), so that few shapes are compiled."""
     return 1 << max(count - 1, 0).bit_length()
 
 
 def as_numbers(value: object, name: str, expected: str) -> np.ndarray:
-    """A float32 array of any shape.
+    """Converts a value to a float32 array of any shape.
+
+    Args:
+        value: Array-like.
+        name: Name of the argument, for the message.
+        expected: Expected shape, for the message.
 
     Raises:
-        ValueError: It holds something else than numbers, or rows of different lengths.
+        ValueError: It holds something other than real numbers, or rows of different lengths.
     """
     try:
         array = np.asarray(value)
@@ -188,7 +193,7 @@ def _count(prompt: ObjectPrompt) -> int:
 
 
 def _numbers(value: object, name: str, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Float32 array of a shape in which letters stand for any positive size."""
+    """Converts a value to a float32 array of a shape; letters in it mean any positive size."""
     expected = str(shape).replace("'", "")
     array = as_numbers(value, name, expected)
     fits = len(shape) == array.ndim and all(

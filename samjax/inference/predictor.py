@@ -1,4 +1,4 @@
-"""Interactive prediction with the contract of SAM's own `SamPredictor`."""
+"""Interactive prediction with the interface of SAM's `SamPredictor`."""
 
 import dataclasses
 import logging
@@ -39,20 +39,21 @@ _DTYPES: dict[str, Dtype] = {
 
 
 class Predictor:
-    """Encodes an image once, then answers prompts about it.
+    """Computes the embedding of an image once, then predicts masks for any number of prompts.
 
-    Coordinates are (x, y) in pixels of the original image. Whatever the prompts, after the first
-    few calls nothing is compiled any more.
+    Call `set_image` first, then `predict` as often as needed. Coordinates are (x, y) in pixels of
+    the original image. After the first few calls nothing is compiled again, whatever the prompts.
 
     Attributes:
-        model: The network, with its parameters on the device.
-        adapters: Whether the adapters take part, if the network has any.
+        model: The model, with its parameters on the device.
+        adapters: Whether the image encoder uses its adapters, if it has any.
         mask_threshold: A pixel is foreground where its logit is above this.
     """
 
     mask_threshold = masks.THRESHOLD
 
     def __init__(self, model: Model, adapters: bool = True):
+        """Moves the parameters of a model to the device."""
         params = jax.device_put(model.params)
         self.model = dataclasses.replace(model, params=params)
         self.adapters = adapters
@@ -71,7 +72,7 @@ class Predictor:
         preprocessing_overrides: Mapping[str, Any] | None = None,
         allow_non_finite: bool = False,
     ) -> "Predictor":
-        """Loads a network.
+        """Loads a model for prediction.
 
         Args:
             path: A samjax model directory, a PyTorch `.pth` file or Hugging Face `.safetensors`.
@@ -79,14 +80,18 @@ class Predictor:
             adapters: False drops the adapters (SAM-Med2D* in the paper).
             dtype: `float32` or `bfloat16` compute, as NumPy, JAX or PyTorch spell it (`bf16` and
                 `torch.bfloat16`, too); by default the checkpoint's own.
-            family: Prepare images as this family's, such as `sam`; by default as the checkpoint
-                says, or as what it looks like (a warning tells where that is a guess).
-            preprocessing_overrides: Fields of `samjax.data.inputs.Preprocessing` to set otherwise.
-            allow_non_finite: Take weights that are NaN or infinite.
+            family: Family whose preprocessing to use, such as `sam`; by default the checkpoint's
+                own, or a guess from its parameters (with a warning).
+            preprocessing_overrides: Fields of `samjax.data.inputs.Preprocessing` to replace.
+            allow_non_finite: Accept weights that are NaN or infinite.
+
+        Returns:
+            A predictor without an image.
 
         Raises:
             FileNotFoundError: There is no such file or directory.
-            ValueError: It is no checkpoint, or cannot work at this size or in this type.
+            ValueError: The file is not a checkpoint, or its network does not support this input
+                size or dtype.
         """
         name = None if dtype is None else _dtype_name(dtype)
         if image_size is not None and not isinstance(image_size, int | np.integer):
@@ -104,7 +109,7 @@ class Predictor:
         return cls(model, adapters)
 
     def set_image(self, image: batch.ImageLike, image_format: str = "RGB") -> None:
-        """Encodes the image that the next calls of `predict` are about.
+        """Computes the embedding of an image, for the next calls of `predict`.
 
         Args:
             image: uint8, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), any size; or a PIL image of
@@ -117,7 +122,15 @@ class Predictor:
         self.set_image_batch([image], image_format)
 
     def set_image_batch(self, images: Sequence[batch.ImageLike], image_format: str = "RGB") -> None:
-        """As `set_image`, for `predict_batch`."""
+        """Computes the embeddings of several images, for the next calls of `predict_batch`.
+
+        Args:
+            images: Images of any sizes, each as in `set_image`.
+            image_format: Channel order of colour arrays, `RGB` or `BGR`.
+
+        Raises:
+            ValueError: An image is not of this type or shape; the message says which.
+        """
         self.reset_image()
         self._embedded = batch.embed_images(
             self.model, images, adapters=self.adapters, image_format=image_format
@@ -133,24 +146,28 @@ class Predictor:
         return_logits: bool = False,
         best: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Segments one object, or K at once; every kind of prompt may be combined with any other.
+        """Predicts masks of one object, or of K objects at once, in the current image.
+
+        The kinds of prompts may be combined; at least one is required.
 
         Args:
-            point_coords: Clicks (x, y), shape (N, 2), or (K, N, 2) for K objects.
+            point_coords: Clicks (x, y), pixels of the image, shape (N, 2), or (K, N, 2) for K
+                objects.
             point_labels: 1 for a click on the object, 0 beside it, -1 for "not a point", which
-                fills up rows of K objects; shape (N,) or (K, N).
-            box: (x0, y0, x1, y1), shape (4,) or (K, 4).
-            mask_input: Low-resolution logits of an earlier call, shape (1, m, m) or (K, 1, m, m).
-            multimask_output: Three masks of an object, or one. Three suit ambiguous prompts such
-                as a single click: take the one with the highest score. None: as the network was
-                trained, three unless it is LiteMedSAM.
-            return_logits: Logits instead of boolean masks.
-            best: Of three masks only the one with the highest score: less to compute.
+                pads the rows of K objects; shape (N,) or (K, N).
+            box: Corners (x0, y0, x1, y1), pixels of the original image, shape (4,) or (K, 4).
+            mask_input: Low-resolution logits of an earlier call, shape (1, m, m) or (K, 1, m, m),
+                with m = `model.config.mask_size`.
+            multimask_output: Whether to predict three masks of each object, or one. Three suit
+                ambiguous prompts such as a single click: use the one with the highest score.
+                None: as the network was trained, three except for LiteMedSAM.
+            return_logits: Return logits instead of boolean masks.
+            best: Return only the mask with the highest score of the three, which is faster.
 
         Returns:
-            Masks (C, H, W) at the image's size, their predicted IoU (C,), and their
-            low-resolution logits (C, m, m); with a leading K if the prompts have one. C is 3,
-            or 1.
+            Masks (C, H, W) at the image's size, bool or float32 logits; their predicted IoU (C,)
+            float32; and their low-resolution logits (C, m, m) float32. With a leading K if the
+            prompts have one. C is 3 or 1.
 
         Raises:
             RuntimeError: No image is set, or several are.
@@ -178,13 +195,22 @@ class Predictor:
         return_logits: bool = False,
         best: bool = False,
     ) -> list[batch.SegmentationResult]:
-        """Segments objects in the images of `set_image_batch`; one list of prompts per image.
+        """Predicts masks of objects in the images of `set_image_batch`.
+
+        Args:
+            prompts: One list of objects for each image; it may be empty.
+            multimask_output: As in `predict`.
+            return_logits: As in `predict`.
+            best: As in `predict`.
+
+        Returns:
+            One result for each image.
 
         Raises:
             RuntimeError: No image is set.
             ValueError: A prompt has the wrong shape or values.
         """
-        found = batch.segment_embedded(
+        results = batch.segment_embedded(
             self.model,
             self._images(),
             prompts,
@@ -192,8 +218,8 @@ class Predictor:
             best=best,
             return_logits=return_logits,
         )
-        self._warn_about_points(one for objects in prompts for one in objects)
-        return found
+        self._warn_about_points(prompt for objects in prompts for prompt in objects)
+        return results
 
     def iter_predictions(
         self,
@@ -201,60 +227,61 @@ class Predictor:
         multimask_output: bool | None = None,
         all_masks: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Segments many objects of one image, in memory that does not grow with their number.
+        """Predicts masks of many objects of one image in bounded memory, a few objects at a time.
 
         Args:
-            prompts: The objects.
-            multimask_output: Three masks of an object, or one; None: as the network was trained.
-            all_masks: Gives all masks of an object, not just the one with the highest score.
+            prompts: Prompts of the objects.
+            multimask_output: As in `predict`.
+            all_masks: Yield all masks of an object, not only the one with the highest score.
 
         Returns:
-            An iterator over the objects' masks (C, H, W) and the scores of all of them.
+            An iterator over each object's masks (C, H, W) bool, and predicted IoU of all its
+            candidates, (3,) or (1,) float32.
 
         Raises:
             RuntimeError: No image is set.
             ValueError: A prompt has the wrong shape or values.
         """
-        found = batch.iter_masks(
+        results = batch.iter_masks(
             self.model, self._images(), prompts, multimask=multimask_output, all_masks=all_masks
         )
         self._warn_about_points(prompts)
-        return found
+        return results
 
     def reset_image(self) -> None:
-        """Forgets the image."""
+        """Discards the image and its embedding."""
         self._embedded = None
 
     @property
     def is_image_set(self) -> bool:
-        """Whether there is an image to predict on."""
+        """Whether an image is set."""
         return self._embedded is not None
 
     @property
     def features(self) -> jax.Array:
-        """The image's embedding as samjax keeps it, (1, g, g, c)."""
+        """Image embedding in the layout of samjax, (1, g, g, c)."""
         embedded = self._images()
         return embedded.features.embedding[: len(embedded.placements)]
 
     def get_image_embedding(self) -> np.ndarray:
-        """The image's embedding as SAM gives it, (1, c, g, g) float32."""
+        """Returns the image embedding in SAM's layout, (1, c, g, g) float32."""
         return np.asarray(self.features, np.float32).transpose(0, 3, 1, 2)
 
     @property
     def original_size(self) -> tuple[int, int]:
-        """Height and width of the image."""
+        """Height and width of the original image, pixels."""
         placement = self._images().placements[0]
         return placement.height, placement.width
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the image within the network's input, padding not counted."""
+        """Height and width of the image in the network's input, without padding, pixels."""
         placement = self._images().placements[0]
         return placement.inner_height, placement.inner_width
 
     def _warn_about_points(self, prompts: Iterable[ObjectPrompt]) -> None:
-        """Says once that points mean little to a network that knows boxes alone."""
-        if not self._warned_about_points and any(len(one.clicks) for one in prompts):
+        """Warns once if points are given to a network that was trained on boxes alone."""
+        if not self._warned_about_points and any(len(prompt.clicks) for prompt in prompts):
             _log.warning(
                 "points: this model knows boxes alone (preprocessing.point_prompts): their masks "
                 "mean little"
@@ -268,7 +295,7 @@ class Predictor:
 
 
 def _dtype_name(dtype: object) -> Dtype:
-    """`float32` or `bfloat16`, from the usual spellings of either."""
+    """Returns `float32` or `bfloat16` for any usual spelling of either."""
     try:
         name = np.dtype(dtype).name  # pyrefly: ignore[no-matching-overload]
     except TypeError:
@@ -280,27 +307,27 @@ def _dtype_name(dtype: object) -> Dtype:
 
 
 def _objects(arrays: dict[str, ArrayLike | None]) -> tuple[list[ObjectPrompt], bool]:
-    """Splits the arguments of a call into objects; the flag says whether they have an axis K."""
-    given, counts = {}, {}
+    """Splits the arguments of `predict` into objects; the flag is true if they have an axis K."""
+    prompts, counts = {}, {}
     for name, value in arrays.items():
         if value is None:
             continue
         _, shape, rank = _ARGUMENTS[name]
         several = shape.replace("(", "(K, ").replace(",)", ")")
-        given[name] = array = as_numbers(value, name, f"{shape} or {several}")
+        prompts[name] = array = as_numbers(value, name, f"{shape} or {several}")
         if array.ndim not in (rank, rank + 1):
             raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
         counts[name] = len(array) if array.ndim > rank else None
     if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} {array.shape}" for name, array in given.items())
+        found = ", ".join(f"{name} {array.shape}" for name, array in prompts.items())
         raise ValueError(f"expected all prompts for one object, or all for K, found {found}")
     count = next(iter(counts.values()), None)
-    rows = {name: array if count is not None else array[None] for name, array in given.items()}
+    rows = {name: array if count is not None else array[None] for name, array in prompts.items()}
     if "mask_input" in rows:
         if rows["mask_input"].shape[1] != 1:
             raise ValueError(
                 "mask_input: expected one mask for each object, (1, m, m) or (K, 1, m, m), found "
-                f"{given['mask_input'].shape}; choose one of low_res, as in low_res[best][None]"
+                f"{prompts['mask_input'].shape}; choose one of low_res, as in low_res[best][None]"
             )
         rows["mask_input"] = rows["mask_input"][:, 0]
     columns = {_ARGUMENTS[name][0]: array for name, array in rows.items()}

@@ -1,4 +1,4 @@
-"""Prompts in files: which objects are meant in which image."""
+"""Readers of prompts files: CSV and JSON with the objects of each image."""
 
 import csv
 import difflib
@@ -31,15 +31,15 @@ def read_prompts(path: str | Path) -> dict[str, Objects]:
     the same image and object belong together.
 
     A `.json` is `{image: [{"box": [x0, y0, x1, y1], "points": [[x, y, label], ...]}, ...]}` with
-    a box, points or both; its objects are named by `object`, or by their number from 0.
+    a box, points or both. The key `object` names an object; by default it is its number from 0.
 
-    Other columns and keys are left out, and named.
+    Other columns and keys are ignored, with a warning.
 
     Returns:
         Objects by image, as the file spells it, and by name.
 
     Raises:
-        ValueError: The file is not like this; the message names the file and line or object.
+        ValueError: The file has another format; the message names the file and line or object.
         OSError: The file cannot be read.
     """
     path = Path(path)
@@ -76,20 +76,20 @@ def _read_json(path: Path) -> dict[str, Objects]:
             if name in objects:
                 raise ValueError(f"{where}: expected another name, found a second {name!r}")
             objects[name] = _json_object(entry, where)
-    _tell_unknown(unknown, path)
+    _warn_unknown(unknown, path)
     return prompts
 
 
 def _check_spelling(names: Iterable[str], where: str) -> None:
-    """Refuses names that are nearly those of prompts: leaving them out would change the masks."""
+    """Checks that unknown keys are not misspelt ones, which would change the masks if ignored."""
     for name in names:
-        meant = [known for known in KEYS if known.rstrip("s") in name.lower()]
-        meant = meant or difflib.get_close_matches(name.lower(), KEYS)
-        if meant:
+        similar = [known for known in KEYS if known.rstrip("s") in name.lower()]
+        similar = similar or difflib.get_close_matches(name.lower(), KEYS)
+        if similar:
             raise ValueError(f"{where}: expected {', '.join(KEYS)}, found {name!r}")
 
 
-def _tell_unknown(unknown: Mapping[str, int], path: Path) -> None:
+def _warn_unknown(unknown: Mapping[str, int], path: Path) -> None:
     for name, count in unknown.items():
         _log.warning("%s: left out: %r, which says nothing here (%d times)", path, name, count)
 
@@ -110,7 +110,7 @@ def _read_csv(path: Path) -> dict[str, Objects]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, strict=True)
             unknown = _check_header(rows.fieldnames or (), path)
-            _tell_unknown(dict.fromkeys(unknown, 1), path)
+            _warn_unknown(dict.fromkeys(unknown, 1), path)
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 _add_row(gathered, row, where)
@@ -124,10 +124,10 @@ def _read_csv(path: Path) -> dict[str, Objects]:
 
 
 def _check_header(header: Sequence[str], path: Path) -> list[str]:
-    """The columns that say nothing here."""
+    """Checks the header of a CSV file, and returns its unknown columns."""
     columns = set(header)
-    given = [group for group in (BOX, POINT) if columns & set(group)]
-    if not given or not columns >= set(NAMES).union(*given) or len(columns) != len(header):
+    groups = [group for group in (BOX, POINT) if columns & set(group)]
+    if not groups or not columns >= set(NAMES).union(*groups) or len(columns) != len(header):
         expected = ",".join(NAMES + BOX + POINT)
         raise ValueError(
             f"{path}: expected the header {expected} (or without the box's or the point's "
@@ -157,7 +157,7 @@ def _add_row(
 
 
 def _numbers(row: Mapping[str, Any], columns: tuple[str, ...], where: str) -> list[float] | None:
-    """A row's box or point; None where all its columns are empty or not in the file."""
+    """Returns a row's box or point; None if all its columns are empty or missing."""
     texts = [row.get(column, "").strip() for column in columns]
     if not any(texts):
         return None
@@ -178,7 +178,7 @@ def _object(where: str, box: list[float] | None, points: list[list[float]] | Non
 
 
 def from_clicks(box: Any, points: Any) -> ObjectPrompt:
-    """An object from a box (x0, y0, x1, y1) and points (x, y, label); either may be absent."""
+    """Returns an object with a box (x0, y0, x1, y1), points (x, y, label), or both."""
     if not points:
         return ObjectPrompt(box=box)
     clicks = np.array(points, np.float32)
