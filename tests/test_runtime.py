@@ -1,4 +1,4 @@
-"""Freed memory and compiled programs are kept. Each in a process of its own."""
+"""Set-up of the process; each test runs in a process of its own."""
 
 import os
 import platform
@@ -64,10 +64,8 @@ def test_freed_memory_is_used_again():
     assert int(run(FAULTS, "not", **huge_pages)) > 1000
 
 
-@pytest.mark.skipif(
-    not runtime._huge_pages_on_request(), reason="huge pages are not to be had on request here"
-)
-def test_a_program_starts_anew_with_huge_pages_once_and_with_its_arguments():
+@pytest.mark.skipif(not runtime._huge_pages_on_request(), reason="no huge pages on request here")
+def test_restarts_once_with_huge_pages_and_its_arguments():
     found = run(RESTART, "a b", "--c", GLIBC_TUNABLES="glibc.malloc.arena_test=2")
     expected = "glibc.malloc.arena_test=2:glibc.malloc.hugetlb=1"
     assert found == f"{expected} ['a b', '--c']\n"
@@ -76,7 +74,7 @@ def test_a_program_starts_anew_with_huge_pages_once_and_with_its_arguments():
 
 
 @pytest.mark.parametrize("answer", ["[always] madvise never", "always madvise [never]", None])
-def test_it_goes_on_where_huge_pages_are_not_to_be_had(answer, tmp_path, monkeypatch):
+def test_no_restart_where_huge_pages_are_not_available(answer, tmp_path, monkeypatch):
     told = tmp_path / "enabled"
     if answer:
         told.write_text(answer)
@@ -104,6 +102,6 @@ def test_a_folder_of_ones_own_and_switching_off(tmp_path):
     assert not files(tmp_path / "cache")
 
 
-def test_python_looks_for_garbage_rarely():
+def test_garbage_is_collected_rarely():
     assert int(run(COLLECTIONS, "rarely")) <= 1
     assert int(run(COLLECTIONS, "often")) > 10

@@ -1,4 +1,4 @@
-"""What ends a command early is one line and an exit code that scripts can tell apart."""
+"""Errors and signals end a command with one line and a distinct exit code."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def test_exit_codes(capsys, run, code, line):
 
 
 @pytest.mark.parametrize("reason", ["", "Unable to initialize backend 'cuda': none\nmore"])
-def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
+def test_a_missing_device_is_one_line(capsys, monkeypatch, reason):
     missing = raising(AssertionError(reason) if not reason else RuntimeError(reason))
     monkeypatch.setattr(jax, "devices", missing)
     assert signals.run_command("samjax", lambda: len(jax.devices())) == 2
@@ -51,12 +51,12 @@ def test_a_device_that_is_not_there_is_one_line(capsys, monkeypatch, reason):
     assert error.count("\n") == 1 and "found 'cpu'" in error and reason.split("\n")[0] in error
 
 
-def test_a_mistake_of_ours_keeps_its_traceback():
+def test_an_internal_error_keeps_its_traceback():
     with pytest.raises(AssertionError, match="ours"):
         signals.run_command("samjax", raising(AssertionError("ours")))
 
 
-def test_output_that_nobody_reads_any_more_is_no_mistake():
+def test_closed_output_is_no_error():
     program = "import sys; from samjax import signals as i; " + (
         "sys.exit(i.run_command('samjax', lambda: print('line\\n' * 100_000)))"
     )

@@ -36,7 +36,7 @@ def check_prompts(
 ) -> None:
     """Checks that prompts are one list of `ObjectPrompt` for each image, and fit it.
 
-    Warns of coordinates that all lie between 0 and 1, and of prompts without any point.
+    Warns of coordinates that all lie between 0 and 1, and of objects with only points of label -1.
 
     Args:
         prompts: Objects of each image, in pixels of the original image.

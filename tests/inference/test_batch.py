@@ -1,4 +1,4 @@
-"""Ragged batches give what one at a time gives, from a handful of compiled functions."""
+"""Ragged batches equal one object at a time, with few compiled functions."""
 
 import jax
 import jax.numpy as jnp
@@ -163,18 +163,18 @@ def test_refuses(model, photo, images, prompts, message):
         (ObjectPrompt(**BOX), r"for each of 1 images, found a ObjectPrompt"),
     ],
 )
-def test_refuses_what_are_no_lists_of_prompts(unchecked, model, photo, prompts, message):
+def test_refuses_other_types_than_lists_of_prompts(unchecked, model, photo, prompts, message):
     with pytest.raises(ValueError, match=message):
         segment(model, [photo(9, 9)], prompts)
 
 
 @pytest.mark.parametrize("images", [None, "scan.png", np.zeros((9, 9, 3), np.uint8)])
-def test_refuses_what_are_no_lists_of_images(unchecked, model, images):
+def test_refuses_other_types_than_lists_of_images(unchecked, model, images):
     with pytest.raises(ValueError, match="images: expected a list of images, found"):
         segment(model, images, [[]])
 
 
-def test_coordinates_from_0_to_1_are_told(model, photo, caplog):
+def test_coordinates_from_0_to_1_warn(model, photo, caplog):
     segment(model, [photo(80, 70)], [[ObjectPrompt(box=[0.1, 0.2, 0.5, 1])] * 2])
     assert "object 0: all coordinates lie between 0 and 1; they are taken as" in caplog.text
     assert "(as of 1 more)" in caplog.text
@@ -183,14 +183,14 @@ def test_coordinates_from_0_to_1_are_told(model, photo, caplog):
     assert not caplog.text
 
 
-def test_an_object_of_no_point_at_all_is_told(model, photo, caplog):
+def test_an_object_without_any_point_warns(model, photo, caplog):
     nothing = ObjectPrompt(points=[[0, 0]], labels=[-1])
     (result,) = segment(model, [photo(80, 70)], [[ObjectPrompt(**CLICK), nothing]])
     assert "object 1: only points of label -1 (not a point)" in caplog.text
     assert result.masks.shape == (2, 3, 80, 70)
 
 
-def test_what_is_not_a_point_is_what_sam_makes_of_it(model, photo):
+def test_label_minus_one_acts_as_in_sam(model, photo):
     """SAM's padding point takes part in attention, wherever it is; ours does not."""
     image, click = photo(80, 70), ObjectPrompt(**CLICK)
     one, other = (

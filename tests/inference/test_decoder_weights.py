@@ -1,4 +1,4 @@
-"""The decoder's parameters travel in few arrays."""
+"""Packing of the decoder's parameters into few arrays."""
 
 import jax
 import numpy as np

@@ -54,7 +54,7 @@ def written(folder):
     return json.loads((folder / manifest.MANIFEST).read_text())
 
 
-def test_what_is_done_is_not_done_again(run, tmp_path, monkeypatch):
+def test_finished_images_are_not_predicted_again(run, tmp_path, monkeypatch):
     assert run("ab") == {}
     before = content(tmp_path / "out")
     monkeypatch.setattr(Predictor, "set_image", lambda *_: pytest.fail("done again"))
@@ -73,7 +73,7 @@ def test_more_images_join_the_manifest(run, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"multimask": True}, {"prompts": {"1": CLICK}}])
-def test_results_of_others_are_refused_or_replaced(run, tmp_path, change):
+def test_results_with_other_settings_are_refused_or_replaced(run, tmp_path, change):
     run()
     before = content(tmp_path / "out")
     with pytest.raises(DataError, match=r"--overwrite to replace"):
@@ -105,7 +105,7 @@ def test_another_image_of_the_same_name_is_named(run, tmp_path, scans, photo):
     }
 
 
-def test_files_of_somebody_else_are_kept(run, tmp_path):
+def test_files_of_other_programs_are_kept(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b_1.png").write_text("mine")
     with pytest.raises(DataError, match=r"b_1\.png: expected room .* no manifest here names"):

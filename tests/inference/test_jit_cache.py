@@ -4,8 +4,8 @@ import numpy as np
 from samjax.inference import Predictor, jit_cache
 
 
-def test_programs_are_dropped_before_linux_ends_the_process(model, photo, tmp_path, monkeypatch):
-    """Every look finds too many mappings: the answers stay the same."""
+def test_jit_cache_is_cleared_at_half_of_the_mappings(model, photo, tmp_path, monkeypatch):
+    """Every check finds too many mappings: the results stay the same."""
     predictor, box = Predictor(model), [5, 5, 30, 30]
     predictor.set_image(photo(40, 50))
     expected = predictor.predict(box=box)

@@ -169,7 +169,7 @@ def test_image_formats(predictor, photo):
     np.testing.assert_array_equal(features[2], predictor.get_image_embedding())
 
 
-def test_points_for_a_network_that_knows_boxes_alone_are_told_once(model, photo, caplog):
+def test_points_for_a_network_trained_on_boxes_alone_warn_once(model, photo, caplog):
     boxes = dataclasses.replace(model.preprocessing, point_prompts=False)
     predictor = Predictor(dataclasses.replace(model, preprocessing=boxes))
     predictor.set_image(photo(80, 70))

@@ -1,4 +1,4 @@
-"""From a picture on disk to masks: the numbers of the published code, through the public door."""
+"""Predictor on image files: same numbers as the published code."""
 
 import numpy as np
 import pytest
