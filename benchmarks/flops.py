@@ -57,21 +57,17 @@ def encoder_backward(config: SamConfig, images: int, trainable: Collection[str])
     Args:
         config: Architecture.
         images: Number of images.
-        trainable: Trained groups of parameters, see `samjax.models.groups`. With `adapter` and
-            without `encoder`, gradients pass through all blocks but the first, where they only
-            reach the adapter.
+        trainable: Parameter groups. With `adapter` and without `encoder`, gradients pass through
+            all blocks but the first, where they only reach the adapter.
     """
     patches, *blocks, adapters, neck = _encoder_parts(config, images, _attention)
     if "encoder" in trainable:
         total = sum((*blocks, adapters, neck), patches.without_input_gradients())
-        backward = total.inputs + total.weights
-    elif "adapter" in trainable:
-        squeeze = _squeeze(config, images)
-        backward = sum((*blocks[1:], adapters, neck), Operations()).inputs - squeeze.inputs
-        backward += adapters.weights
-    else:
-        return 0
-    return backward
+        return total.inputs + total.weights
+    if "adapter" in trainable:
+        total = sum((*blocks[1:], adapters, neck), Operations())
+        return total.inputs - _squeeze(config, images).inputs + adapters.weights
+    return 0
 
 
 def prepare(config: SamConfig, images: int = 1) -> int:
