@@ -73,7 +73,7 @@ class Preprocessing:
     point_prompts: bool | None = None
 
     @property
-    def knows_points(self) -> bool:
+    def supports_points(self) -> bool:
         """Whether the network was trained with point prompts."""
         if self.point_prompts is None:
             return self.multimask or self.normalise != "min_max"

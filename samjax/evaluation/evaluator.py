@@ -153,7 +153,7 @@ def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, t
     Raises:
         ValueError: No protocol is left.
     """
-    if model.preprocessing.knows_points:
+    if model.preprocessing.supports_points:
         return config, ()
     left_out = tuple(name for name in config.protocols if name != protocols.BOX)
     if len(left_out) == len(config.protocols):

@@ -57,7 +57,7 @@ class Predictor:
         params = jax.device_put(model.params)
         self.model = dataclasses.replace(model, params=params)
         self.adapters = adapters
-        self._warned_about_points = model.preprocessing.knows_points
+        self._warned_about_points = model.preprocessing.supports_points
         self._embedded: batch.ImageEmbeddings | None = None
 
     @classmethod

@@ -331,8 +331,8 @@ def test_a_model_without_point_prompts_is_evaluated_by_boxes_alone(
 ):
     root, samples = folder
     medsam = dataclasses.replace(tiny.preprocessing, normalise="min_max", multimask=False)
-    assert not medsam.knows_points
-    assert dataclasses.replace(medsam, point_prompts=True).knows_points
+    assert not medsam.supports_points
+    assert dataclasses.replace(medsam, point_prompts=True).supports_points
     boxes = dataclasses.replace(tiny.preprocessing, point_prompts=False)
     model = dataclasses.replace(tiny, preprocessing=boxes)
     evaluated = evaluate(model, root, samples, CONFIG, progress=False)
