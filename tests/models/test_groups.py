@@ -1,7 +1,6 @@
 import jax
 import pytest
-import toy
-from small import shapes
+from small import TINY, random_params, shapes
 
 from samjax import models
 from samjax.models import PeftConfig, groups
@@ -51,6 +50,6 @@ def test_an_unknown_parameter_is_named(path):
 
 
 def test_split_and_merge_are_inverse():
-    params = toy.params()
+    params = random_params(TINY)
     again = groups.merge(groups.split(params))
     assert jax.tree.all(jax.tree.map(lambda a, b: a is b, params, again))
