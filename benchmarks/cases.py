@@ -16,7 +16,8 @@ from samjax.data import index
 from samjax.data.inputs import prepare_image
 from samjax.evaluation.results import EvalConfig
 from samjax.inference.object_prompt import MIN_POINTS
-from samjax.models.config import Dtype, PeftConfig
+from samjax.models.config import Dtype
+from samjax.models.peft import PeftConfig
 
 DEFAULT = "ours_default"  # The competitor with our own recipe.
 LOADED = 256  # Number of images in a run of the loader.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from samjax import fields
 from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser, specified
-from samjax.models.config import PeftConfig
+from samjax.models.peft import PeftConfig
 
 if TYPE_CHECKING:
     from samjax.models.directory import Model
@@ -38,6 +38,8 @@ def add_arguments(parser: Parser) -> None:
         from_torch.add_argument(f"--adapter-{name}", choices=allowed, help=text)
     text = f"bottleneck width of the adapters over block width; default: {PeftConfig.ratio}"
     from_torch.add_argument("--adapter-ratio", type=float, metavar="R", help=text)
+    text = f"rank of LoRA; default: {PeftConfig.rank}"
+    from_torch.add_argument("--adapter-rank", type=int, metavar="N", help=text)
     from_torch.add_argument(
         "--decoder-heads",
         type=int,

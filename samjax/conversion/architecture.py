@@ -9,7 +9,8 @@ import numpy as np
 
 from samjax import fields
 from samjax.models import config as model_config
-from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig
+from samjax.models.config import SamConfig, TinyVitConfig
+from samjax.models.peft import PeftConfig
 
 Tensors = Mapping[str, np.ndarray]
 

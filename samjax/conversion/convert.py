@@ -28,8 +28,9 @@ from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
 from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
 from samjax.models import directory as model_dirs
 from samjax.models import finite_check
-from samjax.models.config import PeftConfig, SamConfig
+from samjax.models.config import SamConfig
 from samjax.models.directory import Model
+from samjax.models.peft import PeftConfig
 from samjax.types import Params
 
 _CLASSES = 1000  # Of the classifier in MobileSAM's file.
@@ -131,7 +132,13 @@ def to_torch(path: str | Path, model: Model) -> None:
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
+        ValueError: The model has LoRA.
     """
+    if model.config.peft.kind == "lora":
+        raise ValueError(
+            f"{path}: expected a model without LoRA, found model.peft.kind=lora, which such a file "
+            "cannot hold; samjax.models.merge_lora makes the same model without it"
+        )
     sam_med2d = model.config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid"
     tensors = naming.state_dict(model.params)
     if model.config.encoder == "tiny_vit":

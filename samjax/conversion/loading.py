@@ -8,8 +8,8 @@ from typing import Any
 
 from samjax.conversion import convert, families
 from samjax.models import directory
-from samjax.models.config import PeftConfig
 from samjax.models.directory import Model
+from samjax.models.peft import PeftConfig
 
 _log = logging.getLogger(__name__)
 

@@ -1,9 +1,11 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
-from samjax.models.config import PeftConfig, SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
+from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
 from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
+from samjax.models.merge_lora import merge_lora
 from samjax.models.parameters import count_parameters, named_leaves, parameter_overview
+from samjax.models.peft import PeftConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
 from samjax.models.sam import (
     decode_masks,
@@ -26,6 +28,7 @@ __all__ = [
     "encode_image",
     "encode_prompts",
     "init",
+    "merge_lora",
     "named_leaves",
     "parameter_overview",
     "predict_masks",

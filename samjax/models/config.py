@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from samjax import fields
 from samjax.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from samjax.models.peft.config import PeftConfig
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -41,36 +42,6 @@ class TinyVitConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class PeftConfig:
-    """Adapters in every transformer block of the image encoder, to tune it by few parameters.
-
-    Attributes:
-        kind: `sam_med2d` (the published adapter, in ViT-B twice the size of the encoder that it
-            adapts), `conv_bottleneck` (a fiftieth of its size: a bottleneck with a depthwise
-            convolution, see `samjax.models.adapter`) or `none`.
-        ratio: Width of the bottleneck over that of the block: of the channel attention of
-            `sam_med2d`, of the whole `conv_bottleneck`.
-        init: Start values of adapters: `zero` (they add nothing until they are trained) or
-            `kaiming` (as published: they disturb a pre-trained encoder from the first step).
-
-    Raises:
-        ValueError: A field is invalid; the message names it, with the expected and the found value.
-    """
-
-    kind: Literal["none", "sam_med2d", "conv_bottleneck"] = "sam_med2d"
-    ratio: PositiveFloat = 0.25
-    init: Literal["zero", "kaiming"] = "zero"
-
-    def __post_init__(self) -> None:
-        fields.check(self)
-
-    @property
-    def enabled(self) -> bool:
-        """Whether there are adapters."""
-        return self.kind != "none"
-
-
-@dataclasses.dataclass(frozen=True)
 class SamConfig:
     """Architecture and compute settings of one SAM or SAM-Med2D network.
 
@@ -90,7 +61,7 @@ class SamConfig:
         mlp_ratio: Hidden width of a block's MLP over `embed_dim`.
         global_attn_indexes: Blocks that attend over the whole image; the others use windows.
         window_size: Side of an attention window, tokens.
-        peft: The adapters of the image encoder.
+        peft: Adapters or LoRA of the image encoder.
         prompt_dim: Width of image embedding, prompts and decoder.
         mask_in_chans: Hidden channels of the mask-prompt encoder.
         decoder_depth: Two-way transformer layers.
@@ -141,6 +112,13 @@ class SamConfig:
         if self.encoder == "tiny_vit":
             fits = self.patch_size in (4, 16)
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
+            _check(self.peft.kind != "lora", "peft.kind", "adapters with encoder tiny_vit", "lora")
+            found = self.peft.layers
+            _check(not found, "peft.layers", "none with encoder tiny_vit", found)
+        elif self.peft.enabled:
+            inside = all(index < self.depth for index in self.peft.layers)
+            expected = f"indexes from 0 to {self.depth - 1}"
+            _check(inside, "peft.layers", expected, self.peft.layers)
 
     @property
     def grid_size(self) -> int:

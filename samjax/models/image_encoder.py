@@ -13,8 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers, windows
-from samjax.models.adapter import make_adapter
+from samjax.models import layers, peft, windows
 from samjax.models.config import SamConfig
 
 
@@ -75,7 +74,7 @@ class PatchEmbed(nn.Module):
 
 
 class VitBlock(nn.Module):
-    """Transformer block: attention, then MLP and adapter side by side."""
+    """Transformer block: attention, then an MLP, each with the addend of an adapter or LoRA."""
 
     config: SamConfig
     index: int
@@ -88,14 +87,17 @@ class VitBlock(nn.Module):
         self.attn = VitAttention(cfg.num_heads, size, dtype)
         self.norm2 = layers.LayerNorm(1e-6)
         self.mlp = layers.TransformerMLP(int(cfg.embed_dim * cfg.mlp_ratio), layers.gelu, dtype)
-        if cfg.peft.enabled:
-            self.adapter = make_adapter(cfg.peft, cfg.dtype)
+        if cfg.peft.is_in(self.index):
+            self.adapter = peft.make(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
-        x = x + self.attn(self.norm1(x))
+        adapter = self.adapter if adapters and self.config.peft.is_in(self.index) else None
+        normed = self.norm1(x)
+        x = x + self.attn(normed, adapter.qkv(normed) if adapter else None)
         normed = self.norm2(x)
         x = x + self.mlp(normed)
-        return x + self.adapter(normed) if adapters else x
+        addend = adapter.beside_mlp(normed) if adapter else None
+        return x if addend is None else x + addend
 
 
 class VitAttention(nn.Module):
@@ -110,11 +112,16 @@ class VitAttention(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], addend: Float[Array, "b h w c3"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        """Attends; `addend` is added to queries, keys and values, but not to those of padding."""
         c = x.shape[-1]
         size, depth = self.window, c // self.heads
         project = layers.Linear(3 * c, self.dtype, name="qkv")
         qkv = project(x)
+        if addend is not None:
+            qkv = qkv + addend
         padding = project(jnp.zeros((1, 1, 1, c), x.dtype))
         # Rows of the tables in the order of ascending key positions.
         shape = (2 * size - 1, depth)

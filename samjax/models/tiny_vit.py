@@ -17,8 +17,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers, windows
-from samjax.models.adapter import make_adapter
+from samjax.models import layers, peft, windows
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import neck
 
@@ -146,13 +145,14 @@ class TinyVitBlock(nn.Module):
         self.local_conv = _depthwise(dtype)
         self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
         if cfg.peft.enabled:
-            self.adapter = make_adapter(cfg.peft, cfg.dtype)
+            self.adapter = peft.make(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
         x = self.local_conv(x + self.attn(x))
         normed = self.mlp.norm(x)
         x = x + self.mlp(normed)
-        return x + self.adapter(normed) if adapters else x
+        addend = self.adapter.beside_mlp(normed) if adapters else None
+        return x if addend is None else x + addend
 
 
 class NormedMLP(nn.Module):

@@ -241,7 +241,7 @@ def architecture(
 def _check_peft(wanted: SamConfig, checkpoint: SamConfig, path: str) -> None:
     """Checks that the settings do not contradict the adapters of a checkpoint."""
     then, now = checkpoint.peft, wanted.peft
-    for name in ("kind", "ratio"):
+    for name in ("kind", "ratio", "rank", "scale", "targets", "layers"):
         if getattr(then, name) == getattr(now, name):
             continue
         other = dataclasses.replace(checkpoint, peft=now)

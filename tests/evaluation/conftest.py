@@ -7,8 +7,8 @@ from small import TINY, random_params
 
 from samjax.data.index import Sample
 from samjax.data.inputs import Preprocessing
-from samjax.models.config import PeftConfig
 from samjax.models.directory import Model
+from samjax.models.peft import PeftConfig
 
 # Below the input size, so padded; above it; wide; tall; beyond the smallest canvas.
 SIZES = ((40, 50), (90, 70), (64, 200), (300, 30), (300, 280), (63, 63))

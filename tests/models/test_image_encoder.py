@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from samjax.models.adapter import make_adapter
 from small import random_params, shapes
 
 from samjax import models
 from samjax.models import PeftConfig, layers
-from samjax.models.adapter import make_adapter
 from samjax.models.image_encoder import VitAttention, VitBlock
 
 

@@ -7,7 +7,7 @@ import pytest
 import toy
 
 from samjax import prompting
-from samjax.models import groups
+from samjax.models import PeftConfig, groups
 from samjax.training import step
 
 
@@ -76,6 +76,15 @@ def test_the_decoder_alone_learns_in_ft_sam(train_step, params, batch):
     for name in groups.split(params):
         assert bool(changed(states[0], states[1], name)) == (name == "decoder"), name
     assert count(states[1], "decoder") == toy.PROMPTING.iterations
+
+
+@pytest.mark.heavy
+def test_lora_learns_and_the_weights_that_it_updates_do_not(train_step, batch):
+    model = dataclasses.replace(toy.MODEL, peft=PeftConfig("lora"))
+    states, _ = run(train_step, toy.variant(model=model), toy.params(model), batch, True)
+    updates = groups.split(states[0].params)["adapter"]
+    assert changed(*states, "adapter") == updates.keys()
+    assert not changed(*states, "encoder")
 
 
 def test_counts(ours):

@@ -44,8 +44,8 @@ FIRST_ONLY = variant(trainable=TrainableConfig(prompt_encoder="first"))
 FT_SAM = variant(trainable=TrainableConfig(encoder="frozen", prompt_encoder="frozen"))
 
 
-def params():
-    return jax.tree.map(jnp.asarray, random_params(MODEL))
+def params(model=MODEL):
+    return jax.tree.map(jnp.asarray, random_params(model))
 
 
 def batch(images: int, objects: int) -> Batch:

@@ -1,16 +1,15 @@
 """Adapters: SAM-Med2D's, and a bottleneck of a fiftieth of its size."""
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models import layers
-from samjax.models.config import PeftConfig
+from samjax.models.peft.base import Peft
 
 
-class SamMed2DAdapter(nn.Module):
+class SamMed2DAdapter(Peft):
     """Adapts one encoder block: `LN(n + relu(up(relu(down(n * channel_weights(n))))))`.
 
     Channel attention, then a spatial bottleneck (SAM-Med2D paper, section 3.2 A).
@@ -24,8 +23,8 @@ class SamMed2DAdapter(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Returns the addend of the block's output, from the block's normalised tokens."""
+    def beside_mlp(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """Returns the addend of the MLP's output, from the MLP's normalised input."""
         _, h, w, c = x.shape
         pooled = x.mean(axis=(1, 2))
         squeeze = layers.Linear(int(c * self.ratio), self.dtype, False, name="channel_0")
@@ -39,7 +38,7 @@ class SamMed2DAdapter(nn.Module):
         return layers.LayerNorm(1e-5, name="norm")(x + spatial.astype(x.dtype))
 
 
-class ConvBottleneckAdapter(nn.Module):
+class ConvBottleneckAdapter(Peft):
     """Adapts one encoder block: `up(gelu(depthwise(down(n))))`, a bottleneck of the channels.
 
     Linear maps down and up (Houlsby et al., 2019), between them a depthwise 3x3 convolution over
@@ -54,15 +53,9 @@ class ConvBottleneckAdapter(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Returns the addend of the block's output, from the block's normalised tokens."""
+    def beside_mlp(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """Returns the addend of the MLP's output, from the MLP's normalised input."""
         c = x.shape[-1]
         down = layers.Linear(int(c * self.ratio), self.dtype, name="down")(x)
         spatial = layers.DepthwiseConv3x3(self.dtype, name="spatial")(down)
         return layers.Linear(c, self.dtype, name="up")(layers.gelu(spatial)).astype(x.dtype)
-
-
-def make_adapter(peft: PeftConfig, dtype: DTypeLike) -> nn.Module:
-    """Makes the adapter of one block."""
-    kinds = {"sam_med2d": SamMed2DAdapter, "conv_bottleneck": ConvBottleneckAdapter}
-    return kinds[peft.kind](peft.ratio, jnp.dtype(dtype))

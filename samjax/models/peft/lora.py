@@ -1,0 +1,35 @@
+"""LoRA on the projections of attention (Hu et al., 2022), as in SAMed (arXiv 2304.13785)."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from samjax.models import layers
+from samjax.models.peft.base import Peft
+from samjax.models.peft.config import PROJECTIONS, PeftConfig
+
+
+class Lora(Peft):
+    """Low-rank updates of queries, keys or values: `scale * x A B`; B is zero at first.
+
+    Attributes:
+        config: Rank, scale and targets.
+        dtype: Compute type.
+    """
+
+    config: PeftConfig
+    dtype: DTypeLike
+
+    @nn.compact
+    def qkv(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c3"]:
+        """Returns the addend of queries, keys and values, from the attention's input."""
+        parts = []
+        for name in PROJECTIONS:
+            part = jnp.zeros_like(x)
+            if name in self.config.targets:
+                down = layers.Linear(self.config.rank, self.dtype, False, name=f"{name}_a")(x)
+                up = layers.Linear(x.shape[-1], self.dtype, False, name=f"{name}_b")(down)
+                part = (self.config.scale * up).astype(x.dtype)
+            parts.append(part)
+        return jnp.concatenate(parts, axis=-1)
