@@ -97,6 +97,15 @@ def fixtures() -> Path:
 
 
 @pytest.fixture(scope="session")
+def method_fixtures() -> Path:
+    """Returns the folder with outputs of other methods' published code."""
+    path = Path(os.environ.get("SAMJAX_METHOD_FIXTURES", SHARED / "fixtures/methods"))
+    if not path.is_dir():
+        pytest.skip(f"needs the outputs of other methods in {path} (SAMJAX_METHOD_FIXTURES)")
+    return path
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """Returns the folder of real medical images."""
     path = SHARED / "data/samed2d_mini"

@@ -19,7 +19,10 @@ class LossConfig:
     Attributes:
         focal_weight: Weight of the focal loss; paper, code and we: 20.
         dice_weight: Weight of the dice loss; paper, code and we: 1.
+        bce_weight: Weight of the binary cross-entropy; MedSAM: 1, without focal loss.
         iou_weight: Weight of the squared error of the predicted IoU; code and we: 1.
+        dice: Denominator of the dice loss: the `linear` areas, smoothed by 1 (SAM, SAM-Med2D), or
+            `squared` ones, smoothed by 1e-5 (MedSAM, by MONAI).
         focal_alpha: Focal loss: weight of the foreground; code and we: 0.25.
         focal_gamma: Focal loss: focus; code and we: 2.
         reduction: Dice and IoU per `mask` (SAM, ours) or per `batch` (published code: one ratio
@@ -37,6 +40,8 @@ class LossConfig:
 
     focal_weight: fields.NonNegativeFloat = 20.0
     dice_weight: fields.NonNegativeFloat = 1.0
+    bce_weight: fields.NonNegativeFloat = 0.0
+    dice: Literal["linear", "squared"] = "linear"
     iou_weight: fields.NonNegativeFloat = 1.0
     focal_alpha: fields.Probability = 0.25
     focal_gamma: fields.NonNegativeFloat = 2.0
@@ -64,6 +69,7 @@ class Prediction:
         dice_loss: Dice loss.
         iou_error: Squared error of the predicted IoU.
         mean_dice: Mean Dice coefficient of these masks, for the log.
+        bce: Binary cross-entropy; None if it has no weight.
     """
 
     low_res: Float[Array, "b k m m"]
@@ -73,6 +79,7 @@ class Prediction:
     dice_loss: Float[Array, ""]
     iou_error: Float[Array, ""]
     mean_dice: Float[Array, ""]
+    bce: Float[Array, ""] | None = None
 
 
 def segmentation_loss(
@@ -99,7 +106,7 @@ def segmentation_loss(
     selected = masks.select(low_res, chosen)
     logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
     probability = jax.nn.sigmoid(logits)
-    focal, dice = _mask_terms(logits, probability, target, config)
+    focal, dice, bce = _mask_terms(logits, probability, target, config)
     if config.iou_supervision == "all":
         error = iou - _hard_iou(candidates, target, config.reduction)
     else:
@@ -112,6 +119,8 @@ def segmentation_loss(
         + config.dice_weight * dice.mean()
         + config.iou_weight * iou_error
     )
+    if bce is not None:
+        loss += config.bce_weight * bce.mean()
     best = jnp.argmax(iou, axis=-1)
     same = config.selection == "predicted_iou"  # Then `selected` is the best already.
     predicted = (logits[:, :, 0] if same else masks.select(candidates, best)) > masks.THRESHOLD
@@ -125,6 +134,7 @@ def segmentation_loss(
         iou_error=iou_error,
         # Rounding may give a Dice just below zero.
         mean_dice=jnp.maximum(1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(), 0),
+        bce=None if bce is None else bce.mean(),
     )
     return loss, jax.lax.stop_gradient(prediction)
 
@@ -138,16 +148,20 @@ def _select(
     if config.selection == "true_iou":
         return jnp.argmax(_hard_iou(logits, target, "mask"), axis=-1)
     per_mask = dataclasses.replace(config, reduction="mask")
-    focal, dice = _mask_terms(logits, jax.nn.sigmoid(logits), target, per_mask)
-    return jnp.argmin(config.focal_weight * focal + config.dice_weight * dice, axis=-1)
+    focal, dice, bce = _mask_terms(logits, jax.nn.sigmoid(logits), target, per_mask)
+    loss = config.focal_weight * focal + config.dice_weight * dice
+    return jnp.argmin(loss if bce is None else loss + config.bce_weight * bce, axis=-1)
 
 
 def _mask_terms(
     logits: jax.Array, probability: jax.Array, target: jax.Array, config: LossConfig
-) -> tuple[jax.Array, jax.Array]:
-    """Returns focal and dice loss of every mask."""
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Returns focal loss, dice loss and, if it has a weight, cross-entropy of every mask."""
     focal = terms.focal_loss(logits, target, config.focal_alpha, config.focal_gamma)
-    return focal, terms.dice_loss(probability, target, config.reduction)
+    squared = config.dice == "squared"
+    smooth = 1e-5 if squared else 1.0
+    dice = terms.dice_loss(probability, target, config.reduction, smooth, squared)
+    return focal, dice, terms.binary_cross_entropy(logits, target) if config.bce_weight else None
 
 
 def _hard_iou(

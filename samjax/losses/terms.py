@@ -33,11 +33,28 @@ def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Floa
     return jnp.mean(weight * modulation * jax.nn.softplus(-signed), axis=(-2, -1))
 
 
+def binary_cross_entropy(logits: Logits, truth: Truth) -> Float[Array, "b k c"]:
+    """Returns the binary cross-entropy, averaged over the pixels of each mask."""
+    return jnp.mean(jax.nn.softplus(logits) - logits * truth, axis=(-2, -1))
+
+
 def dice_loss(
-    probability: Logits, truth: Truth, reduction: Reduction, smooth: float = 1.0
+    probability: Logits,
+    truth: Truth,
+    reduction: Reduction,
+    smooth: float = 1.0,
+    squared: bool = False,
 ) -> Float[Array, "#b #k c"]:
-    """Returns one minus the soft Dice coefficient, per mask or one for the whole batch."""
-    intersection, predicted, true = _areas(probability, truth, reduction)
+    """Returns one minus the soft Dice coefficient, per mask or one for the whole batch.
+
+    Args:
+        probability: Probabilities of the foreground, float32.
+        truth: True masks, 0 to 1.
+        reduction: Pixels that a coefficient counts.
+        smooth: Addend of numerator and denominator.
+        squared: Whether the denominator sums squares (Milletari et al., V-Net, 2016).
+    """
+    intersection, predicted, true = _areas(probability, truth, reduction, 2 if squared else 1)
     return 1 - (2 * intersection + smooth) / (predicted + true + smooth)
 
 
@@ -48,10 +65,11 @@ def soft_iou(probability: Logits, truth: Truth, reduction: Reduction) -> Float[A
 
 
 def _areas(
-    probability: Logits, truth: Truth, reduction: Reduction
+    probability: Logits, truth: Truth, reduction: Reduction, power: int = 1
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the soft areas of intersection, prediction and truth."""
-    areas = [x.sum(axis=(-2, -1)) for x in (probability * truth, probability, truth)]
+    """Returns the soft areas of intersection, prediction and truth, the last two of powers."""
+    parts = (probability * truth, probability**power, truth**power)
+    areas = [x.sum(axis=(-2, -1)) for x in parts]
     if reduction == "batch":
         areas = [x.sum(axis=(0, 1), keepdims=True) for x in areas]
     return areas[0], areas[1], areas[2]

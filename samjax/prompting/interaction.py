@@ -25,7 +25,8 @@ class PromptingConfig:
         points: `accumulated` (ours: an iteration gives all points so far, as in evaluation) or
             `new` (paper and published code: only the newest).
         box_probability: Probability that a batch starts with boxes rather than points; 0.5.
-        box_jitter: `coordinate` (paper, ours), `shift` (published code) or `none`.
+        box_jitter: `coordinate` (paper, ours), `shift` (published code), `grow` (MedSAM: outwards
+            only) or `none`.
         box_jitter_pixels: Largest jitter; 5 pixels.
         mask_only: Whether one random middle iteration and the last give no points, only the mask
             of the iteration before; paper, code and we: yes.

@@ -177,7 +177,7 @@ class InteractiveTask:
 
     def log_row(self, metrics: dict[str, np.ndarray]) -> dict[str, float]:
         """Means over the iterations; of Dice, the first and the last."""
-        row = {name: metrics[name].mean() for name in ("focal", "dice_loss", "iou_error")}
+        row = {name: values.mean() for name, values in metrics.items() if name != "dice"}
         row |= {"dice_first": metrics["dice"][0], "dice": metrics["dice"][-1]}
         return {name: float(value) for name, value in row.items()}
 
@@ -197,9 +197,10 @@ class InteractiveTask:
 
 def metrics_of(prediction: losses.Prediction) -> dict[str, Float[Array, ""]]:
     """Returns the loss terms of a prediction, and its mean Dice, by name."""
-    return {
+    terms = {
         "focal": prediction.focal,
         "dice_loss": prediction.dice_loss,
         "iou_error": prediction.iou_error,
         "dice": prediction.mean_dice,
     }
+    return terms if prediction.bce is None else terms | {"bce": prediction.bce}

@@ -27,7 +27,9 @@ class OptimConfig:
         decay_epochs: Schedule `steps`: epochs after which the rate falls; paper: 7 and 10 of 12.
         decay: Schedule `steps`: factor of each fall.
         warmup_steps: Batches over which the rate rises linearly from zero.
-        weight_decay: Decoupled weight decay of matrices (AdamW); 0 is Adam, as in paper and code.
+        weight_decay: Decoupled weight decay (AdamW); 0 is Adam, as in paper and code.
+        decayed: Parameters with weight decay: `matrices`, or `all` that are trained, biases and
+            norms included (PyTorch's default; SAMed, MedSAM).
         b1: Decay of Adam's first moment.
         b2: Decay of Adam's second moment.
         epsilon: Epsilon of Adam.
@@ -44,6 +46,7 @@ class OptimConfig:
     decay: fields.Probability = 0.5
     warmup_steps: fields.NonNegativeInt = 0
     weight_decay: fields.NonNegativeFloat = 0.0
+    decayed: Literal["matrices", "all"] = "matrices"
     b1: _Decay = 0.9
     b2: _Decay = 0.999
     epsilon: fields.PositiveFloat = 1e-8
@@ -77,7 +80,8 @@ def transformation(config: OptimConfig) -> optax.GradientTransformation:
     adam = optax.scale_by_adam(config.b1, config.b2, config.epsilon)
     if config.weight_decay == 0:
         return adam
-    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay, _matrices))
+    mask = _matrices if config.decayed == "matrices" else None
+    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay, mask))
 
 
 def init(config: OptimConfig, groups: Groups) -> OptimizerStates:

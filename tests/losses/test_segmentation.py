@@ -180,3 +180,33 @@ def test_one_candidate():
     low_res, iou, truth = draw()
     prediction = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, OURS)[1]
     np.testing.assert_array_equal(prediction.low_res, low_res[:, :, 0])
+
+
+MEDSAM = losses.LossConfig(
+    focal_weight=0.0, dice_weight=1.0, bce_weight=1.0, iou_weight=0.0, dice="squared"
+)
+
+
+def test_the_loss_of_medsam(method_fixtures):
+    """Dice and cross-entropy of the published code's single mask, before its first update."""
+    arrays = np.load(method_fixtures / "medsam/medsam.npz")
+    low_res, truth = arrays["low_res_logits"][:, None], arrays["truth"] > 0
+    iou = np.zeros(low_res.shape[:3], np.float32)
+    loss, prediction = segmentation_loss(low_res, iou, truth, MEDSAM)
+    expected = arrays["train/loss_dice_bce_rate"][0]
+    found = loss, prediction.dice_loss, prediction.bce
+    np.testing.assert_allclose(found, expected[:3], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("bce_weight", "expected"), [(1e-6, 2), (1.0, 1)])
+def test_cross_entropy_takes_part_in_the_selection(bce_weight, expected):
+    """It prefers a hesitant mask to one with some wrong pixels, of which it is certain."""
+    low_res, iou, truth = draw()
+    low_res[:, :, 0] = -from_mask(truth, 20)
+    low_res[:, :, 1] = from_mask(truth, 0.1)
+    low_res[:, :, 2] = from_mask(truth, 20)
+    low_res[:, :, 2, 0] = 20  # A row of the background.
+    config = dataclasses.replace(MEDSAM, bce_weight=bce_weight)
+    gradient = jax.grad(lambda x: segmentation_loss(x, iou, truth, config)[0])
+    trained = np.abs(np.asarray(gradient(jnp.asarray(low_res)))).sum((-1, -2)) > 0
+    np.testing.assert_array_equal(trained, np.arange(C) == np.full((B, K, 1), expected))

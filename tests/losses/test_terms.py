@@ -121,3 +121,20 @@ def test_the_loss_of_a_confident_mistake_is_proportional_to_its_logit():
     logits = jnp.full((1, 1, 1, 2, 2), -500.0)
     loss = losses.focal_loss(logits, jnp.ones_like(logits), 0.25, 2.0)
     assert loss.item() == pytest.approx(0.25 * 500)
+
+
+def test_squared_dice():
+    logits, truth = draw(5)
+    p, t = sigmoid(logits), np.broadcast_to(truth, SHAPE).astype(np.float64)
+    sums = [x.sum((-2, -1)) for x in (p * t, p * p, t * t)]
+    expected = 1 - (2 * sums[0] + 1e-5) / (sums[1] + sums[2] + 1e-5)
+    found = losses.dice_loss(jax.nn.sigmoid(logits), truth, "mask", smooth=1e-5, squared=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_cross_entropy():
+    logits, truth = draw(6, scale=20.0)
+    p, t = sigmoid(logits), np.broadcast_to(truth, SHAPE)
+    expected = -np.where(t == 1, np.log(p), np.log(sigmoid(-logits))).mean((-2, -1))
+    found = losses.binary_cross_entropy(logits, truth)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

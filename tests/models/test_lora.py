@@ -4,8 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +16,6 @@ from samjax.conversion import torch_file
 from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, groups
 
-SHARED = Path(__file__).parents[3] / "shared"
 LORA = PeftConfig("lora")
 PLAIN = dataclasses.replace(TINY, peft=PeftConfig("none"))
 WITH_LORA = dataclasses.replace(TINY, peft=LORA)
@@ -115,10 +112,8 @@ def test_a_sam_file_holds_none(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def samed(fixtures):
-    folder = Path(os.environ.get("SAMJAX_METHOD_FIXTURES", SHARED / "fixtures/methods")) / "samed"
-    if not folder.is_dir():
-        pytest.skip(f"needs the outputs of SAMed's code in {folder} (SAMJAX_METHOD_FIXTURES)")
+def samed(fixtures, method_fixtures):
+    folder = method_fixtures / "samed"
     settings = json.loads((folder / "config.json").read_text())
     base = fixtures / "tiny_sam_1024.pth"
     if hashlib.sha256(base.read_bytes()).hexdigest() != settings["base"]["sha256"]:

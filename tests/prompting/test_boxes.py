@@ -59,6 +59,16 @@ def test_a_shift_moves_the_box_as_a_whole(box, limit):
         assert abs(np.corrcoef(moves[..., 0].ravel(), moves[..., 1].ravel())[0, 1]) < 0.1
 
 
+def test_a_box_grows_outwards_by_whole_pixels_within_the_image():
+    tight = boxes(3, 24, 50, 60)
+    moves = np.asarray(jitter(KEYS, tight, "grow", 5.0, SIZE)) - np.asarray(tight)
+    assert set(np.unique(moves[..., 0])) == {-3.0, -2.0, -1.0, 0.0}  # Clipped at the border.
+    assert set(np.unique(moves[..., 1])) == set(range(-5, 1))
+    assert set(np.unique(moves[..., 2])) == set(range(6))
+    assert set(np.unique(moves[..., 3])) == set(range(5))
+    assert abs(np.corrcoef(moves[..., 1].ravel(), moves[..., 2].ravel())[0, 1]) < 0.1
+
+
 def test_no_jitter():
     tight = boxes(3, 4, 20, 21)
     np.testing.assert_array_equal(jitter(KEYS, tight, "none", 5.0, SIZE), tight)

@@ -91,6 +91,13 @@ def test_weight_decay_is_of_matrices_only():
     np.testing.assert_array_equal(decayed["b"]["scale"], plain["b"]["scale"])
 
 
+def test_weight_decay_may_be_of_all():
+    plain = update(optim.OptimConfig(weight_decay=0.0), group(1))[0]
+    decayed = update(optim.OptimConfig(weight_decay=0.5, decayed="all"), group(1))[0]
+    expected = jax.tree.map(lambda p, start: p - 0.1 * 0.5 * start, plain, group())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), decayed, expected)
+
+
 @pytest.mark.parametrize("factor", [100.0, 1e-3])
 def test_clipping_is_of_the_global_norm(factor):
     gradients = jax.tree.map(lambda g: factor * g, group(1))
