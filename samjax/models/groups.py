@@ -58,6 +58,23 @@ def merge(groups: Groups) -> Params:
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
-def pick(groups: Groups, names: Iterable[str]) -> Groups:
-    """Selects groups by name; names that the network does not have are left out."""
-    return {name: groups[name] for name in names if name in groups}
+def pick(groups: Groups, names: Iterable[str], without: str = "") -> Groups:
+    """Selects groups by name; names that the network does not have are left out.
+
+    Args:
+        groups: Groups of a network.
+        names: Names to select.
+        without: Regular expression of paths to leave out; empty for none.
+    """
+    return {
+        name: {
+            path: value for path, value in groups[name].items() if not re.fullmatch(without, path)
+        }
+        for name in names
+        if name in groups
+    }
+
+
+def override(groups: Groups, part: Groups) -> Groups:
+    """Returns the groups with the parameters of `part` in place of theirs."""
+    return {name: {**group, **part.get(name, {})} for name, group in groups.items()}

@@ -52,6 +52,11 @@ class Task(Protocol):
         ...
 
     @property
+    def frozen(self) -> str:
+        """Regular expression of parameters that no update trains, whatever their group."""
+        ...
+
+    @property
     def later_updates(self) -> int:
         """Number of updates after the first."""
         ...

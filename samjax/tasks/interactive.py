@@ -30,6 +30,8 @@ class TrainableConfig:
             or `full` (the encoder's own weights are trained, too).
         prompt_encoder: The updates that train it: `all` (ours: points and mask prompts only occur
             together in later updates), `first` (paper, published code) or `frozen` (FT-SAM).
+        iou_head: Whether the head that predicts the IoU is trained; MedSAM: no. Then it keeps its
+            values, even with weight decay.
         multimask: Whether three masks are predicted and the best of them trained; paper, code
             and ours: yes.
 
@@ -39,6 +41,7 @@ class TrainableConfig:
 
     encoder: Literal["adapters", "frozen", "full"] = "adapters"
     prompt_encoder: Literal["all", "first", "frozen"] = "all"
+    iou_head: bool = True
     multimask: bool = True
 
     def __post_init__(self) -> None:
@@ -112,6 +115,11 @@ class InteractiveTask:
         """Parameter groups that the later updates train."""
         in_all = self.trainable.prompt_encoder == "all"
         return ("points", "masks", "decoder") if in_all else ("decoder",)
+
+    @property
+    def frozen(self) -> str:
+        """Regular expression of parameters that no update trains, whatever their group."""
+        return "" if self.trainable.iou_head else r"mask_decoder/iou_prediction_head/.*"
 
     @property
     def later_updates(self) -> int:

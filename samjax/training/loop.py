@@ -179,7 +179,7 @@ class _Run:
         """Returns a summary of the run, in a few lines."""
         config, data, devices = self.experiment, self.data, jax.devices()
         task = self.step_config.task
-        trainable = task.first_groups, task.later_groups
+        trainable = task.first_groups, task.later_groups, task.frozen
         return "\n".join(
             [
                 summary.settings(config, recipe),

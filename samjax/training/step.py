@@ -85,19 +85,21 @@ class ParamGroups:
     params: groups.Groups
     optimizer: optim.OptimizerStates
 
-    def pick(self, names: Iterable[str]) -> "ParamGroups":
-        """Selects groups by name; all of them must be trainable."""
-        params = groups.pick(self.params, names)
+    def pick(self, names: Iterable[str], without: str) -> "ParamGroups":
+        """Selects trainable groups by name, without the paths of a regular expression."""
+        params = groups.pick(self.params, names, without)
         return ParamGroups(params, {name: self.optimizer[name] for name in params})
 
     def updated(self, part: "ParamGroups") -> "ParamGroups":
-        """Returns a copy in which the groups of `part` replace those of the same name."""
-        return ParamGroups({**self.params, **part.params}, {**self.optimizer, **part.optimizer})
+        """Returns a copy with the parameters and optimizer states of `part`."""
+        params = groups.override(self.params, part.params)
+        return ParamGroups(params, {**self.optimizer, **part.optimizer})
 
 
 def init_state(config: StepConfig, params: Params, key: PRNGKeyArray) -> TrainState:
     """Returns the state at step 0; sharded parameters give sharded moments."""
-    trainable = groups.pick(groups.split(params), config.task.first_groups)
+    task = config.task
+    trainable = groups.pick(groups.split(params), task.first_groups, task.frozen)
     optimizer = optim.init(config.optim, trainable)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer, jax.random.clone(key))
 
@@ -117,9 +119,8 @@ def train_step(config: StepConfig, state: TrainState, batch: Any) -> tuple[Train
     carry = task.begin(jax.random.fold_in(state.key, state.step), batch)
     all_groups = ParamGroups(groups.split(state.params), state.optimizer)
     first_loss = functools.partial(task.first_loss, batch=batch, carry=carry)
-    trained, carry, first = update(
-        config, all_groups.params, all_groups.pick(task.first_groups), first_loss, rate
-    )
+    trainable = all_groups.pick(task.first_groups, task.frozen)
+    trained, carry, first = update(config, all_groups.params, trainable, first_loss, rate)
     all_groups = all_groups.updated(trained)
 
     def later(loop_carry, iteration):
@@ -131,7 +132,7 @@ def train_step(config: StepConfig, state: TrainState, batch: Any) -> tuple[Train
     iterations = jnp.arange(1, 1 + task.later_updates)
     # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
     (trained, _), rest = jax.lax.scan(
-        later, (all_groups.pick(task.later_groups), carry), iterations
+        later, (all_groups.pick(task.later_groups, task.frozen), carry), iterations
     )
     all_groups = all_groups.updated(trained)
     state = dataclasses.replace(
@@ -154,7 +155,7 @@ def update(
 
     Args:
         config: Description of the step.
-        fixed: All groups; those in `trainable` take precedence.
+        fixed: All groups; parameters in `trainable` take precedence.
         trainable: Groups to update.
         loss_of: Loss as a function of nested parameters.
         rate: Learning rate.
@@ -164,7 +165,7 @@ def update(
     """
 
     def loss_of_groups(params: groups.Groups) -> tuple[jax.Array, LossOutput]:
-        return loss_of(groups.merge({**fixed, **params}))
+        return loss_of(groups.merge(groups.override(fixed, params)))
 
     differentiate = jax.value_and_grad(loss_of_groups, has_aux=True)
     (loss, output), gradients = differentiate(trainable.params)

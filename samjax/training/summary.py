@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from samjax.data.index import Sample
-from samjax.models.groups import Groups
+from samjax.models.groups import Groups, pick
 from samjax.training import describe
 from samjax.training.config import Experiment
 from samjax.training.sharding import MeshConfig
@@ -62,12 +62,12 @@ def devices(kind: str, count: int, mesh: MeshConfig) -> str:
     return _line("devices", f"{count} x {kind}{processes}; mesh {shape}, {mesh.rules}")
 
 
-def parameters(groups: Groups, first: Iterable[str], later: Iterable[str]) -> str:
+def parameters(groups: Groups, first: Iterable[str], later: Iterable[str], frozen: str = "") -> str:
     """Returns a line: trainable parameters by group, and the updates that train them."""
-    counts = {name: sum(leaf.size for leaf in group.values()) for name, group in groups.items()}
+    counts = _sizes(pick(groups, groups, frozen))
     every = [name for name in counts if name in later]
     once = [name for name in counts if name in first and name not in later]
-    total = sum(count for name, count in counts.items() if name != "constant")
+    total = sum(count for name, count in _sizes(groups).items() if name != "constant")
     parts = [
         f"{when}: {', '.join(f'{name} {counts[name]:,}' for name in names)}"
         for when, names in (("in every update", every), ("in the first update", once))
@@ -75,6 +75,10 @@ def parameters(groups: Groups, first: Iterable[str], later: Iterable[str]) -> st
     ]
     learning = sum(counts[name] for name in every + once)
     return _line("parameters", f"{learning:,} of {total:,} learn; {'; '.join(parts)}")
+
+
+def _sizes(groups: Groups) -> dict[str, int]:
+    return {name: sum(leaf.size for leaf in group.values()) for name, group in groups.items()}
 
 
 def length(total: int, per_epoch: int, batch_size: int, done: int = 0) -> str:

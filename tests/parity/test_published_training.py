@@ -38,13 +38,13 @@ class Run:
         state = step.init_state(config, self.before, jax.random.key(0))
         all_groups = step.ParamGroups(groups.split(self.before), state.optimizer)
         self.first_prompts = self.prompts(0, None, start)
-        trainable = all_groups.pick(self.task.first_groups)
+        trainable = all_groups.pick(self.task.first_groups, "")
         trainable, (embedding, prediction), metrics = jax.jit(self.first_update, static_argnums=0)(
             config, all_groups.params, trainable, jnp.asarray(start == "box")
         )
         self.predictions, self.metrics = [prediction], [metrics]
         all_groups = all_groups.updated(trainable)
-        trainable = all_groups.pick(self.task.later_groups)
+        trainable = all_groups.pick(self.task.later_groups, "")
         later = jax.jit(self.later_update, static_argnums=0)
         for i in range(1, 9):
             prompts = self.prompts(i, self.predictions[-1].low_res)

@@ -8,6 +8,7 @@ import toy
 
 from samjax import prompting
 from samjax.models import PeftConfig, groups
+from samjax.tasks import TrainableConfig
 from samjax.training import step
 
 
@@ -85,6 +86,17 @@ def test_lora_learns_and_the_weights_that_it_updates_do_not(train_step, batch):
     updates = groups.split(states[0].params)["adapter"]
     assert changed(*states, "adapter") == updates.keys()
     assert not changed(*states, "encoder")
+
+
+@pytest.mark.heavy
+def test_a_frozen_iou_head_does_not_decay(train_step, params, batch):
+    config = toy.variant(trainable=TrainableConfig(iou_head=False))
+    decay = dataclasses.replace(config.optim, weight_decay=0.1, decayed="all")
+    states, _ = run(train_step, dataclasses.replace(config, optim=decay), params, batch, True)
+    moved = changed(*states, "decoder")
+    head = {path for path in groups.split(params)["decoder"] if "iou_prediction_head" in path}
+    assert head and not head & moved
+    assert moved == groups.split(params)["decoder"].keys() - head
 
 
 def test_counts(ours):

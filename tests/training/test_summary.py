@@ -76,6 +76,10 @@ def test_parameters():
     assert one_line(summary.parameters(groups, ("decoder",), ("decoder",))) == (
         "parameters 4 of 2,039 learn; in every update: decoder 4"
     )
+    groups["decoder"]["head"] = np.zeros(3)
+    assert one_line(summary.parameters(groups, ("decoder",), ("decoder",), "head")) == (
+        "parameters 4 of 2,042 learn; in every update: decoder 4"
+    )
 
 
 def test_length():
