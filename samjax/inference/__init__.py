@@ -4,14 +4,18 @@ from samjax.inference.batch import SegmentationResult, decode, encode, restore, 
 from samjax.inference.decoder_weights import pack_weights
 from samjax.inference.object_prompt import ObjectPrompt
 from samjax.inference.predictor import Predictor
+from samjax.inference.uncertainty import Ensemble, predict_ensemble, uncertainty_maps
 
 __all__ = [
+    "Ensemble",
     "ObjectPrompt",
     "Predictor",
     "SegmentationResult",
     "decode",
     "encode",
     "pack_weights",
+    "predict_ensemble",
     "restore",
     "segment",
+    "uncertainty_maps",
 ]
