@@ -117,6 +117,8 @@ def _to_torch(arguments: argparse.Namespace) -> None:
     )
     if model.config.peft.kind == "conv_bottleneck":
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
+    elif model.config.peft.enabled and model.config.peft.layers:
+        print("only some blocks have adapters; the published SAM-Med2D code expects them in all")
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
 
 
