@@ -19,7 +19,8 @@ def predictor(model, photo):
 
 
 def test_maps_are_those_of_the_fixture(method_fixtures):
-    arrays = np.load(method_fixtures / "sam_u/sam_u.npz")
+    with np.load(method_fixtures / "sam_u/sam_u.npz") as file:
+        arrays = dict(file)
     low_res = jnp.asarray(arrays["low_res_logits"])
     found = uncertainty_maps(masks.upsample(low_res, arrays["mean_probability"].shape[-1]))
     for ours, theirs in {

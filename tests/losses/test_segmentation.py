@@ -189,7 +189,8 @@ MEDSAM = losses.LossConfig(
 
 def test_the_loss_of_medsam(method_fixtures):
     """Dice and cross-entropy of the published code's single mask, before its first update."""
-    arrays = np.load(method_fixtures / "medsam/medsam.npz")
+    with np.load(method_fixtures / "medsam/medsam.npz") as file:
+        arrays = dict(file)
     low_res, truth = arrays["low_res_logits"][:, None], arrays["truth"] > 0
     iou = np.zeros(low_res.shape[:3], np.float32)
     loss, prediction = segmentation_loss(low_res, iou, truth, MEDSAM)

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from samjax.models.adapter import make_adapter
 from small import random_params, shapes
 
 from samjax import models
-from samjax.models import PeftConfig, layers
+from samjax.models import PeftConfig, layers, peft
 from samjax.models.image_encoder import VitAttention, VitBlock
 
 
@@ -91,8 +90,12 @@ def test_a_bottleneck_adapter_depends_on_neighbouring_tokens(change):
     x = jax.random.normal(jax.random.key(1), (1, 6, 6, 16))
     drawn = random_params(block.config)["image_encoder"]["blocks_1"]["adapter"]
     params = jax.tree.map(jnp.asarray, drawn)
-    adapter = make_adapter(block.config.peft, block.config.dtype)
-    at_the_centre = jax.grad(lambda x: adapter.apply({"params": params}, x)[0, 2, 3].sum())(x)
+    adapter = peft.make(block.config.peft, block.config.dtype)
+
+    def at_the_centre_of(x):
+        return adapter.apply({"params": params}, x, method="beside_mlp")[0, 2, 3].sum()
+
+    at_the_centre = jax.grad(at_the_centre_of)(x)
     expected = np.zeros((6, 6), bool)
     expected[1:4, 2:5] = True
     np.testing.assert_array_equal((at_the_centre[0] != 0).any(-1), expected)

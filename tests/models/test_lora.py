@@ -129,7 +129,8 @@ def samed(fixtures, method_fixtures):
             adapter = model.params["image_encoder"][f"blocks_{block}"]["adapter"]
             adapter[f"{name}_a"]["kernel"] = np.asarray(tensors[f"w_a_{place:03d}"]).T
             adapter[f"{name}_b"]["kernel"] = np.asarray(tensors[f"w_b_{place:03d}"]).T
-    return model, dict(np.load(folder / "samed.npz"))
+    with np.load(folder / "samed.npz") as file:
+        return model, dict(file)
 
 
 @pytest.mark.parametrize("adapters", [True, False])

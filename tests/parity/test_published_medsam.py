@@ -23,7 +23,8 @@ class Run:
     """Our updates with the fixture's images, masks and boxes."""
 
     def __init__(self, folder):
-        self.theirs = dict(np.load(folder / "medsam.npz"))
+        with np.load(folder / "medsam.npz") as file:
+            self.theirs = dict(file)
         self.settings = json.loads((folder / "config.json").read_text())
         heads = self.settings["config"]["dec_heads"]
         options = conversion.ConversionOptions(decoder_heads=heads)
