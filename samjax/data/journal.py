@@ -7,7 +7,6 @@ process at a time may write to it; the caller has to ensure this (`samjax.lock`)
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from samjax.data.files import DataError
@@ -50,12 +49,11 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file, if it was opened."""
         if self._file is not None:
             self._file.close()
 

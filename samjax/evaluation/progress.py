@@ -73,9 +73,9 @@ class EvaluationProgress:
     def __enter__(self) -> "EvaluationProgress":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._journal:
-            self._journal.__exit__(*error)
+            self._journal.close()
 
     def add(self, images: dict[int, ImageResults], timings: list[Timing]) -> None:
         """Adds results of images, and timings; once this returns, the results are on disk."""

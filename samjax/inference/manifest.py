@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from samjax.data import files, journal
@@ -65,13 +64,8 @@ class Manifest:
     def __enter__(self) -> "Manifest":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._journal.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        self._journal.close()
 
     def check_prompts(self, image: str, prompts: list[Entry]) -> None:
         """Checks that existing results of an image have the same prompts.
