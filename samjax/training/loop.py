@@ -18,7 +18,7 @@ from tqdm import tqdm
 from samjax import lock, signals
 from samjax.data import index, split_table
 from samjax.data.pipeline import training_iterator
-from samjax.evaluation import run
+from samjax.evaluation.run import evaluate_and_report
 from samjax.models import directory, groups
 from samjax.models.directory import Model
 from samjax.training import distributed, resume, setup, sharding, step, summary, validation
@@ -95,7 +95,7 @@ def evaluate(experiment: Experiment, trained: TrainingResult) -> str:
     origin = {"checkpoint": str(trained.model_dir), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
     with lock.exclusive(out):
-        written = run.evaluate_and_report(
+        written = evaluate_and_report(
             model, root, samples, out, experiment.evaluation, name, origin
         )
     for problem in written.problems:
