@@ -102,14 +102,11 @@ def jitter_box(
     """
     height, width = extent
     limits = np.array([width, height, width, height], np.float32)
-    moves = rng.uniform(-jitter, jitter, (count, 4)).astype(np.float32) * limits
-    moves[0] = 0
+    moves = rng.uniform(-jitter, jitter, (count - 1, 4)).astype(np.float32) * limits
     moved = np.clip(box + moves, 0, limits)
     # A side that has passed the opposite one takes its place.
-    low, high = moved[:, :2], moved[:, 2:]
-    moved = np.concatenate([np.minimum(low, high), np.maximum(low, high)], axis=1)
-    moved[0] = box
-    return moved
+    corners = np.sort(moved.reshape(-1, 2, 2), axis=1)
+    return np.concatenate([box[None], corners.reshape(-1, 4)])
 
 
 @jax.jit
