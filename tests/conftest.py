@@ -87,31 +87,30 @@ def _note_mappings(config, count):
     config.stash[HIGHEST] = max(config.stash.get(HIGHEST, 0), count)
 
 
+def _existing(path: Path, content: str) -> Path:
+    if not path.is_dir():
+        pytest.skip(f"needs {content} in {path}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """Returns the folder with outputs of the published PyTorch code."""
     path = Path(os.environ.get("SAMJAX_FIXTURES", SHARED / "fixtures/sam_med2d_tiny"))
-    if not path.is_dir():
-        pytest.skip(f"needs the outputs of the published code in {path} (SAMJAX_FIXTURES)")
-    return path
+    return _existing(path, "the outputs of the published code (SAMJAX_FIXTURES)")
 
 
 @pytest.fixture(scope="session")
 def method_fixtures() -> Path:
     """Returns the folder with outputs of other methods' published code."""
     path = Path(os.environ.get("SAMJAX_METHOD_FIXTURES", SHARED / "fixtures/methods"))
-    if not path.is_dir():
-        pytest.skip(f"needs the outputs of other methods in {path} (SAMJAX_METHOD_FIXTURES)")
-    return path
+    return _existing(path, "the outputs of other methods (SAMJAX_METHOD_FIXTURES)")
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Returns the folder of real medical images."""
-    path = SHARED / "data/samed2d_mini"
-    if not path.is_dir():
-        pytest.skip(f"needs the real images in {path}")
-    return path
+    return _existing(SHARED / "data/samed2d_mini", "the real images")
 
 
 @pytest.fixture
