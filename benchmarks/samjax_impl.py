@@ -107,7 +107,7 @@ def train_step(checkpoint: str, dtype: Dtype, recipe: str) -> Run:
 def step_config(name: str, model: models.SamConfig) -> step.StepConfig[InteractiveTask]:
     """Returns a recipe of `configs/` in the form of the training step, for a long run."""
     settings = _settings(name)
-    task = settings.task(model, settings.preprocessing.mask_prompt)
+    task = settings.interactive_task(model, settings.preprocessing.mask_prompt)
     return settings.step(task, 1000, 1000)
 
 

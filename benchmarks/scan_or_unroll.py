@@ -27,7 +27,7 @@ def main() -> None:
     """Measures both and prints the table."""
     settings = training_config.from_config_dict(demo.get_config())
     task = dataclasses.replace(
-        settings.task(settings.model, settings.preprocessing.mask_prompt),
+        settings.interactive_task(settings.model, settings.preprocessing.mask_prompt),
         prompting=prompting.PromptingConfig(),
     )
     config = settings.step(task, 100, 100)

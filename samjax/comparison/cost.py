@@ -16,7 +16,7 @@ from samjax.comparison import runner
 from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
-from samjax.tasks import InteractiveTask
+from samjax.tasks import InteractiveTask, SemanticTask
 from samjax.training import setup, step
 from samjax.training.config import Experiment
 
@@ -97,7 +97,9 @@ def _speed(size: int = 2048) -> float:
 
 
 @functools.cache  # The seeds of a method share a recipe.
-def operations_of(config: step.StepConfig[InteractiveTask], images: int, objects: int) -> float:
+def operations_of(
+    config: step.StepConfig[InteractiveTask | SemanticTask], images: int, objects: int
+) -> float:
     """Counts the floating-point operations of one batch, all updates, as XLA does.
 
     Args:
@@ -111,26 +113,31 @@ def operations_of(config: step.StepConfig[InteractiveTask], images: int, objects
     def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(dimensions, dtype)
 
-    arrays = {
-        "image": shape(images, size, size, 3),
-        "masks": shape(images, objects, size, size, dtype=jnp.uint8),
-        "boxes": shape(images, objects, 4),
-        "seed": shape(images, dtype=jnp.uint32),
-    }
+    arrays = {"image": shape(images, size, size, 3), "seed": shape(images, dtype=jnp.uint32)}
+    if isinstance(task, SemanticTask):
+        arrays["labels"] = shape(images, size, size, dtype=jnp.uint8)
+    else:
+        arrays["masks"] = shape(images, objects, size, size, dtype=jnp.uint8)
+        arrays["boxes"] = shape(images, objects, 4)
     batch = task.batch(arrays)
     key = jax.eval_shape(jax.random.key, 0)
     params = jax.eval_shape(functools.partial(models.init, task.model), key)
 
-    def flops_of(iterations: int) -> float:
-        prompting = dataclasses.replace(task.prompting, iterations=iterations)
-        fixed = dataclasses.replace(config, task=dataclasses.replace(task, prompting=prompting))
+    def flops_of(fixed: step.StepConfig) -> float:
         state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
         counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
         analysis = counted.cost_analysis()
         assert analysis is not None
         return float(analysis["flops"])
 
+    if isinstance(task, SemanticTask):
+        return flops_of(config)
+
+    def with_iterations(count: int) -> step.StepConfig:
+        prompting = dataclasses.replace(task.prompting, iterations=count)
+        return dataclasses.replace(config, task=dataclasses.replace(task, prompting=prompting))
+
     # XLA counts a loop's body once, however often it runs.
-    once = flops_of(1)
-    later = flops_of(2) - once if task.prompting.iterations > 1 else 0.0
+    once = flops_of(with_iterations(1))
+    later = flops_of(with_iterations(2)) - once if task.prompting.iterations > 1 else 0.0
     return once + (task.prompting.iterations - 1) * later

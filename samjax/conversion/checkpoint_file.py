@@ -11,6 +11,7 @@ import numpy as np
 import safetensors
 
 from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
+from samjax.data.classes import SemanticClass
 from samjax.data.inputs import Preprocessing
 from samjax.models import directory
 from samjax.models.config import SamConfig
@@ -66,7 +67,8 @@ class CheckpointContents:
         keys: The file's own name of each tensor.
         ignored: Reasons why the file's other entries are ignored, by the file's names.
         notes: Remarks on the reading of the file, such as prefixes that were removed.
-        settings: Architecture and preprocessing that `to_torch` wrote into the file; None without.
+        settings: Architecture, preprocessing and classes that `to_torch` wrote into the file; None
+            without.
         beside: Settings in Hugging Face's configuration files beside the weights; None where the
             weights are not Hugging Face's.
     """
@@ -75,7 +77,7 @@ class CheckpointContents:
     keys: dict[str, str]
     ignored: dict[str, str]
     notes: tuple[str, ...] = ()
-    settings: tuple[SamConfig, Preprocessing] | None = None
+    settings: tuple[SamConfig, Preprocessing, tuple[SemanticClass, ...]] | None = None
     beside: hugging_face.HuggingFaceSettings | None = None
 
 
@@ -182,7 +184,7 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     )
 
 
-def _settings(record: str) -> tuple[SamConfig, Preprocessing]:
+def _settings(record: str) -> tuple[SamConfig, Preprocessing, tuple[SemanticClass, ...]]:
     try:
         return directory.read_settings(json.loads(record))
     except ValueError as error:

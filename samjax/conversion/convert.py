@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
@@ -25,11 +26,13 @@ from samjax.conversion.checkpoint_file import CheckpointContents
 from samjax.conversion.families import LITE_MEDSAM_PREPROCESSING as LITE_MEDSAM_PREPROCESSING
 from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREPROCESSING
 from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
-from samjax.conversion.report import ConversionReport, KeyEntry, KeyMismatchError
+from samjax.conversion.report import MISMATCHES, ConversionReport, KeyEntry, KeyMismatchError
+from samjax.data.classes import SemanticClass
 from samjax.models import directory as model_dirs
 from samjax.models import finite_check
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
+from samjax.models.heads import HeadConfig
 from samjax.models.peft import PeftConfig
 from samjax.types import Params
 
@@ -48,6 +51,9 @@ class ConversionOptions:
         strict: Raise `KeyMismatchError` for missing keys, unexpected keys and keys of a wrong
             shape; otherwise unexpected keys are left out and the others are initialised.
         seed: Seed of the initialised parameters.
+        head: Semantic head for a checkpoint of masks, with its classes; None and kind `masks` keep
+            the checkpoint's own.
+        fresh: Regular expression of parameters, `a/b/c`, that are initialised all the same.
         family: Family whose preprocessing to use, one of `families.FAMILIES`; None uses the
             settings that travel with the file, or else infers the family from the tensors.
         allow_non_finite: Accept weights that are NaN or infinite.
@@ -58,6 +64,8 @@ class ConversionOptions:
     decoder_heads: int | None = None
     strict: bool = True
     seed: int = 0
+    head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ())
+    fresh: str = ""
     family: str | None = None
     allow_non_finite: bool = False
 
@@ -100,11 +108,13 @@ def from_torch(
         finite_check.check(str(path), contents.tensors.items())
     report = dataclasses.replace(report, notes=(*contents.notes, decision.describe()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
-    return Model(config, decision.preprocessing, params), report
+    classes = contents.settings[2] if contents.settings else ()
+    classes = options.head[1] if config.head.is_semantic and not classes else classes
+    return Model(config, decision.preprocessing, params, classes), report
 
 
 def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, ConversionReport]:
-    """Resizes a samjax model or adds adapters to it, as `from_torch` does.
+    """Resizes a samjax model, or adds adapters or a semantic head, as `from_torch` does.
 
     Args:
         model: The model.
@@ -114,7 +124,8 @@ def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, C
     tensors = naming.state_dict(model.params)
     contents = CheckpointContents(tensors, {key: key for key in tensors}, {})
     config, params, report = _assemble(name, contents, model.config, options)
-    return dataclasses.replace(model, config=config, params=params), report
+    classes = model.classes or options.head[1]
+    return dataclasses.replace(model, config=config, params=params, classes=classes), report
 
 
 def to_torch(path: str | Path, model: Model) -> None:
@@ -151,7 +162,7 @@ def _architecture(contents: CheckpointContents, options: ConversionOptions) -> S
     """Returns the architecture: from settings in the file, or from tensors and configuration."""
     heads = options.decoder_heads
     if contents.settings is not None:
-        config, _ = contents.settings
+        config, *_ = contents.settings
         return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
     beside = contents.beside
     if beside is not None and not beside.fields and heads is None:
@@ -225,10 +236,17 @@ def _assemble(
     added = False
     if options.peft is not None and options.peft.enabled and not config.peft.enabled:
         config, added = dataclasses.replace(config, peft=options.peft), True
+    new_head = options.head[0].is_semantic and not config.head.is_semantic
+    if new_head:
+        config = dataclasses.replace(config, head=options.head[0])
     shapes = models.shapes(config)
     paths = {naming.torch_name(path): path for path in shapes}
     entries = {name: _entry(contents, path, shapes[path], added) for name, path in paths.items()}
-    report = _report(name, contents, entries)
+    for key, path in paths.items():
+        replaced = new_head and path.startswith("mask_decoder/")
+        if (replaced and entries[key].status in MISMATCHES) or re.fullmatch(options.fresh, path):
+            entries[key] = KeyEntry(key, "initialised", naming.torch_shape(path, shapes[path]))
+    report = _report(name, contents, entries, new_head)
     if report.mismatches and options.strict:
         raise KeyMismatchError(report)
 
@@ -248,7 +266,8 @@ def _assemble(
         was = entries[key].status
         note = f"seed {options.seed}" if was == "initialised" else f"{was}, seed {options.seed}"
         entries[key] = entries[key].become("initialised", note)
-    return config, traverse_util.unflatten_dict(leaves, sep="/"), _report(name, contents, entries)
+    report = _report(name, contents, entries, new_head)
+    return config, traverse_util.unflatten_dict(leaves, sep="/"), report
 
 
 def _draw(config: SamConfig, paths: set[str], seed: int) -> dict[str, np.ndarray]:
@@ -284,11 +303,19 @@ def _from_torch(path: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def _report(
-    name: str, contents: CheckpointContents, entries: Mapping[str, KeyEntry]
+    name: str, contents: CheckpointContents, entries: Mapping[str, KeyEntry], new_head: bool
 ) -> ConversionReport:
-    """Reports all keys in the checkpoint's order, then the missing and the ignored ones."""
+    """Reports all keys in the checkpoint's order, then the missing and the ignored ones.
+
+    Prompt encoder and decoder may have tensors that a new head has no use for.
+    """
+
+    def unused(key: str) -> str:
+        replaced = new_head and not key.startswith("image_encoder.")
+        return "ignored" if replaced else "unexpected"
+
     found = [
-        entries.get(key) or KeyEntry(contents.keys[key], "unexpected", tensor.shape)
+        entries.get(key) or KeyEntry(contents.keys[key], unused(key), tensor.shape)
         for key, tensor in contents.tensors.items()
     ]
     absent = [entry for key, entry in entries.items() if key not in contents.tensors]

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from samjax.conversion import convert, families
+from samjax.data.classes import SemanticClass
 from samjax.models import directory
 from samjax.models.directory import Model
+from samjax.models.heads import HeadConfig
 from samjax.models.peft import PeftConfig
 
 _log = logging.getLogger(__name__)
@@ -19,6 +21,9 @@ def load_or_convert(
     image_size: int | None = None,
     peft: PeftConfig | None = None,
     *,
+    head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ()),
+    fresh: str = "",
+    seed: int = 0,
     family: str | None = None,
     preprocessing_overrides: Mapping[str, Any] | None = None,
     allow_non_finite: bool = False,
@@ -34,6 +39,9 @@ def load_or_convert(
         image_size: Side of the network's input to resize to, pixels; None keeps the model's own.
         peft: New adapters for a model without any. None and kind `none` take the model as it is:
             adapters are dropped when the model is run, not when it is loaded.
+        head: Semantic head for a model of masks, with its classes; kind `masks` keeps the model's.
+        fresh: Regular expression of parameters, `a/b/c`, to initialise in place of the model's.
+        seed: Seed of the initialised parameters.
         family: Family whose preprocessing replaces that of the checkpoint, one of
             `families.FAMILIES`.
         preprocessing_overrides: Fields of `Preprocessing` to set otherwise.
@@ -46,6 +54,9 @@ def load_or_convert(
     options = convert.ConversionOptions(
         image_size,
         peft,
+        head=head,
+        fresh=fresh,
+        seed=seed,
         family=family,
         allow_non_finite=allow_non_finite,
     )
@@ -61,7 +72,8 @@ def load_or_convert(
     model = dataclasses.replace(model, preprocessing=expected)
     resized = image_size not in (None, model.config.image_size)
     added = peft is not None and peft.enabled and not model.config.peft.enabled
-    if resized or added:
+    new_head = head[0].is_semantic and not model.config.head.is_semantic
+    if resized or added or new_head or fresh:
         model, report = convert.adapt(model, options, str(path))
         _log.info(report.summary())
     return model

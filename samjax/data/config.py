@@ -24,6 +24,8 @@ class DataConfig:
         on_bad: `skip` leaves bad files out and says so, `error` stops the run.
         validation_fraction: Share of the training split's subjects held out for validation;
             0 for none.
+        classes: Semantic head: names of the classes to learn, in the order of their labels;
+            everything else is background. Empty: all classes of the training images, by name.
         leave_out: Datasets to leave out, to evaluate the model on kinds of data that it has never
             seen (paper, table 4).
         seed: Seed of the order, the drawn masks, the augmentation and the hold-out.
@@ -43,6 +45,7 @@ class DataConfig:
     check: Literal["all", "none"] = "all"
     on_bad: Literal["skip", "error"] = "skip"
     validation_fraction: Annotated[float, fields.Range(0, 1, below=True)] = 0.0
+    classes: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     seed: fields.Seed = 0
     threads: fields.PositiveInt = 4

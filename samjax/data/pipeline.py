@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grain
@@ -12,6 +12,7 @@ import numpy as np
 from samjax.data import fingerprint
 from samjax.data.augment import augment
 from samjax.data.boxes import tight_box
+from samjax.data.classes import SemanticClass, class_names, label_map, numbers
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError, read_image, read_mask
 from samjax.data.index import Sample
@@ -48,6 +49,7 @@ def training_iterator(
     size: int,
     process_index: int = 0,
     process_count: int = 1,
+    classes: Sequence[SemanticClass] = (),
 ) -> grain.DatasetIterator:
     """Returns an endless stream of batches, reshuffled every epoch.
 
@@ -62,12 +64,14 @@ def training_iterator(
         size: Side of the network's input.
         process_index: Index of this process.
         process_count: Number of processes.
+        classes: Classes of a semantic head; empty for masks.
 
     Returns:
         An iterator of dicts, with `b` images of this process and `k` masks per image:
         `image` (b, s, s, 3) float32 normalised, `masks` (b, k, s, s) uint8 0/1, `boxes` (b, k, 4)
         float32 tight boxes of the masks' largest components in input pixels, `seed` (b,) uint32 to
-        simulate the image's prompts from.
+        simulate the image's prompts from. With `classes`, `labels` (b, s, s) uint8 in place of
+        masks and boxes: the class of every pixel, 0 for the background.
 
     Raises:
         ValueError: The batch cannot be divided over the processes.
@@ -84,7 +88,13 @@ def training_iterator(
             f"{config.root}: expected at least data.batch_size = {config.batch_size} images, "
             f"found {len(samples)}"
         )
-    dataset = _shuffled(samples, config).random_map(_Load(samples, config, preprocessing, size))
+    load = _Load(samples, config, preprocessing, size)
+    if classes:
+        number = numbers(classes)
+        named = class_names(config.root, samples)
+        known = {mask: number[name] for mask, name in named.items() if name in number}
+        load = _LoadLabels(samples, config, preprocessing, size, known)
+    dataset = _shuffled(samples, config).random_map(load)
     dataset = dataset[process_index::process_count]
     dataset = dataset.batch(config.batch_size // process_count, drop_remainder=True)
     options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
@@ -172,6 +182,25 @@ class _Load(grain.transforms.RandomMap):
             "boxes": boxes[position],
             "seed": np.asarray(rng.integers(2**32), np.uint32),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class _LoadLabels(_Load):
+    """Grain transformation of a sample to an image with the class of every pixel."""
+
+    labels: Mapping[str, int] = dataclasses.field(repr=False)  # By path of a mask.
+
+    def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        paths = [path for path in sample.masks if path in self.labels]
+        pixels, order, originals = _read(sample, paths, self.config.root)
+        image, placement = prepare_image(pixels, self.size, self.preprocessing, order)
+        masks = np.zeros((len(paths), self.size, self.size), np.uint8)
+        for i, mask in enumerate(originals):
+            masks[i] = prepare_mask(mask, self.size, placement)
+        image, masks = augment(image, masks, placement, self.config.augment, rng)
+        labels, _ = label_map(masks, [self.labels[path] for path in paths])
+        seed = np.asarray(rng.integers(2**32), np.uint32)
+        return {"image": image, "labels": labels, "seed": seed}
 
 
 def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generator) -> np.ndarray:

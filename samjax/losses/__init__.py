@@ -1,14 +1,18 @@
-"""Loss of predicted masks: focal and dice loss, and squared error of the predicted IoU."""
+"""Losses of predicted masks and of predicted classes."""
 
+from samjax.losses.classes import ClassLossConfig, class_loss, shrink_labels
 from samjax.losses.segmentation import LossConfig, Prediction, segmentation_loss
 from samjax.losses.terms import binary_cross_entropy, dice_loss, focal_loss, soft_iou
 
 __all__ = [
+    "ClassLossConfig",
     "LossConfig",
     "Prediction",
     "binary_cross_entropy",
+    "class_loss",
     "dice_loss",
     "focal_loss",
     "segmentation_loss",
+    "shrink_labels",
     "soft_iou",
 ]

@@ -1,6 +1,7 @@
 """SAM and SAM-Med2D as pure functions over plain nested-dict parameters."""
 
 from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
+from samjax.models.heads import HeadConfig
 from samjax.models.initialise import init, shapes
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.merge_lora import merge_lora
@@ -11,6 +12,7 @@ from samjax.models.sam import (
     decode_masks,
     encode_image,
     encode_prompts,
+    predict_classes,
     predict_masks,
     predict_prepared,
     prepare_images,
@@ -18,6 +20,7 @@ from samjax.models.sam import (
 from samjax.models.tiny import tiny
 
 __all__ = [
+    "HeadConfig",
     "PeftConfig",
     "PreparedImages",
     "PromptEmbeddings",
@@ -31,6 +34,7 @@ __all__ = [
     "merge_lora",
     "named_leaves",
     "parameter_overview",
+    "predict_classes",
     "predict_masks",
     "predict_prepared",
     "prepare_images",

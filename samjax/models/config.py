@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from samjax import fields
 from samjax.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from samjax.models.heads.config import HeadConfig
 from samjax.models.peft.config import PeftConfig
 
 Dtype = Literal["float32", "bfloat16"]
@@ -68,7 +69,8 @@ class SamConfig:
         decoder_heads: Attention heads in the decoder.
         decoder_mlp_dim: Hidden width of the decoder's MLPs.
         iou_head_hidden_dim: Hidden width of the IoU head.
-        num_multimask: Masks predicted for an ambiguous prompt.
+        num_multimask: Masks predicted for an ambiguous prompt; not used by a semantic head.
+        head: Masks from prompts, or classes of pixels.
         dtype: Compute type, `float32` or `bfloat16`. Parameters, norms, softmax and losses are
             float32 either way.
         remat: Recompute encoder blocks in the backward pass, to save memory.
@@ -96,6 +98,7 @@ class SamConfig:
     decoder_mlp_dim: PositiveInt = 2048
     iou_head_hidden_dim: PositiveInt = 256
     num_multimask: PositiveInt = 3
+    head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
     dtype: Dtype = "float32"
     remat: bool = False
 
@@ -124,6 +127,11 @@ class SamConfig:
     def grid_size(self) -> int:
         """Side of the image embedding, tokens."""
         return self.image_size // self.patch_size
+
+    @property
+    def mask_tokens(self) -> int:
+        """Number of mask tokens of SAM's decoder."""
+        return (self.head.classes if self.head.is_semantic else self.num_multimask) + 1
 
     @property
     def mask_size(self) -> int:

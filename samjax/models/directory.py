@@ -13,6 +13,7 @@ import numpy as np
 
 from samjax import array_files, digests, fields, models, renames
 from samjax.data import inputs
+from samjax.data.classes import SemanticClass
 from samjax.models import config as model_config
 from samjax.models import finite_check, shape_check
 from samjax.types import Params
@@ -21,7 +22,7 @@ FORMAT = 4  # 2 and 3 had earlier names of settings (`samjax.renames`).
 _READABLE = (2, 3, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
 # Fields added without a new format: where they are missing, defaults hold.
 _OPTIONAL = {
-    *("encoder", "tiny_vit"),
+    *("encoder", "tiny_vit", "head", "window_padding", "two_way", "pos_embed_size"),
     *("normalise", "coordinates", "multimask", "box_margin", "point_prompts"),
 }
 
@@ -36,11 +37,23 @@ class Model:
         config: Architecture.
         preprocessing: Preparation of images and mask prompts.
         params: Nested dict of float32 arrays.
+        classes: Classes of a semantic head, without the background; empty for masks from prompts.
+
+    Raises:
+        ValueError: The number of classes is not that of the head.
     """
 
     config: model_config.SamConfig
     preprocessing: inputs.Preprocessing
     params: Params
+    classes: tuple[SemanticClass, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.config.head.classes:
+            raise ValueError(
+                f"classes: expected {self.config.head.classes}, as model.head.classes, found "
+                f"{len(self.classes)}"
+            )
 
 
 def save(path: str | Path, model: Model) -> None:
@@ -108,7 +121,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Model:
         if content.get("format") not in _READABLE:
             expected = ", ".join(map(str, _READABLE))
             raise ValueError(f"format: expected one of {expected}, found {content.get('format')!r}")
-        config, preprocessing = read_settings(content)
+        config, preprocessing, classes = read_settings(content)
     except ValueError as error:
         raise ValueError(f"{config_path}: {error}") from error
     if not digests.check(path, "params/"):
@@ -123,7 +136,7 @@ def load(path: str | Path, allow_non_finite: bool = False) -> Model:
     params = array_files.read(path / "params", arrays)
     if not allow_non_finite:
         finite_check.check(str(path), models.named_leaves(params))
-    return Model(config, preprocessing, params)
+    return Model(config, preprocessing, params, classes)
 
 
 def digest(model: Model) -> str:
@@ -150,13 +163,18 @@ def verify(path: str | Path) -> str:
 
 def settings(model: Model) -> dict[str, Any]:
     """Returns a model's settings, in the form that JSON holds; `read_settings` reads it back."""
-    return {
+    found: dict[str, Any] = {
         "model": dataclasses.asdict(model.config),
         "preprocessing": dataclasses.asdict(model.preprocessing),
     }
+    if model.classes:
+        found["classes"] = [dataclasses.asdict(each) for each in model.classes]
+    return found
 
 
-def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.Preprocessing]:
+def read_settings(
+    content: Any,
+) -> tuple[model_config.SamConfig, inputs.Preprocessing, tuple[SemanticClass, ...]]:
     """Reads the result of `settings`, also with earlier names.
 
     Raises:
@@ -174,7 +192,9 @@ def read_settings(content: Any) -> tuple[model_config.SamConfig, inputs.Preproce
             raise ValueError(f"{name}.{missing}: expected a field of this name, found none")
         with fields.naming(f"{name}.{{}}".format):
             found.append(fields.from_dict(cls, section))
-    return found[0], found[1]
+    with fields.naming("classes.{}".format):
+        classes = tuple(fields.from_dict(SemanticClass, c) for c in content.get("classes", ()))
+    return found[0], found[1], classes
 
 
 def is_model_dir(path: str | Path) -> bool:

@@ -58,7 +58,7 @@ class MaskDecoder(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
-        masks = cfg.num_multimask + 1
+        masks = cfg.mask_tokens
         self.iou_token = self.param("iou_token", layers.zeros_init, (1, dim), jnp.float32)
         self.mask_tokens = self.param("mask_tokens", layers.zeros_init, (masks, dim), jnp.float32)
         self.transformer = TwoWayTransformer(cfg)
@@ -117,6 +117,7 @@ class MaskDecoder(nn.Module):
             prepared: Result of `prepare`.
             prompts: PromptEmbeddings prompts.
             multimask: Whether to predict `num_multimask` masks, for an ambiguous prompt, or one.
+                A semantic head predicts all its masks, whatever it is.
 
         Returns:
             Low-resolution logits and predicted IoU of every mask, float32.
@@ -140,7 +141,9 @@ class MaskDecoder(nn.Module):
             projected,
             prepared.offsets,
         )
-        first, last = (1, self.config.num_multimask + 1) if multimask else (0, 1)
+        first, last = (1, self.config.mask_tokens) if multimask else (0, 1)
+        if self.config.head.is_semantic:
+            first, last = 0, self.config.mask_tokens
         logits = self._masks(tokens[:, 1:], image, range(first, last))
         iou = self.iou_prediction_head(tokens[:, 0])[:, first:last]
         return rearrange(logits, "(b k) o h w -> b k o h w", b=b), iou.reshape(b, k, -1)

@@ -115,6 +115,32 @@ def predict_prepared(
     return _apply(MaskDecoder(config), own, images, embedded, multimask, method=MaskDecoder.decode)
 
 
+def predict_classes(
+    config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
+) -> Float[Array, "b k m m"]:
+    """Predicts the class of every pixel, without a prompt.
+
+    Args:
+        config: Architecture, with a semantic head.
+        params: Parameters.
+        embedding: Result of `encode_image`.
+
+    Returns:
+        Low-resolution logits of `k = config.head.classes + 1` classes, float32; the first is the
+        background.
+
+    Raises:
+        ValueError: The network predicts masks from prompts.
+    """
+    if not config.head.is_semantic:
+        raise ValueError(
+            "model.head.kind: expected a semantic head, which predicts classes, found masks, which "
+            "needs prompts"
+        )
+    prompts = types.no_prompts(len(embedding), 1, 1, config.mask_size)
+    return predict_masks(config, params, embedding, prompts)[0][:, 0]
+
+
 def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:
     """Returns the position encoding that the decoder adds to the image embedding's cells."""
     encoder = PromptEncoder(config)

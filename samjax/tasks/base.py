@@ -61,6 +61,11 @@ class Task(Protocol):
         """Number of updates after the first."""
         ...
 
+    @property
+    def preprocessing_fields(self) -> dict[str, Any]:
+        """Fields of `samjax.data.inputs.Preprocessing` that training decides, with their values."""
+        ...
+
     def batch(self, arrays: dict[str, Any]) -> Batch:
         """Returns the batch of arrays that the data pipeline yields."""
         ...

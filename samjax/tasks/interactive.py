@@ -6,7 +6,7 @@ prediction was wrong, and train the decoder, and optionally the prompt encoder.
 """
 
 import dataclasses
-from typing import Any, Literal, no_type_check
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -14,38 +14,12 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, UInt8, UInt32
 
-from samjax import fields, losses, masks, models, prompting, types
+from samjax import losses, masks, models, prompting, types
 from samjax.models import groups
 from samjax.prompting import PromptingConfig
 from samjax.tasks.base import LossOutput
+from samjax.tasks.trainable import TrainableConfig
 from samjax.types import Params
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainableConfig:
-    """Trainable parts of the network.
-
-    Attributes:
-        encoder: `adapters` (SAM-Med2D: the encoder's own weights never change), `frozen` (FT-SAM)
-            or `full` (the encoder's own weights are trained, too).
-        prompt_encoder: The updates that train it: `all` (ours: points and mask prompts only occur
-            together in later updates), `first` (paper, published code) or `frozen` (FT-SAM).
-        iou_head: Whether the head that predicts the IoU is trained; MedSAM: no. Then it keeps its
-            values, even with weight decay.
-        multimask: Whether three masks are predicted and the best of them trained; paper, code
-            and ours: yes.
-
-    Raises:
-        ValueError: A field has an unknown value.
-    """
-
-    encoder: Literal["adapters", "frozen", "full"] = "adapters"
-    prompt_encoder: Literal["all", "first", "frozen"] = "all"
-    iou_head: bool = True
-    multimask: bool = True
-
-    def __post_init__(self) -> None:
-        fields.check(self)
 
 
 @no_type_check  # JAX fills it with shapes and shardings, too.
@@ -106,9 +80,8 @@ class InteractiveTask:
     @property
     def first_groups(self) -> tuple[str, ...]:
         """Parameter groups that the first update trains."""
-        encoder = {"adapters": ("adapter",), "frozen": (), "full": ("adapter", "encoder")}
         prompt_groups = () if self.trainable.prompt_encoder == "frozen" else groups.PROMPT_GROUPS
-        return (*encoder[self.trainable.encoder], *prompt_groups, "decoder")
+        return (*self.trainable.encoder_groups, *prompt_groups, "decoder")
 
     @property
     def later_groups(self) -> tuple[str, ...]:
@@ -119,12 +92,18 @@ class InteractiveTask:
     @property
     def frozen(self) -> str:
         """Regular expression of parameters that no update trains, whatever their group."""
-        return "" if self.trainable.iou_head else r"mask_decoder/iou_prediction_head/.*"
+        return self.trainable.frozen(self.trainable.iou_head)
 
     @property
     def later_updates(self) -> int:
         """Number of updates after the first."""
         return self.prompting.iterations - 1
+
+    @property
+    def preprocessing_fields(self) -> dict[str, Any]:
+        """Fields of the preprocessing that training decides: the prompts that the network knows."""
+        known = {"multimask": self.trainable.multimask}
+        return known | ({"point_prompts": True} if self.prompting.gives_points else {})
 
     def batch(self, arrays: dict[str, Any]) -> Batch:
         """Returns the batch of arrays that the data pipeline yields."""

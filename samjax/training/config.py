@@ -19,7 +19,7 @@ from samjax.data.inputs import Preprocessing
 from samjax.data.phantoms import PhantomConfig
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.prompting import PromptingConfig
-from samjax.tasks import InteractiveTask, TrainableConfig
+from samjax.tasks import InteractiveTask, SemanticTask, TrainableConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
@@ -98,17 +98,21 @@ class Experiment:
             warning says where that is a guess).
         preprocessing_from: With `init_from`, the source of the preprocessing: `recipe`,
             `checkpoint`, or `auto`, which is the recipe for a ViT and the checkpoint for a TinyViT.
+        init_fresh: With `init_from`, regular expression of parameters that start from initial
+            values all the same, such as `mask_decoder/mask_tokens`; empty for none.
     """
 
     init_from: str = ""
     init_family: Literal["", Family] = ""
     preprocessing_from: Literal["auto", "recipe", "checkpoint"] = "auto"
+    init_fresh: str = ""
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))
     phantoms: PhantomConfig = dataclasses.field(default_factory=PhantomConfig)
     prompting: PromptingConfig = dataclasses.field(default_factory=PromptingConfig)
     loss: losses.LossConfig = dataclasses.field(default_factory=losses.LossConfig)
+    class_loss: losses.ClassLossConfig = dataclasses.field(default_factory=losses.ClassLossConfig)
     trainable: TrainableConfig = dataclasses.field(default_factory=TrainableConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
@@ -152,7 +156,7 @@ class Experiment:
 
     def task(
         self, model: models.SamConfig, mask_prompt: str, multimask: bool = True
-    ) -> InteractiveTask:
+    ) -> InteractiveTask | SemanticTask:
         """Returns the training task; its network may come from a checkpoint.
 
         Args:
@@ -161,6 +165,14 @@ class Experiment:
             multimask: Whether the checkpoint's three masks were trained; if not, the single mask
                 is trained.
         """
+        if model.head.is_semantic:
+            return SemanticTask(model, self.class_loss, self.trainable)
+        return self.interactive_task(model, mask_prompt, multimask)
+
+    def interactive_task(
+        self, model: models.SamConfig, mask_prompt: str, multimask: bool = True
+    ) -> InteractiveTask:
+        """Returns the training task of a network that takes prompts; arguments as of `task`."""
         multimask = self.trainable.multimask and multimask
         trainable = dataclasses.replace(self.trainable, multimask=multimask)
         return InteractiveTask(model, mask_prompt, self.prompting, self.loss, trainable)

@@ -112,7 +112,8 @@ def _start(experiment: Experiment, workdir: Path, overrides: tuple[str, ...]) ->
     resume.check_data(data.table, workdir, checkpoints)
     setup.check_length(experiment, data)
     setup.warn_of_leakage(experiment, data)
-    begin = setup.prepare_model(experiment, overrides)
+    classes = setup.find_classes(experiment, data)
+    begin = setup.prepare_model(experiment, overrides, classes)
     run = _Run(experiment, workdir, data, begin, checkpoints)
     if jax.process_index() == 0:
         resume.write(experiment, data.table, workdir)
@@ -138,10 +139,7 @@ class _Run:
         used = begin.preprocessing
         task = experiment.task(begin.config, used.mask_prompt, used.multimask)
         self.step_config = experiment.step(task, self.total, self.per_epoch)
-        trained = {"multimask": task.trainable.multimask}
-        if experiment.prompting.gives_points:
-            trained["point_prompts"] = True
-        used = dataclasses.replace(used, **trained)
+        used = dataclasses.replace(used, **task.preprocessing_fields)
         self.begin = dataclasses.replace(begin, preprocessing=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
         self.batches = training_iterator(
@@ -151,6 +149,7 @@ class _Run:
             begin.config.image_size,
             jax.process_index(),
             jax.process_count(),
+            begin.classes,
         )
         self.checkpoints = checkpoints
         self.best = BestScore()

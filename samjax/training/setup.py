@@ -11,7 +11,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from samjax import conversion, models
-from samjax.data import fingerprint, index, phantoms, quality, split_table
+from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
+from samjax.data.classes import SemanticClass
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
 from samjax.models import groups
@@ -77,6 +78,36 @@ def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
     return TrainingData(root, samples, held_out, split_table.build(samples, held_out, described))
 
 
+def find_classes(experiment: Experiment, data: TrainingData) -> tuple[SemanticClass, ...]:
+    """Returns the classes of a semantic head, in the order of their labels; none for masks.
+
+    Raises:
+        DataError: The class of a mask is unknown, or no mask has one of the classes.
+        ValueError: `data.classes` are set for a head of masks, or the head has another number.
+    """
+    head, names = experiment.model.head, experiment.data.classes
+    if not head.is_semantic:
+        if names:
+            raise ValueError(
+                "data.classes: expected none with model.head.kind=masks, which learns the masks "
+                f"of any class, found {', '.join(names)}; model.head.kind=semantic has classes"
+            )
+        return ()
+    found = sorted(set(classes.class_names(data.root, data.train).values()))
+    if absent := [name for name in names if name not in found]:
+        raise DataError(
+            f"data.classes: expected some of {', '.join(found)}, the classes of the training "
+            f"images of {data.root}, found {', '.join(absent)}"
+        )
+    used = classes.with_colors(names or found)
+    if head.classes not in (0, len(used)):
+        raise ValueError(
+            f"model.head.classes: expected {len(used)}, the number of classes, or 0, which takes "
+            f"it from the data, found {head.classes}"
+        )
+    return used
+
+
 def check_length(experiment: Experiment, data: TrainingData) -> None:
     """Warns of settings that the length of the run leaves without effect.
 
@@ -119,18 +150,25 @@ def warn_of_leakage(experiment: Experiment, data: TrainingData) -> None:
         )
 
 
-def prepare_model(experiment: Experiment, overrides: Collection[str] = ()) -> Model:
+def prepare_model(
+    experiment: Experiment,
+    overrides: Collection[str] = (),
+    used_classes: tuple[SemanticClass, ...] = (),
+) -> Model:
     """Initialises the parameters, or loads those of `init_from`.
 
     Args:
         experiment: Settings of the run.
         overrides: Dotted names of the settings that were typed, see `architecture`.
+        used_classes: Classes of a semantic head.
 
     Raises:
         FileNotFoundError: `init_from` does not exist.
         ValueError: It cannot be used, or `init_family` is set without it.
     """
     config = experiment.model
+    head = dataclasses.replace(config.head, classes=len(used_classes))
+    config = dataclasses.replace(config, head=head)
     if not experiment.init_from:
         if experiment.init_family:
             raise ValueError(
@@ -138,10 +176,23 @@ def prepare_model(experiment: Experiment, overrides: Collection[str] = ()) -> Mo
                 f"found {experiment.init_family!r}"
             )
         key = jax.random.fold_in(jax.random.key(experiment.run.seed), 1)
-        return Model(config, experiment.preprocessing, models.init(config, key))
+        return Model(config, experiment.preprocessing, models.init(config, key), used_classes)
     path = experiment.init_from
     family = experiment.init_family or None
-    loaded = conversion.load_or_convert(path, config.image_size, config.peft, family=family)
+    loaded = conversion.load_or_convert(
+        path,
+        config.image_size,
+        config.peft,
+        head=(config.head, used_classes),
+        fresh=experiment.init_fresh,
+        seed=experiment.run.seed,
+        family=family,
+    )
+    if used_classes and loaded.classes != used_classes:
+        raise ValueError(
+            f"data.classes: expected those of {path}, {_names(loaded.classes)}, found "
+            f"{_names(used_classes)}; a model of masks can be given any classes"
+        )
     network = architecture(config, loaded.config, path, overrides)
     params = loaded.params
     if not config.peft.enabled:
@@ -163,7 +214,11 @@ def prepare_model(experiment: Experiment, overrides: Collection[str] = ()) -> Mo
             path,
             ", ".join(changed),
         )
-    return Model(network, preprocessing, params)
+    return Model(network, preprocessing, params, used_classes)
+
+
+def _names(of: tuple[SemanticClass, ...]) -> str:
+    return ", ".join(each.name for each in of) or "none"
 
 
 def _check_test_split(root: Path) -> None:
@@ -223,7 +278,7 @@ def architecture(
         for config in (wanted, checkpoint, SamConfig())
     )
     for name, value in wanted_fields.items():
-        decided = name in _RECIPE_FIELDS or name.startswith("peft.")
+        decided = name in _RECIPE_FIELDS or name.startswith(("peft.", "head."))
         is_asked_for = value != defaults[name] or f"model.{name}" in overrides
         if not decided and is_asked_for and value != found[name]:
             raise ValueError(

@@ -122,6 +122,7 @@ def train_step(config: StepConfig, state: TrainState, batch: Any) -> tuple[Train
     trainable = all_groups.pick(task.first_groups, task.frozen)
     trained, carry, first = update(config, all_groups.params, trainable, first_loss, rate)
     all_groups = all_groups.updated(trained)
+    rows = [jax.tree.map(lambda value: value[None], first)]
 
     def later(loop_carry, iteration):
         trained, carry = loop_carry
@@ -129,19 +130,21 @@ def train_step(config: StepConfig, state: TrainState, batch: Any) -> tuple[Train
         trained, carry, metrics = update(config, all_groups.params, trained, loss, rate)
         return (trained, carry), metrics
 
-    iterations = jnp.arange(1, 1 + task.later_updates)
-    # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
-    (trained, _), rest = jax.lax.scan(
-        later, (all_groups.pick(task.later_groups, task.frozen), carry), iterations
-    )
-    all_groups = all_groups.updated(trained)
+    if task.later_updates:
+        iterations = jnp.arange(1, 1 + task.later_updates)
+        # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
+        (trained, _), rest = jax.lax.scan(
+            later, (all_groups.pick(task.later_groups, task.frozen), carry), iterations
+        )
+        all_groups = all_groups.updated(trained)
+        rows.append(rest)
     state = dataclasses.replace(
         state,
         step=state.step + 1,
         params=groups.merge(all_groups.params),
         optimizer=all_groups.optimizer,
     )
-    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+    return state, jax.tree.map(lambda *values: jnp.concatenate(values), *rows)
 
 
 def update(

@@ -1,0 +1,53 @@
+"""Settings of the head that turns image embeddings into masks or classes."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from samjax import fields
+
+Kind = Literal["masks", "semantic", "autosam", "cnn", "linear"]
+MOST_CLASSES = 254  # Label maps are uint8.
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadConfig:
+    """Output of the network: masks from prompts, or classes of all pixels without a prompt.
+
+    Attributes:
+        kind: `masks` (SAM's prompt encoder and decoder), `semantic` (the same with one mask token
+            for every class and one for the background, all masks out; SAMed), `autosam` (SAM's
+            transformer, run once for each class, without prompt encoder; AutoSAM), `cnn` or
+            `linear` (AutoSAM's convolutional heads).
+        classes: Number of classes, without the background; 0 with `masks`. In a recipe, 0 means as
+            many as the data have.
+        positions: AutoSAM: frequencies of its position encoding at the start, those of the `sam`
+            that it is made from, or `random` ones (as published).
+        depth: CNN: number of its stages, of which half keep the side; AutoSAM: 4.
+        width: CNN: channels of the last stage; AutoSAM: 64.
+
+    Raises:
+        ValueError: A field is invalid, or has no effect with `kind`; the message names it.
+    """
+
+    kind: Kind = "masks"
+    classes: Annotated[int, fields.Range(0, MOST_CLASSES)] = 0
+    positions: Literal["sam", "random"] = "sam"
+    depth: fields.PositiveInt = 4
+    width: fields.PositiveInt = 64
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+        if self.kind == "masks" and self.classes:
+            raise fields.FieldError(
+                "classes", f"expected 0 with kind=masks, found {self.classes}; semantic has classes"
+            )
+
+    @property
+    def is_semantic(self) -> bool:
+        """Whether it gives classes of pixels, without a prompt."""
+        return self.kind != "masks"
+
+    @property
+    def takes_prompt_encoder(self) -> bool:
+        """Whether the network has a prompt encoder."""
+        return self.kind in ("masks", "semantic")

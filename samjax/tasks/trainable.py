@@ -1,0 +1,59 @@
+"""Trainable parts of the network."""
+
+import dataclasses
+from typing import Literal
+
+from samjax import fields
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainableConfig:
+    """Trainable parts of the network.
+
+    Attributes:
+        encoder: `adapters` (SAM-Med2D: the encoder's own weights never change; LoRA, too), `frozen`
+            (FT-SAM) or `full` (the encoder's own weights are trained, too).
+        prompt_encoder: The updates that train it: `all` (ours: points and mask prompts only occur
+            together in later updates), `first` (paper, published code) or `frozen` (FT-SAM). Of a
+            semantic head, "no mask" alone is trained.
+        decoder: `full`, or `without_transformer`: output tokens, upscaling and hypernetworks, and
+            LoRA in the transformer if it has any (SAMed_s).
+        iou_head: Whether the head that predicts the IoU is trained; MedSAM: no. Then it keeps its
+            values, even with weight decay. A semantic head never trains it.
+        iou_token: Whether the token of that head is trained; AutoSAM: no.
+        multimask: Whether three masks are predicted and the best of them trained; paper, code
+            and ours: yes.
+
+    Raises:
+        ValueError: A field has an unknown value.
+    """
+
+    encoder: Literal["adapters", "frozen", "full"] = "adapters"
+    prompt_encoder: Literal["all", "first", "frozen"] = "all"
+    decoder: Literal["full", "without_transformer"] = "full"
+    iou_head: bool = True
+    iou_token: bool = True
+    multimask: bool = True
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+
+    @property
+    def encoder_groups(self) -> tuple[str, ...]:
+        """Parameter groups of the image encoder that are trained."""
+        return {"adapters": ("adapter",), "frozen": (), "full": ("adapter", "encoder")}[
+            self.encoder
+        ]
+
+    def frozen(self, iou_head: bool) -> str:
+        """Returns a regular expression of parameters that stay, whatever their group.
+
+        Args:
+            iou_head: Whether the head that predicts the IoU is trained.
+        """
+        patterns = [] if iou_head else [r"mask_decoder/iou_prediction_head/.*"]
+        if not self.iou_token:
+            patterns.append(r"mask_decoder/iou_token")
+        if self.decoder == "without_transformer":
+            patterns.append(r"mask_decoder/transformer/(?!.*adapter/).*")
+        return "|".join(patterns)
