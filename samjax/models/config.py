@@ -62,6 +62,9 @@ class SamConfig:
         mlp_ratio: Hidden width of a block's MLP over `embed_dim`.
         global_attn_indexes: Blocks that attend over the whole image; the others use windows.
         window_size: Side of an attention window, tokens.
+        window_padding: Tokens that pad the ViT's grid where windows do not divide it: `zero` (SAM)
+            or `norm_bias` (the Medical SAM Adapter pads before the norm, which makes them its
+            bias).
         peft: Adapters or LoRA of the image encoder.
         prompt_dim: Width of image embedding, prompts and decoder.
         mask_in_chans: Hidden channels of the mask-prompt encoder.
@@ -89,6 +92,7 @@ class SamConfig:
     mlp_ratio: PositiveFloat = 4.0
     global_attn_indexes: tuple[NonNegativeInt, ...] = (2, 5, 8, 11)
     window_size: PositiveInt = 14
+    window_padding: Literal["zero", "norm_bias"] = "zero"
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     prompt_dim: PositiveInt = 256
     # A quarter of them is normalised: a single channel would always become zero.
@@ -113,9 +117,10 @@ class SamConfig:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
         if self.encoder == "tiny_vit":
+            found = self.window_padding
+            _check(found == "zero", "window_padding", "zero with encoder tiny_vit", found)
             fits = self.patch_size in (4, 16)
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
-            _check(self.peft.kind != "lora", "peft.kind", "adapters with encoder tiny_vit", "lora")
             found = self.peft.layers
             _check(not found, "peft.layers", "none with encoder tiny_vit", found)
         elif self.peft.enabled:

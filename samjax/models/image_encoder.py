@@ -91,20 +91,22 @@ class VitBlock(nn.Module):
             self.adapter = peft.make(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
-        adapter = self.adapter if adapters and self.config.peft.is_in(self.index) else None
-        normed = self.norm1(x)
-        x = x + self.attn(normed, adapter.qkv(normed) if adapter else None)
+        adapter = self.adapter if adapters and self.config.peft.is_in(self.index) else peft.NONE
+        padding = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)
+        if self.config.window_padding == "norm_bias":
+            padding = self.norm1(padding)
+        x = x + adapter.after_attention(self.attn(self.norm1(x), padding, adapter))
         normed = self.norm2(x)
         x = x + self.mlp(normed)
-        addend = adapter.beside_mlp(normed) if adapter else None
+        addend = adapter.beside_mlp(normed)
         return x if addend is None else x + addend
 
 
 class VitAttention(nn.Module):
     """Self-attention within square windows, with decomposed relative position.
 
-    A window as large as the grid is global attention. Where windows do not divide the grid, SAM
-    pads it with zero tokens, whose projections are the bias alone.
+    A window as large as the grid is global attention. Where windows do not divide the grid, it is
+    padded with equal tokens (see `SamConfig.window_padding`).
     """
 
     heads: int
@@ -113,16 +115,27 @@ class VitAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], addend: Float[Array, "b h w c3"] | None = None
+        self,
+        x: Float[Array, "b h w c"],
+        padding: Float[Array, "1 1 1 c"],
+        adapter: peft.Peft = peft.NONE,
     ) -> Float[Array, "b h w c"]:
-        """Attends; `addend` is added to queries, keys and values, but not to those of padding."""
+        """Attends.
+
+        Args:
+            x: Tokens.
+            padding: The token that pads the grid.
+            adapter: Changes queries, keys and values.
+        """
         c = x.shape[-1]
         size, depth = self.window, c // self.heads
-        project = layers.Linear(3 * c, self.dtype, name="qkv")
-        qkv = project(x)
-        if addend is not None:
-            qkv = qkv + addend
-        padding = project(jnp.zeros((1, 1, 1, c), x.dtype))
+        linear = layers.Linear(3 * c, self.dtype, name="qkv")
+
+        def project(tokens: jax.Array) -> jax.Array:
+            qkv, addend = linear(tokens), adapter.qkv(tokens)
+            return qkv if addend is None else qkv + addend
+
+        qkv, padding = project(x), project(padding)
         # Rows of the tables in the order of ascending key positions.
         shape = (2 * size - 1, depth)
         tables = [

@@ -31,7 +31,7 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     `jax.eval_shape(functools.partial(init, config), key)` gives every shape at no cost.
     """
     declared = shapes(config)
-    starts = {name: _start(name, shape, config) for name, shape in declared.items()}
+    starts = {name: _start(name, declared, config) for name in declared}
     drawn = {name: math.prod(declared[name]) for name, (_, std) in starts.items() if std}
     # One draw for all: with one for each parameter, XLA compiles for half a minute.
     noise = jax.random.normal(key, (sum(drawn.values()),), jnp.float32)
@@ -45,9 +45,15 @@ def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     return traverse_util.unflatten_dict(params, sep="/")
 
 
-def _start(name: str, shape: tuple[int, ...], config: SamConfig) -> tuple[float, float]:
+def _start(
+    name: str, declared: Mapping[str, tuple[int, ...]], config: SamConfig
+) -> tuple[float, float]:
     """Returns the mean and standard deviation that a parameter is drawn with."""
-    kind = name.rsplit("/", 1)[-1]
+    shape, (layer, kind) = declared[name], name.rsplit("/", 1)
+    if config.peft.kind == "msa" and "/adapter/" in name:
+        # Kernels and biases have the variance of PyTorch's `Linear`, as published.
+        zero = layer.endswith("/fc2") and config.peft.init == "zero"
+        return 0.0, 0.0 if zero else math.sqrt(1 / (3 * declared[f"{layer}/kernel"][0]))
     if name.endswith("/adapter/up/kernel") and config.peft.init == "zero":
         return 0.0, 0.0
     if kind == "kernel" and config.peft.kind == "lora" and "/adapter/" in name:

@@ -1,8 +1,10 @@
 """Merging of LoRA into the weights that it updates."""
 
 import dataclasses
+import re
 
 import numpy as np
+from einops import rearrange
 from flax import traverse_util
 
 from samjax.models.config import SamConfig
@@ -39,6 +41,11 @@ def merge_lora(config: SamConfig, params: Params) -> tuple[SamConfig, Params]:
             else np.zeros_like(part)
             for name, part in zip(PROJECTIONS, np.split(flat[kernel], 3, axis=1), strict=True)
         ]
-        merged[kernel] = flat[kernel] + np.concatenate(updates, axis=1)
+        update = np.concatenate(updates, axis=1)
+        if stage := re.match(r"image_encoder/layers_(\d+)/", block):  # TinyViT: head by head.
+            heads = config.tiny_vit.num_heads[int(stage[1]) - 1]
+            order = "i (three n d) -> i (n three d)"
+            update = rearrange(update, order, three=len(PROJECTIONS), n=heads)
+        merged[kernel] = flat[kernel] + update
     plain = dataclasses.replace(config, peft=PeftConfig("none"))
     return plain, traverse_util.unflatten_dict(merged, sep="/")

@@ -131,7 +131,7 @@ class MBConv(nn.Module):
 
 
 class TinyVitBlock(nn.Module):
-    """Transformer block: attention, a depthwise convolution, then MLP and adapter side by side."""
+    """Transformer block: attention, a depthwise convolution, then an MLP, each adapted."""
 
     config: SamConfig
     index: int
@@ -148,10 +148,11 @@ class TinyVitBlock(nn.Module):
             self.adapter = peft.make(cfg.peft, cfg.dtype)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
-        x = self.local_conv(x + self.attn(x))
+        adapter = self.adapter if adapters else peft.NONE
+        x = self.local_conv(x + adapter.after_attention(self.attn(x, adapter)))
         normed = self.mlp.norm(x)
         x = x + self.mlp(normed)
-        addend = self.adapter.beside_mlp(normed) if adapters else None
+        addend = adapter.beside_mlp(normed)
         return x if addend is None else x + addend
 
 
@@ -175,7 +176,7 @@ class TinyVitAttention(nn.Module):
     """Self-attention within square windows, with a norm before it and a bias for every offset.
 
     Where windows do not divide the grid, it is padded with zero tokens before the norm, which
-    turns them into its bias.
+    turns them into its bias. The queries, keys and values of one head follow each other.
     """
 
     heads: int
@@ -183,12 +184,23 @@ class TinyVitAttention(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], adapter: peft.Peft = peft.NONE
+    ) -> Float[Array, "b h w c"]:
+        """Attends; `adapter` changes queries, keys and values."""
         c, size = x.shape[-1], self.window
         norm = layers.LayerNorm(1e-5, name="norm")
-        project = layers.Linear(3 * c, self.dtype, name="qkv")
-        qkv = project(norm(x))
-        padding = project(norm(jnp.zeros((1, 1, 1, c), x.dtype)))
+        linear = layers.Linear(3 * c, self.dtype, name="qkv")
+
+        def project(tokens: jax.Array) -> jax.Array:
+            tokens = norm(tokens)
+            qkv, addend = linear(tokens), adapter.qkv(tokens)
+            if addend is None:
+                return qkv
+            order = "b h w (three n d) -> b h w (n three d)"
+            return qkv + rearrange(addend, order, three=3, n=self.heads)
+
+        qkv, padding = project(x), project(jnp.zeros((1, 1, 1, c), x.dtype))
         shape = (self.heads, size**2)
         biases = self.param("attention_biases", layers.zeros_init, shape, jnp.float32)
         biases = biases[:, _offsets(size)]  # (heads, size, size, size, size): query, key.

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from samjax import fields
+from samjax.models import peft
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,9 @@ class TrainableConfig:
         Args:
             iou_head: Whether the head that predicts the IoU is trained.
         """
-        patterns = [] if iou_head else [r"mask_decoder/iou_prediction_head/.*"]
+        patterns = [peft.IDLE]
+        if not iou_head:
+            patterns.append(r"mask_decoder/iou_prediction_head/.*")
         if not self.iou_token:
             patterns.append(r"mask_decoder/iou_token")
         if self.decoder == "without_transformer":

@@ -45,9 +45,12 @@ def test_window_attention_matches_the_published_one(grid, window):
     c, heads = 8, 2
     module = VitAttention(heads, window, jnp.float32)
     x = rng.normal(size=(2, grid, grid, c))
-    shape = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.asarray(x)))["params"]
+    padding = jnp.zeros((1, 1, 1, c))
+    shape = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.asarray(x), padding))[
+        "params"
+    ]
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shape)
-    ours = jax.jit(module.apply)({"params": params}, x)
+    ours = jax.jit(module.apply)({"params": params}, x, padding)
     literal = literal_window_attention(params, x, heads, window)
     np.testing.assert_allclose(ours, literal, atol=2e-4)
 

@@ -95,7 +95,11 @@ def test_settings_without_effect_are_refused(fields, message):
     ("config", "peft", "message"),
     [
         (TINY, PeftConfig("lora", layers=(0, 7)), r"peft\.layers: expected indexes from 0 to"),
-        (TINY_TINY_VIT, LORA, r"peft\.kind: expected adapters with encoder tiny_vit, found lora"),
+        (
+            TINY_TINY_VIT,
+            PeftConfig("lora", layers=(1,)),
+            r"peft\.layers: expected none with encoder tiny_vit, found \(1,\)",
+        ),
     ],
 )
 def test_networks_that_cannot_have_it(config, peft, message):

@@ -4,11 +4,15 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from samjax.models.peft.adapters import ConvBottleneckAdapter, SamMed2DAdapter
-from samjax.models.peft.base import Peft
+from samjax.models.peft.base import NONE, Peft
 from samjax.models.peft.config import PeftConfig
 from samjax.models.peft.lora import Lora
+from samjax.models.peft.msa import MsaAdapter
 
-__all__ = ["Peft", "PeftConfig", "make"]
+__all__ = ["IDLE", "NONE", "Peft", "PeftConfig", "make"]
+
+# Regular expression of parameters that take no part in two dimensions; nothing trains them.
+IDLE = r"image_encoder/.*/adapter/depth/.*"
 
 
 def make(config: PeftConfig, dtype: DTypeLike) -> Peft:
@@ -16,5 +20,9 @@ def make(config: PeftConfig, dtype: DTypeLike) -> Peft:
     dtype = jnp.dtype(dtype)
     if config.kind == "lora":
         return Lora(config, dtype)
-    kinds = {"sam_med2d": SamMed2DAdapter, "conv_bottleneck": ConvBottleneckAdapter}
+    kinds = {
+        "sam_med2d": SamMed2DAdapter,
+        "conv_bottleneck": ConvBottleneckAdapter,
+        "msa": MsaAdapter,
+    }
     return kinds[config.kind](config.ratio, dtype)

@@ -5,12 +5,28 @@ from jaxtyping import Array, Float
 
 
 class Peft(nn.Module):
-    """Parameters of one encoder block; a kind implements the addends that it has."""
+    """Parameters of one encoder block; a kind implements the hooks that it needs.
+
+    Without an implementation, a hook changes nothing.
+    """
 
     def qkv(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c3"] | None:
-        """Returns the addend of queries, keys and values, from the attention's input."""
+        """Returns the addend of queries, keys and values, in this order, from their input."""
         del x
+
+    def after_attention(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """Returns the attention's output, after its last projection, changed."""
+        return x
 
     def beside_mlp(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"] | None:
         """Returns the addend of the MLP's output, from the MLP's normalised input."""
         del x
+
+    def modulate(self, layer: str, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """Returns the output of a layer, `norm1`, `qkv`, `norm2`, `lin1` or `lin2`, changed."""
+        del layer
+        return x
+
+
+NONE = Peft(parent=None)
+"""Hooks of a block that nothing fine-tunes."""

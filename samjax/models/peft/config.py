@@ -5,11 +5,16 @@ from typing import Literal
 
 from samjax import fields
 
-Kind = Literal["none", "sam_med2d", "conv_bottleneck", "lora"]
+Kind = Literal["none", "sam_med2d", "conv_bottleneck", "msa", "lora"]
 Target = Literal["q", "k", "v"]
 PROJECTIONS: tuple[Target, ...] = ("q", "k", "v")  # In the order of the `qkv` kernel.
-_OF_ADAPTERS = ("ratio", "init")
-_OF_LORA = ("rank", "scale", "targets")
+# Fields that have an effect, besides `kind` and `layers`.
+_FIELDS = {
+    "sam_med2d": ("ratio", "init"),
+    "conv_bottleneck": ("ratio", "init"),
+    "msa": ("ratio", "init"),
+    "lora": ("rank", "scale", "targets"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +24,11 @@ class PeftConfig:
     Attributes:
         kind: `sam_med2d` (the published adapter, in ViT-B twice the size of the encoder that it
             adapts), `conv_bottleneck` (a fiftieth of its size: a bottleneck with a depthwise
-            convolution), `lora` (low-rank updates of the attention's projections, as in SAMed) or
-            `none`; see `samjax.models.peft`.
+            convolution), `msa` (the Medical SAM Adapter's bottlenecks after the attention and
+            beside the MLP), `lora` (low-rank updates of the attention's projections, as in SAMed)
+            or `none`; see `samjax.models.peft`.
         ratio: Adapters: width of the bottleneck over that of the block: of the channel attention
-            of `sam_med2d`, of the whole `conv_bottleneck`.
+            of `sam_med2d`, of the whole of the others.
         init: Adapters: initial values, `zero` (they add nothing until they are trained) or
             `kaiming` (as published: they disturb a pre-trained encoder from the first step).
         rank: LoRA: rank of an update; SAMed: 4.
@@ -49,9 +55,10 @@ class PeftConfig:
                 "targets", f"expected different ones of q, k, v, found {self.targets!r}"
             )
         # Earlier versions wrote a ratio without adapters, so `none` takes any.
-        without_effect = {"none": (), "lora": _OF_ADAPTERS}.get(self.kind, _OF_LORA)
+        if self.kind == "none":
+            return
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in without_effect:
+        for name in defaults.keys() - {"kind", "layers", *_FIELDS[self.kind]}:
             if getattr(self, name) != defaults[name]:
                 raise fields.FieldError(
                     name,
