@@ -12,7 +12,7 @@ from samjax.comparison import Method
 from samjax.training import config as training_config
 
 KEY = jax.random.key(0)
-NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full", "medsam"]
+NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0"]
 
 
 def recipe(name):
@@ -80,7 +80,9 @@ def test_the_default_is_what_is_right():
         assert getattr(published, section) != getattr(plain, section)
 
 
-@pytest.mark.parametrize("name", ["reference", "sam_med2d", "ft_sam", "full", "medsam"])
+@pytest.mark.parametrize(
+    "name", ["reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0"]
+)
 def test_the_network_is_vit_b_at_256(name):
     assert recipe(name).model.image_size == 256
     sizes = ("embed_dim", "depth", "num_heads", "global_attn_indexes")

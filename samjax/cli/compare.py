@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     first, count = _shard(arguments.shard)
     all_jobs = jobs(comparison)
     selected = [job for job in all_jobs if job.name in (arguments.methods or comparison.methods)]
-    selected = selected[first - 1 :: count]
+    selected = _of_shard(selected, first, count)
     if arguments.dry_run:
         for line in cost.estimate(comparison, selected, workdir):  # Counting takes seconds a line.
             print(line, flush=True)
@@ -162,6 +162,13 @@ def _default_workdir(config: str) -> Path:
             f"go on there with --workdir {former}, or begin anew with --workdir {folder}"
         )
     return folder
+
+
+def _of_shard(selected: "Sequence[Job]", first: int, count: int) -> "list[Job]":
+    """Returns every N-th job; the seeds of a method with a grid stay together, as they share it."""
+    unit_of = {id(job): job.name if job.method.grid else (job.name, job.seed) for job in selected}
+    units = list(dict.fromkeys(unit_of.values()))[first - 1 :: count]
+    return [job for job in selected if unit_of[id(job)] in units]
 
 
 def _shard(text: str) -> tuple[int, int]:

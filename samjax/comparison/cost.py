@@ -42,11 +42,13 @@ def estimate(comparison: Comparison, wanted: Sequence[Job], workdir: Path) -> It
         rows.append(("general", comparison.stages, workdir / "general", None))
     for job in wanted:
         name = f"{job.name}, seed {job.seed}"
-        rows.append((name, runner.seeded_stages(comparison, job), job.folder(workdir), job))
+        is_first = job.seed == comparison.seeds[0]
+        stages = job.stages(workdir) or job.method.grid[: None if is_first else 1]
+        rows.append((name, runner.seeded_stages(comparison, job, stages), job.folder(workdir), job))
     for name, stages, folder, job in rows:
-        begin = network if job is None or job.method.from_general else None
+        begin = start = network if job is None or job.method.from_general else None
         for stage in stages:
-            begin = _network(stage.experiment, begin)
+            begin = _network(stage.experiment, start if job and job.method.grid else begin)
             done = runner.is_trained(folder / stage.name)
             text, hours = _line(stage.experiment, begin, done, rate)
             yield f"{f'{name}, {stage.name}':<36} {text}"
@@ -67,10 +69,10 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
     samples = index.load_index(experiment.data.root, "train")
     used = index.drop_datasets(samples, experiment.data.leave_out)
     batches, per_epoch = experiment.length(len(used))
-    text = f"{batches:,} batches, {batches * experiment.prompting.iterations:,} updates"
+    task = experiment.task(network, experiment.preprocessing.mask_prompt)
+    text = f"{batches:,} batches, {batches * (1 + task.later_updates):,} updates"
     if done:
         return f"{text}, trained", 0.0
-    task = experiment.task(network, experiment.preprocessing.mask_prompt)
     config = experiment.step(task, batches, per_epoch)
     data = experiment.data
     operations = batches * operations_of(config, data.batch_size, data.masks_per_image)
@@ -80,9 +82,15 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
 
 def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
     """Returns the network of a training that starts from `begin`, or from fresh parameters."""
-    if begin is None:
-        return experiment.model
-    return setup.architecture(experiment.model, begin, "the model it starts from")
+    wanted = experiment.model
+    network = begin and setup.architecture(wanted, begin, "the model it starts from")
+    head = wanted.head
+    if head.is_semantic:
+        root, data = Path(experiment.data.root), experiment.data
+        samples = index.drop_datasets(index.load_index(root, "train"), data.leave_out)
+        images = setup.TrainingData(root, samples, [], b"")
+        head = dataclasses.replace(head, classes=len(setup.find_classes(experiment, images)))
+    return dataclasses.replace(network or wanted, head=head)
 
 
 def _speed(size: int = 2048) -> float:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from samjax.comparison import choice
 from samjax.data.inputs import Resize
 from samjax.evaluation import protocols
 from samjax.training.config import Experiment
@@ -20,6 +21,7 @@ class EvalSetting:
             uses the one of training.
         splits: The splits of the data to evaluate.
         datasets: The datasets to evaluate; empty for all.
+        protocols: Its protocols; empty for those of the comparison.
     """
 
     adapters: bool = True
@@ -27,6 +29,7 @@ class EvalSetting:
     resize: Resize | None = None
     splits: tuple[str, ...] = ("test",)
     datasets: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Method:
         stages: Stages of its training on the comparison's data; empty for the general model itself.
         from_general: Whether training starts from the general model, or from fresh parameters.
         settings: The settings of its evaluations, by name.
+        grid: In place of `stages`, variants of one stage, each with a validation at its end: all
+            are trained with the first seed, and the one with the best validation score is the
+            method, with every seed (`samjax.comparison.choice`).
+
+    Raises:
+        ValueError: It has stages and a grid.
     """
 
     title: str
@@ -59,6 +68,16 @@ class Method:
     settings: Mapping[str, EvalSetting] = dataclasses.field(
         default_factory=lambda: {"test": EvalSetting()}
     )
+    grid: tuple[TrainingStage, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stages and self.grid:
+            raise ValueError(f"{self.title}: expected stages or a grid, found both")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it trains a model, and does not evaluate the general one."""
+        return bool(self.stages or self.grid)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +116,8 @@ class Comparison:
         by_modality: Columns of the paper's table 3: title, method, setting.
         unseen: Columns of the paper's table 4: title, method, setting.
         ablations: Rows of the table of ablations.
+        side_by_side: Rows of the tables that compare methods with different prompts: title, method,
+            setting (`samjax.comparison.method_tables`).
     """
 
     data: str
@@ -110,11 +131,12 @@ class Comparison:
     by_modality: tuple[tuple[str, str, str], ...] = ()
     unseen: tuple[tuple[str, str, str], ...] = ()
     ablations: tuple[Ablation, ...] = ()
+    side_by_side: tuple[tuple[str, str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.general and not self.stages:
             raise ValueError("comparison: expected a general model or stages that make one")
-        cells = (*self.overall, *self.by_modality, *self.unseen)
+        cells = (*self.overall, *self.by_modality, *self.unseen, *self.side_by_side)
         named = [(method, setting) for _, method, setting in cells]
         named += [(name, "test") for a in self.ablations for name in (a.method, a.base)]
         for method, setting in named:
@@ -146,11 +168,18 @@ class Job:
         """Returns the folder of the report of one setting."""
         return self.folder(workdir) / "tests" / setting
 
+    def stages(self, workdir: Path) -> tuple[TrainingStage, ...]:
+        """Returns the stages of its training: of a grid the chosen one, none before the choice."""
+        if not self.method.grid:
+            return self.method.stages
+        chosen = choice.read(workdir / self.name)
+        return tuple(one for one in self.method.grid if chosen and one.name == chosen.name)
+
     def checkpoint(self, comparison: "Comparison", workdir: Path) -> str:
-        """Returns the path of the trained model, or of the general model for no stages."""
-        if not self.method.stages:
+        """Returns the path of the trained model, or of the general model for no training."""
+        if not self.method.is_trained:
             return general_checkpoint(comparison, workdir)
-        return str(self.folder(workdir) / self.method.stages[-1].name / "last")
+        return str(self.folder(workdir) / self.stages(workdir)[-1].name / "last")
 
     def missing(self, workdir: Path) -> list[str]:
         """Lists the settings that have no report yet."""
@@ -177,5 +206,5 @@ def jobs(comparison: Comparison) -> list[Job]:
         Job(name, method, seed)
         for seed in comparison.seeds
         for name, method in comparison.methods.items()
-        if method.stages or seed == comparison.seeds[0]
+        if method.is_trained or seed == comparison.seeds[0]
     ]

@@ -91,7 +91,7 @@ def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], MethodR
     """Reads all existing reports, by method and setting."""
     results: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str]]] = {}
     for job in jobs(comparison):
-        stages = [job.folder(workdir) / stage.name for stage in job.method.stages]
+        stages = [job.folder(workdir) / stage.name for stage in job.stages(workdir)]
         training = sum(map(runner.seconds, stages))
         for setting in job.method.settings:
             folder = job.report(workdir, setting)

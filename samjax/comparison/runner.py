@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import json
 import logging
+import statistics
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import jax
 
 from samjax import conversion, lock
+from samjax.comparison import choice
 from samjax.comparison.plan import (
     Comparison,
     EvalSetting,
@@ -64,7 +66,9 @@ def check(comparison: Comparison, wanted: Iterable[Job]) -> None:
         ValueError: Settings contradict each other; the message names the method and stage.
     """
     stages = [("general", stage) for stage in (() if comparison.general else comparison.stages)]
-    stages += [(job.name, stage) for job in wanted for stage in job.method.stages]
+    stages += [
+        (job.name, stage) for job in wanted for stage in (*job.method.stages, *job.method.grid)
+    ]
     for name, stage in stages:
         try:
             stage.experiment.check_validation()
@@ -94,14 +98,30 @@ def run(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
         DataError: The data cannot be used.
         ValueError: A setting cannot work, or another process trains this model.
     """
-    if job.missing(workdir):
-        with lock.exclusive(job.folder(workdir)):
-            _train_and_evaluate(comparison, job, general, workdir)
+    if not job.missing(workdir):
+        return
+    if job.method.grid and not job.stages(workdir):
+        _choose(comparison, job, general, workdir)
+    with lock.exclusive(job.folder(workdir)):
+        _train_and_evaluate(comparison, job, general, workdir)
+
+
+def _choose(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
+    """Trains all variants of a job's method with the first seed, and writes down the best."""
+    first = dataclasses.replace(job, seed=comparison.seeds[0])
+    folder, start = first.folder(workdir), general if job.method.from_general else ""
+    with lock.exclusive(folder):
+        for stage in seeded_stages(comparison, first, job.method.grid):
+            _train_stages([stage], start, folder)
+        names = [stage.name for stage in job.method.grid]
+        scores = {name: choice.validation_score(folder / name) for name in names}
+        choice.write(workdir / job.name, scores)
 
 
 def _train_and_evaluate(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
-    _train_stages(seeded_stages(comparison, job), start, job.folder(workdir))
+    stages = seeded_stages(comparison, job, job.stages(workdir))
+    _train_stages(stages, start, job.folder(workdir))
     checkpoint = job.checkpoint(comparison, workdir)
     for name in job.missing(workdir):
         setting = job.method.settings[name]
@@ -121,11 +141,13 @@ def _train_and_evaluate(comparison: Comparison, job: Job, general: str, workdir:
         )
 
 
-def seeded_stages(comparison: Comparison, job: Job) -> tuple[TrainingStage, ...]:
-    """Returns the stages of a job, with the comparison's data and the job's seed."""
+def seeded_stages(
+    comparison: Comparison, job: Job, stages: Iterable[TrainingStage]
+) -> tuple[TrainingStage, ...]:
+    """Returns stages of a job, with the comparison's data and the job's seed."""
     return tuple(
         TrainingStage(stage.name, _seeded(stage.experiment, comparison, job.seed))
-        for stage in job.method.stages
+        for stage in stages
     )
 
 
@@ -134,10 +156,17 @@ def is_trained(folder: Path) -> bool:
     return directory.is_model_dir(folder / "last")
 
 
-def seconds(folder: Path) -> float:
-    """Returns the seconds of the training in a folder, over all its starts."""
+def seconds(folder: Path, kind: str = "training") -> float:
+    """Returns the seconds of the training in a folder.
+
+    Args:
+        folder: Folder of the training.
+        kind: `training` for those that it took, over all its starts; `core` for those that its
+            batches took of one core, as if it had no other: without compiling, checking the data,
+            and validation.
+    """
     path = folder / SECONDS
-    return json.loads(path.read_text())["training"] if path.exists() else 0.0
+    return json.loads(path.read_text()).get(kind, 0.0) if path.exists() else 0.0
 
 
 def _seeded(experiment: Experiment, comparison: Comparison, seed: int) -> Experiment:
@@ -166,6 +195,7 @@ def _train(experiment: Experiment, folder: Path) -> None:
     mesh = dataclasses.replace(experiment.mesh, coordinator=distributed.ALONE)
     with _timed(folder), _clear_programs():
         loop.train(dataclasses.replace(experiment, run=run, mesh=mesh), folder)
+    _add_core_seconds(folder, experiment.data.batch_size)
 
 
 @contextlib.contextmanager
@@ -177,6 +207,16 @@ def _timed(folder: Path) -> Iterator[None]:
     finally:
         total = before + time.perf_counter() - start
         write_whole(folder / SECONDS, json.dumps({"training": total}).encode())
+
+
+def _add_core_seconds(folder: Path, images: int) -> None:
+    """Adds the core seconds of a training: of a median batch, times the number of batches."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rates = [row["images_per_cpu_s"] for row in rows if "images_per_cpu_s" in row]
+    if rates:
+        core = max(row["step"] for row in rows) * images / statistics.median(rates)
+        content = {"training": seconds(folder), "core": core}
+        write_whole(folder / SECONDS, json.dumps(content).encode())
 
 
 @contextlib.contextmanager
@@ -203,7 +243,8 @@ def _evaluate(
 ) -> None:
     samples = [s for split in setting.splits for s in index.load_index(root, split)]
     samples = index.select_datasets(samples, setting.datasets)
-    config = EvalConfig(protocols=comparison.protocols, oracle=True, adapters=setting.adapters)
+    names = setting.protocols or comparison.protocols
+    config = EvalConfig(protocols=names, oracle=True, adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
     evaluation = evaluate_and_report(model, root, samples, out, config, title, origin)
     print(evaluation.table)

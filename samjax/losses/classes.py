@@ -5,7 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, Shaped
 
 from samjax import fields, masks
 
@@ -80,7 +80,7 @@ def dice_of_classes(
     return jnp.where(positive, loss, 0).sum() / jnp.maximum(positive.sum(), 1)
 
 
-def shrink_labels(labels: Integer[Array, "b s s"], size: int) -> Integer[Array, "b m m"]:
-    """Resamples labels by nearest to a side that divides theirs."""
+def shrink_labels(labels: Shaped[Array, "*b s s"], size: int) -> Shaped[Array, "*b m m"]:
+    """Resamples labels or masks by nearest to a side that divides theirs."""
     step = labels.shape[-1] // size
-    return labels[:, step // 2 :: step, step // 2 :: step]
+    return labels[..., step // 2 :: step, step // 2 :: step]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from samjax import fields, masks
 from samjax.losses import terms
+from samjax.losses.classes import shrink_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,9 @@ class LossConfig:
         iou_weight: Weight of the squared error of the predicted IoU; code and we: 1.
         dice: Denominator of the dice loss: the `linear` areas, smoothed by 1 (SAM, SAM-Med2D), or
             `squared` ones, smoothed by 1e-5 (MedSAM, by MONAI).
+        at: Resolution of the loss: the network's `input` (SAM, ours: logits are upsampled), or
+            `low_res`, that of the logits (MedSAM's first version: masks are resampled to it by
+            nearest).
         focal_alpha: Focal loss: weight of the foreground; code and we: 0.25.
         focal_gamma: Focal loss: focus; code and we: 2.
         reduction: Dice and IoU per `mask` (SAM, ours) or per `batch` (published code: one ratio
@@ -43,6 +47,7 @@ class LossConfig:
     bce_weight: fields.NonNegativeFloat = 0.0
     dice: Literal["linear", "squared"] = "linear"
     iou_weight: fields.NonNegativeFloat = 1.0
+    at: Literal["input", "low_res"] = "input"
     focal_alpha: fields.Probability = 0.25
     focal_gamma: fields.NonNegativeFloat = 2.0
     reduction: terms.Reduction = "mask"
@@ -99,12 +104,15 @@ def segmentation_loss(
     Returns:
         The weighted sum of focal loss, dice loss and squared IoU error, and the prediction.
     """
-    target = truth[:, :, None].astype(jnp.float32)
-    # All candidates at input resolution, to compare them; XLA drops them where they are not used.
-    candidates = masks.upsample(jax.lax.stop_gradient(low_res), truth.shape[-1])
+    size = truth.shape[-1]
+    side = size if config.at == "input" else low_res.shape[-1]
+    whole = truth[:, :, None].astype(jnp.float32)
+    target = shrink_labels(whole, side)
+    # All candidates, to compare them; XLA drops them where they are not used.
+    candidates = masks.upsample(jax.lax.stop_gradient(low_res), side)
     chosen = _select(candidates, jax.lax.stop_gradient(iou), target, config)
     selected = masks.select(low_res, chosen)
-    logits = masks.upsample(selected, truth.shape[-1])[:, :, None]
+    logits = masks.upsample(selected, side)[:, :, None]
     probability = jax.nn.sigmoid(logits)
     focal, dice, bce = _mask_terms(logits, probability, target, config)
     if config.iou_supervision == "all":
@@ -123,7 +131,8 @@ def segmentation_loss(
         loss += config.bce_weight * bce.mean()
     best = jnp.argmax(iou, axis=-1)
     same = config.selection == "predicted_iou"  # Then `selected` is the best already.
-    predicted = (logits[:, :, 0] if same else masks.select(candidates, best)) > masks.THRESHOLD
+    seen = logits[:, :, 0] if same else masks.select(candidates, best)
+    predicted = masks.upsample(seen, size) > masks.THRESHOLD
     hard = predicted[:, :, None].astype(jnp.float32)
     prediction = Prediction(
         low_res=masks.select(low_res, best),
@@ -133,7 +142,7 @@ def segmentation_loss(
         dice_loss=dice.mean(),
         iou_error=iou_error,
         # Rounding may give a Dice just below zero.
-        mean_dice=jnp.maximum(1 - terms.dice_loss(hard, target, "mask", smooth=1e-7).mean(), 0),
+        mean_dice=jnp.maximum(1 - terms.dice_loss(hard, whole, "mask", smooth=1e-7).mean(), 0),
         bce=None if bce is None else bce.mean(),
     )
     return loss, jax.lax.stop_gradient(prediction)

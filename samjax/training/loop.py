@@ -171,7 +171,7 @@ class _Run:
         )
         self._pending: step.Metrics | None = None
         self._window: list[step.Metrics] = []
-        self._window_start = time.perf_counter()
+        self._restart_window()
         self._timer = summary.Timer(self.total, self.done)
 
     def describe(self, recipe: summary.RecipeFile | None) -> str:
@@ -252,7 +252,6 @@ class _Run:
 
     def _summary(self, number: int) -> dict[str, float]:
         """Returns means over the batches since the last row of the logs."""
-        now = time.perf_counter()
         images = len(self._window) * self.experiment.data.batch_size
         mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
         rate = self.step_config.learning_rate(number - 1)
@@ -260,9 +259,11 @@ class _Run:
             "loss": mean.loss.mean(),
             **self.step_config.task.log_row(mean.terms),
             "learning_rate": rate,
-            "images_per_s": images / (now - self._window_start),
+            "images_per_s": images / (time.perf_counter() - self._window_start),
+            "images_per_cpu_s": images / (time.process_time() - self._window_cpu_start),
         }
-        self._window, self._window_start = [], now
+        self._window = []
+        self._restart_window()
         return {name: float(value) for name, value in row.items()}
 
     def _divergence(self, number: int, metrics: step.Metrics) -> str:
@@ -290,7 +291,7 @@ class _Run:
         if self.writer:
             self.writer.scalars(self.done, row)
         tqdm.write(f"step {self.done}: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items()))
-        self._window_start = time.perf_counter()
+        self._restart_window()
 
     def _draw(self) -> None:
         model = self._model()
@@ -299,7 +300,11 @@ class _Run:
             config = self.experiment.validation.evaluation
             picture = validation.picture(model, self.data.root, samples, config)
             self.writer.picture(self.done, "predictions", picture)
-        self._window_start = time.perf_counter()
+        self._restart_window()
+
+    def _restart_window(self) -> None:
+        """Starts to measure the speed of the batches that follow: seconds, and those of cores."""
+        self._window_start, self._window_cpu_start = time.perf_counter(), time.process_time()
 
     def _has_converged(self) -> bool:
         patience = self.experiment.validation.patience

@@ -199,6 +199,22 @@ def test_the_loss_of_medsam(method_fixtures):
     np.testing.assert_allclose(found, expected[:3], rtol=1e-5)
 
 
+def test_the_loss_of_medsams_first_version_compares_low_resolution_logits():
+    low_res, iou, truth = draw()
+    low_res = low_res[:, :, :1]
+    config = losses.LossConfig(
+        focal_weight=0.0, iou_weight=0.0, dice="squared", at="low_res", selection="predicted_iou"
+    )
+    loss, prediction = segmentation_loss(low_res, iou[:, :, :1], truth, config)
+    p, t = 1 / (1 + np.exp(-np.float64(low_res[:, :, 0]))), truth[:, :, 1::2, 1::2]
+    area = (p**2).sum((2, 3)) + t.sum((2, 3))
+    dice = 1 - (2 * (p * t).sum((2, 3)) + 1e-5) / (area + 1e-5)
+    assert float(loss) == pytest.approx(dice.mean(), rel=1e-5)
+    assert prediction.predicted.shape == truth.shape  # The next clicks are at input resolution.
+    at_input = np.asarray(masks.upsample(jnp.asarray(low_res[:, :, 0]), SIZE)) > 0
+    assert (prediction.predicted == at_input).all()
+
+
 @pytest.mark.parametrize(("bce_weight", "expected"), [(1e-6, 2), (1.0, 1)])
 def test_cross_entropy_takes_part_in_the_selection(bce_weight, expected):
     """It prefers a hesitant mask to one with some wrong pixels, of which it is certain."""
