@@ -47,7 +47,7 @@ def augment(
 
     Args:
         image: Normalised image, (s, s, 3) float32.
-        masks: Its masks, (k, s, s) uint8.
+        masks: Its masks, (k, s, s) uint8; or its label map, (1, s, s), which may be empty.
         placement: Position of the image in the square.
         config: Kinds and strengths of augmentation.
         rng: Source of randomness.
@@ -89,7 +89,9 @@ def _draw_warp(masks: np.ndarray, config: AugmentConfig, rng: np.random.Generato
         return cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
     scale = math.exp(rng.uniform(-1, 1) * math.log1p(config.zoom))
     pixels = np.argwhere(masks[rng.integers(len(masks))])
-    focus = pixels[rng.integers(len(pixels))][::-1].astype(float)
+    focus = np.array([middle, middle])
+    if len(pixels):
+        focus = pixels[rng.integers(len(pixels))][::-1].astype(float)
     matrix = cv2.getRotationMatrix2D(focus, angle, scale)
     if scale < 1:  # A reduced image moves anywhere within the square.
         centre = matrix @ np.array([middle, middle, 1])
@@ -109,7 +111,8 @@ def _warp(
 
     moved = np.stack([warp(mask, cv2.INTER_NEAREST) for mask in masks])
     magnified = np.linalg.det(matrix[:, :2])
-    stays = moved.sum((1, 2)) > 0.1 * magnified * masks.sum((1, 2))
+    before, after = ((array != 0).sum((1, 2)) for array in (masks, moved))
+    stays = (after > 0.1 * magnified * before) | (before == 0)
     if not stays.any():
         return image, masks
     moved[~stays] = moved[rng.choice(np.flatnonzero(stays), (~stays).sum())]

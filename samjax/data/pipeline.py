@@ -197,10 +197,11 @@ class _LoadLabels(_Load):
         masks = np.zeros((len(paths), self.size, self.size), np.uint8)
         for i, mask in enumerate(originals):
             masks[i] = prepare_mask(mask, self.size, placement)
-        image, masks = augment(image, masks, placement, self.config.augment, rng)
         labels, _ = label_map(masks, [self.labels[path] for path in paths])
+        # As one map: of single masks, one that leaves the square would be replaced by another.
+        image, varied = augment(image, labels[None], placement, self.config.augment, rng)
         seed = np.asarray(rng.integers(2**32), np.uint32)
-        return {"image": image, "labels": labels, "seed": seed}
+        return {"image": image, "labels": varied[0], "seed": seed}
 
 
 def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generator) -> np.ndarray:

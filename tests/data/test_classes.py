@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from samjax.data import classes, index, phantoms
+from samjax.data import augment as augmentation
+from samjax.data import classes, index, inputs, phantoms
 from samjax.data.augment import AugmentConfig
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError
@@ -70,3 +71,30 @@ def test_masks_without_a_class_are_named(root):
     sample = index.Sample("images/a.png", ("masks/b.png",))
     with pytest.raises(DataError, match=r"expected the class of every mask.*masks/b.png"):
         classes.class_names(root, [sample])
+
+
+def test_a_label_map_without_foreground_is_augmented_too():
+    """Of a chosen few classes, many images have none."""
+    image = np.ones((32, 32, 3), np.float32)
+    config = AugmentConfig(flip=0.5, rotate_degrees=45.0, zoom=2.0)
+    empty = np.zeros((1, 32, 32), np.uint8)
+    placement = inputs.place(32, 32, 32, "stretch")
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        varied, labels = augmentation.augment(image, empty, placement, config, rng)
+        assert not labels.any() and varied.shape == image.shape
+    assert (varied == 0).any()  # It was turned.
+
+
+def test_a_class_never_takes_the_pixels_of_another():
+    rng = np.random.default_rng(0)
+    image = np.zeros((32, 32, 3), np.float32)
+    labels = np.zeros((1, 32, 32), np.uint8)
+    labels[0, :4, :4], labels[0, 16:24, 16:24] = 1, 2
+    image[..., 0] = labels[0]
+    config = AugmentConfig(zoom=3.0)
+    placement = inputs.place(32, 32, 32, "stretch")
+    for _ in range(20):
+        varied, moved = augmentation.augment(image, labels, placement, config, rng)
+        sure = (varied[..., 0] % 1 == 0) & (moved[0] != 0)
+        np.testing.assert_array_equal(varied[..., 0][sure], moved[0][sure])
