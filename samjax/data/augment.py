@@ -89,9 +89,9 @@ def _draw_warp(masks: np.ndarray, config: AugmentConfig, rng: np.random.Generato
         return cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
     scale = math.exp(rng.uniform(-1, 1) * math.log1p(config.zoom))
     pixels = np.argwhere(masks[rng.integers(len(masks))])
-    focus = np.array([middle, middle])
+    focus = [middle, middle]
     if len(pixels):
-        focus = pixels[rng.integers(len(pixels))][::-1].astype(float)
+        focus = pixels[rng.integers(len(pixels))][::-1].astype(float).tolist()
     matrix = cv2.getRotationMatrix2D(focus, angle, scale)
     if scale < 1:  # A reduced image moves anywhere within the square.
         centre = matrix @ np.array([middle, middle, 1])
