@@ -7,7 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 THRESHOLD = 0.0  # A pixel is foreground where its logit is above this (probability one half).
 
@@ -76,6 +76,38 @@ def restore_logits(
         for axis, extent in zip(axes, canvas, strict=True)
     )
     return product("nwl,nchl->nchw", columns, product("nhm,ncml->nchl", rows, logits))
+
+
+def class_map(
+    logits: Float[Array, "k m m"],
+    placement: Int[Array, " 6"],
+    size: int,
+    canvas: tuple[int, int],
+) -> UInt8[Array, "h w"]:
+    """Returns the class with the highest logit in every pixel of an original image.
+
+    Logits are resampled as by `restore_logits`, one class at a time: those of many classes would
+    not fit into memory. Of equal logits, the first class wins.
+
+    Args:
+        logits: Low-resolution logits of `k` classes, at most 256.
+        placement: `samjax.data.inputs.Placement.as_array` of the image.
+        size: Side of the network's input.
+        canvas: Rows and columns of the result; at least the original height and width.
+    """
+
+    def compare(
+        best: tuple[jax.Array, jax.Array], of_class: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        (highest, found), (low_res, number) = best, of_class
+        restored = restore_logits(low_res[None, None], placement[None], size, canvas)[0, 0]
+        above = restored > highest
+        return (jnp.where(above, restored, highest), jnp.where(above, number, found)), None
+
+    start = jnp.full(canvas, -jnp.inf), jnp.zeros(canvas, jnp.uint8)
+    classes = jnp.arange(len(logits), dtype=jnp.uint8)
+    (_, found), _ = jax.lax.scan(compare, start, (logits, classes))
+    return found
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:

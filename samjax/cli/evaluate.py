@@ -39,13 +39,18 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=_name,
         metavar="NAME",
-        help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt",
+        help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt, or classes without prompts",
     )
     add("--no-adapters", action="store_true", help="run the network without its adapters")
     add("--oracle", action="store_true", help="also score the best of the three predicted masks")
     add("--image-size", type=int, metavar="N", help="side of the network's input, pixels")
     add("--seed", type=int, help="seed of the prompts; default: 0")
     add("--prompts", metavar="FILE", help="prompts.json of an earlier evaluation, to replay")
+    add(
+        "--other-classes",
+        choices=("error", "skip"),
+        help="semantic models: masks of classes that the model lacks; default: error",
+    )
     add("--limit", type=int, metavar="N", help="number of images, spread evenly; default: all")
     add("--batch-size", type=int, metavar="N", help="masks predicted at a time; default: 16")
     add("--images-per-batch", type=int, metavar="N", help="images encoded at a time; default: 8")
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from samjax import fields, lock
     from samjax.evaluation import EvalConfig
 
-    names = ("protocols", "batch_size", "images_per_batch", "seed", "limit")
+    names = ("protocols", "batch_size", "images_per_batch", "seed", "limit", "other_classes")
     switches = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
     with fields.naming(flag):
         config = fields.from_dict(EvalConfig, specified(arguments, names) | switches)

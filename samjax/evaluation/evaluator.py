@@ -8,55 +8,31 @@ import dataclasses
 import functools
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from samjax import masks
 from samjax.data import fingerprint, index, quality
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
-from samjax.evaluation import batches, metrics, protocols
+from samjax.evaluation import batches, prompted, semantic, support
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
 from samjax.evaluation.progress import EvaluationProgress, ImageInProgress
 from samjax.evaluation.prompt_file import PromptSet
+from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import (
-    FILLED_BOX,
     EvalConfig,
     Evaluation,
     ImageResults,
     MaskResult,
-    Score,
 )
 from samjax.inference import jit_cache
-from samjax.inference.batch import encode
 from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """The network's predictions for a batch, on the device.
-
-    Attributes:
-        logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
-            followed by all candidates.
-        points: Points of the prompts, (n, rounds, 2), pixels of the input.
-        labels: Their labels, (n, rounds).
-        seconds: Seconds of `encode`, `bbox` and `points`.
-    """
-
-    logits: jax.Array
-    points: jax.Array
-    labels: jax.Array
-    seconds: dict[str, float]
 
 
 def evaluate(
@@ -85,13 +61,14 @@ def evaluate(
     Raises:
         DataError: A file cannot be used (`samjax.data.quality` finds them beforehand), the prompts
             to replay lack a mask, or no mask is left to evaluate.
-        ValueError: The model takes box prompts only, and `bbox` is not among the protocols.
+        ValueError: No protocol suits the model, or masks have classes that it lacks.
     """
-    config, left_out = supported_protocols(model, config or EvalConfig())
+    config, left_out = support.supported_protocols(model, config or EvalConfig())
     model = on_device(model)
     samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
+    samples = support.known_samples(model, samples, metadata, config)
     completed = resume_from or EvaluationProgress()
     in_progress: collections.deque[ImageInProgress] = collections.deque()  # In order of batches.
     remaining = [number for number in range(len(samples)) if number not in completed.images]
@@ -142,32 +119,6 @@ def evaluate(
     )
     size = model.config.image_size
     return Evaluation(config, size, results, prompt_set, _fps(completed.timings), left_out)
-
-
-def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, tuple[str, ...]]:
-    """Leaves out the protocols with points for a model that takes box prompts only.
-
-    Returns:
-        The settings without them, and their names.
-
-    Raises:
-        ValueError: No protocol is left.
-    """
-    if model.preprocessing.supports_points:
-        return config, ()
-    left_out = tuple(name for name in config.protocols if name != protocols.BOX)
-    if len(left_out) == len(config.protocols):
-        raise ValueError(
-            f"protocols: expected {protocols.BOX} for a model that takes box prompts only "
-            f"(preprocessing.point_prompts), found {', '.join(left_out)}"
-        )
-    if not left_out:
-        return config, ()
-    _log.warning(
-        "left out: %s; this model takes box prompts only (preprocessing.point_prompts)",
-        ", ".join(map(protocols.title, left_out)),
-    )
-    return dataclasses.replace(config, protocols=(protocols.BOX,)), left_out
 
 
 def on_device(model: Model) -> Model:
@@ -246,35 +197,8 @@ def load_images(
 
 def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
     """Predicts the masks of a batch by all protocols."""
-    network, params = model.config, model.params
-    seconds: dict[str, float] = {}
-
-    def timed(name: str, function: Callable[..., Any], *args: Any) -> Any:
-        start = time.perf_counter()
-        result = jax.block_until_ready(function(*args))
-        seconds[name] = time.perf_counter() - start
-        return result
-
-    images = timed("encode", encode, network, params, batch.images, config.adapters)
-    common = (network, params, images, batch.image_index)
-    candidates = (model.preprocessing.multimask, config.oracle)
-    by_protocol: dict[str, jax.Array] = {}
-    if protocols.BOX in config.protocols:
-        boxes = timed("bbox", protocols.predict_boxes, *common, batch.boxes, *candidates)
-        by_protocol[protocols.BOX] = boxes
-    points = jnp.zeros((len(batch.points), 0, 2))
-    labels = jnp.zeros((len(batch.points), 0), jnp.int32)
-    if config.rounds:
-        prompts = (batch.points, batch.seeds, batch.truth)
-        static = (model.preprocessing.mask_prompt, config.rounds, *candidates)
-        rounds, points, labels = timed(
-            "points", protocols.predict_points, *common, *prompts, *static
-        )
-        for name in config.protocols:
-            if name != protocols.BOX:
-                by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
-    logits = jnp.stack([by_protocol[name] for name in config.protocols], axis=1)
-    return Predictions(logits, points, labels, seconds)
+    kind = semantic if model.config.head.is_semantic else prompted
+    return kind.predict(model, batch, config)
 
 
 def _score(
@@ -285,36 +209,9 @@ def _score(
     metadata: dict[str, Metadata],
 ) -> Iterator[MaskResult]:
     """Yields the scores of the masks of a batch."""
-    n, names, candidates, m, _ = predictions.logits.shape
-    flat = np.asarray(predictions.logits).reshape(n, names * candidates, m, m)
-    size = model.config.image_size
-    for (image, i), logits in zip(batch.masks, flat, strict=False):
-        truth = image.loaded.original_masks[i]
-        height, width = truth.shape
-        canvas = masks.canvas_size(height, width)
-        on_canvas = np.pad(truth, ((0, canvas[0] - height), (0, canvas[1] - width)))
-        placement = image.loaded.placement.as_array()
-        counts = protocols.count_pixels(logits, placement, on_canvas, size)
-        counts = np.asarray(counts).reshape(names, candidates, 2)
-        area = int(truth.sum())
-        dice = metrics.dice(counts[..., 0], counts[..., 1], area)
-        iou = metrics.iou(counts[..., 0], counts[..., 1], area)
-        scores = {
-            name: Score(float(d[0]), float(j[0]), float(d.max()) if config.oracle else None)
-            for name, d, j in zip(config.protocols, dice, iou, strict=True)
-        }
-        scores[FILLED_BOX] = _score_box(image.prompts[i].box, truth)
-        path = image.sample.masks[i]
-        yield MaskResult(image.sample.image, path, metadata[path], height, width, area, scores)
-
-
-def _score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
-    """Scores the box itself as a mask: the pixels whose centres lie in it."""
-    height, width = truth.shape
-    x0, y0, x1, y1 = np.ceil(np.array(box) - 0.5).astype(int).clip(0, [width, height] * 2)
-    intersection = int(truth[y0:y1, x0:x1].sum())
-    counts = (intersection, int((x1 - x0) * (y1 - y0)), int(truth.sum()))
-    return Score(metrics.dice(*counts), metrics.iou(*counts))
+    if model.config.head.is_semantic:
+        return semantic.score(model, batch, predictions, metadata)
+    return prompted.score(model, batch, predictions, config, metadata)
 
 
 def _limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:

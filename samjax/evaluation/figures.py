@@ -11,10 +11,10 @@ import numpy as np
 from samjax import masks, visualization
 from samjax.data.files import read_image
 from samjax.data.index import Sample
-from samjax.evaluation import batches, evaluator, protocols
+from samjax.evaluation import batches, evaluator, protocols, semantic
 from samjax.evaluation.batches import EvaluationBatch
-from samjax.evaluation.evaluator import Predictions
 from samjax.evaluation.prompt_file import MaskPrompt
+from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 from samjax.models.directory import Model
 
@@ -77,8 +77,13 @@ def examples(
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
         predictions = evaluator.predict(model, batch, config)
         for row in range(len(batch.masks)):
-            predicted = _restore_masks(model, batch, predictions, config.protocols, row)
-            drawn.append(_example(root, results[len(drawn)], batch, predictions, predicted, row))
+            result = results[len(drawn)]
+            if model.config.head.is_semantic:
+                name = result.metadata.class_name
+                predicted = semantic.restore_masks(model, batch, predictions, name, row)
+            else:
+                predicted = _restore_masks(model, batch, predictions, config.protocols, row)
+            drawn.append(_example(root, result, batch, predictions, predicted, row))
     return drawn
 
 

@@ -23,19 +23,20 @@ from samjax.prompting.interaction import PromptingConfig
 from samjax.types import Params
 
 BOX = "bbox"
+CLASSES = "classes"
 DEFAULT = (BOX, "1pt", "3pt", "5pt")
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:
-    """Checks names of protocols: `bbox`, `1pt`, `3pt`, any `Npt`.
+    """Checks names of protocols: `bbox`, `1pt`, `3pt`, any `Npt`; `classes` of semantic models.
 
     Raises:
         ValueError: There is none, one is unknown, or one appears twice.
     """
     names = tuple(names)
     for name in names:
-        if name != BOX and not re.fullmatch(r"[1-9]\d{0,2}pt", name):
-            problem = f"expected {BOX}, 1pt, 3pt or any Npt, found {name!r}"
+        if name not in (BOX, CLASSES) and not re.fullmatch(r"[1-9]\d{0,2}pt", name):
+            problem = f"expected {BOX}, 1pt, 3pt, any Npt or {CLASSES}, found {name!r}"
             raise fields.FieldError("protocols", problem)
     if not names or len(set(names)) < len(names):
         problem = f"expected different ones, at least one, found {names}"
@@ -44,12 +45,14 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def points_of(name: str) -> int:
-    """Returns the number of points of a protocol: 0 for the box."""
-    return 0 if name == BOX else int(name.removesuffix("pt"))
+    """Returns the number of points of a protocol: 0 for the box, and without a prompt."""
+    return 0 if name in (BOX, CLASSES) else int(name.removesuffix("pt"))
 
 
 def title(name: str) -> str:
-    """Returns a protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`."""
+    """Returns a protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`; `No prompt`."""
+    if name == CLASSES:
+        return "No prompt"
     points = points_of(name)
     return f"{points} pt{'s' if points > 1 else ''}" if points else "Bbox"
 

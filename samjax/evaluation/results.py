@@ -1,6 +1,7 @@
 """Settings and results of an evaluation."""
 
 import dataclasses
+from typing import Literal
 
 from samjax import fields
 from samjax.data.metadata import Metadata
@@ -21,6 +22,8 @@ class EvalConfig:
         seed: Seed of the prompts, unless some are replayed.
         adapters: Whether to use the adapters, if the network has any.
         oracle: Whether to score the best of the candidate masks, too, as if the user chose.
+        other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
+            leaves them out.
         limit: Number of images, spread evenly over the data set; None: all.
         threads: Threads that load images ahead.
 
@@ -34,6 +37,7 @@ class EvalConfig:
     seed: fields.Seed = 0
     adapters: bool = True
     oracle: bool = False
+    other_classes: Literal["error", "skip"] = "error"
     limit: fields.PositiveInt | None = None
     threads: fields.PositiveInt = 4
 

@@ -94,10 +94,9 @@ def evaluate(experiment: Experiment, trained: TrainingResult) -> str:
     root, name = trained.data_root, trained.model_dir.parent.name
     origin = {"checkpoint": str(trained.model_dir), "data": str(root), "split": "test"}
     samples = index.load_index(root, "test")
+    config = validation.settings(experiment.evaluation, model)
     with lock.exclusive(out):
-        written = evaluate_and_report(
-            model, root, samples, out, experiment.evaluation, name, origin
-        )
+        written = evaluate_and_report(model, root, samples, out, config, name, origin)
     for problem in written.problems:
         _log.warning("left out: %s", problem)
     return written.table

@@ -1,5 +1,6 @@
 """Validation during training: the evaluation of `eval.py` on held-out images."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,17 @@ from samjax.models.directory import Model
 PICTURED = 4  # Images in a panel of predictions.
 
 
+def settings(config: EvalConfig, model: Model) -> EvalConfig:
+    """Returns the settings: other classes than those that `data.classes` chose are left out."""
+    chosen = model.config.head.is_semantic
+    return dataclasses.replace(config, other_classes="skip") if chosen else config
+
+
 def scores(
     model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig
 ) -> dict[str, float]:
     """Mean Dice of every protocol, and their mean, by which the best model is chosen."""
+    config = settings(config, model)
     evaluation = evaluator.evaluate(model, root, samples, config, progress=False)
     overall = report.summarise(evaluation)["overall"]
     dice = {name: overall[name]["dice"] for name in evaluation.config.protocols}
@@ -27,6 +35,7 @@ def scores(
 
 def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig) -> np.ndarray:
     """Draws predictions of one mask in a few images, always the same ones; RGB."""
+    config = settings(config, model)
     count = min(PICTURED, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
