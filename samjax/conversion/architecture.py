@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from samjax import fields
+from samjax.conversion import autosam
 from samjax.models import config as model_config
 from samjax.models.config import SamConfig, TinyVitConfig
 from samjax.models.peft import PeftConfig
@@ -39,17 +40,25 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
         ValueError: A tensor has an impossible shape.
     """
     encoder = _tiny_vit(tensors) if _TINY_STEM in tensors else _vit(tensors)
+    width = _shape(tensors, "image_encoder.neck.0.weight", 4)[0]
+    head = autosam.infer_head(tensors)
+    if head.kind in ("cnn", "linear"):
+        return SamConfig(**encoder, prompt_dim=width, head=head)
+    masks: dict[str, Any] = dict(head=head)
+    if head.kind == "masks":
+        masks = dict(
+            mask_in_chans=_shape(tensors, "prompt_encoder.mask_downscaling.3.weight", 4)[0],
+            num_multimask=_shape(tensors, "mask_decoder.mask_tokens.weight", 2)[0] - 1,
+        )
+    iou_head = "mask_decoder.iou_prediction_head.layers.0.weight"
     return SamConfig(
         **encoder,
-        prompt_dim=_shape(tensors, "image_encoder.neck.0.weight", 4)[0],
-        mask_in_chans=_shape(tensors, "prompt_encoder.mask_downscaling.3.weight", 4)[0],
+        prompt_dim=width,
         decoder_depth=_count(tensors, _LAYER),
         decoder_heads=decoder_heads,
         decoder_mlp_dim=_shape(tensors, f"{_LAYER}.0.mlp.lin1.weight", 2)[0],
-        iou_head_hidden_dim=_shape(tensors, "mask_decoder.iou_prediction_head.layers.0.weight", 2)[
-            0
-        ],
-        num_multimask=_shape(tensors, "mask_decoder.mask_tokens.weight", 2)[0] - 1,
+        iou_head_hidden_dim=_shape(tensors, iou_head, 2)[0],
+        **masks,
     )
 
 

@@ -80,6 +80,11 @@ class CheckpointContents:
     settings: tuple[SamConfig, Preprocessing, tuple[SemanticClass, ...]] | None = None
     beside: hugging_face.HuggingFaceSettings | None = None
 
+    def with_tensors(self, tensors: Mapping[str, np.ndarray]) -> "CheckpointContents":
+        """Returns the contents with further tensors, or others in place of those they have."""
+        keys = {name: name for name in tensors} | self.keys
+        return dataclasses.replace(self, tensors=self.tensors | dict(tensors), keys=keys)
+
 
 def read(path: str | Path) -> CheckpointContents:
     """Reads a `.pth`, `.pt`, `.ckpt`, `.bin` or `.safetensors` file, or a Hugging Face directory.

@@ -15,6 +15,7 @@ from flax import traverse_util
 from samjax import models
 from samjax.conversion import (
     architecture,
+    autosam,
     checkpoint_file,
     families,
     naming,
@@ -27,7 +28,7 @@ from samjax.conversion.families import LITE_MEDSAM_PREPROCESSING as LITE_MEDSAM_
 from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREPROCESSING
 from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
 from samjax.conversion.report import MISMATCHES, ConversionReport, KeyEntry, KeyMismatchError
-from samjax.data.classes import SemanticClass
+from samjax.data.classes import SemanticClass, numbered
 from samjax.models import directory as model_dirs
 from samjax.models import finite_check
 from samjax.models.config import SamConfig
@@ -109,7 +110,8 @@ def from_torch(
     report = dataclasses.replace(report, notes=(*contents.notes, decision.describe()))
     report = dataclasses.replace(report, is_guess=decision.is_guess)
     classes = contents.settings[2] if contents.settings else ()
-    classes = options.head[1] if config.head.is_semantic and not classes else classes
+    if config.head.is_semantic and not classes:
+        classes = options.head[1] or numbered(config.head.classes)
     return Model(config, decision.preprocessing, params, classes), report
 
 
@@ -237,14 +239,21 @@ def _assemble(
     if options.peft is not None and options.peft.enabled and not config.peft.enabled:
         config, added = dataclasses.replace(config, peft=options.peft), True
     new_head = options.head[0].is_semantic and not config.head.is_semantic
+    made = {}
     if new_head:
         config = dataclasses.replace(config, head=options.head[0])
+        made = autosam.from_sam(contents.tensors, config, options.seed)
+        contents = contents.with_tensors({key: tensor for key, (tensor, _) in made.items()})
     shapes = models.shapes(config)
     paths = {naming.torch_name(path): path for path in shapes}
     entries = {name: _entry(contents, path, shapes[path], added) for name, path in paths.items()}
+    for key, (_, origin) in made.items():
+        entries[key] = entries[key].become(entries[key].status, f"made of {origin}")
     for key, path in paths.items():
         replaced = new_head and path.startswith("mask_decoder/")
-        if (replaced and entries[key].status in MISMATCHES) or re.fullmatch(options.fresh, path):
+        if new_head and autosam.is_drawn(key, config):
+            entries[key] = entries[key].become("initialised", "as published")
+        elif (replaced and entries[key].status in MISMATCHES) or re.fullmatch(options.fresh, path):
             entries[key] = KeyEntry(key, "initialised", naming.torch_shape(path, shapes[path]))
     report = _report(name, contents, entries, new_head)
     if report.mismatches and options.strict:

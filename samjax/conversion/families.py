@@ -30,7 +30,12 @@ LITE_MEDSAM_PREPROCESSING = Preprocessing(
 MEDSAM_PREPROCESSING = dataclasses.replace(
     SAM_PREPROCESSING, resize="stretch", normalise="min_max", multimask=False
 )
-Family = Literal["sam", "sam_med2d", "ft_sam", "medsam", "mobile_sam", "lite_medsam", "samjax"]
+AUTOSAM_PREPROCESSING = dataclasses.replace(
+    SAM_PREPROCESSING, resize="stretch", interpolation="linear", normalise="min_max"
+)
+Family = Literal[
+    "sam", "sam_med2d", "ft_sam", "medsam", "mobile_sam", "lite_medsam", "autosam", "samjax"
+]
 FAMILIES: dict[
     Family, Preprocessing
 ] = {  # What the published weights saw in training, and our own recipe's default.
@@ -40,6 +45,7 @@ FAMILIES: dict[
     "medsam": MEDSAM_PREPROCESSING,
     "mobile_sam": SAM_PREPROCESSING,
     "lite_medsam": LITE_MEDSAM_PREPROCESSING,
+    "autosam": AUTOSAM_PREPROCESSING,
     "samjax": Preprocessing(),
 }
 _SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
@@ -90,6 +96,8 @@ def named(family: str) -> PreprocessingDecision:
 
 def infer(config: SamConfig) -> PreprocessingDecision:
     """Returns the preprocessing of the family that an architecture indicates."""
+    if config.head.kind in ("autosam", "cnn", "linear"):
+        return _evidence("autosam", f"a head of kind {config.head.kind}")
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
     size = f"{config.image_size} pixels"

@@ -1,7 +1,7 @@
 """Mapping of names and axes between PyTorch and samjax.
 
-PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`. A number joins the part
-before it, the adapter gets a lower-case name, and a batch norm's `running_mean` and `running_var`
+PyTorch's `blocks.0.attn.qkv.weight` is our `blocks_0/attn/qkv/kernel`. Numbers join the part
+before them, the adapter gets a lower-case name, and a batch norm's `running_mean` and `running_var`
 are `mean` and `var`. PyTorch's `weight` is a `scale` in a norm, a `kernel` in a linear or
 convolutional layer, and has no name of its own in an embedding. Kernels change their axes: (out,
 in) to (in, out), (out, in, h, w) and, in a transposed convolution, (in, out, h, w) to (h, w, in,
@@ -20,7 +20,8 @@ from samjax.types import Params
 _EMBEDDING = re.compile(
     r"(point_embeddings_\d+|not_a_point_embed|no_mask_embed|iou_token|mask_tokens)$"
 )
-_TRANSPOSED = re.compile(r"output_upscaling_\d+/kernel$")
+_TRANSPOSED = re.compile(r"(output_upscaling_\d+|mask_decoder/blocks_\d+_4)/kernel$")
+_OWN_POSITIONS = "mask_decoder/pe_layer/"  # AutoSAM's lie beside the decoder.
 _BY_PARITY = re.compile(r"adapter/spatial_2/kernel$")
 _TORCH_4X4, _OUR_4X4 = "i o (a p) (b q)", "p q a b i o"
 
@@ -28,9 +29,11 @@ _TORCH_4X4, _OUR_4X4 = "i o (a p) (b q)", "p q a b i o"
 def torch_name(path: str) -> str:
     """Returns PyTorch's name of the tensor at our `path`."""
     leaf = f"{path}/weight" if _EMBEDDING.search(path) else path
+    leaf = leaf.removeprefix("mask_decoder/") if leaf.startswith(_OWN_POSITIONS) else leaf
     name = re.sub(r"/(kernel|scale)$", "/weight", leaf).replace("/adapter/", "/Adapter/")
     name = re.sub(r"/bn/(mean|var)$", r"/bn/running_\1", name)
-    return re.sub(r"_(\d+)(?=/|$)", r".\1", name).replace("/", ".")
+    numbered = re.sub(r"(_\d+)+(?=/|$)", lambda found: found[0].replace("_", "."), name)
+    return numbered.replace("/", ".")
 
 
 def from_torch(path: str, tensor: np.ndarray) -> np.ndarray:

@@ -48,6 +48,11 @@ def with_colors(names: Sequence[str]) -> tuple[SemanticClass, ...]:
     return tuple(SemanticClass(name, _color(i)) for i, name in enumerate(names))
 
 
+def numbered(count: int) -> tuple[SemanticClass, ...]:
+    """Names classes `class 1`, `class 2`, ..., where nothing says what they are."""
+    return with_colors([f"class {number}" for number in range(1, count + 1)])
+
+
 def class_names(root: str | Path, samples: Iterable[Sample]) -> dict[str, str]:
     """Returns the class of every mask, by the mask's path.
 

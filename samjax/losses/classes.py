@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer, Shaped
 
 from samjax import fields, masks
@@ -81,6 +82,6 @@ def dice_of_classes(
 
 
 def shrink_labels(labels: Shaped[Array, "*b s s"], size: int) -> Shaped[Array, "*b m m"]:
-    """Resamples labels or masks by nearest to a side that divides theirs."""
-    step = labels.shape[-1] // size
-    return labels[..., step // 2 :: step, step // 2 :: step]
+    """Resamples labels or masks by nearest to a smaller side."""
+    centres = (2 * np.arange(size) + 1) * labels.shape[-1] // (2 * size)
+    return labels[..., centres, :][..., centres]

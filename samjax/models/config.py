@@ -135,8 +135,15 @@ class SamConfig:
 
     @property
     def mask_tokens(self) -> int:
-        """Number of mask tokens of SAM's decoder."""
+        """Number of mask tokens of SAM's decoder, in each of its `token_sets`."""
+        if self.head.kind == "autosam":
+            return 2  # As with a single further mask, which is not used.
         return (self.head.classes if self.head.is_semantic else self.num_multimask) + 1
+
+    @property
+    def token_sets(self) -> int:
+        """Number of sets of output tokens of SAM's decoder: one for each class in AutoSAM's."""
+        return self.head.classes + 1 if self.head.kind == "autosam" else 1
 
     @property
     def mask_size(self) -> int:

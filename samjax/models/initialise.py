@@ -28,6 +28,7 @@ from samjax.types import Params
 def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
 
+    Heads that take no prompts have no `prompt_encoder`.
     `jax.eval_shape(functools.partial(init, config), key)` gives every shape at no cost.
     """
     declared = shapes(config)
@@ -94,14 +95,15 @@ def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
     images = jnp.zeros((1, config.image_size, config.image_size, 3))
     prompts = types.no_prompts(1, 1, 1, config.mask_size)
     embedding = jnp.zeros((1, config.grid_size, config.grid_size, config.prompt_dim))
+    encoder = sam.image_encoder(config).init(key, images, config.peft.enabled)["params"]
+    if not config.head.takes_prompt_encoder:
+        decoder = sam.class_head(config).init(key, embedding)["params"]
+        return {"image_encoder": encoder, "mask_decoder": decoder}
     params = {
-        "image_encoder": sam.image_encoder(config).init(key, images, config.peft.enabled)["params"],
+        "image_encoder": encoder,
         "prompt_encoder": PromptEncoder(config).init(key, prompts)["params"],
     }
     embedded = sam.encode_prompts(config, params, prompts)
     encoding = sam.grid_encoding(config, params)
-    decoder = MaskDecoder(config)
-    # Hypernetworks declare their parameters where they are called: masks 1 to 3, then mask 0.
-    many = decoder.init(key, embedding, encoding, embedded, True)["params"]
-    single = decoder.init(key, embedding, encoding, embedded, False)["params"]
-    return {**params, "mask_decoder": {**single, **many}}
+    decoder = MaskDecoder(config).init(key, embedding, encoding, embedded, True)["params"]
+    return {**params, "mask_decoder": decoder}

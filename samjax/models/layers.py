@@ -55,7 +55,8 @@ def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]
 
 def _product_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    rows, gradient_rows = (y.reshape(-1, y.shape[-1]) for y in (x, gradient))
+    # Counted, as -1 does not work where there are no columns.
+    rows, gradient_rows = (y.reshape(math.prod(y.shape[:-1]), y.shape[-1]) for y in (x, gradient))
     return gradient @ kernel.T, rows.T @ gradient_rows
 
 
@@ -164,18 +165,20 @@ class ConvTranspose2x2(nn.Module):
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution without bias, padding 1, stride 1 or 2."""
+    """3x3 convolution, padding 1, stride 1 or 2; by default without bias."""
 
     features: int
     dtype: DTypeLike
     stride: int = 1
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", zeros_init, shape, jnp.float32)
         gathered = jnp.concatenate(taps3x3(x.astype(self.dtype), self.stride), axis=-1)
-        return product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
+        y = product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
+        return y + _bias(self, self.features, self.dtype) if self.use_bias else y
 
 
 class DepthwiseConv3x3(nn.Module):

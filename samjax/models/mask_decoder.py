@@ -58,13 +58,13 @@ class MaskDecoder(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
-        masks = cfg.mask_tokens
-        self.iou_token = self.param("iou_token", layers.zeros_init, (1, dim), jnp.float32)
-        self.mask_tokens = self.param("mask_tokens", layers.zeros_init, (masks, dim), jnp.float32)
+        masks, sets = cfg.mask_tokens, cfg.token_sets
+        self.iou_token = self.param("iou_token", layers.zeros_init, (sets, dim), jnp.float32)
+        shape = (sets * masks, dim)
+        self.mask_tokens = self.param("mask_tokens", layers.zeros_init, shape, jnp.float32)
         self.transformer = TwoWayTransformer(cfg)
-        self.output_upscaling_0 = layers.ConvTranspose2x2(dim // 4, dtype)
-        self.output_upscaling_1 = layers.LayerNorm(1e-6)
-        self.output_upscaling_3 = layers.ConvTranspose2x2(dim // 8, dtype)
+        self.upscaling = Upscaling(dim, dtype)
+        nn.share_scope(self, self.upscaling)
         self.output_hypernetworks_mlps = [
             layers.MLP((dim, dim, dim // 8), dtype) for _ in range(masks)
         ]
@@ -115,9 +115,9 @@ class MaskDecoder(nn.Module):
 
         Args:
             prepared: Result of `prepare`.
-            prompts: PromptEmbeddings prompts.
+            prompts: Embedded prompts.
             multimask: Whether to predict `num_multimask` masks, for an ambiguous prompt, or one.
-                A semantic head predicts all its masks, whatever it is.
+                A `semantic` head predicts all its masks, whatever it is.
 
         Returns:
             Low-resolution logits and predicted IoU of every mask, float32.
@@ -130,8 +130,9 @@ class MaskDecoder(nn.Module):
             rearrange(x[:, None] + layers.product(dense, basis), "b k i w -> (b k) i w")
             for x, basis in zip(prepared.projected, prepared.basis, strict=True)
         ]
-        output = jnp.concatenate([self.iou_token, self.mask_tokens])
-        output = jnp.broadcast_to(output, (b, k, *output.shape))
+        masks = rearrange(self.mask_tokens, "(k m) c -> k m c", m=self.config.mask_tokens)
+        output = jnp.concatenate([self.iou_token[:, None], masks], axis=1)
+        output = jnp.broadcast_to(output, (b, k, *output.shape[1:]))
         tokens = jnp.concatenate([output, prompts.sparse], axis=2).astype(dtype)
         present = jnp.concatenate([jnp.ones(output.shape[:3], bool), prompts.valid], axis=2)
         tokens, image = self.transformer(
@@ -142,7 +143,7 @@ class MaskDecoder(nn.Module):
             prepared.offsets,
         )
         first, last = (1, self.config.mask_tokens) if multimask else (0, 1)
-        if self.config.head.is_semantic:
+        if self.config.head.kind == "semantic":
             first, last = 0, self.config.mask_tokens
         logits = self._masks(tokens[:, 1:], image, range(first, last))
         iou = self.iou_prediction_head(tokens[:, 0])[:, first:last]
@@ -151,13 +152,31 @@ class MaskDecoder(nn.Module):
     def _masks(self, tokens: jax.Array, image: jax.Array, indexes: range) -> jax.Array:
         """Returns dot products of the selected mask tokens' weights with the upscaled image."""
         x = rearrange(image, "n (g h) c -> n g h c", g=self.config.grid_size)
-        x = layers.gelu(self.output_upscaling_1(self.output_upscaling_0(x)))
-        x = layers.gelu(self.output_upscaling_3(x))
+        x = self.upscaling(x)
         weights = [self.output_hypernetworks_mlps[i](tokens[:, i]) for i in indexes]
+        if self.is_initializing():  # The others declare their parameters, too.
+            for mlp in self.output_hypernetworks_mlps:
+                mlp(tokens[:, 0])
         masks = jnp.einsum(
             "nhwc,nco->nhwo", x, jnp.stack(weights, axis=-1), preferred_element_type=jnp.float32
         )
         return jnp.moveaxis(masks, -1, 1)
+
+
+class Upscaling(nn.Module):
+    """Upscales an image embedding four times; its layers are named as in SAM's decoder."""
+
+    features: int
+    dtype: DTypeLike
+
+    def setup(self) -> None:
+        self.output_upscaling_0 = layers.ConvTranspose2x2(self.features // 4, self.dtype)
+        self.output_upscaling_1 = layers.LayerNorm(1e-6)
+        self.output_upscaling_3 = layers.ConvTranspose2x2(self.features // 8, self.dtype)
+
+    def __call__(self, x: Float[Array, "n g g c"]) -> Float[Array, "n m m o"]:
+        x = layers.gelu(self.output_upscaling_1(self.output_upscaling_0(x)))
+        return layers.gelu(self.output_upscaling_3(x))
 
 
 class TwoWayTransformer(nn.Module):

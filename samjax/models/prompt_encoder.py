@@ -79,10 +79,8 @@ class PromptEncoder(nn.Module):
         )
 
     def grid_encoding(self) -> Float[Array, "g g c"]:
-        """Returns the position encoding of the image embedding's cells, at their centres."""
-        centres = (jnp.arange(self.config.grid_size) + 0.5) / self.config.grid_size
-        x, y = jnp.meshgrid(centres, centres)
-        return self.pe_layer(jnp.stack([x, y], axis=-1))
+        """Returns the position encoding of the image embedding's cells."""
+        return self.pe_layer(cell_centres(self.config.grid_size))
 
     def _points(self, prompts: types.Prompts) -> tuple[jax.Array, jax.Array]:
         """Embeds points and SAM's padding point: (b, k, p + 1, c), (b, k, p + 1)."""
@@ -137,3 +135,9 @@ class PositionEncoding(nn.Module):
         angles = jnp.matmul(2 * coords - 1, frequencies, precision=jax.lax.Precision.HIGHEST)
         angles = 2 * jnp.pi * angles
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def cell_centres(grid_size: int) -> Float[Array, "g g 2"]:
+    """Returns the centres (x, y) of the image embedding's cells, in 0..1."""
+    centres = (jnp.arange(grid_size) + 0.5) / grid_size
+    return jnp.stack(jnp.meshgrid(centres, centres), axis=-1)

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 
 from samjax import types
 from samjax.models.config import SamConfig
+from samjax.models.heads.autosam import AutosamHead
+from samjax.models.heads.convolutional import CnnHead, LinearHead
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, PreparedImages
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder
@@ -137,8 +139,16 @@ def predict_classes(
             "model.head.kind: expected a semantic head, which predicts classes, found masks, which "
             "needs prompts"
         )
+    if not config.head.takes_prompt_encoder:
+        return _apply(class_head(config), params["mask_decoder"], embedding)
     prompts = types.no_prompts(len(embedding), 1, 1, config.mask_size)
     return predict_masks(config, params, embedding, prompts)[0][:, 0]
+
+
+def class_head(config: SamConfig) -> AutosamHead | CnnHead | LinearHead:
+    """Returns the module that predicts classes without a prompt encoder."""
+    modules = {"autosam": AutosamHead, "cnn": CnnHead, "linear": LinearHead}
+    return modules[config.head.kind](config)
 
 
 def grid_encoding(config: SamConfig, params: Params) -> Float[Array, "g g c"]:

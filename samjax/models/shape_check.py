@@ -17,7 +17,8 @@ _DECIDED_BY = (
     (r"mask_downscaling", "mask_in_chans, prompt_dim"),
     (r"iou_prediction_head", "iou_head_hidden_dim, num_multimask"),
     (r"transformer/.*/mlp/", "decoder_mlp_dim, prompt_dim"),
-    (r"mask_tokens|output_hypernetworks", "num_multimask, prompt_dim"),
+    (r"mask_decoder/(input_block|blocks|final)_", "head.classes, head.depth, head.width"),
+    (r"mask_tokens|iou_token|output_hypernetworks", "num_multimask, head.classes, prompt_dim"),
     (r"", "prompt_dim, decoder_depth"),
 )
 _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")

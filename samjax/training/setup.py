@@ -188,6 +188,11 @@ def prepare_model(
         seed=experiment.run.seed,
         family=family,
     )
+    if loaded.config.head.kind != config.head.kind:
+        raise ValueError(
+            f"model.head.kind: expected {loaded.config.head.kind}, as {path} has, found "
+            f"{config.head.kind}; a model of masks can be given any head"
+        )
     if used_classes and loaded.classes != used_classes:
         raise ValueError(
             f"data.classes: expected those of {path}, {_names(loaded.classes)}, found "

@@ -22,8 +22,8 @@ class HeadConfig:
             many as the data have.
         positions: AutoSAM: frequencies of its position encoding at the start, those of the `sam`
             that it is made from, or `random` ones (as published).
-        depth: CNN: number of its stages, of which half keep the side; AutoSAM: 4.
-        width: CNN: channels of the last stage; AutoSAM: 64.
+        depth: CNN: number of its stages, of which the last two double the side; AutoSAM: 4.
+        width: CNN: channels after the last stage, with twice as many before each; AutoSAM: 64.
 
     Raises:
         ValueError: A field is invalid, or has no effect with `kind`; the message names it.
@@ -32,7 +32,7 @@ class HeadConfig:
     kind: Kind = "masks"
     classes: Annotated[int, fields.Range(0, MOST_CLASSES)] = 0
     positions: Literal["sam", "random"] = "sam"
-    depth: fields.PositiveInt = 4
+    depth: Annotated[int, fields.Range(2, 8)] = 4
     width: fields.PositiveInt = 64
 
     def __post_init__(self) -> None:
