@@ -1,4 +1,4 @@
-"""`samjax predict`: segments objects in images."""
+"""`samjax predict`: segments objects in images, or gives every pixel a class."""
 
 import argparse
 import sys
@@ -62,27 +62,44 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict_into(arguments: argparse.Namespace) -> int:
-    from samjax.inference import files, image_files
+    from samjax.inference import class_files, files, image_files
     from samjax.inference.predictor import Predictor
 
     found = image_files.find_images(arguments.images, arguments.out)
-    jobs, unmatched = _jobs(arguments, found)
+    prompted = bool(arguments.box or arguments.point or arguments.prompts)
+    jobs, unmatched = _jobs(arguments, found) if prompted else ({}, [])
     predictor = Predictor.from_pretrained(
         arguments.checkpoint,
         arguments.image_size,
         adapters=not arguments.no_adapters,
         **preprocessing_flags.loading(arguments),
     )
-    failed = files.predict_files(
-        predictor,
-        jobs,
-        arguments.out,
-        arguments.multimask,
-        arguments.checkpoint,
-        arguments.overwrite,
-        unmatched,
-    )
-    print(f"{len(jobs) - len(failed)} of {len(jobs)} images predicted, see {arguments.out}")
+    head = predictor.model.config.head
+    if head.is_semantic:
+        if prompted or arguments.multimask:
+            given = next(n for n in ("box", "point", "prompts", "multimask") if vars(arguments)[n])
+            raise ValueError(
+                f"--{given}: expected no prompts, as {arguments.checkpoint} (head {head.kind}) "
+                "gives every pixel a class; leave it out"
+            )
+        failed = class_files.predict_class_files(
+            predictor, found, arguments.out, arguments.checkpoint, arguments.overwrite
+        )
+        count = len(found)
+    else:
+        if not prompted:
+            raise ValueError("no prompts: give --box, --point or --prompts")
+        failed = files.predict_files(
+            predictor,
+            jobs,
+            arguments.out,
+            arguments.multimask,
+            arguments.checkpoint,
+            arguments.overwrite,
+            unmatched,
+        )
+        count = len(jobs)
+    print(f"{count - len(failed)} of {count} images predicted, see {arguments.out}")
     if failed:
         print(f"samjax: not predicted: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -96,8 +113,6 @@ def _jobs(
 
     boxes, points = arguments.box, arguments.point
     if arguments.prompts is None:
-        if not boxes and not points:
-            raise ValueError("no prompts: give --box, --point or --prompts")
         if points and len(boxes) > 1:
             raise ValueError(
                 "several boxes and points: say which belong together in a file, with --prompts"

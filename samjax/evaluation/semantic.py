@@ -18,16 +18,17 @@ from samjax.evaluation.batches import EvaluationBatch, PromptedImage
 from samjax.evaluation.prompted import Predictions, Stopwatch, score_box
 from samjax.evaluation.results import FILLED_BOX, EvalConfig, MaskResult, Score
 from samjax.inference import classes
+from samjax.inference.batch import encode
+from samjax.inference.decoder_weights import pack_weights
 from samjax.models.directory import Model
 
 
 def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
     """Predicts the classes of a batch's images."""
     timed, network = Stopwatch(), model.config
-    embedding = timed(
-        "encode", classes.encode, network, model.params, batch.images, config.adapters
-    )
-    logits = timed(protocols.CLASSES, classes.decode, network, model.params, embedding)
+    images = timed("encode", encode, network, model.params, batch.images, config.adapters)
+    weights = pack_weights(model.params)
+    logits = timed(protocols.CLASSES, classes.decode, network, weights, images.embedding)
     n = len(batch.points)
     no_points = jnp.zeros((n, 0, 2)), jnp.zeros((n, 0), jnp.int32)
     return Predictions(logits, *no_points, timed.seconds)

@@ -1,12 +1,14 @@
 """Prediction: interactively for one image, for batches of images, or for files."""
 
 from samjax.inference.batch import SegmentationResult, decode, encode, restore, segment
+from samjax.inference.classes import ClassPrediction
 from samjax.inference.decoder_weights import pack_weights
 from samjax.inference.object_prompt import ObjectPrompt
 from samjax.inference.predictor import Predictor
 from samjax.inference.uncertainty import Ensemble, predict_ensemble, uncertainty_maps
 
 __all__ = [
+    "ClassPrediction",
     "Ensemble",
     "ObjectPrompt",
     "Predictor",

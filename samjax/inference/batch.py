@@ -34,8 +34,10 @@ MAX_PIXELS = 2**26  # Pixels of their masks at once, likewise.
 def encode(
     config: SamConfig, params: types.Params, images: Float[Array, "b s s 3"], adapters: bool = True
 ) -> models.PreparedImages:
-    """Computes the embeddings of normalised images, prepared for `decode`."""
+    """Computes the embeddings of normalised images, prepared for `decode` if that takes prompts."""
     embedding = models.encode_image(config, params, images, adapters)
+    if config.head.is_semantic:
+        return models.PreparedImages(embedding, [], [], [])
     return models.prepare_images(config, params, embedding)
 
 
@@ -157,6 +159,7 @@ def segment(
 
     Raises:
         ValueError: An image or a prompt has the wrong type, shape or values; the message names it.
+            Or the model predicts classes without prompts.
     """
     embedded = embed_images(model, images, adapters=adapters, image_format=image_format)
     return segment_embedded(
@@ -205,6 +208,7 @@ def segment_embedded(
     return_logits: bool = False,
 ) -> list[SegmentationResult]:
     """Predicts masks from embeddings: the second half of `segment`."""
+    _check_head(model)
     check_prompts(prompts, embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
     candidates = model.config.num_multimask if multimask and not best else 1
@@ -254,9 +258,18 @@ def iter_masks(
     Raises:
         ValueError: A prompt has the wrong type, shape or values.
     """
+    _check_head(model)
     check_prompts([prompts], embedded.placements, model.config.mask_size)
     multimask = model.preprocessing.multimask if multimask is None else multimask
     return _iter_masks(model, embedded, prompts, multimask, all_masks)
+
+
+def _check_head(model: Model) -> None:
+    if model.config.head.is_semantic:
+        raise ValueError(
+            f"prompts: expected none, as this model (model.head.kind={model.config.head.kind}) "
+            "gives every pixel a class; call predict_classes"
+        )
 
 
 def _iter_masks(

@@ -1,29 +1,60 @@
-"""Prediction of classes without prompts: three jitted pure functions, as in `batch`."""
+"""Prediction of the class of every pixel, without prompts, from the embeddings of `batch`."""
 
+import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from samjax import masks, models
+from samjax.inference.batch import ImageEmbeddings
+from samjax.inference.decoder_weights import DecoderWeights, unpack_weights
 from samjax.models.config import SamConfig
-from samjax.types import Params
+from samjax.models.directory import Model
 
 
-@functools.partial(jax.jit, static_argnames=("config", "adapters"))
-def encode(
-    config: SamConfig, params: Params, images: Float[Array, "b s s 3"], adapters: bool = True
-) -> Float[Array, "b g g c"]:
-    """Computes the embeddings of normalised images."""
-    return models.encode_image(config, params, images, adapters)
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassPrediction:
+    """Predicted classes of one image.
+
+    Attributes:
+        class_map: Label of every pixel, (h, w) uint8: 0 for the background, `i` for
+            `Model.classes[i - 1]`.
+        low_res: Low-resolution logits of all classes, (k, m, m) float32, the background first.
+    """
+
+    class_map: np.ndarray
+    low_res: np.ndarray
+
+
+def predict_embedded(model: Model, embedded: ImageEmbeddings) -> list[ClassPrediction]:
+    """Predicts the classes of images from their embeddings.
+
+    Args:
+        model: The model, with a semantic head.
+        embedded: Result of `samjax.inference.batch.embed_images`.
+
+    Raises:
+        ValueError: The model predicts masks from prompts.
+    """
+    logits = decode(model.config, embedded.decoder, embedded.features.embedding)
+    found = []
+    for low_res, at in zip(logits, embedded.placements, strict=False):
+        canvas = masks.canvas_size(at.height, at.width)
+        class_map = restore(low_res, jnp.asarray(at.as_array()), model.config.image_size, canvas)
+        inside = np.asarray(class_map)[: at.height, : at.width]
+        found.append(ClassPrediction(inside, np.asarray(low_res)))
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("config",))
 def decode(
-    config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
+    config: SamConfig, weights: DecoderWeights, embedding: Float[Array, "b g g c"]
 ) -> Float[Array, "b k m m"]:
     """Predicts low-resolution logits of all classes, see `samjax.models.predict_classes`."""
-    return models.predict_classes(config, params, embedding)
+    return models.predict_classes(config, unpack_weights(weights), embedding)
 
 
 @functools.partial(jax.jit, static_argnames=("size", "canvas"))

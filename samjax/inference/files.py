@@ -6,7 +6,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,39 +73,81 @@ def predict_files(
     out = Path(out)
     candidates = predictor.model.config.num_multimask if multimask else 0
     names = {image: _mask_names(image, objects, candidates) for image, objects in jobs.items()}
-    targets = {
-        image.name: [*itertools.chain(*names[image]), _overlay_name(image)] for image in jobs
-    }
-    _check_distinct(targets)
-    failed: dict[str, str] = {}
-    with Manifest(out, _run(predictor, multimask), overwrite) as manifest:
+    targets = {image: [*itertools.chain(*names[image]), overlay_name(image)] for image in jobs}
+    metadata = {"checkpoint": checkpoint, "unmatched": list(unmatched)}
+
+    def check(manifest: Manifest) -> None:
         for image, objects in jobs.items():
             manifest.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
+
+    def predict_one(image: ImageFile, manifest: Manifest) -> None:
+        _predict_one(predictor, image, jobs[image], names[image], out, manifest)
+
+    settings = run_settings(predictor, multimask)
+    return predict_all(out, settings, targets, predict_one, metadata, overwrite, check)
+
+
+def predict_all(
+    out: Path,
+    settings: dict[str, Any],
+    targets: dict[ImageFile, list[str]],
+    predict_one: Callable[[ImageFile, Manifest], None],
+    metadata: dict[str, Any],
+    overwrite: bool,
+    check: Callable[[Manifest], None] = lambda _: None,
+) -> dict[str, str]:
+    """Predicts images one after the other, and writes the manifest.
+
+    Args:
+        out: Folder to write to.
+        settings: Settings that all results of the folder share.
+        targets: Names of the files of each image.
+        predict_one: Predicts an image, writes its files and adds it to the manifest.
+        metadata: Further entries of the manifest.
+        overwrite: Replace results of earlier runs.
+        check: Checks the manifest of earlier runs.
+
+    Returns:
+        Error messages by the image's name; empty if there was no error.
+
+    Raises:
+        ValueError: Two results would have the same file name, or a file of another program has it.
+        OSError: A result cannot be written.
+        KeyboardInterrupt: The run was interrupted; the message has the number of finished images.
+    """
+    by_name = {image.name: names for image, names in targets.items()}
+    _check_distinct(by_name)
+    with Manifest(out, settings, overwrite) as manifest:
+        check(manifest)
         if not overwrite:
-            manifest.check_targets(targets)
-        before = sum(image.name in manifest.images for image in jobs)
-        if before:
-            print(f"{before} of {len(jobs)} images are done already", file=sys.stderr)
-        bar = tqdm(jobs.items(), unit="image", disable=None if len(jobs) > 1 else True)
-        try:
-            for image, objects in bar:
-                try:
-                    _predict_one(predictor, image, objects, names[image], out, manifest)
-                except (ValueError, MemoryError, cv2.error, jax.errors.JaxRuntimeError) as error:
-                    reason = str(error).removeprefix(f"{image.path}: ") or type(error).__name__
-                    manifest.failed[image.name] = failed[image.name] = reason
-                    tqdm.write(f"{image.name}: {reason}", file=sys.stderr)
-        except KeyboardInterrupt as stopped:
-            done = sum(image.name in manifest.images for image in jobs)
-            message = f"{done} of {len(jobs)} images are done; the same command goes on"
-            raise type(stopped)(message) from None
-        manifest.write(
-            {
-                "samjax": samjax.__version__,
-                "checkpoint": checkpoint,
-                "unmatched": list(unmatched),
-            }
-        )
+            manifest.check_targets(by_name)
+        failed = _predict_images(manifest, [*targets], predict_one)
+        manifest.write({"samjax": samjax.__version__, **metadata})
+        return failed
+
+
+def _predict_images(
+    manifest: Manifest,
+    images: list[ImageFile],
+    predict_one: Callable[[ImageFile, Manifest], None],
+) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    before = sum(image.name in manifest.images for image in images)
+    if before:
+        print(f"{before} of {len(images)} images are done already", file=sys.stderr)
+    bar = tqdm(images, unit="image", disable=None if len(images) > 1 else True)
+    try:
+        for image in bar:
+            try:
+                predict_one(image, manifest)
+            except (ValueError, MemoryError, cv2.error, jax.errors.JaxRuntimeError) as error:
+                reason = str(error).removeprefix(f"{image.path}: ") or type(error).__name__
+                manifest.failed[image.name] = failed[image.name] = reason
+                tqdm.write(f"{image.name}: {reason}", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        done = sum(image.name in manifest.images for image in images)
+        message = f"{done} of {len(images)} images are done; the same command goes on"
+        raise type(stopped)(message) from None
     return failed
 
 
@@ -168,7 +210,7 @@ def _cut(part: str) -> bool:
     return len(part.encode()) > _LONGEST_NAME - 4  # A letter has up to four bytes.
 
 
-def _run(predictor: Predictor, multimask: bool) -> dict[str, Any]:
+def run_settings(predictor: Predictor, multimask: bool = False) -> dict[str, Any]:
     """Returns the settings that all results of a folder share."""
     return {
         "model": digest(predictor.model),
@@ -207,11 +249,11 @@ def _predict_one(
             entries.append(_prompts(*named) | result)
             yield masks[best if all_masks else 0]
 
-    manifest.start(image.name, [*itertools.chain(*names), _overlay_name(image)])
+    manifest.start(image.name, [*itertools.chain(*names), overlay_name(image)])
     picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), write_masks())
-    files.write_whole(out / _overlay_name(image), visualization.encode_png(picture))
+    files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
     entry = {"size": list(predictor.original_size), "content": content}
-    manifest.add(image.name, entry | {"overlay": _overlay_name(image), "objects": entries})
+    manifest.add(image.name, entry | {"overlay": overlay_name(image), "objects": entries})
 
 
 def _check_distinct(targets: dict[str, list[str]]) -> None:
@@ -230,7 +272,8 @@ def _mask_names(image: ImageFile, objects: Objects, candidates: int) -> list[lis
     return [[f"{image.stem}_{parts[name]}{number}.png" for number in numbers] for name in objects]
 
 
-def _overlay_name(image: ImageFile) -> str:
+def overlay_name(image: ImageFile) -> str:
+    """Returns the file name of an image's overlay."""
     return f"{image.stem}_overlay.png"
 
 

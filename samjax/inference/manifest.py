@@ -177,7 +177,8 @@ def _read(out: Path) -> dict[str, Any] | None:
 
 def entry_files(entry: Entry) -> list[str]:
     """Returns the file names in an image's entry."""
-    return [entry["overlay"], *(mask for item in entry["objects"] for mask in item["masks"])]
+    class_map = [entry["class_map"]] if "class_map" in entry else []
+    return [entry["overlay"], *class_map, *(m for item in entry["objects"] for m in item["masks"])]
 
 
 def entry_prompts(entry: Entry) -> Entry:

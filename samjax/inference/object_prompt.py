@@ -11,6 +11,13 @@ from numpy.typing import ArrayLike
 from samjax import types
 from samjax.data import inputs
 
+# Arguments of `Predictor.predict`: field of `ObjectPrompt`, shape and rank for one object.
+_ARGUMENTS = {
+    "point_coords": ("points", "(N, 2)", 2),
+    "point_labels": ("labels", "(N,)", 1),
+    "box": ("box", "(4,)", 1),
+    "mask_input": ("mask", "(1, m, m)", 3),
+}
 _LABELS = (types.FOREGROUND, types.BACKGROUND, types.NOT_A_POINT)
 _LARGE = 32  # Pixels along the longer side, from which coordinates in 0..1 are suspicious.
 MIN_POINTS = 8  # Smallest padded number of points: ordinary use never recompiles.
@@ -186,6 +193,45 @@ def as_numbers(value: object, name: str, expected: str) -> np.ndarray:
     except (TypeError, ValueError):
         found = reprlib.repr(value)
         raise ValueError(f"{name}: expected numbers of shape {expected}, found {found}") from None
+
+
+def split_objects(arrays: dict[str, ArrayLike | None]) -> tuple[list[ObjectPrompt], bool]:
+    """Splits the arguments of `Predictor.predict` into objects.
+
+    Returns:
+        The objects, and whether the arguments have an axis of objects.
+
+    Raises:
+        ValueError: An argument has the wrong shape or values.
+    """
+    prompts, counts = {}, {}
+    for name, value in arrays.items():
+        if value is None:
+            continue
+        _, shape, rank = _ARGUMENTS[name]
+        several = shape.replace("(", "(K, ").replace(",)", ")")
+        prompts[name] = array = as_numbers(value, name, f"{shape} or {several}")
+        if array.ndim not in (rank, rank + 1):
+            raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
+        counts[name] = len(array) if array.ndim > rank else None
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in prompts.items())
+        raise ValueError(f"expected all prompts for one object, or all for K, found {found}")
+    count = next(iter(counts.values()), None)
+    rows = {name: array if count is not None else array[None] for name, array in prompts.items()}
+    if "mask_input" in rows:
+        if rows["mask_input"].shape[1] != 1:
+            raise ValueError(
+                "mask_input: expected one mask for each object, (1, m, m) or (K, 1, m, m), found "
+                f"{prompts['mask_input'].shape}; choose one of low_res, as in low_res[best][None]"
+            )
+        rows["mask_input"] = rows["mask_input"][:, 0]
+    columns = {_ARGUMENTS[name][0]: array for name, array in rows.items()}
+    objects = [
+        ObjectPrompt(**{field: array[row] for field, array in columns.items()})
+        for row in range(1 if count is None else count)
+    ]
+    return objects, count is not None
 
 
 def _count(prompt: ObjectPrompt) -> int:

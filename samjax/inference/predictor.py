@@ -12,21 +12,12 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from samjax import conversion, masks
-from samjax.inference import batch
-from samjax.inference.object_prompt import ObjectPrompt, as_numbers
+from samjax.inference import batch, classes
+from samjax.inference.object_prompt import ObjectPrompt, split_objects
 from samjax.models.config import Dtype
 from samjax.models.directory import Model
 
 _log = logging.getLogger(__name__)
-
-
-# Arguments of `predict`: field of `ObjectPrompt`, shape and rank for one object.
-_ARGUMENTS = {
-    "point_coords": ("points", "(N, 2)", 2),
-    "point_labels": ("labels", "(N,)", 1),
-    "box": ("box", "(4,)", 1),
-    "mask_input": ("mask", "(1, m, m)", 3),
-}
 
 _DTYPES: dict[str, Dtype] = {
     "float32": "float32",
@@ -175,7 +166,7 @@ class Predictor:
         """
         if len(self._images().placements) != 1:
             raise RuntimeError("several images are set: call predict_batch, or set_image first")
-        objects, several = _objects(
+        objects, several = split_objects(
             {
                 "point_coords": point_coords,
                 "point_labels": point_labels,
@@ -220,6 +211,25 @@ class Predictor:
         )
         self._warn_about_points(prompt for objects in prompts for prompt in objects)
         return results
+
+    def predict_classes(self) -> classes.ClassPrediction:
+        """Predicts the class of every pixel of the current image, without a prompt.
+
+        Returns:
+            Labels (H, W) uint8, 0 for the background and `i` for `model.classes[i - 1]`, and
+            low-resolution logits.
+
+        Raises:
+            RuntimeError: No image is set, or several are.
+            ValueError: The model predicts masks from prompts.
+        """
+        if len(self._images().placements) != 1:
+            raise RuntimeError("several images are set: call predict_classes_batch, or set_image")
+        return self.predict_classes_batch()[0]
+
+    def predict_classes_batch(self) -> list[classes.ClassPrediction]:
+        """Predicts the classes of the images of `set_image_batch`, as `predict_classes` does."""
+        return classes.predict_embedded(self.model, self._images())
 
     def iter_predictions(
         self,
@@ -304,35 +314,3 @@ def _dtype_name(dtype: object) -> Dtype:
     if known is None:
         raise ValueError(f"dtype: expected float32 or bfloat16, found {dtype!r}")
     return known
-
-
-def _objects(arrays: dict[str, ArrayLike | None]) -> tuple[list[ObjectPrompt], bool]:
-    """Splits the arguments of `predict` into objects; the flag is true if they have an axis K."""
-    prompts, counts = {}, {}
-    for name, value in arrays.items():
-        if value is None:
-            continue
-        _, shape, rank = _ARGUMENTS[name]
-        several = shape.replace("(", "(K, ").replace(",)", ")")
-        prompts[name] = array = as_numbers(value, name, f"{shape} or {several}")
-        if array.ndim not in (rank, rank + 1):
-            raise ValueError(f"{name}: expected shape {shape} or {several}, found {array.shape}")
-        counts[name] = len(array) if array.ndim > rank else None
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} {array.shape}" for name, array in prompts.items())
-        raise ValueError(f"expected all prompts for one object, or all for K, found {found}")
-    count = next(iter(counts.values()), None)
-    rows = {name: array if count is not None else array[None] for name, array in prompts.items()}
-    if "mask_input" in rows:
-        if rows["mask_input"].shape[1] != 1:
-            raise ValueError(
-                "mask_input: expected one mask for each object, (1, m, m) or (K, 1, m, m), found "
-                f"{prompts['mask_input'].shape}; choose one of low_res, as in low_res[best][None]"
-            )
-        rows["mask_input"] = rows["mask_input"][:, 0]
-    columns = {_ARGUMENTS[name][0]: array for name, array in rows.items()}
-    objects = [
-        ObjectPrompt(**{field: array[row] for field, array in columns.items()})
-        for row in range(1 if count is None else count)
-    ]
-    return objects, count is not None

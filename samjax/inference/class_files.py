@@ -1,0 +1,103 @@
+"""Prediction of classes on image files: class maps, overlays with a legend, and a manifest."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from samjax import visualization
+from samjax.data import files, fingerprint
+from samjax.data.classes import SemanticClass
+from samjax.inference.files import OVERLAY_SIDE, overlay_name, predict_all, run_settings
+from samjax.inference.image_files import ImageFile
+from samjax.inference.manifest import Manifest
+from samjax.inference.predictor import Predictor
+
+
+def predict_class_files(
+    predictor: Predictor,
+    images: Sequence[ImageFile],
+    out: str | Path,
+    checkpoint: str = "",
+    overwrite: bool = False,
+) -> dict[str, str]:
+    """Predicts the classes of images and writes class maps, overlays and `predictions.json`.
+
+    A class map is a PNG of one channel whose values are the labels: 0 for the background, `i` for
+    the model's class `i`, as `predictions.json` lists them. An image that cannot be read is left
+    out. Results of an earlier run of the same model, finished or not, are kept.
+
+    Args:
+        predictor: Predictor with a semantic model.
+        images: The images.
+        out: Folder to write to.
+        checkpoint: Path of the checkpoint, for the manifest.
+        overwrite: Replace results of earlier runs.
+
+    Returns:
+        Error messages by the image's name; empty if there was no error.
+
+    Raises:
+        ValueError: The folder holds results of another model, or files of another program.
+        OSError: A result cannot be written.
+        KeyboardInterrupt: The run was interrupted; the message has the number of finished images.
+    """
+    out = Path(out)
+    classes = predictor.model.classes
+    legend = [{"label": i, **dataclasses.asdict(each)} for i, each in enumerate(classes, 1)]
+    targets = {image: [_map_name(image), overlay_name(image)] for image in images}
+
+    def predict_one(image: ImageFile, manifest: Manifest) -> None:
+        pixels, order = files.read_image(image.path)
+        content = fingerprint.of_array(pixels, order)
+        if manifest.is_done(image.name, content):
+            return
+        predictor.set_image(pixels, order.upper())
+        found = predictor.predict_classes().class_map
+        manifest.start(image.name, targets[image])
+        files.write_whole(out / _map_name(image), visualization.encode_png(found))
+        picture = class_overlay(visualization.to_uint8_rgb(pixels, order), found, classes)
+        files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
+        counts = np.bincount(found.ravel(), minlength=len(classes) + 1).tolist()
+        entry = {
+            "size": list(predictor.original_size),
+            "content": content,
+            "overlay": overlay_name(image),
+            "class_map": _map_name(image),
+            "pixels": {each.name: counts[i] for i, each in enumerate(classes, 1) if counts[i]},
+            "objects": [],
+        }
+        manifest.add(image.name, entry)
+
+    metadata = {"checkpoint": checkpoint, "classes": legend}
+    return predict_all(out, run_settings(predictor), targets, predict_one, metadata, overwrite)
+
+
+def class_overlay(
+    image: np.ndarray, class_map: np.ndarray, classes: Sequence[SemanticClass]
+) -> np.ndarray:
+    """Draws a class map over an image, with a legend of the classes in it.
+
+    Args:
+        image: (h, w, 3) uint8, RGB.
+        class_map: Labels, (h, w) uint8.
+        classes: Class of each label, from 1.
+
+    Returns:
+        RGB picture of `OVERLAY_SIDE` pixels along the image's longer side, the legend below it.
+    """
+    picture = visualization.resize_longest_side(image, OVERLAY_SIDE)
+    bars = []
+    for label, each in enumerate(classes, 1):
+        if (mask := class_map == label).any():
+            picture = visualization.draw_mask(picture, mask, each.color, opacity=0.35)
+            picture = visualization.draw_contour(picture, mask, each.color)
+            share = f"{each.name} ({mask.mean():.1%})"
+            bars.append(visualization.label_bar(share, picture.shape[1], each.color))
+    bars = bars or [visualization.label_bar("background alone", picture.shape[1])]
+    return np.concatenate([picture, *bars])
+
+
+def _map_name(image: ImageFile) -> str:
+    return f"{image.stem}_classes.png"
