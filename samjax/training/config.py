@@ -148,6 +148,12 @@ class Experiment:
                 "validation.patience: expected 0 where validation.every = 0 never validates, found "
                 f"{self.validation.patience}"
             )
+        if self.optim.schedule == "plateau" and not every:
+            raise ValueError(
+                "optim.schedule: expected another than plateau where validation.every = 0 never "
+                "validates, found plateau; validation.every=500 validates, poly and cosine do not "
+                "need it"
+            )
 
     def length(self, images: int) -> tuple[int, int]:
         """Returns the number of batches in the run, and in an epoch, for a number of images."""

@@ -24,6 +24,7 @@ from samjax.models.directory import Model
 from samjax.training import distributed, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
+from samjax.training.plateau import Plateau
 from samjax.training.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ class _Run:
         )
         self.checkpoints = checkpoints
         self.best = BestScore()
+        self.plateau = Plateau() if experiment.optim.schedule == "plateau" else None
         state = step.init_state(self.step_config, begin.params, jax.random.key(experiment.run.seed))
         shardings = sharding.state_shardings(state, self.mesh, experiment.mesh)
         if experiment.mesh.rules == "fsdp" and jax.process_index() == 0:
@@ -160,6 +162,8 @@ class _Run:
         self.checkpoints.check_space(self.state)
         if self.checkpoints.latest is not None:
             self.state, self.best = self.checkpoints.restore(self.state, self.batches)
+            if self.plateau:
+                self.plateau = Plateau(**self.checkpoints.saved("plateau") or {})
         self.done = int(self.state.step)
         self.writer = Writer(workdir, self.done) if jax.process_index() == 0 else None
         self._step = jax.jit(
@@ -197,7 +201,8 @@ class _Run:
             while self.done < self.total and not self._has_converged():
                 arrays = self.step_config.task.batch(next(self.batches))
                 batch = sharding.place_batch(arrays, self.mesh)
-                self.state, metrics = self._step(self.step_config, self.state, batch)
+                factor = np.float32(self.plateau.factor) if self.plateau else None
+                self.state, metrics = self._step(self.step_config, self.state, batch, factor)
                 self._log_metrics(bar)  # The batch before: the device is never waited for.
                 self._pending = metrics
                 self.done += 1
@@ -254,6 +259,7 @@ class _Run:
         images = len(self._window) * self.experiment.data.batch_size
         mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
         rate = self.step_config.learning_rate(number - 1)
+        rate = rate * self.plateau.factor if self.plateau else rate
         row = {
             "loss": mean.loss.mean(),
             **self.step_config.task.log_row(mean.terms),
@@ -287,6 +293,8 @@ class _Run:
             self._export("best")
         else:
             self.best = dataclasses.replace(self.best, stale=self.best.stale + 1)
+        if self.plateau:
+            self.plateau = self.plateau.after(dice, self.experiment.optim)
         if self.writer:
             self.writer.scalars(self.done, row)
         tqdm.write(f"step {self.done}: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items()))
@@ -319,4 +327,6 @@ class _Run:
 
     def _save(self) -> None:
         metadata = {"config": dataclasses.asdict(self.experiment), "data": self.data_summary}
+        if self.plateau:
+            metadata["plateau"] = dataclasses.asdict(self.plateau)
         self.checkpoints.save(self.state, self.batches, self.best, metadata)

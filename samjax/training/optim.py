@@ -23,9 +23,19 @@ class OptimConfig:
         learning_rate: Peak learning rate; paper, code and ours: 1e-4.
         schedule: `steps` (paper: multiplied by `decay` after each of `decay_epochs`; published
             code: off unless asked for, and then after epochs 5 and 10), `cosine` (to zero at the
-            end) or `constant`.
+            end), `poly` (to zero as a power of the time left; SAMed), `plateau` (multiplied by
+            `decay` when validation no longer improves; AutoSAM) or `constant`.
         decay_epochs: Schedule `steps`: epochs after which the rate falls; paper: 7 and 10 of 12.
-        decay: Schedule `steps`: factor of each fall.
+        decay: Schedules `steps` and `plateau`: factor of each fall; AutoSAM: 0.1.
+        poly_power: Schedule `poly`: power of the share of time that is left; SAMed: 0.9.
+        poly_epochs: Schedule `poly`: epochs until zero, more than the run has if it stops before;
+            0 for the length of the run; SAMed: 200, stopped after 160.
+        poly_shifted: Schedule `poly`: whether, as in SAMed's code, every update has the rate meant
+            for the one before it, and zero comes late by the warm-up.
+        plateau_patience: Schedule `plateau`: validations without a better mean Dice that do not
+            yet lower the rate; AutoSAM: 10 epochs.
+        plateau_threshold: Schedule `plateau`: a Dice is better if it exceeds the best by this
+            share of it.
         warmup_steps: Batches over which the rate rises linearly from zero.
         weight_decay: Decoupled weight decay (AdamW); 0 is Adam, as in paper and code.
         decayed: Parameters with weight decay: `matrices`, or `all` that are trained, biases and
@@ -41,9 +51,14 @@ class OptimConfig:
     """
 
     learning_rate: fields.NonNegativeFloat = 1e-4
-    schedule: Literal["steps", "cosine", "constant"] = "steps"
+    schedule: Literal["steps", "cosine", "poly", "plateau", "constant"] = "steps"
     decay_epochs: tuple[fields.PositiveInt, ...] = (7, 10)
     decay: fields.Probability = 0.5
+    poly_power: fields.PositiveFloat = 0.9
+    poly_epochs: fields.NonNegativeInt = 0
+    poly_shifted: bool = False
+    plateau_patience: fields.NonNegativeInt = 10
+    plateau_threshold: fields.NonNegativeFloat = 1e-4
     warmup_steps: fields.NonNegativeInt = 0
     weight_decay: fields.NonNegativeFloat = 0.0
     decayed: Literal["matrices", "all"] = "matrices"
@@ -59,8 +74,11 @@ class OptimConfig:
 def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
     """Returns the learning rate as a function of the number of the batch, from 0.
 
-    All updates of a batch share it: it follows batches, not the count of an optimizer.
+    All updates of a batch share it: it follows batches, not the count of an optimizer. Schedule
+    `plateau` multiplies it by a factor that validation decides, see `samjax.training.plateau`.
     """
+    if config.schedule == "poly":
+        return _poly(config, config.poly_epochs * steps_per_epoch or total_steps)
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
         after = optax.cosine_decay_schedule(peak, max(total_steps - warmup, 1))
@@ -73,6 +91,19 @@ def learning_rate(config: OptimConfig, total_steps: int, steps_per_epoch: int) -
         return after
     rise = optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1))
     return optax.join_schedules([rise, after], [warmup])
+
+
+def _poly(config: OptimConfig, length: int) -> optax.Schedule:
+    """Returns the rate that is zero `length` batches after the start, or after the warm-up."""
+    warmup, shift = config.warmup_steps, int(config.poly_shifted)
+    decay = max(length if config.poly_shifted else length - warmup, 1)
+
+    def rate(step: ArrayLike) -> jax.Array:
+        step = jnp.maximum(jnp.asarray(step, jnp.float32) - shift, 0)
+        left = jnp.clip(1 - (step - warmup) / decay, 0, 1) ** config.poly_power
+        return config.learning_rate * jnp.where(step < warmup, (step + 1) / max(warmup, 1), left)
+
+    return rate
 
 
 def transformation(config: OptimConfig) -> optax.GradientTransformation:

@@ -104,18 +104,22 @@ def init_state(config: StepConfig, params: Params, key: PRNGKeyArray) -> TrainSt
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer, jax.random.clone(key))
 
 
-def train_step(config: StepConfig, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+def train_step(
+    config: StepConfig, state: TrainState, batch: Any, rate_factor: jax.Array | None = None
+) -> tuple[TrainState, Metrics]:
     """Runs all updates of one batch.
 
     Args:
         config: Description of the step; static under jit.
         state: State before the batch; may be donated.
         batch: Batch of the task.
+        rate_factor: Factor of the learning rate; None for 1.
 
     Returns:
         State after the batch, and its metrics.
     """
     task, rate = config.task, config.learning_rate(state.step)
+    rate = rate if rate_factor is None else rate * rate_factor
     carry = task.begin(jax.random.fold_in(state.key, state.step), batch)
     all_groups = ParamGroups(groups.split(state.params), state.optimizer)
     first_loss = functools.partial(task.first_loss, batch=batch, carry=carry)

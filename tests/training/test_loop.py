@@ -26,6 +26,7 @@ from samjax.training.config import (
     from_dict,
     to_config_dict,
 )
+from samjax.training.optim import OptimConfig
 from samjax.training.writer import Writer
 
 
@@ -169,6 +170,27 @@ def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path,
     assert trained.best == checkpoint.BestScore(0.5, 1, 2)
     assert [row["step"] for row in rows(tmp_path) if "loss" in row] == [1, 2, 3]
     assert loop.train(experiment, tmp_path) == trained  # And stays stopped.
+
+
+@pytest.mark.heavy
+def test_a_plateau_lowers_the_rate_and_survives_a_resume(experiment, tmp_path, monkeypatch):
+    plateau = OptimConfig(learning_rate=1e-3, schedule="plateau", decay=0.1, plateau_patience=0)
+    experiment = dataclasses.replace(
+        experiment, optim=plateau, validation=dataclasses.replace(experiment.validation, every=1)
+    )
+    score(monkeypatch, 0.5, 0.5, 0.6, 0.6)
+    loop.train(experiment, tmp_path / "alone")
+    found = [row["learning_rate"] for row in rows(tmp_path / "alone") if "loss" in row]
+    np.testing.assert_allclose(found, [1e-3, 1e-3, 1e-4, 1e-4], rtol=1e-6)
+    shutil.copytree(tmp_path / "alone", tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "4")
+    score(monkeypatch, 0.6, 0.6)
+    loop.train(experiment, tmp_path / "resumed")
+    ends = [tmp_path / name for name in ("alone", "resumed")]
+    assert identical(*(directory.load(end / "last").params for end in ends))
+    states = [(end / "checkpoints/4/plateau/metadata").read_text() for end in ends]
+    assert states[0] == states[1]
+    assert json.loads(states[0])["factor"] == pytest.approx(0.01)
 
 
 def test_divergence_is_an_error_and_the_last_good_checkpoint_kept(

@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 
 from samjax import fields
 from samjax.training import optim
+from samjax.training.plateau import Plateau
 
 ADAM = optim.OptimConfig(learning_rate=1e-4)
 
@@ -41,6 +45,69 @@ def test_cosine_ends_at_zero(warmup):
 def test_constant():
     config = optim.OptimConfig(learning_rate=0.3, schedule="constant")
     np.testing.assert_allclose(rates(config, [0, 70, 1000]), [0.3] * 3)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 20])
+def test_poly_ends_at_zero(warmup):
+    config = optim.OptimConfig(learning_rate=1.0, schedule="poly", warmup_steps=warmup)
+    middle = warmup + (120 - warmup) // 2
+    found = rates(config, [max(warmup - 1, 0), warmup, middle, 120, 500])
+    np.testing.assert_allclose(found, [1, 1, 0.5**0.9, 0, 0], atol=0.01)
+    assert 0 < rates(config, [119])[0] < 0.02
+
+
+def test_poly_may_be_longer_than_the_run():
+    config = optim.OptimConfig(learning_rate=1.0, schedule="poly", poly_epochs=20, poly_power=2.0)
+    np.testing.assert_allclose(rates(config, [0, 50, 120]), [1, 0.75**2, 0.4**2], rtol=1e-6)
+
+
+def test_poly_as_published(method_fixtures):
+    with np.load(method_fixtures / "samed" / "samed.npz") as file:
+        updates, theirs = file["schedule/update"], file["schedule/rate"]
+    config = optim.OptimConfig(
+        learning_rate=5e-3, schedule="poly", poly_shifted=True, poly_epochs=200, warmup_steps=250
+    )
+    np.testing.assert_allclose(rates(config, updates, 160 * 93, 93), theirs, rtol=1e-6)
+    exact = dataclasses.replace(config, poly_shifted=False)
+    np.testing.assert_allclose(
+        rates(exact, [0, 1, 249], 160 * 93, 93), theirs[[0, 2, 5]], rtol=1e-6
+    )
+
+
+PLATEAU = optim.OptimConfig(schedule="plateau", decay=0.1, plateau_patience=2)
+
+
+def factors(scores, config=PLATEAU):
+    states = [Plateau()]
+    for score in scores:
+        saved = json.loads(json.dumps(dataclasses.asdict(states[-1])))  # As in a checkpoint.
+        states.append(Plateau(**saved).after(score, config))
+    return [state.factor for state in states[1:]]
+
+
+def test_plateau_lowers_the_rate_after_its_patience():
+    found = factors([0.0, 0.5, 0.5, 0.4, 0.3, 0.5, 0.5, 0.5, 0.6, 0.6, 0.6, 0.6])
+    expected = [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.001]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_plateau_counts_only_relative_gains():
+    eager = dataclasses.replace(PLATEAU, plateau_patience=0, plateau_threshold=0.1)
+    np.testing.assert_allclose(factors([0.5, 0.54, 0.56], eager), [1, 0.1, 0.1])
+
+
+def test_plateau_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    scores = np.round(np.random.default_rng(3).random(60), 2) * np.linspace(0.5, 1, 60)
+    optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, "max", PLATEAU.decay, PLATEAU.plateau_patience, 1e-4, "rel", eps=0.0
+    )
+    expected = []
+    for score in scores:
+        theirs.step(score)
+        expected.append(optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(factors(scores.tolist()), expected)
 
 
 def test_schedules_are_traceable():

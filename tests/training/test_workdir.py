@@ -340,6 +340,10 @@ def test_a_missing_test_split_is_an_error_at_the_start(experiment, tmp_path, dat
     [
         ({"data": {"validation_fraction": 0.0}}, "validation.every: expected 0 where data.valid"),
         ({"validation": {"every": 0, "patience": 2}}, "validation.patience: expected 0 where val"),
+        (
+            {"validation": {"every": 0}, "optim": {"schedule": "plateau"}},
+            "optim.schedule: expected another than plateau where validation.every = 0",
+        ),
         ({"validation": {"every": 3, "patience": 2}}, "validation.patience: .*at most 2: the run"),
     ],
 )
