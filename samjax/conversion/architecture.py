@@ -12,6 +12,7 @@ from samjax.conversion import autosam
 from samjax.models import config as model_config
 from samjax.models.config import SamConfig, TinyVitConfig
 from samjax.models.peft import PeftConfig
+from samjax.models.peft import config as peft_config
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -21,6 +22,12 @@ _TINY_STEM = "image_encoder.patch_embed.seq.0.c.weight"
 _TINY_SIZES = {3: (16, 1024), 1: (4, 256)}
 _BLOCK = "image_encoder.blocks"
 _TINY_STAGE = "image_encoder.layers"
+# The adapter's layer of the smallest output.
+_NARROWEST: dict[peft_config.Kind, str] = {
+    "msa": "space.fc1",
+    "conv_bottleneck": "down",
+    "sam_med2d": "channel.0",
+}
 _LAYER = "mask_decoder.transformer.layers"
 
 
@@ -64,10 +71,12 @@ def infer(tensors: Tensors, decoder_heads: int = 8) -> SamConfig:
 
 def _vit(tensors: Tensors) -> dict[str, Any]:
     """Returns the fields of `SamConfig` for SAM's ViT."""
-    _, grid, _, width = _shape(tensors, "image_encoder.pos_embed", 4)
+    _, positions, _, width = _shape(tensors, "image_encoder.pos_embed", 4)
     patch = _shape(tensors, "image_encoder.patch_embed.proj.weight", 4)[2]
     depth = _count(tensors, _BLOCK)
     sides = [_attention_side(tensors, block) for block in range(depth)]
+    peft = _peft(tensors, [f"{_BLOCK}.0"], [width])
+    grid = _grid(sides, positions, peft.kind)
     global_blocks, window = _attention(sides, grid, width)
     return dict(
         image_size=grid * patch,
@@ -78,7 +87,8 @@ def _vit(tensors: Tensors) -> dict[str, Any]:
         mlp_ratio=_ratio([_shape(tensors, f"{_BLOCK}.0.mlp.lin1.weight", 2)[0]], [width]),
         global_attn_indexes=global_blocks,
         window_size=window,
-        peft=_peft(tensors, [f"{_BLOCK}.0"], [width]),
+        pos_embed_size=0 if grid == positions else positions,
+        peft=peft,
     )
 
 
@@ -122,11 +132,24 @@ def _peft(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> Pef
     """Returns the configuration of the adapters, from those of blocks of the given widths."""
     if not any(".Adapter." in name for name in tensors):
         return PeftConfig("none")
-    bottleneck = any(".Adapter.down." in name for name in tensors)
-    narrowest = "down" if bottleneck else "channel.0"
+    kind, narrowest = next(
+        (kind, layer)
+        for kind, layer in _NARROWEST.items()
+        if kind == "sam_med2d" or any(f".Adapter.{layer}." in name for name in tensors)
+    )
     names = [f"{block}.Adapter.{narrowest}.weight" for block in blocks]
     ratio = _ratio([_shape(tensors, name, 2)[0] for name in names], widths)
-    return PeftConfig("conv_bottleneck" if bottleneck else "sam_med2d", ratio)
+    return PeftConfig(kind, ratio)
+
+
+def _grid(sides: list[int], positions: int, peft: str) -> int:
+    """Returns the side of the embedding, tokens.
+
+    It is that of the position embedding; unless the network resizes that, as MSA's do: then no
+    block has it, and the last block attends over the whole image.
+    """
+    resized = positions not in sides and (peft == "msa" or len(set(sides)) == 2)
+    return sides[-1] if resized else positions
 
 
 def _attention(sides: list[int], grid: int, width: int) -> tuple[tuple[int, ...], int]:

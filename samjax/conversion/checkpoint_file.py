@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from samjax.conversion import file_kinds, hugging_face, torch_file, wrappers
+from samjax.conversion import file_kinds, hugging_face, msa, torch_file, wrappers
 from samjax.data.classes import SemanticClass
 from samjax.data.inputs import Preprocessing
 from samjax.models import directory
@@ -165,7 +165,7 @@ def _contents(path: Path, found: torch_file.TorchFile) -> CheckpointContents:
     names, prefixes = wrappers.strip(found.tensors)
     is_hugging_face = any(name.startswith("vision_encoder.") for name in names.values())
     for key, tensor in found.tensors.items():
-        name = _sam_name(names[key]) if is_hugging_face else names[key]
+        name = _sam_name(names[key]) if is_hugging_face else msa.sam_name(names[key])
         if why := next((why for rule, why in _IGNORED if re.fullmatch(rule, name)), None):
             ignored[key] = why
         elif name not in tensors:

@@ -18,6 +18,7 @@ from samjax.conversion import (
     autosam,
     checkpoint_file,
     families,
+    msa,
     naming,
     resizing,
     torch_writer,
@@ -46,6 +47,8 @@ class ConversionOptions:
 
     Attributes:
         image_size: Side of the network's input, pixels; None keeps the checkpoint's own.
+        pos_embed_size: Side of a position embedding that keeps its size, see `SamConfig`; 0 keeps
+            the checkpoint's rule.
         peft: New adapters for a checkpoint without any; None and kind `none` add none.
         decoder_heads: Number of attention heads in the decoder, which the tensors do not show;
             None takes the number in the checkpoint's settings, or SAM's 8.
@@ -67,6 +70,7 @@ class ConversionOptions:
     seed: int = 0
     head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ())
     fresh: str = ""
+    pos_embed_size: int = 0
     family: str | None = None
     allow_non_finite: bool = False
 
@@ -135,7 +139,8 @@ def to_torch(path: str | Path, model: Model) -> None:
 
     The tensors are the parameters; for a TinyViT, those that only its published code has are
     added. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
-    `{'model': ..., 'optimizer': None}`, any other as SAM's flat state dict. Architecture and
+    `{'model': ..., 'optimizer': None}`, one with MSA's adapters in MSA's, any other as SAM's flat
+    state dict. Architecture and
     preprocessing travel in the state dict's `_metadata`, which PyTorch ignores and `from_torch`
     reads.
 
@@ -147,17 +152,23 @@ def to_torch(path: str | Path, model: Model) -> None:
         OSError: It cannot be written; nothing is left of it.
         ValueError: The model has LoRA.
     """
-    if model.config.peft.kind == "lora":
+    kind = model.config.peft.kind
+    if kind == "lora":
         raise ValueError(
             f"{path}: expected a model without LoRA, found model.peft.kind=lora, which such a file "
             "cannot hold; samjax.models.merge_lora makes the same model without it"
         )
-    sam_med2d = model.config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid"
-    tensors = naming.state_dict(model.params)
+    layout = torch_writer.FLAT
+    if kind == "msa":
+        layout = torch_writer.MSA
+    elif model.config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid":
+        layout = torch_writer.SAM_MED2D
+    named = naming.state_dict(model.params).items()
+    tensors = {msa.published_name(name, model.config): tensor for name, tensor in named}
     if model.config.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, model.config)
     record = json.dumps(model_dirs.settings(model), indent=2)
-    torch_writer.write(path, tensors, sam_med2d, record)
+    torch_writer.write(path, tensors, layout, record)
 
 
 def _architecture(contents: CheckpointContents, options: ConversionOptions) -> SamConfig:
@@ -174,7 +185,7 @@ def _architecture(contents: CheckpointContents, options: ConversionOptions) -> S
         )
     try:
         known = SamConfig.decoder_heads if heads is None else heads
-        config = architecture.infer(contents.tensors, known)
+        config = msa.complete(architecture.infer(contents.tensors, known), contents.keys.values())
     except architecture.MissingTensorError as error:
         found = [
             *contents.keys.values(),
@@ -261,6 +272,7 @@ def _assemble(
 
     usable = {key: contents.tensors[key] for key in paths if entries[key].status == "loaded"}
     size = config.image_size if options.image_size is None else options.image_size
+    config = resizing.keep_positions(config, options.pos_embed_size)
     resized, config = resizing.resize(usable, config, size)
     for key, tensor in resized.items():
         entries[key] = entries[key].become("resized", f"to {tensor.shape}")

@@ -33,8 +33,13 @@ MEDSAM_PREPROCESSING = dataclasses.replace(
 AUTOSAM_PREPROCESSING = dataclasses.replace(
     SAM_PREPROCESSING, resize="stretch", interpolation="linear", normalise="min_max"
 )
+MSA_PREPROCESSING = dataclasses.replace(SAM_PREPROCESSING, resize="stretch", multimask=False)
+MSA_FIRST_PREPROCESSING = dataclasses.replace(  # Values of 0 to 1.
+    MSA_PREPROCESSING, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)
+)
 Family = Literal[
-    "sam", "sam_med2d", "ft_sam", "medsam", "mobile_sam", "lite_medsam", "autosam", "samjax"
+    *("sam", "sam_med2d", "ft_sam", "medsam", "msa", "msa_first"),
+    *("mobile_sam", "lite_medsam", "autosam", "samjax"),
 ]
 FAMILIES: dict[
     Family, Preprocessing
@@ -43,6 +48,8 @@ FAMILIES: dict[
     "sam_med2d": SAM_MED2D_PREPROCESSING,
     "ft_sam": SAM_MED2D_PREPROCESSING,
     "medsam": MEDSAM_PREPROCESSING,
+    "msa": MSA_PREPROCESSING,
+    "msa_first": MSA_FIRST_PREPROCESSING,
     "mobile_sam": SAM_PREPROCESSING,
     "lite_medsam": LITE_MEDSAM_PREPROCESSING,
     "autosam": AUTOSAM_PREPROCESSING,
@@ -98,6 +105,8 @@ def infer(config: SamConfig) -> PreprocessingDecision:
     """Returns the preprocessing of the family that an architecture indicates."""
     if config.head.kind in ("autosam", "cnn", "linear"):
         return _evidence("autosam", f"a head of kind {config.head.kind}")
+    if config.peft.kind == "msa" or config.two_way == "efficient_sam":
+        return _of_msa(config)
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
     size = f"{config.image_size} pixels"
@@ -121,6 +130,12 @@ def override(decision: PreprocessingDecision, settings: Mapping[str, Any]) -> Pr
     reason = f"{decision.reason}, with {', '.join(settings)} as asked"
     changed = dataclasses.replace(decision.preprocessing, **settings)
     return dataclasses.replace(decision, preprocessing=changed, reason=reason)
+
+
+def _of_msa(config: SamConfig) -> PreprocessingDecision:
+    if config.two_way == "efficient_sam":
+        return _guess("msa", "MSA's adapters or decoder of 2024", "msa_first")
+    return _guess("msa_first", "MSA's adapters of 2023", "msa")
 
 
 def _of_tiny_vit(config: SamConfig) -> PreprocessingDecision:

@@ -22,6 +22,7 @@ def load_or_convert(
     peft: PeftConfig | None = None,
     *,
     head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ()),
+    pos_embed_size: int = 0,
     fresh: str = "",
     seed: int = 0,
     family: str | None = None,
@@ -40,6 +41,8 @@ def load_or_convert(
         peft: New adapters for a model without any. None and kind `none` take the model as it is:
             adapters are dropped when the model is run, not when it is loaded.
         head: Semantic head for a model of masks, with its classes; kind `masks` keeps the model's.
+        pos_embed_size: Side of a position embedding that keeps its size, see `SamConfig`; 0 keeps
+            the model's rule.
         fresh: Regular expression of parameters, `a/b/c`, to initialise in place of the model's.
         seed: Seed of the initialised parameters.
         family: Family whose preprocessing replaces that of the checkpoint, one of
@@ -55,6 +58,7 @@ def load_or_convert(
         image_size,
         peft,
         head=head,
+        pos_embed_size=pos_embed_size,
         fresh=fresh,
         seed=seed,
         family=family,

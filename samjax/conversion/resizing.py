@@ -33,7 +33,7 @@ def resize(
     if target.grid_size == config.grid_size:
         return {}, target
     side = target.grid_size
-    names = ["image_encoder.pos_embed"] + [
+    names = ["image_encoder.pos_embed"] * (not config.pos_embed_size) + [
         f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
         for block in config.global_attn_indexes
         for axis in "hw"
@@ -45,6 +45,21 @@ def resize(
         else:
             changed[name] = interpolate(tensors[name], 0, 2 * side - 1)
     return changed, target
+
+
+def keep_positions(config: SamConfig, side: int) -> SamConfig:
+    """Returns the architecture with a position embedding of a side that is kept; 0: no change.
+
+    Raises:
+        ValueError: The position embedding has another side.
+    """
+    found = config.pos_embed_size or config.grid_size
+    if side not in (0, found):
+        raise ValueError(
+            f"model.pos_embed_size: expected {found}, as the checkpoint has, or 0, which resizes "
+            f"it once, found {side}"
+        )
+    return dataclasses.replace(config, pos_embed_size=side) if side else config
 
 
 def interpolate(array: np.ndarray, axis: int, length: int) -> np.ndarray:

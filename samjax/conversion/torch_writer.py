@@ -5,16 +5,23 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from samjax.conversion import torch_file
 
+STATE = object()  # Place of the state dict.
+# The dict around a state dict: none, SAM-Med2D's, or that of the Medical SAM Adapter (MSA).
+FLAT: Mapping[str, Any] = {}
+SAM_MED2D: Mapping[str, Any] = {"model": STATE, "optimizer": None}
+MSA: Mapping[str, Any] = {"epoch": 0, "model": "sam", "state_dict": STATE, "best_tol": 0.0}
+
 
 def write(
     path: str | Path,
     tensors: Mapping[str, np.ndarray],
-    under_model: bool,
+    layout: Mapping[str, Any] = FLAT,
     record: str | None = None,
 ) -> None:
     """Writes arrays as a `.pth` file that `torch.load(path, weights_only=True)` reads.
@@ -22,8 +29,7 @@ def write(
     Args:
         path: File to write; it appears only when it is complete.
         tensors: Arrays by their PyTorch names; int64 stays, all others become float32.
-        under_model: Write SAM-Med2D's layout `{'model': ..., 'optimizer': None}` instead of the
-            state dict itself.
+        layout: The dict around the state dict, see `FLAT`.
         record: Settings of samjax, as JSON. They are written into the state dict's `_metadata`,
             which PyTorch ignores, and keeps when it loads and saves the state dict.
 
@@ -34,7 +40,7 @@ def write(
     partial = path.with_name(path.name + ".partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
-            archive.writestr("archive/data.pkl", _pickle(tensors, under_model, record))
+            archive.writestr("archive/data.pkl", _pickle(tensors, layout, record))
             archive.writestr("archive/byteorder", "little")
             for number, array in enumerate(tensors.values()):
                 archive.writestr(
@@ -49,7 +55,7 @@ def write(
 
 
 def _pickle(
-    tensors: Mapping[str, np.ndarray], under_model: bool, record: str | None = None
+    tensors: Mapping[str, np.ndarray], layout: Mapping[str, Any], record: str | None = None
 ) -> bytes:
     """Returns the pickle's opcodes; Python's own pickler would have to import torch."""
     items = [
@@ -60,8 +66,13 @@ def _pickle(
     if record is not None:
         metadata = {torch_file.RECORD: {torch_file.RECORD: record}}  # A dict for each module.
         state += _literal({"_metadata": metadata}) + pickle.BUILD
-    if under_model:
-        state = _dict([_literal("model") + state, _literal("optimizer") + _literal(None)])
+    if layout:
+        state = _dict(
+            [
+                _literal(name) + (state if value is STATE else _literal(value))
+                for name, value in layout.items()
+            ]
+        )
     return pickle.PROTO + b"\x02" + state + pickle.STOP
 
 

@@ -21,6 +21,8 @@ class LossConfig:
         focal_weight: Weight of the focal loss; paper, code and we: 20.
         dice_weight: Weight of the dice loss; paper, code and we: 1.
         bce_weight: Weight of the binary cross-entropy; MedSAM: 1, without focal loss.
+        bce_positive_weight: Weight of the foreground in the binary cross-entropy; Medical SAM
+            Adapter: 2.
         iou_weight: Weight of the squared error of the predicted IoU; code and we: 1.
         dice: Denominator of the dice loss: the `linear` areas, smoothed by 1 (SAM, SAM-Med2D), or
             `squared` ones, smoothed by 1e-5 (MedSAM, by MONAI).
@@ -45,6 +47,7 @@ class LossConfig:
     focal_weight: fields.NonNegativeFloat = 20.0
     dice_weight: fields.NonNegativeFloat = 1.0
     bce_weight: fields.NonNegativeFloat = 0.0
+    bce_positive_weight: fields.PositiveFloat = 1.0
     dice: Literal["linear", "squared"] = "linear"
     iou_weight: fields.NonNegativeFloat = 1.0
     at: Literal["input", "low_res"] = "input"
@@ -170,7 +173,10 @@ def _mask_terms(
     squared = config.dice == "squared"
     smooth = 1e-5 if squared else 1.0
     dice = terms.dice_loss(probability, target, config.reduction, smooth, squared)
-    return focal, dice, terms.binary_cross_entropy(logits, target) if config.bce_weight else None
+    if not config.bce_weight:
+        return focal, dice, None
+    bce = terms.binary_cross_entropy(logits, target, config.bce_positive_weight)
+    return focal, dice, bce
 
 
 def _hard_iou(

@@ -33,9 +33,20 @@ def focal_loss(logits: Logits, truth: Truth, alpha: float, gamma: float) -> Floa
     return jnp.mean(weight * modulation * jax.nn.softplus(-signed), axis=(-2, -1))
 
 
-def binary_cross_entropy(logits: Logits, truth: Truth) -> Float[Array, "b k c"]:
-    """Returns the binary cross-entropy, averaged over the pixels of each mask."""
-    return jnp.mean(jax.nn.softplus(logits) - logits * truth, axis=(-2, -1))
+def binary_cross_entropy(
+    logits: Logits, truth: Float[Array, "b k #c h w"], positive_weight: float = 1.0
+) -> Float[Array, "b k c"]:
+    """Returns the binary cross-entropy, averaged over the pixels of each mask.
+
+    Args:
+        logits: Mask logits, float32.
+        truth: True masks, 0 to 1.
+        positive_weight: Weight of the foreground's part; the background's is 1.
+    """
+    loss = jax.nn.softplus(logits) - logits * truth
+    if positive_weight != 1:
+        loss += (positive_weight - 1) * truth * jax.nn.softplus(-logits)
+    return jnp.mean(loss, axis=(-2, -1))
 
 
 def dice_loss(

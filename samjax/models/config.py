@@ -65,12 +65,18 @@ class SamConfig:
         window_padding: Tokens that pad the ViT's grid where windows do not divide it: `zero` (SAM)
             or `norm_bias` (the Medical SAM Adapter pads before the norm, which makes them its
             bias).
+        pos_embed_size: Side of the ViT's position embedding, tokens, which is resized bicubically
+            to the grid of every image (Medical SAM Adapter: 64); 0: that of the grid.
         peft: Adapters or LoRA of the image encoder.
         prompt_dim: Width of image embedding, prompts and decoder.
         mask_in_chans: Hidden channels of the mask-prompt encoder.
         decoder_depth: Two-way transformer layers.
         decoder_heads: Attention heads in the decoder.
         decoder_mlp_dim: Hidden width of the decoder's MLPs.
+        two_way: Self-attention of the decoder's tokens: `sam`, or `efficient_sam`, which adds its
+            output in the first layer, too, where SAM replaces the tokens, and adds the position
+            encoding to the tokens of later layers instead of to queries and keys alone (Medical
+            SAM Adapter since January 2024).
         iou_head_hidden_dim: Hidden width of the IoU head.
         num_multimask: Masks predicted for an ambiguous prompt; not used by a semantic head.
         head: Masks from prompts, or classes of pixels.
@@ -93,6 +99,7 @@ class SamConfig:
     global_attn_indexes: tuple[NonNegativeInt, ...] = (2, 5, 8, 11)
     window_size: PositiveInt = 14
     window_padding: Literal["zero", "norm_bias"] = "zero"
+    pos_embed_size: NonNegativeInt = 0
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     prompt_dim: PositiveInt = 256
     # A quarter of them is normalised: a single channel would always become zero.
@@ -100,6 +107,7 @@ class SamConfig:
     decoder_depth: PositiveInt = 2
     decoder_heads: PositiveInt = 8
     decoder_mlp_dim: PositiveInt = 2048
+    two_way: Literal["sam", "efficient_sam"] = "sam"
     iou_head_hidden_dim: PositiveInt = 256
     num_multimask: PositiveInt = 3
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
@@ -119,6 +127,8 @@ class SamConfig:
         if self.encoder == "tiny_vit":
             found = self.window_padding
             _check(found == "zero", "window_padding", "zero with encoder tiny_vit", found)
+            found = self.pos_embed_size
+            _check(not found, "pos_embed_size", "0 with encoder tiny_vit", found)
             fits = self.patch_size in (4, 16)
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
             found = self.peft.layers

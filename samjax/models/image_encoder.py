@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers, peft, windows
+from samjax.models import bicubic, layers, peft, windows
 from samjax.models.config import SamConfig
 
 
@@ -26,7 +26,8 @@ class ImageEncoder(nn.Module):
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
-        shape = (1, cfg.grid_size, cfg.grid_size, cfg.embed_dim)
+        side = cfg.pos_embed_size or cfg.grid_size
+        shape = (1, side, side, cfg.embed_dim)
         self.pos_embed = self.param("pos_embed", layers.zeros_init, shape, jnp.float32)
         block = nn.remat(VitBlock, static_argnums=(2,)) if cfg.remat else VitBlock
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
@@ -40,7 +41,7 @@ class ImageEncoder(nn.Module):
             adapters: Whether to use the adapters; false skips them, with the same parameters.
         """
         x = self.patch_embed(images)
-        x = x + self.pos_embed.astype(x.dtype)
+        x = x + bicubic.resize(self.pos_embed, self.config.grid_size).astype(x.dtype)
         for block in self.blocks:
             x = block(x, adapters)
         for layer in self.neck:

@@ -250,12 +250,7 @@ class TwoWayAttentionBlock(nn.Module):
         image: jax.Array,
         projected: Sequence[jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
-        if self.first:  # The first layer's tokens are their own position encoding.
-            tokens = self.self_attn(tokens, tokens, tokens, bias)
-        else:
-            q = tokens + token_pe
-            tokens = tokens + self.self_attn(q, q, tokens, bias)
-        tokens = self.norm1(tokens)
+        tokens = self.norm1(self._attend_tokens(tokens, token_pe, bias))
         to_image, to_token = self.cross_attn_token_to_image, self.cross_attn_image_to_token
         k, q, v = projected
         update = to_image.attend(to_image.q_proj(tokens + token_pe), k, v)
@@ -264,6 +259,17 @@ class TwoWayAttentionBlock(nn.Module):
         token_k = to_token.k_proj(tokens + token_pe)
         update = to_token.attend(q, token_k, to_token.v_proj(tokens), bias)
         return tokens, self.norm4(image + update)
+
+    def _attend_tokens(self, tokens: jax.Array, token_pe: jax.Array, bias: jax.Array) -> jax.Array:
+        """Returns the tokens after self-attention, with its shortcut (see `SamConfig.two_way`)."""
+        if self.config.two_way == "efficient_sam":
+            # The position encoding stays in the tokens, and the first layer has a shortcut, too.
+            tokens = tokens if self.first else tokens + token_pe
+            return tokens + self.self_attn(tokens, tokens, tokens, bias)
+        if self.first:  # The first layer's tokens are their own position encoding.
+            return self.self_attn(tokens, tokens, tokens, bias)
+        q = tokens + token_pe
+        return tokens + self.self_attn(q, q, tokens, bias)
 
     def image_projections(self) -> "ImageProjections":
         """Returns the projections of the image: keys and values for tokens, queries to them."""

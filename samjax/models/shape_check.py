@@ -8,8 +8,8 @@ from samjax.models.config import SamConfig
 
 # Settings that determine the shape of a parameter, by a pattern of its path.
 _DECIDED_BY = (
-    (r"/adapter/", "peft.kind, peft.ratio, embed_dim"),
-    (r"pos_embed$", "image_size, patch_size, embed_dim"),
+    (r"/adapter/", "peft.kind, peft.ratio, peft.rank, embed_dim"),
+    (r"pos_embed$", "image_size, patch_size, pos_embed_size, embed_dim"),
     (r"rel_pos_[hw]$", "num_heads, window_size, global_attn_indexes, image_size"),
     (r"patch_embed/", "patch_size, embed_dim, tiny_vit"),
     (r"image_encoder/blocks_\d+/mlp/", "mlp_ratio, embed_dim"),
@@ -51,7 +51,10 @@ def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
         _check_field("embed_dim", config.embed_dim, width)
         patch = shapes.get("image_encoder/patch_embed/proj/kernel", (config.patch_size,))[0]
         _check_field("patch_size", config.patch_size, patch)
-        _check_field("image_size", config.image_size, grid * patch)
+        if config.pos_embed_size:
+            _check_field("pos_embed_size", config.pos_embed_size, grid)
+        else:
+            _check_field("image_size", config.image_size, grid * patch)
     for path in [*expected, *(path for path in shapes if path not in expected)]:
         if expected.get(path) != shapes.get(path):
             names = next(names for pattern, names in _DECIDED_BY if re.search(pattern, path))

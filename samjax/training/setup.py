@@ -23,6 +23,8 @@ from samjax.training.config import Experiment
 
 # Fields of the model that the settings decide, whatever the checkpoint.
 _RECIPE_FIELDS = ("image_size", "dtype", "remat")
+# Fields that change no shape: the settings decide unless they have the default.
+_VARIANT_FIELDS = ("window_padding", "pos_embed_size", "two_way")
 
 BAD_FILES = "bad_files.json"
 DATA_TABLE = "data.csv"
@@ -184,6 +186,7 @@ def prepare_model(
         config.image_size,
         config.peft,
         head=(config.head, used_classes),
+        pos_embed_size=config.pos_embed_size,
         fresh=experiment.init_fresh,
         seed=experiment.run.seed,
         family=family,
@@ -283,7 +286,7 @@ def architecture(
         for config in (wanted, checkpoint, SamConfig())
     )
     for name, value in wanted_fields.items():
-        decided = name in _RECIPE_FIELDS or name.startswith(("peft.", "head."))
+        decided = name in _RECIPE_FIELDS + _VARIANT_FIELDS or name.startswith(("peft.", "head."))
         is_asked_for = value != defaults[name] or f"model.{name}" in overrides
         if not decided and is_asked_for and value != found[name]:
             raise ValueError(
@@ -295,6 +298,9 @@ def architecture(
         _check_peft(wanted, checkpoint, path)
         peft = checkpoint.peft
     fields = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
+    for name in _VARIANT_FIELDS:
+        if getattr(wanted, name) != defaults[name]:
+            fields[name] = getattr(wanted, name)
     return dataclasses.replace(checkpoint, peft=peft, **fields)
 
 

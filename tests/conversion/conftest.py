@@ -59,7 +59,8 @@ def write(tmp_path):
 
     def write_file(tensors, under_model=False, name="sam.pth"):
         path = tmp_path / name
-        torch_writer.write(path, tensors, under_model)
+        layout = torch_writer.SAM_MED2D if under_model else torch_writer.FLAT
+        torch_writer.write(path, tensors, layout)
         return path
 
     return write_file

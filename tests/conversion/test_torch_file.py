@@ -46,10 +46,10 @@ def test_writing_and_reading_back(tmp_path):
         "scalar": np.float32(3).reshape(()),
         "none": np.zeros((0, 4), np.float32),
     }
-    for under_model, layout in ((False, ()), (True, ("model", "optimizer"))):
-        torch_writer.write(tmp_path / "x.pth", tensors, under_model)
+    for layout in (torch_writer.FLAT, torch_writer.SAM_MED2D, torch_writer.MSA):
+        torch_writer.write(tmp_path / "x.pth", tensors, layout)
         found = torch_file.read(tmp_path / "x.pth")
-        assert found.layout == layout
+        assert found.layout == tuple(layout)
         assert list(found.tensors) == list(tensors)
         for name, tensor in tensors.items():
             assert found.tensors[name].shape == tensor.shape
@@ -60,7 +60,7 @@ def test_writing_and_reading_back(tmp_path):
 def test_torch_reads_what_is_written(tmp_path):
     torch = pytest.importorskip("torch")
     tensors = {"a": np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)}
-    torch_writer.write(tmp_path / "x.pth", tensors, True)
+    torch_writer.write(tmp_path / "x.pth", tensors, torch_writer.SAM_MED2D)
     found = torch.load(tmp_path / "x.pth", weights_only=True)
     assert found["optimizer"] is None
     np.testing.assert_array_equal(found["model"]["a"].numpy(), tensors["a"])
@@ -219,7 +219,7 @@ def test_missing_file_and_wrong_kinds(tmp_path):
 @given(data=st.data())
 def test_a_truncated_file_is_named(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "sam.pth"
-    torch_writer.write(path, {"a": np.ones(40, np.float32), "b": np.ones(3, np.float32)}, False)
+    torch_writer.write(path, {"a": np.ones(40, np.float32), "b": np.ones(3, np.float32)})
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(ValueError, match=r"sam\.pth"):

@@ -227,3 +227,12 @@ def test_cross_entropy_takes_part_in_the_selection(bce_weight, expected):
     gradient = jax.grad(lambda x: segmentation_loss(x, iou, truth, config)[0])
     trained = np.abs(np.asarray(gradient(jnp.asarray(low_res)))).sum((-1, -2)) > 0
     np.testing.assert_array_equal(trained, np.arange(C) == np.full((B, K, 1), expected))
+
+
+def test_the_weight_of_the_foreground():
+    low_res, iou, truth = draw()
+    config = dataclasses.replace(MEDSAM, dice_weight=0.0, bce_positive_weight=2.0)
+    found, prediction = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, config)
+    logits = masks.upsample(jnp.asarray(low_res[:, :, :1]), SIZE)
+    expected = losses.binary_cross_entropy(logits, jnp.asarray(truth)[:, :, None], 2.0).mean()
+    np.testing.assert_allclose([found, prediction.bce], expected, rtol=1e-6)

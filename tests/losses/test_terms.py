@@ -138,3 +138,13 @@ def test_cross_entropy():
     expected = -np.where(t == 1, np.log(p), np.log(sigmoid(-logits))).mean((-2, -1))
     found = losses.binary_cross_entropy(logits, truth)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_cross_entropy_with_a_weight_of_the_foreground():
+    """As PyTorch's `pos_weight`, also with a soft truth of several raters."""
+    logits = draw(1)[0]
+    soft = jnp.asarray(np.random.default_rng(2).uniform(size=logits.shape), jnp.float32)
+    p = np.asarray(sigmoid(np.asarray(logits, np.float64)))
+    expected = -(2 * soft * np.log(p) + (1 - soft) * np.log1p(-p)).mean(axis=(-2, -1))
+    found = losses.binary_cross_entropy(logits, soft, 2.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

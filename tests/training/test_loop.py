@@ -253,7 +253,7 @@ def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finishe
 def test_init_family_sets_the_preprocessing(experiment, tmp_path, caplog):
     bare = tmp_path / "bare.pth"
     plain = dataclasses.replace(toy.MODEL, peft=PeftConfig("none"))
-    torch_writer.write(bare, naming.state_dict(random_params(plain)), under_model=False)
+    torch_writer.write(bare, naming.state_dict(random_params(plain)))
     model = dataclasses.replace(toy.MODEL, decoder_heads=8)  # As such a file is taken to have.
     begun = dataclasses.replace(
         experiment, init_from=str(bare), preprocessing_from="checkpoint", model=model
