@@ -101,14 +101,14 @@ def _peft(arguments: argparse.Namespace) -> PeftConfig | None:
 
 def _to_torch(arguments: argparse.Namespace) -> None:
     from samjax import models
-    from samjax.conversion import convert, loading
+    from samjax.conversion import loading, writing
 
     target = arguments.target
     if target.is_dir() or (target.exists() and not arguments.overwrite):
         raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
     target.parent.mkdir(parents=True, exist_ok=True)
     model = loading.load_or_convert(arguments.source, allow_non_finite=arguments.allow_non_finite)
-    convert.to_torch(target, model)
+    writing.to_torch(target, model)
     print(_input(model))
     print(
         "these settings travel in the file (the state dict's _metadata), where samjax reads them. "

@@ -1,7 +1,6 @@
 """Conversion of a PyTorch checkpoint to a samjax model and back, with a report of every key."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from concurrent import futures
@@ -21,7 +20,6 @@ from samjax.conversion import (
     msa,
     naming,
     resizing,
-    torch_writer,
     wrappers,
 )
 from samjax.conversion.checkpoint_file import CheckpointContents
@@ -30,15 +28,12 @@ from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREP
 from samjax.conversion.families import SAM_PREPROCESSING as SAM_PREPROCESSING
 from samjax.conversion.report import MISMATCHES, ConversionReport, KeyEntry, KeyMismatchError
 from samjax.data.classes import SemanticClass, numbered
-from samjax.models import directory as model_dirs
 from samjax.models import finite_check
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 from samjax.models.heads import HeadConfig
 from samjax.models.peft import PeftConfig
 from samjax.types import Params
-
-_CLASSES = 1000  # Of the classifier in MobileSAM's file.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,43 +129,6 @@ def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, C
     return dataclasses.replace(model, config=config, params=params, classes=classes), report
 
 
-def to_torch(path: str | Path, model: Model) -> None:
-    """Writes a `.pth` file that the published PyTorch code loads.
-
-    The tensors are the parameters; for a TinyViT, those that only its published code has are
-    added. A model that takes sigmoid mask prompts is written in SAM-Med2D's layout
-    `{'model': ..., 'optimizer': None}`, one with MSA's adapters in MSA's, any other as SAM's flat
-    state dict. Architecture and
-    preprocessing travel in the state dict's `_metadata`, which PyTorch ignores and `from_torch`
-    reads.
-
-    Args:
-        path: The file.
-        model: The model.
-
-    Raises:
-        OSError: It cannot be written; nothing is left of it.
-        ValueError: The model has LoRA.
-    """
-    kind = model.config.peft.kind
-    if kind == "lora":
-        raise ValueError(
-            f"{path}: expected a model without LoRA, found model.peft.kind=lora, which such a file "
-            "cannot hold; samjax.models.merge_lora makes the same model without it"
-        )
-    layout = torch_writer.FLAT
-    if kind == "msa":
-        layout = torch_writer.MSA
-    elif model.config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid":
-        layout = torch_writer.SAM_MED2D
-    named = naming.state_dict(model.params).items()
-    tensors = {msa.published_name(name, model.config): tensor for name, tensor in named}
-    if model.config.encoder == "tiny_vit":
-        tensors |= _tiny_vit_extras(tensors, model.config)
-    record = json.dumps(model_dirs.settings(model), indent=2)
-    torch_writer.write(path, tensors, layout, record)
-
-
 def _architecture(contents: CheckpointContents, options: ConversionOptions) -> SamConfig:
     """Returns the architecture: from settings in the file, or from tensors and configuration."""
     heads = options.decoder_heads
@@ -221,21 +179,6 @@ def _at(path: str | Path, error: Exception) -> str:
     text = str(error)
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     return text if text.startswith(f"{folder}/") else f"{path}: {text}"
-
-
-def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> dict[str, np.ndarray]:
-    """Returns unused tensors that the strict loading of the published TinyViT requires."""
-    counts = [name for name in tensors if name.endswith(".bn.running_var")]
-    extras = {name.replace("running_var", "num_batches_tracked"): np.int64(0) for name in counts}
-    if config.patch_size == 16:  # MobileSAM has an untrained classifier, LiteMedSAM none.
-        width = config.tiny_vit.dims[-1]
-        extras |= {
-            "image_encoder.norm_head.weight": np.ones(width),
-            "image_encoder.norm_head.bias": np.zeros(width),
-            "image_encoder.head.weight": np.zeros((_CLASSES, width)),
-            "image_encoder.head.bias": np.zeros(_CLASSES),
-        }
-    return {name: np.asarray(value) for name, value in extras.items()}
 
 
 def _assemble(

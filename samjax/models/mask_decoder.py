@@ -263,13 +263,12 @@ class TwoWayAttentionBlock(nn.Module):
     def _attend_tokens(self, tokens: jax.Array, token_pe: jax.Array, bias: jax.Array) -> jax.Array:
         """Returns the tokens after self-attention, with its shortcut (see `SamConfig.two_way`)."""
         if self.config.two_way == "efficient_sam":
-            # The position encoding stays in the tokens, and the first layer has a shortcut, too.
+            # The encoding stays in the tokens; the first layer has a shortcut, too.
             tokens = tokens if self.first else tokens + token_pe
             return tokens + self.self_attn(tokens, tokens, tokens, bias)
-        if self.first:  # The first layer's tokens are their own position encoding.
-            return self.self_attn(tokens, tokens, tokens, bias)
-        q = tokens + token_pe
-        return tokens + self.self_attn(q, q, tokens, bias)
+        q = tokens if self.first else tokens + token_pe  # The first are their own encoding.
+        update = self.self_attn(q, q, tokens, bias)
+        return update if self.first else tokens + update
 
     def image_projections(self) -> "ImageProjections":
         """Returns the projections of the image: keys and values for tokens, queries to them."""

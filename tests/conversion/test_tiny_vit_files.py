@@ -11,7 +11,7 @@ import pytest
 from small import TINY_TINY_VIT
 
 from samjax import cli, conversion, models
-from samjax.conversion import architecture, convert, naming, torch_file
+from samjax.conversion import architecture, naming, torch_file, writing
 from samjax.models import PeftConfig, SamConfig, TinyVitConfig, directory
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
@@ -42,7 +42,7 @@ def _state_dict(config):
         naming.torch_name(path): rng.normal(size=naming.torch_shape(path, leaf.shape)).astype("f4")
         for path, leaf in models.named_leaves(shapes)
     }
-    return own | convert._tiny_vit_extras(own, config)
+    return own | writing._tiny_vit_extras(own, config)
 
 
 def state_dict(config):

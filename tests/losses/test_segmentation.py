@@ -234,5 +234,6 @@ def test_the_weight_of_the_foreground():
     config = dataclasses.replace(MEDSAM, dice_weight=0.0, bce_positive_weight=2.0)
     found, prediction = segmentation_loss(low_res[:, :, :1], iou[:, :, :1], truth, config)
     logits = masks.upsample(jnp.asarray(low_res[:, :, :1]), SIZE)
-    expected = losses.binary_cross_entropy(logits, jnp.asarray(truth)[:, :, None], 2.0).mean()
+    target = jnp.asarray(truth, jnp.float32)[:, :, None]
+    expected = losses.binary_cross_entropy(logits, target, 2.0).mean()
     np.testing.assert_allclose([found, prediction.bce], expected, rtol=1e-6)
