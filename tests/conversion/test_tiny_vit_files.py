@@ -11,7 +11,7 @@ import pytest
 from small import TINY_TINY_VIT
 
 from samjax import cli, conversion, models
-from samjax.conversion import architecture, naming, torch_file, writing
+from samjax.conversion import architecture, families, naming, torch_file, writing
 from samjax.models import PeftConfig, SamConfig, TinyVitConfig, directory
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
@@ -128,10 +128,10 @@ def test_any_architecture(start, changes):
 
 def test_each_kind_has_its_preprocessing(write):
     mobile = conversion.from_torch(write(state_dict(MOBILE)))[0]
-    assert mobile.preprocessing == convert.SAM_PREPROCESSING
+    assert mobile.preprocessing == families.SAM_PREPROCESSING
     assert mobile.preprocessing.multimask
     lite = conversion.from_torch(write(state_dict(LITE)))[0]
-    assert lite.preprocessing == convert.LITE_MEDSAM_PREPROCESSING
+    assert lite.preprocessing == families.LITE_MEDSAM_PREPROCESSING
     assert not lite.preprocessing.multimask
     # The state of training beside the weights is no evidence of the kind of mask prompts.
     wrapped = conversion.from_torch(write(state_dict(LITE), under_model=True))[0]
@@ -148,7 +148,7 @@ def test_a_training_file_of_lite_medsam(tmp_path):
     content = {"model": tensors, "epoch": 3, "optimizer": optimizer.state_dict(), "loss": 0.1}
     torch.save(content, tmp_path / "lite.pth")
     model, report = conversion.from_torch(tmp_path / "lite.pth")
-    assert model.preprocessing == convert.LITE_MEDSAM_PREPROCESSING
+    assert model.preprocessing == families.LITE_MEDSAM_PREPROCESSING
     assert {"[epoch]", "[optimizer]", "[loss]"} <= {
         key for key, status in statuses(report).items() if status == "ignored"
     }
@@ -168,7 +168,7 @@ def test_adapters_are_initialised_in_every_transformer_block(tmp_path, write):
     model, report = conversion.from_torch(write(state_dict(MOBILE)), options)
     new = {key for key, status in statuses(report).items() if status == "initialised"}
     assert new == {key for key in statuses(report) if ".Adapter." in key}
-    assert model.preprocessing == convert.SAM_PREPROCESSING
+    assert model.preprocessing == families.SAM_PREPROCESSING
     conversion.to_torch(tmp_path / "adapted.pt", model)
     again, report = conversion.from_torch(tmp_path / "adapted.pt")
     assert again.config == model.config
