@@ -32,7 +32,7 @@ def write_checkpoint(path: str) -> None:
     """Writes a ViT-B with adapters and random weights, which all competitors load."""
     params = jax.jit(functools.partial(models.init, VIT_B))(jax.random.key(0))
     model = directory.Model(VIT_B, convert.SAM_MED2D_PREPROCESSING, jax.device_get(params))
-    convert.to_torch(path, model)
+    conversion.to_torch(path, model)
 
 
 def encoder(checkpoint: str, dtype: Dtype) -> Run:

@@ -132,12 +132,11 @@ def _peft(tensors: Tensors, blocks: Sequence[str], widths: Sequence[int]) -> Pef
     """Returns the configuration of the adapters, from those of blocks of the given widths."""
     if not any(".Adapter." in name for name in tensors):
         return PeftConfig("none")
-    kind, narrowest = next(
-        (kind, layer)
-        for kind, layer in _NARROWEST.items()
-        if kind == "sam_med2d" or any(f".Adapter.{layer}." in name for name in tensors)
-    )
-    names = [f"{block}.Adapter.{narrowest}.weight" for block in blocks]
+    kind: peft_config.Kind = "sam_med2d"
+    for other, layer in _NARROWEST.items():
+        if any(f".Adapter.{layer}." in name for name in tensors):
+            kind = other
+    names = [f"{block}.Adapter.{_NARROWEST[kind]}.weight" for block in blocks]
     ratio = _ratio([_shape(tensors, name, 2)[0] for name in names], widths)
     return PeftConfig(kind, ratio)
 

@@ -38,8 +38,16 @@ MSA_FIRST_PREPROCESSING = dataclasses.replace(  # Values of 0 to 1.
     MSA_PREPROCESSING, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)
 )
 Family = Literal[
-    *("sam", "sam_med2d", "ft_sam", "medsam", "msa", "msa_first"),
-    *("mobile_sam", "lite_medsam", "autosam", "samjax"),
+    "sam",
+    "sam_med2d",
+    "ft_sam",
+    "medsam",
+    "msa",
+    "msa_first",
+    "mobile_sam",
+    "lite_medsam",
+    "autosam",
+    "samjax",
 ]
 FAMILIES: dict[
     Family, Preprocessing
