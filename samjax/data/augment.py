@@ -35,6 +35,11 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         fields.check(self)
 
+    @property
+    def kinds(self) -> dict[str, float]:
+        """The kinds of augmentation that are on, with their strengths."""
+        return {name: amount for name, amount in vars(self).items() if amount}
+
 
 def augment(
     image: np.ndarray,

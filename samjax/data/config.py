@@ -28,6 +28,10 @@ class DataConfig:
             everything else is background. Empty: all classes of the training images, by name.
         leave_out: Datasets to leave out, to evaluate the model on kinds of data that it has never
             seen (paper, table 4).
+        cache_embeddings: Semantic head on a frozen encoder, without augmentation: whether the
+            embeddings of all training images are computed once, kept on disk, and read from there.
+        cache_dir: Folder of the embeddings, which runs with the same encoder, preprocessing and
+            images share; empty: WORKDIR/embeddings.
         seed: Seed of the order, the drawn masks, the augmentation and the hold-out.
         threads: Threads that read and prepare images, per process.
         prefetch: Batches prepared ahead, per process.
@@ -47,6 +51,8 @@ class DataConfig:
     validation_fraction: Annotated[float, fields.Range(0, 1, below=True)] = 0.0
     classes: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    cache_embeddings: bool = False
+    cache_dir: str = ""
     seed: fields.Seed = 0
     threads: fields.PositiveInt = 4
     prefetch: fields.PositiveInt = 4

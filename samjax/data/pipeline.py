@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grain
@@ -16,7 +16,7 @@ from samjax.data.classes import SemanticClass, class_names, label_map, numbers
 from samjax.data.config import DataConfig
 from samjax.data.files import DataError, read_image, read_mask
 from samjax.data.index import Sample
-from samjax.data.inputs import Placement, Preprocessing, prepare_image, prepare_mask
+from samjax.data.inputs import Placement, Preprocessing, place, prepare_image, prepare_mask
 
 MAX_REPLACED = 10  # Bad images in a row after which a run that skips them stops.
 
@@ -50,6 +50,7 @@ def training_iterator(
     process_index: int = 0,
     process_count: int = 1,
     classes: Sequence[SemanticClass] = (),
+    embedding: Callable[[str], np.ndarray] | None = None,
 ) -> grain.DatasetIterator:
     """Returns an endless stream of batches, reshuffled every epoch.
 
@@ -65,13 +66,15 @@ def training_iterator(
         process_index: Index of this process.
         process_count: Number of processes.
         classes: Classes of a semantic head; empty for masks.
+        embedding: Semantic head: reads the embedding of an image, by its path in the folder.
 
     Returns:
         An iterator of dicts, with `b` images of this process and `k` masks per image:
         `image` (b, s, s, 3) float32 normalised, `masks` (b, k, s, s) uint8 0/1, `boxes` (b, k, 4)
         float32 tight boxes of the masks' largest components in input pixels, `seed` (b,) uint32 to
         simulate the image's prompts from. With `classes`, `labels` (b, s, s) uint8 in place of
-        masks and boxes: the class of every pixel, 0 for the background.
+        masks and boxes: the class of every pixel, 0 for the background. With `embedding`, the
+        field `embedding` in place of `image`.
 
     Raises:
         ValueError: The batch cannot be divided over the processes.
@@ -94,6 +97,8 @@ def training_iterator(
         named = class_names(config.root, samples)
         known = {mask: number[name] for mask, name in named.items() if name in number}
         load = _LoadLabels(samples, config, preprocessing, size, known)
+        if embedding is not None:
+            load = _LoadEmbeddings(samples, config, preprocessing, size, known, embedding)
     dataset = _shuffled(samples, config).random_map(load)
     dataset = dataset[process_index::process_count]
     dataset = dataset.batch(config.batch_size // process_count, drop_remainder=True)
@@ -194,14 +199,36 @@ class _LoadLabels(_Load):
         paths = [path for path in sample.masks if path in self.labels]
         pixels, order, originals = _read(sample, paths, self.config.root)
         image, placement = prepare_image(pixels, self.size, self.preprocessing, order)
-        masks = np.zeros((len(paths), self.size, self.size), np.uint8)
-        for i, mask in enumerate(originals):
-            masks[i] = prepare_mask(mask, self.size, placement)
-        labels, _ = label_map(masks, [self.labels[path] for path in paths])
+        labels = self._label_map(paths, originals, placement)
         # As one map: of single masks, one that leaves the square would be replaced by another.
         image, varied = augment(image, labels[None], placement, self.config.augment, rng)
         seed = np.asarray(rng.integers(2**32), np.uint32)
         return {"image": image, "labels": varied[0], "seed": seed}
+
+    def _label_map(
+        self, paths: Sequence[str], masks: Sequence[np.ndarray], placement: Placement
+    ) -> np.ndarray:
+        prepared = np.zeros((len(paths), self.size, self.size), np.uint8)
+        for i, mask in enumerate(masks):
+            prepared[i] = prepare_mask(mask, self.size, placement)
+        return label_map(prepared, [self.labels[path] for path in paths])[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _LoadEmbeddings(_LoadLabels):
+    """Grain transformation of a sample to an image embedding with the class of every pixel."""
+
+    embedding: Callable[[str], np.ndarray]
+
+    def _example(self, sample: Sample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        embedding = self.embedding(sample.image)
+        paths = [path for path in sample.masks if path in self.labels]
+        masks = [read_mask(Path(self.config.root) / path) for path in paths]
+        height, width = masks[0].shape if masks else (self.size, self.size)
+        placement = place(height, width, self.size, self.preprocessing.resize)
+        labels = self._label_map(paths, masks, placement)
+        seed = np.asarray(rng.integers(2**32), np.uint32)
+        return {"embedding": embedding, "labels": labels, "seed": seed}
 
 
 def draw_masks(available: int, count: int, sampling: str, rng: np.random.Generator) -> np.ndarray:

@@ -20,14 +20,16 @@ class LabelledBatch:
     """Images with the class of every pixel, see `samjax.data.pipeline.training_iterator`.
 
     Attributes:
-        image: Normalised images.
         labels: Class of every pixel; 0 is the background.
         seed: Random seed of each image.
+        image: Normalised images; None where there are embeddings.
+        embedding: Embeddings that a frozen encoder gave before; None where there are images.
     """
 
-    image: Float[Array, "b s s 3"]
     labels: UInt8[Array, "b s s"]
     seed: UInt32[Array, " b"]
+    image: Float[Array, "b s s 3"] | None = None
+    embedding: Float[Array, "b g g c"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,10 @@ class SemanticTask:
     ) -> tuple[Float[Array, ""], LossOutput]:
         """Encodes the images and compares the predicted classes with the labels."""
         del carry
-        embedding = models.encode_image(self.model, params, batch.image)
+        embedding = batch.embedding
+        if embedding is None:
+            assert batch.image is not None
+            embedding = models.encode_image(self.model, params, batch.image)
         return self.loss_of_embedding(params, embedding, batch.labels)
 
     def later_loss(

@@ -129,6 +129,29 @@ class Experiment:
                 "trainable.encoder: `adapters` expects adapters, found model.peft.kind='none' "
                 "(`frozen` trains prompt encoder and decoder alone)"
             )
+        if self.data.cache_embeddings:
+            self._check_caching()
+
+    def _check_caching(self) -> None:
+        """Checks that every image always has the same embedding, and only its embedding counts."""
+        varied = {
+            f"data.augment.{name}": amount for name, amount in self.data.augment.kinds.items()
+        }
+        needed = [
+            ("trainable.encoder", "frozen", self.trainable.encoder),
+            *((name, 0, amount) for name, amount in varied.items()),
+        ]
+        for name, expected, found in needed:
+            if found != expected:
+                raise ValueError(
+                    f"{name}: expected {expected} with data.cache_embeddings=True, found {found}; "
+                    "data.cache_embeddings=False trains without"
+                )
+        if not self.model.head.is_semantic:
+            raise ValueError(
+                "data.cache_embeddings: expected False with model.head.kind=masks, found True; a "
+                "semantic head can be trained on embeddings"
+            )
 
     def check_validation(self) -> None:
         """Checks that the settings of validation agree with each other.

@@ -24,6 +24,7 @@ from samjax.models.directory import Model
 from samjax.training import distributed, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
+from samjax.training.embedding_cache import embedding_cache
 from samjax.training.plateau import Plateau
 from samjax.training.writer import Writer
 
@@ -142,14 +143,17 @@ class _Run:
         used = dataclasses.replace(used, **task.preprocessing_fields)
         self.begin = dataclasses.replace(begin, preprocessing=used, params={})
         self.mesh = sharding.make_mesh(experiment.mesh, config.batch_size)
+        config = dataclasses.replace(config, root=str(data.root))
+        self.cache = embedding_cache(begin, config, data.train, workdir)
         self.batches = training_iterator(
             data.train,
-            dataclasses.replace(config, root=str(data.root)),
+            config,
             begin.preprocessing,
             begin.config.image_size,
             jax.process_index(),
             jax.process_count(),
             begin.classes,
+            self.cache.load if self.cache else None,
         )
         self.checkpoints = checkpoints
         self.best = BestScore()
@@ -196,6 +200,8 @@ class _Run:
         """Trains until the end, early stopping, a stop request or divergence."""
         if self.done:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
+        if self.cache:
+            self.cache.fill(self.done, self.total)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
         with signals.graceful_stop() as stop, bar:
             while self.done < self.total and not self._has_converged():

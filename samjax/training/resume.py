@@ -26,6 +26,7 @@ SETTINGS = "config.json"
 # (The position in the data is saved by process, so the number of processes may not.)
 _MAY_CHANGE = (
     *("checkpoint", "log", "evaluation", "data.threads", "data.prefetch", "run.report"),
+    "data.cache_dir",
     *("mesh.model", "mesh.rules", "mesh.min_weight_size"),
     *("mesh.coordinator", "mesh.process_index"),
 )

@@ -22,7 +22,7 @@ from samjax.training import checkpoint, loop, resume, setup, step, validation
 from samjax.training.config import Experiment, LogConfig, RunConfig, ValidationConfig
 
 
-def no_learning(config, state, batch):
+def no_learning(config, state, batch, factor):
     """Replaces the training step in tests that do not need it."""
     one = jnp.ones(1)
     terms = dict.fromkeys(("focal", "dice_loss", "iou_error", "dice"), one)
