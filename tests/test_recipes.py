@@ -13,6 +13,7 @@ from samjax.training import config as training_config
 
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0"]
+NAMES += ["msa", "reference_msa"]
 
 
 def recipe(name):
@@ -81,7 +82,8 @@ def test_the_default_is_what_is_right():
 
 
 @pytest.mark.parametrize(
-    "name", ["reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0"]
+    "name",
+    ["reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0", "msa", "reference_msa"],
 )
 def test_the_network_is_vit_b_at_256(name):
     assert recipe(name).model.image_size == 256
