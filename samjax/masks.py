@@ -7,7 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Real, UInt8
 
 THRESHOLD = 0.0  # A pixel is foreground where its logit is above this (probability one half).
 
@@ -108,6 +108,41 @@ def class_map(
     classes = jnp.arange(len(logits), dtype=jnp.uint8)
     (_, found), _ = jax.lax.scan(compare, start, (logits, classes))
     return found
+
+
+def rectify(
+    mask: Bool[Array, "h w"],
+    uncertainty: Float[Array, "h w"],
+    grey: Real[Array, "h w"],
+    box: Float[Array, " 4"],
+    add: tuple[float, float],
+    keep: tuple[float, float],
+    share: float = 0.2,
+) -> Bool[Array, "h w"]:
+    """Corrects a mask where it is uncertain, by the grey values (Yao et al., FNPC-SAM, 2023).
+
+    A pixel is uncertain above `share` of the uncertainty's range. Outside the mask, an uncertain
+    pixel whose grey value is within `add` is added; inside, one that is not within `keep` is
+    removed. The bounds are relative to the mean grey value of the mask.
+
+    Args:
+        mask: Mask of the mean prediction.
+        uncertainty: Uncertainty of every pixel, such as `vote_variance`.
+        grey: Grey values of the image.
+        box: Corners (x0, y0, x1, y1); nothing outside it stays.
+        add: Lower and upper bound of grey values to add.
+        keep: Lower and upper bound of grey values to keep.
+        share: Share of the range.
+    """
+    height, width = mask.shape
+    low, high = uncertainty.min(), uncertainty.max()
+    uncertain = uncertainty > low + share * (high - low)
+    relative = grey / jnp.maximum(jnp.where(mask, grey, 0).sum() / jnp.maximum(mask.sum(), 1), 1e-9)
+    added = ~mask & uncertain & (relative > add[0]) & (relative < add[1])
+    removed = mask & uncertain & ((relative < keep[0]) | (relative > keep[1]))
+    y, x = jnp.mgrid[:height, :width] + 0.5
+    inside = (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
+    return ((mask | added) & ~removed) & inside
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "tasks": {"fields", "losses", "masks", "models", "prompting", "types"},
     "array_files": {"types"},
     "conversion": {"data", "fields", "models", "types"},
-    "inference": {"conversion", "data", "visualization", "masks", "models", "types"},
+    "inference": {"conversion", "data", "fields", "visualization", "masks", "models", "types"},
 }
 LAYERS["evaluation"] = set(LAYERS) - {"curation", "losses", "runtime", "tasks"}
 LAYERS["training"] = set(LAYERS) - {"curation", "inference", "runtime"}

@@ -9,6 +9,9 @@ from samjax.cli.parser import Parser
 
 if TYPE_CHECKING:
     from samjax.inference import image_files, prompt_files
+    from samjax.inference.uncertainty import EnsembleConfig
+
+_PROMPTS = ("box", "point", "prompts", "multimask", "ensemble")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -48,6 +51,17 @@ def add_arguments(parser: Parser) -> None:
         help="write all three candidate masks; default: the best",
     )
     parser.add_argument(
+        "--ensemble",
+        type=int,
+        metavar="M",
+        help="mean of M masks, of each box and of jittered ones, and its uncertainty (SAM-U)",
+    )
+    parser.add_argument(
+        "--ensemble-mean",
+        choices=("probability", "logit"),
+        help="values that an ensemble averages; default: probability",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace results of other models or prompts in DIR"
     )
     preprocessing_flags.add(parser, multimask=False)
@@ -62,9 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict_into(arguments: argparse.Namespace) -> int:
-    from samjax.inference import class_files, files, image_files
+    from samjax.inference import class_files, ensemble_files, files, image_files
     from samjax.inference.predictor import Predictor
 
+    ensemble = _ensemble(arguments)
     found = image_files.find_images(arguments.images, arguments.out)
     prompted = bool(arguments.box or arguments.point or arguments.prompts)
     jobs, unmatched = _jobs(arguments, found) if prompted else ({}, [])
@@ -76,8 +91,8 @@ def _predict_into(arguments: argparse.Namespace) -> int:
     )
     head = predictor.model.config.head
     if head.is_semantic:
-        if prompted or arguments.multimask:
-            given = next(n for n in ("box", "point", "prompts", "multimask") if vars(arguments)[n])
+        if any(vars(arguments)[name] for name in _PROMPTS):
+            given = next(n for n in _PROMPTS if vars(arguments)[n])
             raise ValueError(
                 f"--{given}: expected no prompts, as {arguments.checkpoint} (head {head.kind}) "
                 "gives every pixel a class; leave it out"
@@ -89,20 +104,36 @@ def _predict_into(arguments: argparse.Namespace) -> int:
     else:
         if not prompted:
             raise ValueError("no prompts: give --box, --point or --prompts")
-        failed = files.predict_files(
-            predictor,
-            jobs,
-            arguments.out,
-            arguments.multimask,
-            arguments.checkpoint,
-            arguments.overwrite,
-            unmatched,
-        )
+        target = (arguments.checkpoint, arguments.overwrite, unmatched)
+        if ensemble is not None:
+            failed = ensemble_files.predict_ensemble_files(
+                predictor, jobs, arguments.out, ensemble, *target
+            )
+        else:
+            failed = files.predict_files(
+                predictor, jobs, arguments.out, arguments.multimask, *target
+            )
         count = len(jobs)
     print(f"{count - len(failed)} of {count} images predicted, see {arguments.out}")
     if failed:
         print(f"samjax: not predicted: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _ensemble(arguments: argparse.Namespace) -> "EnsembleConfig | None":
+    from samjax import fields
+    from samjax.inference.uncertainty import EnsembleConfig
+
+    if arguments.ensemble is None:
+        if arguments.ensemble_mean is not None:
+            raise ValueError("--ensemble-mean: expected --ensemble beside it")
+        return None
+    if arguments.multimask:
+        raise ValueError("--ensemble: expected no --multimask, as one mask of each box is averaged")
+    with fields.naming({"count": "--ensemble"}.__getitem__):
+        return EnsembleConfig(
+            count=arguments.ensemble, mean=arguments.ensemble_mean or "probability"
+        )
 
 
 def _jobs(

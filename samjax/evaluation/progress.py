@@ -9,7 +9,7 @@ from samjax.data.journal import Journal
 from samjax.data.metadata import Metadata
 from samjax.evaluation.batches import PromptedImage
 from samjax.evaluation.prompt_file import MaskPrompt
-from samjax.evaluation.results import ImageResults, MaskResult, Score
+from samjax.evaluation.results import ImageResults, MaskResult, Score, Uncertainty
 
 NAME = "unfinished.jsonl"
 ADVICE = "Finish that evaluation, delete the file, or take another --out"
@@ -98,6 +98,9 @@ def _parse_image_results(fields: dict[str, Any]) -> ImageResults:
             | {
                 "metadata": Metadata(**one["metadata"]),
                 "scores": {name: Score(**score) for name, score in one["scores"].items()},
+                "uncertainty": {
+                    name: Uncertainty(**each) for name, each in one.get("uncertainty", {}).items()
+                },
             }
         )
         for one in fields["results"]

@@ -11,9 +11,9 @@ import numpy as np
 
 from samjax import masks
 from samjax.data.metadata import Metadata
-from samjax.evaluation import metrics, protocols
+from samjax.evaluation import ensembles, metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch
-from samjax.evaluation.results import FILLED_BOX, EvalConfig, MaskResult, Score
+from samjax.evaluation.results import FILLED_BOX, EvalConfig, MaskResult, Score, Uncertainty
 from samjax.inference.batch import encode
 from samjax.models.directory import Model
 
@@ -28,13 +28,16 @@ class Predictions:
             (b, k, m, m).
         points: Points of the prompts, (n, rounds, 2), pixels of the input.
         labels: Their labels, (n, rounds).
-        seconds: Seconds of `encode`, `bbox`, `points` and `classes`.
+        seconds: Seconds of `encode`, `bbox`, `boxes` (all other protocols with boxes together),
+            `points` and `classes`.
+        ensembles: Low-resolution logits of each box, (n, boxes, m, m), by protocol.
     """
 
     logits: jax.Array
     points: jax.Array
     labels: jax.Array
     seconds: dict[str, float]
+    ensembles: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
 
 
 class Stopwatch:
@@ -64,8 +67,24 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
     candidates = (model.preprocessing.multimask, config.oracle)
     by_protocol: dict[str, jax.Array] = {}
     if protocols.BOX in config.protocols:
-        boxes = timed("bbox", protocols.predict_boxes, *common, batch.boxes, *candidates)
-        by_protocol[protocols.BOX] = boxes
+        boxes = batch.boxes[:, None]
+        predicted = timed("bbox", protocols.predict_boxes, *common, boxes, *candidates)
+        by_protocol[protocols.BOX] = predicted[:, 0]
+    by_ensemble: dict[str, jax.Array] = {}
+    others = [n for n in config.protocols if protocols.boxes_of(n) and n != protocols.BOX]
+    if others:
+        boxes = _boxes(batch, others, config)
+        predicted = timed("boxes", protocols.predict_boxes, *common, boxes, *candidates)
+        first = 0
+        for name in others:
+            of_name = predicted[:, first : first + protocols.boxes_of(name)]
+            first += protocols.boxes_of(name)
+            by_protocol[name] = of_name[:, 0]
+            if protocols.is_ensemble(name):
+                by_ensemble[name] = of_name[:, :, 0]
+                # For pictures; scores are those of the mean at original resolution.
+                mean = of_name[:, :, :1].mean(1)
+                by_protocol[name] = jnp.broadcast_to(mean, of_name[:, 0].shape)
     points = jnp.zeros((len(batch.points), 0, 2))
     labels = jnp.zeros((len(batch.points), 0), jnp.int32)
     if config.rounds:
@@ -75,10 +94,23 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
             "points", protocols.predict_points, *common, *prompts, *static
         )
         for name in config.protocols:
-            if name != protocols.BOX:
+            if protocols.points_of(name):
                 by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
     logits = jnp.stack([by_protocol[name] for name in config.protocols], axis=1)
-    return Predictions(logits, points, labels, timed.seconds)
+    return Predictions(logits, points, labels, timed.seconds, by_ensemble)
+
+
+def _boxes(batch: EvaluationBatch, names: list[str], config: EvalConfig) -> np.ndarray:
+    """Returns the boxes of protocols side by side, (n, boxes, 4) float32, pixels of the input."""
+    found = np.zeros((len(batch.boxes), sum(map(protocols.boxes_of, names)), 4), np.float32)
+    for row, (image, i) in enumerate(batch.masks):
+        prompt, at = image.prompts[i], image.loaded.placement
+        box, extent = np.array(prompt.box, np.float32), (at.height, at.width)
+        of_mask = [
+            protocols.boxes(name, box, extent, config.jitter, prompt.click_seed) for name in names
+        ]
+        found[row] = at.to_input(np.concatenate(of_mask).reshape(-1, 2)).reshape(-1, 4)
+    return found
 
 
 def score(
@@ -92,7 +124,7 @@ def score(
     n, names, candidates, m, _ = predictions.logits.shape
     flat = np.asarray(predictions.logits).reshape(n, names * candidates, m, m)
     size = model.config.image_size
-    for (image, i), logits in zip(batch.masks, flat, strict=False):
+    for row, ((image, i), logits) in enumerate(zip(batch.masks, flat, strict=False)):
         truth = image.loaded.original_masks[i]
         height, width = truth.shape
         canvas = masks.canvas_size(height, width)
@@ -107,9 +139,22 @@ def score(
             name: Score(float(d[0]), float(j[0]), float(d.max()) if config.oracle else None)
             for name, d, j in zip(config.protocols, dice, iou, strict=True)
         }
+        uncertainty = {}
+        for name, ensemble in predictions.ensembles.items():
+            box, mean = np.array(image.prompts[i].box, np.float32), config.ensemble_mean
+            counted = ensembles.count(ensemble[row], placement, on_canvas, box, size, mean)
+            found = jax.device_get(vars(counted))
+            both = (*found["pixels"], area)
+            scores[name] = Score(float(metrics.dice(*both)), float(metrics.iou(*both)))
+            uncertainty[name] = Uncertainty(
+                float(found["entropy"]),
+                found["calibration"].tolist(),
+                found["by_entropy"].tolist(),
+            )
         scores[FILLED_BOX] = score_box(image.prompts[i].box, truth)
         path = image.sample.masks[i]
-        yield MaskResult(image.sample.image, path, metadata[path], height, width, area, scores)
+        result = MaskResult(image.sample.image, path, metadata[path], height, width, area, scores)
+        yield dataclasses.replace(result, uncertainty=uncertainty)
 
 
 def score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:

@@ -14,7 +14,7 @@ import numpy as np
 
 from samjax import visualization
 from samjax.data.files import write_whole
-from samjax.evaluation import metrics, prompt_file, protocols
+from samjax.evaluation import ensembles, metrics, prompt_file, protocols
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 
 NAME = "report.json"
@@ -34,7 +34,8 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         intervals `dice_ci` and `iou_ci` (None where all masks are of one subject), and with the
         oracle `dice_oracle`; `count`, the number of masks, and `subjects`. `by_modality`,
         `by_anatomy`, `by_class`, `by_dataset`: the same for each part.
-        `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`.
+        `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`. `uncertainty`, of
+        protocols that are ensembles, see `samjax.evaluation.ensembles.summarise`.
     """
     results = evaluation.results
     summary: dict[str, Any] = {"overall": _means(results)}
@@ -50,7 +51,15 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         "skipped": len(evaluation.prompts.skipped),
     }
     summary["fps"] = evaluation.fps
+    if names := results[0].uncertainty:
+        summary["uncertainty"] = {name: _uncertainty(results, name) for name in names}
     return summary
+
+
+def _uncertainty(results: Sequence[MaskResult], name: str) -> dict[str, float]:
+    found = [result.uncertainty[name] for result in results]
+    dice = [result.scores[name].dice for result in results]
+    return ensembles.summarise(dice, [each.entropy for each in found], [vars(f) for f in found])
 
 
 def table(evaluation: Evaluation, name: str) -> str:
@@ -159,10 +168,26 @@ def page(evaluation: Evaluation, name: str) -> str:
         f"{count['subjects']} subjects, at original resolution ({count['skipped']} masks skipped); "
         f"{adapters}; prompts from seed {evaluation.prompts.seed}.\n\n"
         f"{table(evaluation, name)}\n\n{_notes(evaluation)}\n\n"
-        f"{part_table(evaluation, 'by_modality')}\n\n"
+        f"{part_table(evaluation, 'by_modality')}\n\n{_uncertainty_table(evaluation)}"
         "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "
         f"and decoding, {config.images_per_batch} images and up to {config.batch_size} masks at a "
         "time, without loading, compiling and scoring.\n"
+    )
+
+
+def _uncertainty_table(evaluation: Evaluation) -> str:
+    """Returns how well each ensemble's uncertainty predicts errors, in Markdown; empty without."""
+    rows = [["Uncertainty", "ECE", "AUROC", "AUPRC", *(f"-{n} %" for n in ensembles.REFUSED)]]
+    for name, found in summarise(evaluation).get("uncertainty", {}).items():
+        dice = [f"{100 * found[f'dice_refusing_{n}']:.2f}" for n in ensembles.REFUSED]
+        values = [f"{found[kind]:.3f}" for kind in ("ece", "auroc", "auprc")]
+        rows.append([protocols.title(name), *values, *dice])
+    if len(rows) == 1:
+        return ""
+    return (
+        f"{markdown(_aligned(rows))}\n\nECE: calibration error of the probability. AUROC, AUPRC: "
+        "of the predictive entropy as a score of wrong pixels. All within the box, widened by half "
+        "of its sides. -N %: Dice (%) without the N % of masks with the highest entropy.\n\n"
     )
 
 
@@ -213,7 +238,7 @@ def _subject(result: MaskResult) -> str:
 
 
 def _row(result: MaskResult) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
         "image": result.image,
         "mask": result.mask,
         **dataclasses.asdict(result.metadata),
@@ -224,6 +249,8 @@ def _row(result: MaskResult) -> dict[str, Any]:
     for name, score in result.scores.items():
         available = {kind: value for kind, value in vars(score).items() if value is not None}
         row |= {f"{kind}_{name}": round(value, 6) for kind, value in available.items()}
+    for name, uncertainty in result.uncertainty.items():
+        row[f"entropy_{name}"] = round(uncertainty.entropy, 6)
     return row
 
 

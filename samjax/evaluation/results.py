@@ -24,6 +24,9 @@ class EvalConfig:
         oracle: Whether to score the best of the candidate masks, too, as if the user chose.
         other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
             leaves them out.
+        jitter: Largest move of a box's side over the image's width or height, in the protocols
+            `bbox_jitter` and `bbox_xM`; SAM-U: 1/32.
+        ensemble_mean: `bbox_xM`: whether the `probability` or the `logit` is averaged.
         limit: Number of images, spread evenly over the data set; None: all.
         threads: Threads that load images ahead.
 
@@ -38,6 +41,8 @@ class EvalConfig:
     adapters: bool = True
     oracle: bool = False
     other_classes: Literal["error", "skip"] = "error"
+    jitter: fields.Probability = 1 / 32
+    ensemble_mean: Literal["probability", "logit"] = "probability"
     limit: fields.PositiveInt | None = None
     threads: fields.PositiveInt = 4
 
@@ -67,6 +72,21 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class Uncertainty:
+    """Uncertainty of one mask by an ensemble, see `samjax.evaluation.ensembles.EnsembleCounts`.
+
+    Attributes:
+        entropy: Mean predictive entropy within the box, bits.
+        calibration: Pixels, sum of probabilities and true pixels, by bins of the probability.
+        by_entropy: Wrong and right pixels, by bins of the predictive entropy.
+    """
+
+    entropy: float
+    calibration: list[list[float]]
+    by_entropy: list[list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
 class MaskResult:
     """The scores of one mask.
 
@@ -78,6 +98,7 @@ class MaskResult:
         width: Width of the image, pixels.
         area: Pixels of the mask.
         scores: By protocol, and `filled_box`.
+        uncertainty: By protocol, of those that are ensembles.
     """
 
     image: str
@@ -87,6 +108,7 @@ class MaskResult:
     width: int
     area: int
     scores: dict[str, Score]
+    uncertainty: dict[str, Uncertainty] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

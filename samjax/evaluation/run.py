@@ -120,8 +120,9 @@ def _identity(
 ) -> dict[str, Any]:
     """Returns what decides the scores of an evaluation: digests and settings."""
     settings = {name: value for name, value in vars(config).items() if name != "threads"}
-    if config.other_classes == "error":  # Earlier versions had no such setting.
-        del settings["other_classes"]
+    for name in ("other_classes", "jitter", "ensemble_mean"):
+        if settings[name] == getattr(EvalConfig, name):  # Earlier versions had no such setting.
+            del settings[name]
     prompts = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {

@@ -6,8 +6,9 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -72,19 +73,15 @@ def predict_files(
     """
     out = Path(out)
     candidates = predictor.model.config.num_multimask if multimask else 0
-    names = {image: _mask_names(image, objects, candidates) for image, objects in jobs.items()}
+    names = {image: mask_names(image, objects, candidates) for image, objects in jobs.items()}
     targets = {image: [*itertools.chain(*names[image]), overlay_name(image)] for image in jobs}
     metadata = {"checkpoint": checkpoint, "unmatched": list(unmatched)}
-
-    def check(manifest: Manifest) -> None:
-        for image, objects in jobs.items():
-            manifest.check_prompts(image.name, [_prompts(*named) for named in objects.items()])
 
     def predict_one(image: ImageFile, manifest: Manifest) -> None:
         _predict_one(predictor, image, jobs[image], names[image], out, manifest)
 
     settings = run_settings(predictor, multimask)
-    return predict_all(out, settings, targets, predict_one, metadata, overwrite, check)
+    return predict_all(out, settings, targets, predict_one, metadata, overwrite, jobs)
 
 
 def predict_all(
@@ -94,7 +91,7 @@ def predict_all(
     predict_one: Callable[[ImageFile, Manifest], None],
     metadata: dict[str, Any],
     overwrite: bool,
-    check: Callable[[Manifest], None] = lambda _: None,
+    jobs: Mapping[ImageFile, Objects] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Predicts images one after the other, and writes the manifest.
 
@@ -105,7 +102,7 @@ def predict_all(
         predict_one: Predicts an image, writes its files and adds it to the manifest.
         metadata: Further entries of the manifest.
         overwrite: Replace results of earlier runs.
-        check: Checks the manifest of earlier runs.
+        jobs: Prompts of each image, which must be those of earlier runs.
 
     Returns:
         Error messages by the image's name; empty if there was no error.
@@ -118,7 +115,8 @@ def predict_all(
     by_name = {image.name: names for image, names in targets.items()}
     _check_distinct(by_name)
     with Manifest(out, settings, overwrite) as manifest:
-        check(manifest)
+        for image, objects in jobs.items():
+            manifest.check_prompts(image.name, [object_entry(*named) for named in objects.items()])
         if not overwrite:
             manifest.check_targets(by_name)
         failed = _predict_images(manifest, [*targets], predict_one)
@@ -246,7 +244,7 @@ def _predict_one(
                 files.write_whole(out / name, visualization.encode_png(mask.astype(np.uint8) * 255))
             best = int(scores.argmax())
             result = {"masks": files_of, "scores": scores.tolist(), "best": best}
-            entries.append(_prompts(*named) | result)
+            entries.append(object_entry(*named) | result)
             yield masks[best if all_masks else 0]
 
     manifest.start(image.name, [*itertools.chain(*names), overlay_name(image)])
@@ -265,7 +263,7 @@ def _check_distinct(targets: dict[str, list[str]]) -> None:
         )
 
 
-def _mask_names(image: ImageFile, objects: Objects, candidates: int) -> list[list[str]]:
+def mask_names(image: ImageFile, objects: Objects, candidates: int) -> list[list[str]]:
     """Returns file names of each object's masks; without a number if there is only one."""
     numbers = [f"_{number}" for number in range(candidates)] or [""]
     parts = file_names(objects)
@@ -277,7 +275,7 @@ def overlay_name(image: ImageFile) -> str:
     return f"{image.stem}_overlay.png"
 
 
-def _prompts(name: str, prompt: ObjectPrompt) -> Entry:
+def object_entry(name: str, prompt: ObjectPrompt) -> Entry:
     """Returns the manifest's entry of an object's prompts."""
     entry: Entry = {"object": name}
     if prompt.box is not None:

@@ -177,8 +177,10 @@ def _read(out: Path) -> dict[str, Any] | None:
 
 def entry_files(entry: Entry) -> list[str]:
     """Returns the file names in an image's entry."""
-    class_map = [entry["class_map"]] if "class_map" in entry else []
-    return [entry["overlay"], *class_map, *(m for item in entry["objects"] for m in item["masks"])]
+    names = [entry["overlay"], *([entry["class_map"]] if "class_map" in entry else [])]
+    for item in entry["objects"]:
+        names += [*item["masks"], *([item["uncertainty"]] if "uncertainty" in item else [])]
+    return names
 
 
 def entry_prompts(entry: Entry) -> Entry:

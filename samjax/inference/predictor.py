@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from samjax import conversion, masks
-from samjax.inference import batch, classes
+from samjax.inference import batch, classes, uncertainty
 from samjax.inference.object_prompt import ObjectPrompt, split_objects
 from samjax.models.config import Dtype
 from samjax.models.directory import Model
@@ -136,6 +136,7 @@ class Predictor:
         multimask_output: bool | None = None,
         return_logits: bool = False,
         best: bool = False,
+        ensemble: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predicts masks of one object, or of K objects at once, in the current image.
 
@@ -154,6 +155,9 @@ class Predictor:
                 None: as the network was trained, three except for LiteMedSAM.
             return_logits: Return logits instead of boolean masks.
             best: Return only the mask with the highest score of the three, which is faster.
+            ensemble: Number of boxes whose predictions are averaged: `box` and others close to it
+                (SAM-U); `samjax.inference.predict_ensemble` has their uncertainty, too. Box prompts
+                only; C is 1, and logits and scores are means. None: no ensemble.
 
         Returns:
             Masks (C, H, W) at the image's size, bool or float32 logits; their predicted IoU (C,)
@@ -174,7 +178,10 @@ class Predictor:
                 "mask_input": mask_input,
             }
         )
-        (result,) = self.predict_batch([objects], multimask_output, return_logits, best)
+        if ensemble is not None:
+            result = uncertainty.predict_objects(self, objects, ensemble, return_logits)
+        else:
+            (result,) = self.predict_batch([objects], multimask_output, return_logits, best)
         if several:
             return result.masks, result.scores, result.low_res
         return result.masks[0], result.scores[0], result.low_res[0]

@@ -5,6 +5,9 @@ aleatoric. Here, every map has its usual name.
 """
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +17,16 @@ from jax.scipy.special import entr
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from samjax.inference.predictor import Predictor
+from samjax import fields
+from samjax.data.boxes import jitter_box, shift_box
+from samjax.inference.batch import SegmentationResult
+from samjax.inference.object_prompt import ObjectPrompt
+
+if TYPE_CHECKING:
+    from samjax.inference.predictor import Predictor
+
+Mean = Literal["probability", "logit"]
+Move = Literal["sides", "centre"]
 
 
 @struct.dataclass
@@ -22,7 +34,7 @@ class UncertaintyMaps:
     """Uncertainty of every pixel; entropies in bits, 0 to 1.
 
     Attributes:
-        probability: Mean probability of the foreground.
+        probability: Probability of the foreground: the mean of all predictions'.
         predictive_entropy: Entropy of the mean probability: the total uncertainty.
         expected_entropy: Mean entropy of the single predictions: how unsure each of them is.
         mutual_information: The difference of both: how far the predictions disagree.
@@ -38,28 +50,57 @@ class UncertaintyMaps:
 
 
 @dataclasses.dataclass(frozen=True)
+class EnsembleConfig:
+    """Settings of an ensemble, see `predict_ensemble`.
+
+    Attributes:
+        count: Number of boxes, the given one included.
+        jitter: Largest move.
+        seed: Seed of the jitter.
+        mean: Whether probabilities or logits are averaged.
+        move: Whether sides or centres move.
+
+    Raises:
+        ValueError: A field has an invalid value.
+    """
+
+    count: fields.PositiveInt = 5
+    jitter: fields.NonNegativeFloat = 1 / 32
+    seed: fields.Seed = 0
+    mean: Mean = "probability"
+    move: Move = "sides"
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class Ensemble:
     """Prediction of an ensemble of boxes.
 
     Attributes:
-        mask: Mask (H, W) bool: mean probability above 0.5.
+        mask: Mask (H, W) bool: probability above 0.5.
         maps: Uncertainty of every pixel, (H, W) float32.
         boxes: The boxes (N, 4), pixels of the image; the first is the box that was given.
         scores: Predicted IoU of each box's mask, (N,) float32.
+        low_res: Low-resolution logits of each box's mask, (N, m, m) float32.
     """
 
     mask: np.ndarray
     maps: UncertaintyMaps
     boxes: np.ndarray
     scores: np.ndarray
+    low_res: np.ndarray
 
 
 def predict_ensemble(
-    predictor: Predictor,
+    predictor: "Predictor",
     box: ArrayLike,
     count: int = 5,
     jitter: float = 1 / 32,
     seed: int = 0,
+    mean: Mean = "probability",
+    move: Move = "sides",
 ) -> Ensemble:
     """Predicts one object of the current image from jittered boxes, on one image embedding.
 
@@ -67,8 +108,13 @@ def predict_ensemble(
         predictor: Predictor with an image.
         box: Corners (x0, y0, x1, y1), pixels of the image, shape (4,).
         count: Number of boxes, the given one included; SAM-U: 5, for its figures 20.
-        jitter: Largest move of each side, as a share of the image's width or height; SAM-U: 1/32.
+        jitter: Largest move: of each `sides`, as a share of the image's width or height (SAM-U:
+            1/32); or of the `centre`, as a share of the box's shorter side.
         seed: Seed of the jitter.
+        mean: Whether the mask is that of the mean `probability` (SAM-U's figures) or of the mean
+            `logit` (its evaluation).
+        move: Whether each of the `sides` moves by itself (SAM-U) or the `centre` of a box of
+            unchanged size (FNPC).
 
     Raises:
         RuntimeError: No image is set, or several are.
@@ -81,50 +127,74 @@ def predict_ensemble(
         raise ValueError(
             f"expected a count of 1 or more and a jitter of 0 or more, found {count} and {jitter}"
         )
-    height, width = predictor.original_size
-    boxes = jitter_box(corners, count, (height, width), jitter, np.random.default_rng(seed))
-    logits, scores, _ = predictor.predict(box=boxes, multimask_output=False, return_logits=True)
-    maps = uncertainty_maps(jnp.asarray(logits[:, 0]))
-    return Ensemble(np.asarray(maps.probability) > 0.5, maps, boxes, scores[:, 0])
+    rng, others = np.random.default_rng(seed), count - 1
+    draw = {"sides": jitter_box, "centre": shift_box}[move]
+    moved = draw(corners, others, predictor.original_size, jitter, rng)
+    boxes = np.concatenate([corners[None], moved])
+    logits, scores, low_res = predictor.predict(
+        box=boxes, multimask_output=False, return_logits=True
+    )
+    maps = uncertainty_maps(jnp.asarray(logits[:, 0]), mean)
+    mask = np.asarray(maps.probability) > 0.5
+    return Ensemble(mask, maps, boxes, scores[:, 0], low_res[:, 0])
 
 
-def jitter_box(
-    box: np.ndarray, count: int, extent: tuple[int, int], jitter: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Returns (count, 4) boxes: the given one, and others with sides moved independently.
+def predict_objects(
+    predictor: "Predictor", prompts: Sequence[ObjectPrompt], count: int, return_logits: bool
+) -> SegmentationResult:
+    """Predicts objects of the current image, each by the mean of an ensemble of boxes.
 
     Args:
-        box: Corners (x0, y0, x1, y1), pixels.
-        count: Number of boxes.
-        extent: Height and width of the image, within which boxes are kept.
-        jitter: Largest move of a side over the width or height.
-        rng: Random numbers.
+        predictor: Predictor with an image.
+        prompts: Boxes of the objects.
+        count: Number of boxes of each object.
+        return_logits: Return logits of the probability instead of masks.
+
+    Raises:
+        ValueError: A prompt is not a box alone, or `count` is below 1.
     """
-    height, width = extent
-    limits = np.array([width, height, width, height], np.float32)
-    moves = rng.uniform(-jitter, jitter, (count - 1, 4)).astype(np.float32) * limits
-    moved = np.clip(box + moves, 0, limits)
-    # A side that has passed the opposite one takes its place.
-    corners = np.sort(moved.reshape(-1, 2, 2), axis=1)
-    return np.concatenate([box[None], corners.reshape(-1, 4)])
+    found = []
+    for prompt in prompts:
+        if prompt.box is None or prompt.points is not None or prompt.mask is not None:
+            raise ValueError("ensemble: expected a box prompt alone, which can be jittered")
+        found.append(predict_ensemble(predictor, prompt.box, count))
+    probability = np.stack([np.asarray(each.maps.probability) for each in found])[:, None]
+    masks = probability > 0.5
+    if return_logits:
+        bounded = np.clip(probability, 1e-7, 1 - 1e-7)
+        masks = np.log(bounded) - np.log1p(-bounded)
+    return SegmentationResult(
+        masks=masks,
+        scores=np.stack([each.scores.mean(keepdims=True) for each in found]),
+        low_res=np.stack([each.low_res.mean(0, keepdims=True) for each in found]),
+    )
 
 
-@jax.jit
-def uncertainty_maps(logits: Float[Array, "n h w"]) -> UncertaintyMaps:
-    """Computes uncertainty from the mask logits of `n` predictions of one object."""
-    probabilities = jax.nn.sigmoid(logits.astype(jnp.float32))
+@functools.partial(jax.jit, static_argnames=("mean",))
+def uncertainty_maps(logits: Float[Array, "n h w"], mean: Mean = "probability") -> UncertaintyMaps:
+    """Computes uncertainty from the mask logits of `n` predictions of one object.
+
+    Args:
+        logits: Mask logits.
+        mean: Whether `probability` is the mean of the probabilities, or of the `logit`.
+    """
+    logits = logits.astype(jnp.float32)
+    probabilities = jax.nn.sigmoid(logits)
     probability = probabilities.mean(0)
-    predictive, expected = _entropy(probability), _entropy(probabilities).mean(0)
+    if mean == "logit":
+        probability = jax.nn.sigmoid(logits.mean(0))
+    predictive, expected = entropy(probability), entropy(probabilities).mean(0)
     votes = (logits > 0).mean(0)
     return UncertaintyMaps(
         probability,
         predictive,
         expected,
-        jnp.maximum(predictive - expected, 0),  # Rounding may give less than zero.
+        # Rounding, and the mean of logits, may give less than zero.
+        jnp.maximum(predictive - expected, 0),
         votes * (1 - votes),
     )
 
 
-def _entropy(probability: jax.Array) -> jax.Array:
-    """Returns the entropy of a binary variable, bits."""
+def entropy(probability: jax.Array) -> jax.Array:
+    """Returns the entropy of a binary variable, bits; `probability` is that of one value."""
     return (entr(probability) + entr(1 - probability)) / jnp.log(2.0)

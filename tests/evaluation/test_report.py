@@ -175,7 +175,7 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
         ({"datasets": "other"}, "found 'other'"),
         (
             {"protocols": ["bbox", "3p"]},
-            "--protocols: expected bbox, 1pt, ",
+            "--protocols: expected bbox, bbox_grow10 ",
         ),
         ({"prompts": "none.json"}, "none.json: no such file"),
         ({"std": [1, 0, 1]}, "--std: expected 3 numbers, each more than 0, found (1.0, 0.0, 1.0)"),
