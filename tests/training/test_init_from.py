@@ -3,14 +3,16 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 import toy
 from small import TINY, TINY_TINY_VIT, random_params
 
+from configs import reference_msa
 from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, SamConfig, directory, vit_l
 from samjax.training import setup
-from samjax.training.config import Experiment
+from samjax.training.config import Experiment, from_config_dict
 
 NONE = PeftConfig("none")
 HALF = PeftConfig("sam_med2d", 0.5, "kaiming")
@@ -79,3 +81,37 @@ def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
     assert setup.architecture(TINY, checkpoint, "x").peft == checkpoint.peft
     dropped = dataclasses.replace(TINY, peft=NONE)
     assert setup.architecture(dropped, checkpoint, "x").peft == NONE
+
+
+def test_variants_of_msa_and_its_lost_parameters(plain):
+    """They start from a plain SAM; positions keep the checkpoint's side at another image size."""
+    recipe = reference_msa.get_config()
+    recipe.init_from, recipe.model.image_size = str(plain), 2 * toy.MODEL.image_size
+    side = recipe.model.pos_embed_size = toy.MODEL.grid_size
+    begin = setup.prepare_model(from_config_dict(recipe))
+    assert begin.config == dataclasses.replace(
+        toy.MODEL,
+        image_size=2 * toy.MODEL.image_size,
+        peft=PeftConfig("msa", init="kaiming"),
+        window_padding="norm_bias",
+        pos_embed_size=side,
+        two_way="efficient_sam",
+    )
+    before = directory.load(plain).params
+    encoder, kept = begin.params["image_encoder"], before["image_encoder"]
+    np.testing.assert_array_equal(encoder["pos_embed"], kept["pos_embed"])
+    block, was = encoder["blocks_0"], kept["blocks_0"]
+    assert not block["attn"]["rel_pos_h"].any() and was["attn"]["rel_pos_h"].any()
+    np.testing.assert_array_equal(block["mlp"]["lin1"]["kernel"], was["mlp"]["lin1"]["kernel"])
+    layer, was = (
+        params["mask_decoder"]["transformer"]["layers_0"] for params in (begin.params, before)
+    )
+    assert (layer["mlp"]["lin1"]["kernel"] != was["mlp"]["lin1"]["kernel"]).all()
+    np.testing.assert_array_equal(
+        layer["self_attn"]["q_proj"]["kernel"], was["self_attn"]["q_proj"]["kernel"]
+    )
+    recipe.model.pos_embed_size = side + 1
+    with pytest.raises(ValueError, match=f"pos_embed_size: expected {side}, .*found {side + 1}"):
+        setup.prepare_model(from_config_dict(recipe))
+    plain_recipe = dataclasses.replace(toy.MODEL, peft=NONE)
+    assert setup.architecture(plain_recipe, begin.config, "x").two_way == "efficient_sam"
