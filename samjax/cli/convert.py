@@ -1,6 +1,7 @@
 """`samjax convert` and `python -m convert`: converts checkpoints from and to PyTorch."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from samjax import fields
 from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser, specified
+from samjax.data import classes
 from samjax.models.peft import PeftConfig
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ def add_arguments(parser: Parser) -> None:
     from_torch.set_defaults(run=_from_torch)
     from_torch.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
     from_torch.add_argument("target", type=Path, help="model directory to write")
+    from_torch.add_argument(
+        "--base", metavar="SAM", help="SAM's file that a SAMed file was trained from"
+    )
+    from_torch.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="names of a semantic head's classes; default: the checkpoint's, or class_1, ...",
+    )
     from_torch.add_argument(
         "--image-size",
         type=int,
@@ -83,12 +94,24 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     model, report = convert.from_torch(
         arguments.source, options, preprocessing_flags.overrides(arguments)
     )
+    if arguments.classes:
+        model = _named(model, arguments.classes, arguments.source)
     directory.save(target, model)
     print(report.table())
     print(_input(model))
     print(f"{target}: {models.count_parameters(model.params):,} parameters written")
     if report.is_guess:
         print(f"warning: {arguments.source}: {report.notes[-1]}", file=sys.stderr)
+
+
+def _named(model: "Model", names: list[str], source: str) -> "Model":
+    """Gives the classes of a semantic head these names."""
+    if len(names) != model.config.head.classes:
+        raise ValueError(
+            f"--classes: expected {model.config.head.classes} names, as {source} has so many "
+            f"classes besides the background, found {len(names)}"
+        )
+    return dataclasses.replace(model, classes=classes.with_colors(names))
 
 
 def _peft(arguments: argparse.Namespace) -> PeftConfig | None:
@@ -115,7 +138,9 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         "PyTorch ignores them: prepare images so there, too. torch.load and torch.save keep them, "
         "a module's own state_dict() does not"
     )
-    if model.config.peft.kind == "conv_bottleneck":
+    if model.config.peft.kind == "lora":
+        print("it is a SAMed file, without the image encoder: that stays in SAM's own file")
+    elif model.config.peft.kind == "conv_bottleneck":
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
     elif model.config.peft.enabled and model.config.peft.layers:
         print("only some blocks have adapters; the published SAM-Med2D code expects them in all")

@@ -12,16 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from samjax import models
-from samjax.conversion import (
-    architecture,
-    autosam,
-    checkpoint_file,
-    families,
-    msa,
-    naming,
-    resizing,
-    wrappers,
-)
+from samjax.conversion import autosam, families, naming, resizing, sources
 from samjax.conversion.checkpoint_file import CheckpointContents
 from samjax.conversion.families import LITE_MEDSAM_PREPROCESSING as LITE_MEDSAM_PREPROCESSING
 from samjax.conversion.families import SAM_MED2D_PREPROCESSING as SAM_MED2D_PREPROCESSING
@@ -56,6 +47,7 @@ class ConversionOptions:
         family: Family whose preprocessing to use, one of `families.FAMILIES`; None uses the
             settings that travel with the file, or else infers the family from the tensors.
         allow_non_finite: Accept weights that are NaN or infinite.
+        base: File of the SAM that a SAMed file was trained from, which holds the image encoder.
     """
 
     image_size: int | None = None
@@ -68,6 +60,7 @@ class ConversionOptions:
     pos_embed_size: int = 0
     family: str | None = None
     allow_non_finite: bool = False
+    base: str | Path | None = None
 
 
 def from_torch(
@@ -75,7 +68,7 @@ def from_torch(
     options: ConversionOptions = ConversionOptions(),
     preprocessing_overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Model, ConversionReport]:
-    """Converts a SAM, SAM-Med2D, MedSAM, MobileSAM, LiteMedSAM or Hugging Face checkpoint.
+    """Converts a SAM, SAM-Med2D, MedSAM, SAMed, MobileSAM, LiteMedSAM or Hugging Face checkpoint.
 
     The preprocessing of images is read from the settings that travel with the file: samjax's own,
     or Hugging Face's configuration. Without them, it is that of the published family that has such
@@ -96,11 +89,10 @@ def from_torch(
         ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
             does not determine the architecture.
     """
-    contents = checkpoint_file.read(path)
-    try:
-        config = _architecture(contents, options)
-    except ValueError as error:
-        raise ValueError(_at(path, error)) from error
+    source = sources.read(path, options.base, options.decoder_heads)
+    contents, config = source.contents, source.config
+    if options.image_size is None:
+        options = dataclasses.replace(options, image_size=source.image_size)
     decision = _decide(contents, config, options)
     decision = families.override(decision, preprocessing_overrides or {})
     config, params, report = _assemble(str(path), contents, config, options)
@@ -129,33 +121,6 @@ def adapt(model: Model, options: ConversionOptions, name: str) -> tuple[Model, C
     return dataclasses.replace(model, config=config, params=params, classes=classes), report
 
 
-def _architecture(contents: CheckpointContents, options: ConversionOptions) -> SamConfig:
-    """Returns the architecture: from settings in the file, or from tensors and configuration."""
-    heads = options.decoder_heads
-    if contents.settings is not None:
-        config, *_ = contents.settings
-        return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
-    beside = contents.beside
-    if beside is not None and not beside.fields and heads is None:
-        raise ValueError(
-            f"expected {beside.config.name} beside it, since the decoder's attention heads leave "
-            "no trace in the tensors, found none; put it there or convert with --decoder-heads"
-        )
-    try:
-        known = SamConfig.decoder_heads if heads is None else heads
-        config = msa.complete(architecture.infer(contents.tensors, known), contents.keys.values())
-    except architecture.MissingTensorError as error:
-        found = [
-            *contents.keys.values(),
-            *(f"{key} ({why})" for key, why in contents.ignored.items()),
-        ]
-        raise ValueError(f"{error}; {wrappers.unknown_names(found)}") from error
-    if beside is None or not beside.fields:
-        return config
-    config = beside.complete(config)
-    return config if heads is None else dataclasses.replace(config, decoder_heads=heads)
-
-
 def _decide(
     contents: CheckpointContents, config: SamConfig, options: ConversionOptions
 ) -> families.PreprocessingDecision:
@@ -172,13 +137,6 @@ def _decide(
             beside.preprocessing, f"{beside.preprocessing_file} beside it"
         )
     return families.infer(config)
-
-
-def _at(path: str | Path, error: Exception) -> str:
-    """Returns the error's text, after the file's name unless it names a file of that folder."""
-    text = str(error)
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return text if text.startswith(f"{folder}/") else f"{path}: {text}"
 
 
 def _assemble(

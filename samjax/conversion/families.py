@@ -37,6 +37,10 @@ MSA_PREPROCESSING = dataclasses.replace(SAM_PREPROCESSING, resize="stretch", mul
 MSA_FIRST_PREPROCESSING = dataclasses.replace(  # Values of 0 to 1.
     MSA_PREPROCESSING, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)
 )
+# Values of 0 to 1; of the published cubic interpolation, the nearest that there is.
+SAMED_PREPROCESSING = dataclasses.replace(
+    MSA_FIRST_PREPROCESSING, interpolation="linear", multimask=True
+)
 Family = Literal[
     "sam",
     "sam_med2d",
@@ -47,6 +51,7 @@ Family = Literal[
     "mobile_sam",
     "lite_medsam",
     "autosam",
+    "samed",
     "samjax",
 ]
 FAMILIES: dict[
@@ -61,6 +66,7 @@ FAMILIES: dict[
     "mobile_sam": SAM_PREPROCESSING,
     "lite_medsam": LITE_MEDSAM_PREPROCESSING,
     "autosam": AUTOSAM_PREPROCESSING,
+    "samed": SAMED_PREPROCESSING,
     "samjax": Preprocessing(),
 }
 _SAM_SIZE, _SAM_MED2D_SIZE = 1024, 256  # Pixels, of the released weights.
@@ -117,6 +123,8 @@ def infer(config: SamConfig) -> PreprocessingDecision:
         return _of_msa(config)
     if config.encoder == "tiny_vit":
         return _of_tiny_vit(config)
+    if config.head.kind == "semantic" and config.peft.kind == "lora":
+        return _evidence("samed", "LoRA and a mask token for each class")
     size = f"{config.image_size} pixels"
     if config.peft.kind == "conv_bottleneck":
         return _guess("samjax", "conv_bottleneck adapters", "sam_med2d", "sam")

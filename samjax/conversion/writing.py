@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from samjax.conversion import msa, naming, torch_writer
+from samjax.conversion import msa, naming, samed, torch_writer
 from samjax.models import directory as model_dirs
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 
 _CLASSES = 1000  # Of the classifier in MobileSAM's file.
-_WRITABLE = ("none", "sam_med2d", "conv_bottleneck", "msa")
+_WRITABLE = ("none", "sam_med2d", "conv_bottleneck", "msa", "lora")
 
 
 def to_torch(path: str | Path, model: Model) -> None:
@@ -20,10 +20,11 @@ def to_torch(path: str | Path, model: Model) -> None:
 
     The tensors are the parameters; for a TinyViT, those that only its published code has are
     added. Adapters or a decoder of the Medical SAM Adapter are written in its layout
-    `{'state_dict': ..., ...}`, other adapters, and a model that takes sigmoid mask prompts, in
-    SAM-Med2D's `{'model': ..., 'optimizer': None}`, any other model as SAM's flat state dict.
-    Architecture and preprocessing travel in the state dict's `_metadata`, which PyTorch ignores and
-    `from_torch` reads.
+    `{'state_dict': ..., ...}`, LoRA as a SAMed file, which leaves the image encoder to SAM's,
+    other adapters, and a model that takes sigmoid mask prompts, in SAM-Med2D's
+    `{'model': ..., 'optimizer': None}`, any other model as SAM's flat state dict. Architecture and
+    preprocessing travel in the state dict's `_metadata`, which PyTorch ignores and `from_torch`
+    reads.
 
     Args:
         path: The file.
@@ -31,27 +32,27 @@ def to_torch(path: str | Path, model: Model) -> None:
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
-        ValueError: The model has LoRA, or another kind that no such file holds.
+        ValueError: The model has what no such file holds.
     """
     config = model.config
     kind = config.peft.kind
-    if kind == "lora":
-        raise ValueError(
-            f"{path}: expected a model without LoRA, found model.peft.kind=lora, which such a file "
-            "cannot hold; samjax.models.merge_lora makes the same model without it"
-        )
     if kind not in _WRITABLE:
         raise ValueError(
             f"{path}: expected model.peft.kind to be one of {', '.join(_WRITABLE)}, found {kind}, "
             "which no published file holds"
         )
+    named = naming.state_dict(model.params).items()
+    tensors = {msa.published_name(name, config): tensor for name, tensor in named}
     layout = torch_writer.FLAT
-    if kind == "msa" or config.two_way == "efficient_sam":
+    if kind == "lora":
+        try:
+            tensors = samed.split(tensors, config)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    elif kind == "msa" or config.two_way == "efficient_sam":
         layout = torch_writer.MSA
     elif config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid":
         layout = torch_writer.SAM_MED2D
-    named = naming.state_dict(model.params).items()
-    tensors = {msa.published_name(name, config): tensor for name, tensor in named}
     if config.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, config)
     record = json.dumps(model_dirs.settings(model), indent=2)

@@ -49,8 +49,8 @@ def with_colors(names: Sequence[str]) -> tuple[SemanticClass, ...]:
 
 
 def numbered(count: int) -> tuple[SemanticClass, ...]:
-    """Names classes `class 1`, `class 2`, ..., where nothing says what they are."""
-    return with_colors([f"class {number}" for number in range(1, count + 1)])
+    """Names classes `class_1`, `class_2`, ..., where nothing says what they are."""
+    return with_colors([f"class_{number}" for number in range(1, count + 1)])
 
 
 def class_names(root: str | Path, samples: Iterable[Sample]) -> dict[str, str]:
