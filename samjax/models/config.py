@@ -125,6 +125,9 @@ class SamConfig:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
         if self.encoder == "tiny_vit":
+            known = "sam_med2d, conv_bottleneck, msa, lora, fact or adaptformer"
+            expected = f"{known} with encoder tiny_vit"
+            _check(self.peft.kind != "ssf", "peft.kind", expected, self.peft.kind)
             found = self.window_padding
             _check(found == "zero", "window_padding", "zero with encoder tiny_vit", found)
             found = self.pos_embed_size

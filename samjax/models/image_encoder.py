@@ -95,10 +95,11 @@ class VitBlock(nn.Module):
         adapter = self.adapter if adapters and self.config.peft.is_in(self.index) else peft.NONE
         padding = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)
         if self.config.window_padding == "norm_bias":
-            padding = self.norm1(padding)
-        x = x + adapter.after_attention(self.attn(self.norm1(x), padding, adapter))
-        normed = self.norm2(x)
-        x = x + self.mlp(normed)
+            padding = adapter.modulate("norm1", self.norm1(padding))
+        normed = adapter.modulate("norm1", self.norm1(x))
+        x = x + adapter.after_attention(self.attn(normed, padding, adapter))
+        normed = adapter.modulate("norm2", self.norm2(x))
+        x = x + self.mlp(normed, adapter.modulate)
         addend = adapter.beside_mlp(normed)
         return x if addend is None else x + addend
 
@@ -134,7 +135,7 @@ class VitAttention(nn.Module):
 
         def project(tokens: jax.Array) -> jax.Array:
             qkv, addend = linear(tokens), adapter.qkv(tokens)
-            return qkv if addend is None else qkv + addend
+            return adapter.modulate("qkv", qkv if addend is None else qkv + addend)
 
         qkv, padding = project(x), project(padding)
         # Rows of the tables in the order of ascending key positions.

@@ -55,6 +55,8 @@ def _start(
         # Kernels and biases have the variance of PyTorch's `Linear`, as published.
         zero = layer.endswith("/fc2") and config.peft.init == "zero"
         return 0.0, 0.0 if zero else math.sqrt(1 / (3 * declared[f"{layer}/kernel"][0]))
+    if config.peft.kind in ("fact", "ssf", "adaptformer") and "/adapter/" in name:
+        return _start_of_other(layer, kind, shape, config)
     if name.endswith("/adapter/up/kernel") and config.peft.init == "zero":
         return 0.0, 0.0
     if kind == "kernel" and config.peft.kind == "lora" and "/adapter/" in name:
@@ -81,6 +83,19 @@ def _start(
     if kind in ("bias", "mean", "rel_pos_h", "rel_pos_w", "attention_biases"):
         return 0.0, 0.0
     return 0.0, 0.02 if kind == "pos_embed" else 1.0
+
+
+def _start_of_other(
+    layer: str, kind: str, shape: tuple[int, ...], config: SamConfig
+) -> tuple[float, float]:
+    """Returns the mean and standard deviation of a parameter of micro-sam's kinds of PEFT."""
+    zero = config.peft.init == "zero"
+    if config.peft.kind == "ssf":
+        return (1.0 if kind.endswith("_scale") else 0.0), 0.0 if zero else 0.2
+    if kind != "kernel":
+        return (1.0 if kind == "alpha" else 0.0), 0.0
+    last = layer.endswith("/v") if config.peft.kind == "fact" else layer.endswith("/up")
+    return 0.0, 0.0 if last and zero else math.sqrt(1 / (3 * shape[0]))
 
 
 @functools.lru_cache(maxsize=32)

@@ -117,9 +117,15 @@ class TransformerMLP(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        hidden = self.activation(Linear(self.hidden, self.dtype, name="lin1")(x))
-        return Linear(x.shape[-1], self.dtype, name="lin2")(hidden)
+    def __call__(
+        self,
+        x: Float[Array, "*n c"],
+        modulate: Callable[[str, jax.Array], jax.Array] = lambda _, y: y,
+    ) -> Float[Array, "*n c"]:
+        """Applies both layers; `modulate` changes the output of each, by its name."""
+        hidden = modulate("lin1", Linear(self.hidden, self.dtype, name="lin1")(x))
+        hidden = self.activation(hidden)
+        return modulate("lin2", Linear(x.shape[-1], self.dtype, name="lin2")(hidden))
 
 
 class PatchConv(nn.Module):

@@ -61,7 +61,8 @@ def test_invalid_fields_are_named(unchecked, fields, message):
         ({"init": "reference"}, "init: expected one of zero, kaiming, found 'reference'"),
         (
             {"kind": "tiny"},
-            "kind: expected one of none, sam_med2d, conv_bottleneck, msa, lora, found 'tiny'",
+            "kind: expected one of none, sam_med2d, conv_bottleneck, msa, lora, fact, ssf, "
+            "adaptformer, found 'tiny'",
         ),
         ({"ratio": -0.5}, "ratio: expected more than 0, found -0.5"),
     ],

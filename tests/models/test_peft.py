@@ -13,7 +13,7 @@ from samjax import models
 from samjax.models import PeftConfig, groups
 
 # Kinds that are the identity at first, by default.
-IDENTITY = ("msa", "lora")
+IDENTITY = ("msa", "lora", "fact", "adaptformer")
 ENCODERS = {"vit": TINY, "tiny_vit": TINY_TINY_VIT}
 
 
@@ -37,8 +37,10 @@ def size(config):
     return sum(int(np.prod(leaf.shape)) for leaf in parts["adapter"].values())
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("kind", IDENTITY)
+CASES = [(encoder, kind) for encoder in ENCODERS for kind in IDENTITY] + [("vit", "ssf")]
+
+
+@pytest.mark.parametrize(("encoder", "kind"), CASES)
 def test_fresh_is_the_identity_and_dropped_is_plain(encoder, kind):
     config = with_peft(encoder, PeftConfig(kind))
     plain = with_peft(encoder, PeftConfig("none"))
@@ -95,6 +97,15 @@ def test_initial_values_of_msa_as_published():
 def test_sizes_in_vit_b():
     """Three adapters of 295,872 parameters in each of twelve blocks (two of them in use)."""
     assert size(models.vit_b(peft=PeftConfig("msa"))) == 36 * 295_872
+    assert size(models.vit_b(peft=PeftConfig("fact"))) == 12 * (2 * 768 * 4 + 2 * 4 * 4)
+    assert size(models.vit_b(peft=PeftConfig("ssf"))) == 12 * 2 * 11 * 768
+    adaptformer = PeftConfig("adaptformer", ratio=64 / 768)
+    assert size(models.vit_b(peft=adaptformer)) == 12 * (2 * 768 * 64 + 64 + 768 + 1)
+
+
+def test_ssf_is_refused_on_a_tiny_vit():
+    with pytest.raises(ValueError, match=r"peft\.kind: expected .*adaptformer with .*found ssf"):
+        dataclasses.replace(TINY_TINY_VIT, peft=PeftConfig("ssf"))
 
 
 def test_padding_by_the_norm_bias():

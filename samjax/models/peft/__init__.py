@@ -4,10 +4,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from samjax.models.peft.adapters import ConvBottleneckAdapter, SamMed2DAdapter
+from samjax.models.peft.adaptformer import AdaptFormer
 from samjax.models.peft.base import NONE, Peft
 from samjax.models.peft.config import PeftConfig
+from samjax.models.peft.fact import Fact
 from samjax.models.peft.lora import Lora
 from samjax.models.peft.msa import MsaAdapter
+from samjax.models.peft.ssf import ScaleAndShift
 
 __all__ = ["IDLE", "NONE", "Peft", "PeftConfig", "make"]
 
@@ -18,8 +21,11 @@ IDLE = r"image_encoder/.*/adapter/depth/.*"
 def make(config: PeftConfig, dtype: DTypeLike) -> Peft:
     """Makes the module of one block, see `PeftConfig.is_in`."""
     dtype = jnp.dtype(dtype)
-    if config.kind == "lora":
-        return Lora(config, dtype)
+    if config.kind == "ssf":
+        return ScaleAndShift(dtype)
+    by_config = {"lora": Lora, "fact": Fact, "adaptformer": AdaptFormer}
+    if config.kind in by_config:
+        return by_config[config.kind](config, dtype)
     kinds = {
         "sam_med2d": SamMed2DAdapter,
         "conv_bottleneck": ConvBottleneckAdapter,

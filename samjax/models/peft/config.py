@@ -5,7 +5,7 @@ from typing import Literal
 
 from samjax import fields
 
-Kind = Literal["none", "sam_med2d", "conv_bottleneck", "msa", "lora"]
+Kind = Literal["none", "sam_med2d", "conv_bottleneck", "msa", "lora", "fact", "ssf", "adaptformer"]
 Target = Literal["q", "k", "v"]
 PROJECTIONS: tuple[Target, ...] = ("q", "k", "v")  # In the order of the `qkv` kernel.
 # Fields that have an effect, besides `kind` and `layers`.
@@ -14,6 +14,9 @@ _FIELDS = {
     "conv_bottleneck": ("ratio", "init"),
     "msa": ("ratio", "init"),
     "lora": ("rank", "scale", "targets"),
+    "fact": ("rank", "scale", "targets", "init"),
+    "ssf": ("init",),
+    "adaptformer": ("ratio", "scale"),
 }
 
 
@@ -25,8 +28,9 @@ class PeftConfig:
         kind: `sam_med2d` (the published adapter, in ViT-B twice the size of the encoder that it
             adapts), `conv_bottleneck` (a fiftieth of its size: a bottleneck with a depthwise
             convolution), `msa` (the Medical SAM Adapter's bottlenecks after the attention and
-            beside the MLP), `lora` (low-rank updates of the attention's projections, as in SAMed)
-            or `none`; see `samjax.models.peft`.
+            beside the MLP), `lora` (low-rank updates of the attention's projections, as in SAMed),
+            `fact` (the same with shared factors), `ssf` (scale and shift of every layer's output),
+            `adaptformer` (a bottleneck beside the MLP) or `none`; see `samjax.models.peft`.
         ratio: Adapters: width of the bottleneck over that of the block: of the channel attention
             of `sam_med2d`, of the whole of the others.
         init: Adapters: initial values, `zero` (they add nothing until they are trained) or
