@@ -76,6 +76,22 @@ def draw_mask(
     return np.where(inside, np.round(tint), image).astype(np.uint8)
 
 
+def draw_classes(
+    image: np.ndarray, labels: np.ndarray, colors: Sequence[Color], opacity: float = 0.35
+) -> np.ndarray:
+    """Overlays a label map on a picture: label `i` in `colors[i - 1]`, 0 not at all."""
+    for label, color in enumerate(colors, 1):
+        if (mask := labels == label).any():
+            image = draw_contour(draw_mask(image, mask, color, opacity), mask, color)
+    return image
+
+
+def legend(entries: Sequence[tuple[str, Color]], width: int) -> np.ndarray:
+    """Draws a line of text for every entry, in its colour; says so if there is none."""
+    bars = [label_bar(text, width, color) for text, color in entries]
+    return np.concatenate(bars or [label_bar("background alone", width)])
+
+
 def draw_contour(
     image: np.ndarray, mask: np.ndarray, color: Color, thickness: int = 2
 ) -> np.ndarray:

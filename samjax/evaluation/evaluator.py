@@ -17,18 +17,12 @@ from tqdm import tqdm
 from samjax.data import fingerprint, index, quality
 from samjax.data.files import DataError
 from samjax.data.index import Sample
-from samjax.data.metadata import Metadata
 from samjax.evaluation import batches, prompted, semantic, support
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
 from samjax.evaluation.progress import EvaluationProgress, ImageInProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.evaluation.prompted import Predictions
-from samjax.evaluation.results import (
-    EvalConfig,
-    Evaluation,
-    ImageResults,
-    MaskResult,
-)
+from samjax.evaluation.results import EvalConfig, Evaluation, ImageResults
 from samjax.inference import jit_cache
 from samjax.models.directory import Model
 
@@ -79,7 +73,7 @@ def evaluate(
         wanted = [samples[number] for number in remaining]
         loaded = load_images(model, root, wanted, config, prompts)
         for number, image in zip(remaining, loaded, strict=True):
-            in_progress.append(ImageInProgress(number, image, []))
+            in_progress.append(ImageInProgress(number, image))
             bar.update()
             yield image
 
@@ -98,7 +92,13 @@ def evaluate(
             jit_cache.clear_if_large()
             predictions = predict(model, batch, config)
             by_image = {id(one.image): one for one in in_progress}
-            scores = _score(model, batch, predictions, config, metadata)
+            if model.config.head.is_semantic:
+                maps = semantic.class_maps(model, batch, predictions)
+                scores = semantic.score(model, batch, maps, metadata)
+                for image, counted in semantic.count_classes(model, batch, maps, metadata):
+                    by_image[id(image)].classes.update(counted)
+            else:
+                scores = prompted.score(model, batch, predictions, config, metadata)
             for (image, _), result in zip(batch.masks, scores, strict=True):
                 by_image[id(image)].results.append(result)
             # The first batch may have compiled, and is not counted.
@@ -118,7 +118,10 @@ def evaluate(
         {path: content for one in per_image for path, content in one.contents.items()},
     )
     size = model.config.image_size
-    return Evaluation(config, size, results, prompt_set, _fps(completed.timings), left_out)
+    fps = _fps(completed.timings)
+    pairs = zip(samples, per_image, strict=True)
+    classes = {sample.image: one.classes for sample, one in pairs if one.classes}
+    return Evaluation(config, size, results, prompt_set, fps, left_out, classes)
 
 
 def on_device(model: Model) -> Model:
@@ -199,19 +202,6 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
     """Predicts the masks of a batch by all protocols."""
     kind = semantic if model.config.head.is_semantic else prompted
     return kind.predict(model, batch, config)
-
-
-def _score(
-    model: Model,
-    batch: EvaluationBatch,
-    predictions: Predictions,
-    config: EvalConfig,
-    metadata: dict[str, Metadata],
-) -> Iterator[MaskResult]:
-    """Yields the scores of the masks of a batch."""
-    if model.config.head.is_semantic:
-        return semantic.score(model, batch, predictions, metadata)
-    return prompted.score(model, batch, predictions, config, metadata)
 
 
 def _limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:

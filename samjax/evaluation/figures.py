@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from samjax import masks, visualization
+from samjax.data.classes import numbers
 from samjax.data.files import read_image
 from samjax.data.index import Sample
-from samjax.evaluation import batches, evaluator, protocols, semantic
+from samjax.evaluation import batches, class_figures, evaluator, protocols, semantic
 from samjax.evaluation.batches import EvaluationBatch
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.prompted import Predictions
@@ -76,11 +77,13 @@ def examples(
     drawn: list[Example] = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
         predictions = evaluator.predict(model, batch, config)
+        is_semantic = model.config.head.is_semantic
+        maps = semantic.class_maps(model, batch, predictions) if is_semantic else []
         for row in range(len(batch.masks)):
             result = results[len(drawn)]
-            if model.config.head.is_semantic:
-                name = result.metadata.class_name
-                predicted = semantic.restore_masks(model, batch, predictions, name, row)
+            if is_semantic:
+                label = numbers(model.classes)[result.metadata.class_name]
+                predicted = {protocols.CLASSES: maps[int(batch.image_index[row])] == label}
             else:
                 predicted = _restore_masks(model, batch, predictions, config.protocols, row)
             drawn.append(_example(root, result, batch, predictions, predicted, row))
@@ -103,7 +106,12 @@ def example_picture(example: Example, side: int = 256) -> np.ndarray:
 def overlays(
     model: Model, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
 ) -> dict[str, np.ndarray]:
-    """Draws the `best`, `median` and `worst` examples, each kind under a legend."""
+    """Draws the `best`, `median` and `worst` examples, each kind under a legend.
+
+    Of a semantic model, whole images with their classes.
+    """
+    if model.config.head.is_semantic:
+        return class_figures.overlays(model, root, evaluation, side)
     pictures = {}
     for part, results in best_median_worst(evaluation).items():
         rows = [_panels(example, side) for example in examples(model, root, evaluation, results)]

@@ -9,7 +9,13 @@ from samjax.data.journal import Journal
 from samjax.data.metadata import Metadata
 from samjax.evaluation.batches import PromptedImage
 from samjax.evaluation.prompt_file import MaskPrompt
-from samjax.evaluation.results import ImageResults, MaskResult, Score, Uncertainty
+from samjax.evaluation.results import (
+    ClassCounts,
+    ImageResults,
+    MaskResult,
+    Score,
+    Uncertainty,
+)
 
 NAME = "unfinished.jsonl"
 ADVICE = "Finish that evaluation, delete the file, or take another --out"
@@ -25,11 +31,13 @@ class ImageInProgress:
         number: Its position among the images of the evaluation.
         image: The image.
         results: Results of the masks that are scored.
+        classes: Pixels of each class, by a semantic model.
     """
 
     number: int
     image: PromptedImage
-    results: list[MaskResult]
+    results: list[MaskResult] = dataclasses.field(default_factory=list)
+    classes: dict[str, ClassCounts] = dataclasses.field(default_factory=dict)
 
     @property
     def is_done(self) -> bool:
@@ -40,7 +48,9 @@ class ImageInProgress:
         """Returns the results of the image."""
         image = self.image
         used = {image.sample.masks[i]: prompt for i, prompt in image.prompts.items()}
-        return ImageResults(tuple(self.results), used, image.skipped, image.loaded.contents)
+        return ImageResults(
+            tuple(self.results), used, image.skipped, image.loaded.contents, self.classes
+        )
 
 
 class EvaluationProgress:
@@ -111,4 +121,5 @@ def _parse_image_results(fields: dict[str, Any]) -> ImageResults:
         )
         for path, one in fields["prompts"].items()
     }
-    return ImageResults(results, prompts, fields["skipped"], fields["contents"])
+    counted = {name: ClassCounts(**one) for name, one in fields.get("classes", {}).items()}
+    return ImageResults(results, prompts, fields["skipped"], fields["contents"], counted)

@@ -14,7 +14,7 @@ import numpy as np
 
 from samjax import visualization
 from samjax.data.files import write_whole
-from samjax.evaluation import ensembles, metrics, prompt_file, protocols
+from samjax.evaluation import class_report, ensembles, metrics, prompt_file, protocols
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 
 NAME = "report.json"
@@ -35,7 +35,8 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         oracle `dice_oracle`; `count`, the number of masks, and `subjects`. `by_modality`,
         `by_anatomy`, `by_class`, `by_dataset`: the same for each part.
         `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`. `uncertainty`, of
-        protocols that are ensembles, see `samjax.evaluation.ensembles.summarise`.
+        protocols that are ensembles, see `samjax.evaluation.ensembles.summarise`. `classes`, of
+        semantic models, see `samjax.evaluation.class_report.summarise`.
     """
     results = evaluation.results
     summary: dict[str, Any] = {"overall": _means(results)}
@@ -53,6 +54,8 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
     summary["fps"] = evaluation.fps
     if names := results[0].uncertainty:
         summary["uncertainty"] = {name: _uncertainty(results, name) for name in names}
+    if evaluation.classes:
+        summary["classes"] = class_report.summarise(evaluation)
     return summary
 
 
@@ -163,15 +166,30 @@ def page(evaluation: Evaluation, name: str) -> str:
     count = summarise(evaluation)["count"]
     config = evaluation.config
     adapters = "with adapters if it has any" if config.adapters else "adapters dropped"
+    prompts = f"prompts from seed {evaluation.prompts.seed}"
+    if evaluation.classes:
+        prompts = "no prompts; each mask has the score of its class in its image"
     return (
         f"# {name}\n\nMean Dice over {count['masks']} masks in {count['images']} images of "
         f"{count['subjects']} subjects, at original resolution ({count['skipped']} masks skipped); "
-        f"{adapters}; prompts from seed {evaluation.prompts.seed}.\n\n"
+        f"{adapters}; {prompts}.\n\n"
         f"{table(evaluation, name)}\n\n{_notes(evaluation)}\n\n"
         f"{part_table(evaluation, 'by_modality')}\n\n{_uncertainty_table(evaluation)}"
+        f"{_class_table(evaluation)}"
         "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "
         f"and decoding, {config.images_per_batch} images and up to {config.batch_size} masks at a "
         "time, without loading, compiling and scoring.\n"
+    )
+
+
+def _class_table(evaluation: Evaluation) -> str:
+    """Returns the classes of a semantic model, in Markdown; empty for masks from prompts."""
+    if not evaluation.classes:
+        return ""
+    return (
+        f"{markdown(_aligned(class_report.rows(evaluation)))}\n\nDice of a class: mean over the "
+        "images that have it or were given it. Shown wrongly in: images that do not have the "
+        "class, each with a Dice of 0; area: mean share of these images that it covers.\n\n"
     )
 
 

@@ -112,6 +112,23 @@ class MaskResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassCounts:
+    """Pixels of one class in one image, by a semantic model.
+
+    Attributes:
+        intersection: Pixels that have the class and are predicted as it.
+        predicted: Pixels that are predicted as it.
+        truth: Pixels in masks of the class.
+        image: All pixels of the image.
+    """
+
+    intersection: int
+    predicted: int
+    truth: int
+    image: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ImageResults:
     """Results of one image.
 
@@ -120,12 +137,14 @@ class ImageResults:
         prompts: Their prompts, by path.
         skipped: Reasons why other masks were not evaluated, by path.
         contents: Fingerprints of image and masks (`samjax.data.fingerprint`), by path.
+        classes: By a semantic model: pixels of the classes that the image or its class map has.
     """
 
     results: tuple[MaskResult, ...]
     prompts: dict[str, MaskPrompt]
     skipped: dict[str, str]
     contents: dict[str, str]
+    classes: dict[str, ClassCounts] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +160,7 @@ class Evaluation:
             batch and decoding all its prompts (for `points`, the whole trajectory), without
             loading, compiling and scoring.
         left_out: Protocols with points, where the model takes box prompts only.
+        classes: By a semantic model: pixels of each class, by image and class.
     """
 
     config: EvalConfig
@@ -149,3 +169,4 @@ class Evaluation:
     prompts: PromptSet
     fps: dict[str, float]
     left_out: tuple[str, ...] = ()
+    classes: dict[str, dict[str, ClassCounts]] = dataclasses.field(default_factory=dict)

@@ -4,9 +4,8 @@ A class in several pieces has several masks. Each of them gets the score of its 
 the class map's pixels of the class against all masks of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,7 +15,7 @@ from samjax.data.metadata import Metadata
 from samjax.evaluation import metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
 from samjax.evaluation.prompted import Predictions, Stopwatch, score_box
-from samjax.evaluation.results import FILLED_BOX, EvalConfig, MaskResult, Score
+from samjax.evaluation.results import FILLED_BOX, ClassCounts, EvalConfig, MaskResult, Score
 from samjax.inference import classes
 from samjax.inference.batch import encode
 from samjax.inference.decoder_weights import pack_weights
@@ -34,20 +33,30 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
     return Predictions(logits, *no_points, timed.seconds)
 
 
+def class_maps(model: Model, batch: EvaluationBatch, predictions: Predictions) -> list[np.ndarray]:
+    """Returns the class map of every image of a batch at its own size, (h, w) uint8."""
+    found = []
+    for logits, image in zip(predictions.logits, _images(batch), strict=False):
+        at = image.loaded.placement
+        canvas = masks.canvas_size(at.height, at.width)
+        whole = classes.restore(logits, jnp.asarray(at.as_array()), model.config.image_size, canvas)
+        found.append(np.asarray(whole)[: at.height, : at.width])
+    return found
+
+
 def score(
-    model: Model, batch: EvaluationBatch, predictions: Predictions, metadata: dict[str, Metadata]
+    model: Model,
+    batch: EvaluationBatch,
+    maps: list[np.ndarray],
+    metadata: Mapping[str, Metadata],
 ) -> Iterator[MaskResult]:
-    """Yields the scores of the masks of a batch."""
+    """Yields the scores of the masks of a batch, from the class maps of its images."""
     number = numbers(model.classes)
-    done, class_map = -1, np.empty(0)
     for (image, i), row in zip(batch.masks, batch.image_index.tolist(), strict=False):
-        if row != done:  # Masks of one image lie side by side.
-            done, class_map = row, _class_map(model, predictions, image, row)
-        predicted = class_map == number[metadata[image.sample.masks[i]].class_name]
-        truth = _union(image, i, metadata)
-        area = int(truth.sum())
-        counts = int((predicted & truth).sum()), int(predicted.sum()), area
         mask, path = image.loaded.original_masks[i], image.sample.masks[i]
+        name = metadata[path].class_name
+        counted = _count(maps[row] == number[name], union(image, name, metadata))
+        counts = counted.intersection, counted.predicted, counted.truth
         height, width = mask.shape
         scores = {
             protocols.CLASSES: Score(float(metrics.dice(*counts)), float(metrics.iou(*counts))),
@@ -58,27 +67,31 @@ def score(
         )
 
 
-def restore_masks(
-    model: Model, batch: EvaluationBatch, predictions: Predictions, class_name: str, row: int
-) -> dict[str, np.ndarray]:
-    """Returns the predicted mask of one row's class at original size, by protocol."""
-    image, _ = batch.masks[row]
-    found = _class_map(model, predictions, image, int(batch.image_index[row]))
-    return {protocols.CLASSES: found == numbers(model.classes)[class_name]}
+def count_classes(
+    model: Model,
+    batch: EvaluationBatch,
+    maps: list[np.ndarray],
+    metadata: Mapping[str, Metadata],
+) -> Iterator[tuple[PromptedImage, dict[str, ClassCounts]]]:
+    """Yields the images of a batch with the pixels of every class that they or their maps have."""
+    for image, class_map in zip(_images(batch), maps, strict=True):
+        counted = {
+            name: _count(class_map == label, union(image, name, metadata))
+            for name, label in numbers(model.classes).items()
+        }
+        yield image, {name: one for name, one in counted.items() if one.predicted or one.truth}
 
 
-def _class_map(
-    model: Model, predictions: Predictions, image: PromptedImage, row: int
-) -> np.ndarray:
-    at = image.loaded.placement
-    canvas = masks.canvas_size(at.height, at.width)
-    logits: jax.Array = predictions.logits[row]
-    found = classes.restore(logits, jnp.asarray(at.as_array()), model.config.image_size, canvas)
-    return np.asarray(found)[: at.height, : at.width]
-
-
-def _union(image: PromptedImage, position: int, metadata: dict[str, Metadata]) -> np.ndarray:
-    """Returns all pixels of an image that have the class of one of its masks."""
-    names = [metadata[path].class_name for path in image.sample.masks]
-    same = [i for i, name in enumerate(names) if name == names[position]]
+def union(image: PromptedImage, name: str, metadata: Mapping[str, Metadata]) -> np.ndarray:
+    """Returns all pixels in the masks of one class of an image, (h, w) bool."""
+    same = [i for i, path in enumerate(image.sample.masks) if metadata[path].class_name == name]
     return np.any(image.loaded.original_masks[same], axis=0)
+
+
+def _count(predicted: np.ndarray, truth: np.ndarray) -> ClassCounts:
+    both = int((predicted & truth).sum())
+    return ClassCounts(both, int(predicted.sum()), int(truth.sum()), truth.size)
+
+
+def _images(batch: EvaluationBatch) -> list[PromptedImage]:
+    return list({id(image): image for image, _ in batch.masks}.values())

@@ -88,15 +88,14 @@ def class_overlay(
         RGB picture of `OVERLAY_SIDE` pixels along the image's longer side, the legend below it.
     """
     picture = visualization.resize_longest_side(image, OVERLAY_SIDE)
-    bars = []
-    for label, each in enumerate(classes, 1):
-        if (mask := class_map == label).any():
-            picture = visualization.draw_mask(picture, mask, each.color, opacity=0.35)
-            picture = visualization.draw_contour(picture, mask, each.color)
-            share = f"{each.name} ({mask.mean():.1%})"
-            bars.append(visualization.label_bar(share, picture.shape[1], each.color))
-    bars = bars or [visualization.label_bar("background alone", picture.shape[1])]
-    return np.concatenate([picture, *bars])
+    picture = visualization.draw_classes(picture, class_map, [each.color for each in classes])
+    shares = [(class_map == label).mean() for label in range(1, len(classes) + 1)]
+    entries = [
+        (f"{each.name} ({share:.1%})", each.color)
+        for each, share in zip(classes, shares, strict=True)
+        if share
+    ]
+    return np.concatenate([picture, visualization.legend(entries, picture.shape[1])])
 
 
 def _map_name(image: ImageFile) -> str:

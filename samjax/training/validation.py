@@ -8,11 +8,12 @@ import numpy as np
 
 from samjax import visualization
 from samjax.data.index import Sample
-from samjax.evaluation import evaluator, figures, report
+from samjax.evaluation import class_figures, evaluator, figures, report
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.models.directory import Model
 
 PICTURED = 4  # Images in a panel of predictions.
+PICTURE_SIDE = 256  # Longer side of an image in it, pixels.
 
 
 def settings(config: EvalConfig, model: Model) -> EvalConfig:
@@ -34,10 +35,13 @@ def scores(
 
 
 def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig) -> np.ndarray:
-    """Draws predictions of one mask in a few images, always the same ones; RGB."""
+    """Draws predictions in a few images, always the same: of one mask, or of all classes; RGB."""
     config = settings(config, model)
     count = min(PICTURED, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
+    if model.config.head.is_semantic:
+        evaluation = evaluator.evaluate(model, root, chosen, config, progress=False)
+        return class_figures.picture(model, root, evaluation, [*evaluation.classes], PICTURE_SIDE)
     firsts = [Sample(sample.image, sample.masks[:1]) for sample in chosen]
     evaluation = evaluator.evaluate(model, root, firsts, config, progress=False)
     examples = figures.examples(model, root, evaluation, evaluation.results)

@@ -10,10 +10,10 @@ from small import random_params
 
 from samjax import masks, models
 from samjax.data import index, phantoms
-from samjax.data.classes import class_names, with_colors
+from samjax.data.classes import class_names, label_map, with_colors
 from samjax.data.files import DataError
 from samjax.data.inputs import Preprocessing
-from samjax.evaluation import evaluator, semantic
+from samjax.evaluation import class_report, evaluator, semantic
 from samjax.evaluation.results import EvalConfig
 from samjax.evaluation.run import evaluate_and_report
 from samjax.models import HeadConfig
@@ -53,14 +53,14 @@ def test_a_perfect_class_map_scores_one(root, model, monkeypatch):
     samples = index.load_index(root, "test")
     named = class_names(root, samples)
 
-    def perfect(model, predictions, image, row):
-        labels = [number[named[path]] for path in image.sample.masks]
-        found = np.zeros(image.loaded.original_masks.shape[1:], np.uint8)
-        for mask, label in zip(image.loaded.original_masks, labels, strict=True):
-            found[(mask != 0) & (found == 0)] = label
-        return found
+    def perfect(model, batch, predictions):
+        maps = []
+        for image in {id(image): image for image, _ in batch.masks}.values():
+            labels = [number[named[path]] for path in image.sample.masks]
+            maps.append(label_map(image.loaded.original_masks, labels)[0])
+        return maps
 
-    monkeypatch.setattr(semantic, "_class_map", perfect)
+    monkeypatch.setattr(semantic, "class_maps", perfect)
     evaluation = evaluator.evaluate(model, root, samples, progress=False)
     assert evaluation.config.protocols == ("classes",)
     first = [result.scores["classes"].dice for result in evaluation.results]
@@ -69,12 +69,37 @@ def test_a_perfect_class_map_scores_one(root, model, monkeypatch):
         assert set(result.scores) == {"classes", "filled_box"}
 
 
+def test_classes_by_image_are_counted_also_where_they_are_not(root, model, monkeypatch):
+    """One class is shown everywhere, the others nowhere."""
+    samples = index.load_index(root, "test")
+    named = class_names(root, samples)
+    shown = model.classes[0].name
+
+    def everywhere(model, batch, predictions):
+        images = {id(image): image for image, _ in batch.masks}.values()
+        return [np.ones(each.loaded.original_masks.shape[1:], np.uint8) for each in images]
+
+    monkeypatch.setattr(semantic, "class_maps", everywhere)
+    evaluation = evaluator.evaluate(model, root, samples, progress=False)
+    found = class_report.summarise(evaluation)
+    having = [s for s in samples if shown in {named[mask] for mask in s.masks}]
+    part = found["by_class"][shown]
+    assert part["images"] == len(having)
+    assert part["false_images"] == len(samples) - len(having)
+    assert part["false_area"] == (1.0 if part["false_images"] else 0.0)
+    assert set(found["by_class"]) == {shown, *named.values()}  # Both empty: left out.
+    assert all(p["dice"] == 0 for name, p in found["by_class"].items() if name != shown)
+    assert found["dice"] == pytest.approx(np.mean([p["dice"] for p in found["by_class"].values()]))
+
+
 def test_a_report_from_start_to_end(root, model, tmp_path):
     samples = index.load_index(root, "test")
     written = evaluate_and_report(model, root, samples, tmp_path, EvalConfig(), "m", {})
     assert "No prompt" in written.table and not written.problems
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report["overall"]) == {"classes", "filled_box", "count", "subjects"}
+    assert set(report["classes"]["by_class"]) <= {each.name for each in model.classes}
+    assert "Shown wrongly in" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "overlays/best.png").is_file()
 
 
