@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     from_torch.add_argument("source", help=".pth, .pt, .safetensors, or a Hugging Face directory")
     from_torch.add_argument("target", type=Path, help="model directory to write")
     from_torch.add_argument(
-        "--base", metavar="SAM", help="SAM's file that a SAMed file was trained from"
+        "--base", metavar="SAM", help="SAM's file, for a file without encoder (SAMed, AutoSAM)"
     )
     from_torch.add_argument(
         "--classes",
@@ -58,7 +58,7 @@ def add_arguments(parser: Parser) -> None:
         help="attention heads of the decoder; default: 8, as in SAM",
     )
     from_torch.add_argument(
-        "--seed", type=int, default=0, help="seed of the initialised parameters; default: 0"
+        "--seed", type=int, help="seed of the initialised parameters; default: 0"
     )
     from_torch.add_argument(
         "--no-strict",

@@ -40,21 +40,22 @@ class ConversionOptions:
             None takes the number in the checkpoint's settings, or SAM's 8.
         strict: Raise `KeyMismatchError` for missing keys, unexpected keys and keys of a wrong
             shape; otherwise unexpected keys are left out and the others are initialised.
-        seed: Seed of the initialised parameters.
+        seed: Seed of the initialised parameters; None is 0, but does not replace what only the
+            file should have (AutoSAM's positional matrix).
         head: Semantic head for a checkpoint of masks, with its classes; None and kind `masks` keep
             the checkpoint's own.
         fresh: Regular expression of parameters, `a/b/c`, that are initialised all the same.
         family: Family whose preprocessing to use, one of `families.FAMILIES`; None uses the
             settings that travel with the file, or else infers the family from the tensors.
         allow_non_finite: Accept weights that are NaN or infinite.
-        base: File of the SAM that a SAMed file was trained from, which holds the image encoder.
+        base: Checkpoint with the image encoder, for a file without: of SAMed, or of AutoSAM's head.
     """
 
     image_size: int | None = None
     peft: PeftConfig | None = None
     decoder_heads: int | None = None
     strict: bool = True
-    seed: int = 0
+    seed: int | None = None
     head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ())
     fresh: str = ""
     pos_embed_size: int = 0
@@ -89,7 +90,8 @@ def from_torch(
         ValueError: The file cannot be read, is no SAM, holds weights that are not finite, or
             does not determine the architecture.
     """
-    source = sources.read(path, options.base, options.decoder_heads)
+    has_seed = options.seed is not None
+    source = sources.read(path, options.base, options.decoder_heads, has_seed)
     contents, config = source.contents, source.config
     if options.image_size is None:
         options = dataclasses.replace(options, image_size=source.image_size)
@@ -103,6 +105,11 @@ def from_torch(
     classes = contents.settings[2] if contents.settings else ()
     if config.head.is_semantic and not classes:
         classes = options.head[1] or numbered(config.head.classes)
+        if len(classes) != config.head.classes:
+            raise ValueError(
+                f"{path}: expected {config.head.classes} classes beside the background, as its "
+                f"head has, found {', '.join(each.name for each in classes)}"
+            )
     return Model(config, decision.preprocessing, params, classes), report
 
 
@@ -147,14 +154,14 @@ def _assemble(
     Raises:
         KeyMismatchError: Keys do not match, and the options are strict.
     """
-    added = False
+    added, seed = False, options.seed or 0
     if options.peft is not None and options.peft.enabled and not config.peft.enabled:
         config, added = dataclasses.replace(config, peft=options.peft), True
     new_head = options.head[0].is_semantic and not config.head.is_semantic
     made = {}
     if new_head:
         config = dataclasses.replace(config, head=options.head[0])
-        made = autosam.from_sam(contents.tensors, config, options.seed)
+        made = autosam.from_sam(contents.tensors, config, seed)
         contents = contents.with_tensors({key: tensor for key, (tensor, _) in made.items()})
     shapes = models.shapes(config)
     paths = {naming.torch_name(path): path for path in shapes}
@@ -165,6 +172,8 @@ def _assemble(
         replaced = new_head and path.startswith("mask_decoder/")
         if new_head and autosam.is_drawn(key, config):
             entries[key] = entries[key].become("initialised", "as published")
+        elif key == autosam.POSITIONS and entries[key].status == "missing":
+            entries[key] = entries[key].become("initialised", "in place of the file's own")
         elif (replaced and entries[key].status in MISMATCHES) or re.fullmatch(options.fresh, path):
             entries[key] = KeyEntry(key, "initialised", naming.torch_shape(path, shapes[path]))
     report = _report(name, contents, entries, new_head)
@@ -183,10 +192,10 @@ def _assemble(
         copies = pool.map(_from_torch, ours, ours.values())
         leaves = dict(zip(ours, copies, strict=True))
     absent = paths.keys() - usable.keys()
-    leaves |= _draw(config, {paths[key] for key in absent}, options.seed)
+    leaves |= _draw(config, {paths[key] for key in absent}, seed)
     for key in absent:
         was = entries[key].status
-        note = f"seed {options.seed}" if was == "initialised" else f"{was}, seed {options.seed}"
+        note = f"seed {seed}" if was == "initialised" else f"{was}, seed {seed}"
         entries[key] = entries[key].become("initialised", note)
     report = _report(name, contents, entries, new_head)
     return config, traverse_util.unflatten_dict(leaves, sep="/"), report

@@ -24,7 +24,7 @@ def load_or_convert(
     head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ()),
     pos_embed_size: int = 0,
     fresh: str = "",
-    seed: int = 0,
+    seed: int | None = None,
     family: str | None = None,
     preprocessing_overrides: Mapping[str, Any] | None = None,
     allow_non_finite: bool = False,
@@ -44,7 +44,7 @@ def load_or_convert(
         pos_embed_size: Side of a position embedding that keeps its size, see `SamConfig`; 0 keeps
             the model's rule.
         fresh: Regular expression of parameters, `a/b/c`, to initialise in place of the model's.
-        seed: Seed of the initialised parameters.
+        seed: Seed of the initialised parameters, see `ConversionOptions`.
         family: Family whose preprocessing replaces that of the checkpoint, one of
             `families.FAMILIES`.
         preprocessing_overrides: Fields of `Preprocessing` to set otherwise.

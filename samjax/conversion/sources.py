@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from samjax.conversion import architecture, checkpoint_file, msa, samed, wrappers
+from samjax.conversion import architecture, autosam, checkpoint_file, msa, samed, wrappers
 from samjax.conversion.checkpoint_file import CheckpointContents
 from samjax.models.config import SamConfig
 
@@ -24,13 +24,16 @@ class Source:
     image_size: int
 
 
-def read(path: str | Path, base: str | Path | None, decoder_heads: int | None) -> Source:
+def read(
+    path: str | Path, base: str | Path | None, decoder_heads: int | None, has_seed: bool
+) -> Source:
     """Reads a checkpoint.
 
     Args:
         path: As of `samjax.conversion.from_torch`.
         base: SAM's file, for a checkpoint that leaves a part of the network to it.
         decoder_heads: Number of attention heads in the decoder; None if unknown.
+        has_seed: Whether a seed is given, for what only the file should have.
 
     Raises:
         FileNotFoundError: There is no checkpoint at `path` or `base`.
@@ -39,7 +42,18 @@ def read(path: str | Path, base: str | Path | None, decoder_heads: int | None) -
     """
     contents = checkpoint_file.read(path)
     is_delta = samed.is_delta(contents.tensors)
-    if base is None and not is_delta:
+    is_head = autosam.is_head_alone(contents)
+    if base is not None and not is_delta and not is_head:
+        raise ValueError(
+            f"{path}: expected a file of SAMed (w_a_000, ...) or of AutoSAM's head alone, which "
+            "need a base, found one with an image encoder; convert it without --base"
+        )
+    if not is_delta:
+        try:
+            sam = checkpoint_file.read(base) if base is not None else None
+            contents = autosam.complete(contents, sam, has_seed)
+        except ValueError as error:
+            raise ValueError(_at(path, error)) from error
         config = _architecture(path, contents, decoder_heads)
         return Source(contents, config, config.image_size)
     if base is None:
@@ -47,11 +61,6 @@ def read(path: str | Path, base: str | Path | None, decoder_heads: int | None) -
             f"{path}: expected SAM's file beside it, since SAMed's LoRA (w_a_000, ...) leaves the "
             f"image encoder there, found none; `samjax convert from-torch {path} TARGET --base "
             "SAM_FILE` joins them (in Python ConversionOptions(base=...))"
-        )
-    if not is_delta:
-        raise ValueError(
-            f"{path}: expected a file of SAMed (w_a_000, ...), which needs a base, found one "
-            "without its LoRA; convert it without --base"
         )
     sam = checkpoint_file.read(base)
     sam_config = _architecture(base, sam, decoder_heads)

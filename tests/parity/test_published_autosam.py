@@ -10,6 +10,7 @@ import pytest
 
 from samjax import conversion, losses, masks, models
 from samjax.conversion import naming, torch_file
+from samjax.data.classes import numbered
 from samjax.models import HeadConfig, groups
 from samjax.models.heads.autosam import AutosamHead
 from samjax.models.prompt_encoder import PositionEncoding, cell_centres
@@ -205,3 +206,60 @@ def test_encoder_iou_parts_and_the_idle_hypernetwork_keep_their_bits(run):
     assert len(names) > 80
     for name in names:
         np.testing.assert_array_equal(run.after[name], run.before[name], err_msg=name)
+
+
+def heads_alone(published):
+    return {
+        "autosam": published.folder / "checkpoint_b4.pth.tar",
+        "cnn": published.folder / "cnn_head.pth",
+        "linear": published.folder / "linear_head.pth",
+    }
+
+
+@pytest.mark.parametrize("kind", ["autosam", "cnn", "linear"])
+def test_files_of_a_head_alone(published, kind, tmp_path):
+    """They take the encoder, and AutoSAM's matrix, of another file."""
+    file = heads_alone(published)[kind]
+    options = dataclasses.replace(published.options, base=published.file)
+    model, report = conversion.from_torch(file, options)
+    assert not report.mismatches
+    head = model.config.head
+    assert (head.kind, head.classes) == (kind, published.settings["classes"] - 1)
+    theirs = published.arrays["embedding"].transpose(0, 2, 3, 1)
+    params = jax.tree.map(jnp.asarray, model.params)
+    logits = PREDICT(model.config, params, jnp.asarray(theirs))
+    assert_classes(published.arrays, logits, "" if kind == "autosam" else f"{kind}/")
+    conversion.to_torch(tmp_path / "again.pth", model)
+    again = torch_file.read(tmp_path / "again.pth").tensors
+    for name, tensor in torch_file.read(file).tensors.items():
+        full = name if name.startswith("mask_decoder.") else f"mask_decoder.{name}"
+        np.testing.assert_array_equal(again[full], tensor, err_msg=name)
+    encoder = torch_file.read(published.file).tensors
+    for name in (name for name in encoder if name.startswith("image_encoder.")):
+        np.testing.assert_array_equal(again[name], encoder[name], err_msg=name)
+
+
+def test_a_head_without_its_encoder_or_matrix_is_refused(published):
+    sam = published.folder / published.settings["base"]["file"].split()[0]
+    files = heads_alone(published)
+    with pytest.raises(ValueError, match="expected an image encoder beside a head of kind cnn"):
+        conversion.from_torch(files["cnn"], published.options)
+    on_sam = dataclasses.replace(published.options, base=sam)
+    with pytest.raises(ValueError, match="expected the random matrix that the head was trained"):
+        conversion.from_torch(files["autosam"], on_sam)
+    model, report = conversion.from_torch(files["autosam"], dataclasses.replace(on_sam, seed=3))
+    drawn = [entry for entry in report.entries if entry.status == "initialised"]
+    assert [entry.key for entry in drawn] == ["pe_layer.positional_encoding_gaussian_matrix"]
+    assert (
+        "seed 3" in drawn[0].note and np.isfinite(model.params["mask_decoder"]["iou_token"]).all()
+    )
+    with pytest.raises(ValueError, match="found one with an image encoder; convert it without"):
+        conversion.from_torch(published.file, on_sam)
+
+
+def test_other_numbers_of_classes_are_named(published):
+    head = HeadConfig("autosam", 1), numbered(1)
+    with pytest.raises(
+        ValueError, match=r"expected 3 classes beside the background.*found class_1"
+    ):
+        conversion.from_torch(published.file, dataclasses.replace(published.options, head=head))
