@@ -124,6 +124,11 @@ class SamConfig:
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
+        has_attention = self.head.kind in ("masks", "semantic", "autosam")
+        found = self.peft.decoder
+        _check(
+            has_attention or not found, "peft.decoder", f"False with head {self.head.kind}", found
+        )
         if self.encoder == "tiny_vit":
             known = "sam_med2d, conv_bottleneck, msa, lora, fact or adaptformer"
             expected = f"{known} with encoder tiny_vit"

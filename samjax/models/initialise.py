@@ -61,7 +61,9 @@ def _start(
         return 0.0, 0.0
     if kind == "kernel" and config.peft.kind == "lora" and "/adapter/" in name:
         # A has the variance of PyTorch's `Linear`, B is zero (Hu et al., 2022).
-        return 0.0, 0.0 if name.endswith("_b/kernel") else math.sqrt(1 / (3 * shape[0]))
+        return 0.0, 0.0 if name.endswith(("_b/kernel", "/b/kernel")) else math.sqrt(
+            1 / (3 * shape[0])
+        )
     if name.endswith("/adapter/spatial/kernel"):  # Depthwise: each channel sees nine pixels.
         return 0.0, 1 / 3
     if kind == "kernel" and "/adapter/" in name:

@@ -80,7 +80,11 @@ class Linear(nn.Module):
         """Returns kernel and bias, in the compute type."""
         kernel = self.param("kernel", zeros_init, (inputs, self.features), jnp.float32)
         bias = _bias(self, self.features, self.dtype) if self.use_bias else None
-        return kernel.astype(self.dtype), bias
+        return self.updated(kernel).astype(self.dtype), bias
+
+    def updated(self, kernel: Float[Array, "i o"]) -> Float[Array, "i o"]:
+        """Returns the kernel that is used: the parameter, unless a subclass adds to it."""
+        return kernel
 
 
 def product_of_all(x: Float[Array, "*n i"], linears: Sequence[Linear]) -> list[jax.Array]:

@@ -17,7 +17,7 @@ from flax import struct
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from samjax.models import layers
+from samjax.models import decoder_attention, layers
 from samjax.models.config import SamConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
 
@@ -187,7 +187,7 @@ class TwoWayTransformer(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         self.layers = [TwoWayAttentionBlock(cfg, first=i == 0) for i in range(cfg.decoder_depth)]
-        self.final_attn_token_to_image = _cross_attention(cfg)
+        self.final_attn_token_to_image = decoder_attention.cross(cfg)
         self.norm_final_attn = layers.LayerNorm(1e-5)
 
     def __call__(
@@ -233,13 +233,13 @@ class TwoWayAttentionBlock(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
-        self.self_attn = Attention(cfg.prompt_dim, cfg.prompt_dim, cfg.decoder_heads, dtype)
+        self.self_attn = decoder_attention.of_tokens(cfg)
         self.norm1 = layers.LayerNorm(1e-5)
-        self.cross_attn_token_to_image = _cross_attention(cfg)
+        self.cross_attn_token_to_image = decoder_attention.cross(cfg)
         self.norm2 = layers.LayerNorm(1e-5)
         self.mlp = layers.TransformerMLP(cfg.decoder_mlp_dim, jax.nn.relu, dtype)
         self.norm3 = layers.LayerNorm(1e-5)
-        self.cross_attn_image_to_token = _cross_attention(cfg)
+        self.cross_attn_image_to_token = decoder_attention.cross(cfg)
         self.norm4 = layers.LayerNorm(1e-5)
 
     def __call__(
@@ -276,42 +276,6 @@ class TwoWayAttentionBlock(nn.Module):
         return ImageProjections([to_image.k_proj, to_token.q_proj], to_image.v_proj)
 
 
-class Attention(nn.Module):
-    """Multi-head attention whose inner width may be smaller than the outer one.
-
-    Attributes:
-        features: Width of input and output.
-        width: Inner width, of all heads together.
-        heads: Number of heads.
-        dtype: Compute type.
-    """
-
-    features: int
-    width: int
-    heads: int
-    dtype: DTypeLike
-
-    def setup(self) -> None:
-        self.q_proj = layers.Linear(self.width, self.dtype)
-        self.k_proj = layers.Linear(self.width, self.dtype)
-        self.v_proj = layers.Linear(self.width, self.dtype)
-        self.out_proj = layers.Linear(self.features, self.dtype)
-
-    def __call__(
-        self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
-    ) -> jax.Array:
-        """Attends from `q` (n, t, c) to `k`, `v` (n, u, c); `bias` is added to the scores."""
-        return self.attend(self.q_proj(q), self.k_proj(k), self.v_proj(v), bias)
-
-    def attend(
-        self, q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
-    ) -> jax.Array:
-        """Attends with queries, keys and values that are already projected to `width`."""
-        q, k, v = (rearrange(x, "n t (a d) -> n a t d", a=self.heads) for x in (q, k, v))
-        out = layers.attend(q * q.shape[-1] ** -0.5, k, v, bias)
-        return self.out_proj(rearrange(out, "n a t d -> n t (a d)"))
-
-
 @dataclasses.dataclass(frozen=True)
 class ImageProjections:
     """Linear maps of the image: `positional` of it with position encoding, `plain` without."""
@@ -333,9 +297,3 @@ class ImageProjections:
         """Returns the addends of `products` that position encoding and biases give."""
         zeros = jnp.zeros_like(encoding[:1])
         return [*(x(encoding) for x in self.positional), self.plain(zeros)]
-
-
-def _cross_attention(cfg: SamConfig) -> Attention:
-    """Makes attention between tokens and image, at half the width."""
-    dim = cfg.prompt_dim
-    return Attention(dim, dim // 2, cfg.decoder_heads, jnp.dtype(cfg.dtype))

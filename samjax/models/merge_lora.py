@@ -35,6 +35,11 @@ def merge_lora(config: SamConfig, params: Params) -> tuple[SamConfig, Params]:
     merged = {path: leaf for path, leaf in flat.items() if "/adapter/" not in path}
     for block in {path.split("/adapter/")[0] for path in flat.keys() - merged.keys()}:
         adapter, kernel = f"{block}/adapter", f"{block}/attn/qkv/kernel"
+        if not block.startswith("image_encoder/"):  # A projection of the decoder.
+            kernel = f"{block}/kernel"
+            update = flat[f"{adapter}/a/kernel"] @ flat[f"{adapter}/b/kernel"]
+            merged[kernel] = flat[kernel] + peft.scale * update
+            continue
         updates = [
             peft.scale * flat[f"{adapter}/{name}_a/kernel"] @ flat[f"{adapter}/{name}_b/kernel"]
             if name in peft.targets

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from samjax import conversion, models
 from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
 from samjax.data.classes import SemanticClass
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
-from samjax.models import groups
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 from samjax.training import sharding
@@ -204,7 +203,8 @@ def prepare_model(
     network = architecture(config, loaded.config, path, overrides)
     params = loaded.params
     if not config.peft.enabled:
-        params = groups.merge({k: v for k, v in groups.split(params).items() if k != "adapter"})
+        kept = {path: leaf for path, leaf in models.named_leaves(params) if "/adapter/" not in path}
+        params = unflatten_dict(kept, sep="/")
     small = loaded.config.encoder == "tiny_vit"
     kept = experiment.preprocessing_from == "checkpoint" or (
         experiment.preprocessing_from == "auto" and small
@@ -307,7 +307,7 @@ def architecture(
 def _check_peft(wanted: SamConfig, checkpoint: SamConfig, path: str) -> None:
     """Checks that the settings do not contradict the adapters of a checkpoint."""
     then, now = checkpoint.peft, wanted.peft
-    for name in ("kind", "ratio", "rank", "scale", "targets", "layers"):
+    for name in ("kind", "ratio", "rank", "scale", "targets", "layers", "decoder"):
         if getattr(then, name) == getattr(now, name):
             continue
         other = dataclasses.replace(checkpoint, peft=now)

@@ -13,7 +13,7 @@ _FIELDS = {
     "sam_med2d": ("ratio", "init"),
     "conv_bottleneck": ("ratio", "init"),
     "msa": ("ratio", "init"),
-    "lora": ("rank", "scale", "targets"),
+    "lora": ("rank", "scale", "targets", "decoder"),
     "fact": ("rank", "scale", "targets", "init"),
     "ssf": ("init",),
     "adaptformer": ("ratio", "scale"),
@@ -39,6 +39,8 @@ class PeftConfig:
         scale: LoRA: factor of the updates; SAMed: 1.
         targets: LoRA: projections that are updated, of `q`, `k` and `v`; SAMed: q and v.
         layers: Blocks that have it, from 0; empty: all.
+        decoder: LoRA: whether the attention of the mask decoder has it, too; SAMed_s: yes, with
+            `trainable.decoder=without_transformer`.
 
     Raises:
         ValueError: A field is invalid, or has no effect with `kind`; the message names it.
@@ -51,6 +53,7 @@ class PeftConfig:
     scale: fields.PositiveFloat = 1.0
     targets: tuple[Target, ...] = ("q", "v")
     layers: tuple[fields.NonNegativeInt, ...] = ()
+    decoder: bool = False
 
     def __post_init__(self) -> None:
         fields.check(self)

@@ -10,6 +10,41 @@ from samjax.models.peft.base import Peft
 from samjax.models.peft.config import PROJECTIONS, PeftConfig
 
 
+class LoraLinear(layers.Linear):
+    """Affine map with a low-rank update of its kernel, `W + scale * A B`; B is zero at first.
+
+    Whatever reads its kernel, such as products of images that are computed once, sees the update.
+
+    Attributes:
+        rank: Rank of the update.
+        scale: Its factor.
+    """
+
+    rank: int = 4
+    scale: float = 1.0
+
+    def updated(self, kernel: Float[Array, "i o"]) -> Float[Array, "i o"]:
+        """Returns the kernel with its update."""
+        return kernel + self.scale * LowRank(self.rank, name="adapter")(*kernel.shape)
+
+
+class LowRank(nn.Module):
+    """Product of two matrices A and B, float32.
+
+    Attributes:
+        rank: Inner size.
+    """
+
+    rank: int
+
+    @nn.compact
+    def __call__(self, inputs: int, outputs: int) -> Float[Array, "i o"]:
+        """Returns the product, of `inputs` rows and `outputs` columns."""
+        a, _ = layers.Linear(self.rank, jnp.float32, False, name="a").weights(inputs)
+        b, _ = layers.Linear(outputs, jnp.float32, False, name="b").weights(self.rank)
+        return layers.product(a, b)
+
+
 class Lora(Peft):
     """Low-rank updates of queries, keys or values: `scale * x A B`; B is zero at first.
 

@@ -1,0 +1,139 @@
+"""LoRA on the projections of the mask decoder's attention, as in SAMed_s."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import TINY, random_params, shapes
+
+from samjax import conversion, models
+from samjax.conversion import naming, torch_file
+from samjax.data import classes
+from samjax.models import HeadConfig, PeftConfig, groups
+from samjax.tasks import trainable
+
+DECODER = PeftConfig("lora", rank=3, scale=0.5, decoder=True)
+CONFIG = dataclasses.replace(TINY, peft=DECODER, head=HeadConfig("semantic", 2))
+
+
+def logits(config, params, embedding):
+    return np.asarray(jax.jit(functools.partial(models.predict_classes, config))(params, embedding))
+
+
+@pytest.fixture(scope="module")
+def embedding():
+    side, dim = CONFIG.grid_size, CONFIG.prompt_dim
+    return jnp.asarray(np.random.default_rng(3).normal(size=(2, side, side, dim)), jnp.float32)
+
+
+def test_it_lies_in_every_attention():
+    names = [n for n, _ in models.named_leaves(shapes(CONFIG)) if "/adapter/" in n]
+    decoder = [name for name in names if name.startswith("mask_decoder/")]
+    attentions = 3 * CONFIG.decoder_depth + 1
+    assert len(decoder) == attentions * 2 * 2
+    assert all("q_proj" in name or "v_proj" in name for name in decoder)
+    assert {groups.group_of(name) for name in decoder} == {"decoder"}
+
+
+def test_fresh_it_changes_nothing(embedding):
+    params = models.init(CONFIG, jax.random.key(0))
+    plain, merged = models.merge_lora(CONFIG, params)
+    np.testing.assert_array_equal(
+        logits(CONFIG, params, embedding), logits(plain, merged, embedding)
+    )
+
+
+def test_merged_equals_unmerged(embedding):
+    params = random_params(CONFIG)
+    plain, merged = models.merge_lora(CONFIG, params)
+    assert plain.peft == PeftConfig("none")
+    assert not [name for name, _ in models.named_leaves(merged) if "/adapter/" in name]
+    expected = logits(CONFIG, params, embedding)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(logits(plain, merged, embedding), expected, atol=1e-5 * scale)
+    unchanged = {n: v for n, v in models.named_leaves(params) if "/adapter/" not in n}
+    dropped = groups.merge({"all": unchanged})
+    assert np.abs(logits(plain, dropped, embedding) - expected).max() > 0.01 * scale
+
+
+def test_the_frozen_transformer_leaves_it_trained():
+    pattern = trainable.TrainableConfig(decoder="without_transformer").frozen(iou_head=False)
+    for name, _ in models.named_leaves(shapes(CONFIG)):
+        if name.startswith("mask_decoder/transformer/"):
+            assert bool(re.fullmatch(pattern, name)) == ("/adapter/" not in name)
+
+
+def test_sizes_in_vit_b():
+    """As published: LoRA of the encoder 147,456, the decoder of nine tokens 4,759,945."""
+    head = HeadConfig("semantic", 8)
+
+    def sizes(peft):
+        parts = groups.split(shapes(models.vit_b(peft=peft, head=head)))
+        return {k: sum(np.prod(v.shape) for v in parts[k].values()) for k in ("adapter", "decoder")}
+
+    assert sizes(PeftConfig("lora")) == {"adapter": 147_456, "decoder": 4_759_945}
+    # Per layer 4 (512 + 512) and 8 (256 + 128), and at the end 2 of the latter, of rank 4.
+    added = 4 * (2 * (2 * 512 + 4 * 384) + 2 * 384)
+    assert sizes(PeftConfig("lora", decoder=True))["decoder"] == 4_759_945 + added
+
+
+def test_where_it_has_no_effect():
+    with pytest.raises(ValueError, match="decoder: expected its default False"):
+        PeftConfig("sam_med2d", decoder=True)
+    with pytest.raises(ValueError, match=r"peft\.decoder: expected False with head linear"):
+        dataclasses.replace(CONFIG, head=HeadConfig("linear", 2))
+
+
+# Prefixes of the file's names by the attention, and numbers of its matrices.
+PLACES = {
+    "self_attn": "sa",
+    "cross_attn_token_to_image": "cti",
+    "cross_attn_image_to_token": "cit",
+}
+
+
+def key_of(path):
+    """Returns the name in a file of SAMed_s of a matrix of LoRA, by our path."""
+    if found := re.search(r"blocks_(\d+)/adapter/([qv])_([ab])/", path):
+        block, target, part = found.groups()
+        return f"w_{part}_{2 * int(block) + 'qv'.index(target):03d}"
+    attention, target, part = re.search(r"(\w+)/([qv])_proj/adapter/([ab])/", path).groups()
+    if attention not in PLACES:
+        return f"fati_{target}{part}"
+    layer = int(re.search(r"layers_(\d+)", path)[1])
+    return f"{PLACES[attention]}_{part}_{2 * layer + 'qv'.index(target):03d}"
+
+
+@pytest.mark.parity
+def test_the_logits_are_those_of_samed_s(fixtures, method_fixtures):
+    folder, base = method_fixtures / "samed", fixtures / "tiny_sam_1024.pth"
+    settings = json.loads((folder / "config.json").read_text())
+    if hashlib.sha256(base.read_bytes()).hexdigest() != settings["base"]["sha256"]:
+        pytest.skip(f"{base} is not the file that {folder} was made from")
+    options = conversion.ConversionOptions(
+        image_size=settings["image_size"],
+        decoder_heads=settings["config"]["dec_heads"],
+        peft=PeftConfig("lora", rank=settings["rank"], decoder=True),
+        head=(HeadConfig("semantic", settings["classes"]), classes.numbered(settings["classes"])),
+    )
+    model, _ = conversion.from_torch(base, options)
+    (file,) = folder.glob("samed_s_epoch_*.pth")
+    tensors, params, used = torch_file.read(file).tensors, {}, set()
+    for path, leaf in models.named_leaves(model.params):
+        key = key_of(path) if "/adapter/" in path else naming.torch_name(path)
+        used.add(key)
+        has = key in tensors
+        params[path] = naming.from_torch(path, np.asarray(tensors[key])) if has else leaf
+    assert not [key for key in tensors if key not in used]
+    params = groups.merge({"all": jax.tree.map(jnp.asarray, params)})
+    with np.load(folder / "samed.npz") as arrays:
+        images = jnp.repeat(jnp.asarray(arrays["image"])[..., None], 3, axis=-1)
+        expected = arrays["samed_s/low_res_logits"]
+    found = logits(model.config, params, models.encode_image(model.config, params, images))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
