@@ -1,7 +1,8 @@
 """SAMed's files: LoRA, prompt encoder and decoder, without the SAM that they were trained from.
 
 Source: Zhang and Liu, arXiv 2304.13785, and their code. LoRA's matrices are numbered over all
-blocks, two in each: of its queries, then of its values.
+blocks, two in each: of its queries, then of its values. SAMed_s has such matrices in the decoder's
+transformer, too, and leaves the transformer itself to SAM's file.
 """
 
 import dataclasses
@@ -20,7 +21,14 @@ Tensors = Mapping[str, np.ndarray]
 
 _FIRST = "w_a_000"
 _TOKENS = "mask_decoder.mask_tokens.weight"
-_ENCODER = "image_encoder."
+_ENCODER, _TRANSFORMER = "image_encoder.", "mask_decoder.transformer."
+_OF_LAYERS = {  # SAMed_s: the file's names of a layer's attentions, and SAM's.
+    "sa": "self_attn",
+    "cti": "cross_attn_token_to_image",
+    "cit": "cross_attn_image_to_token",
+}
+_LORA = "{}_proj.Adapter."
+_LAST = "fati_qa"  # SAMed_s: of the final attention.
 _SIZE, _SAM_SIZE = 512, 1024  # Pixels, of SAMed's training and of SAM's.
 
 
@@ -51,7 +59,7 @@ def join(
     config = dataclasses.replace(config, image_size=sam.image_size)
     names, base_name = _sam_names(config), Path(base_path).name
     own = {names.get(key, key): tensor for key, tensor in delta.tensors.items()}
-    kept = {name: tensor for name, tensor in base.tensors.items() if _is_left(name)}
+    kept = {name: tensor for name, tensor in base.tensors.items() if _is_left(name, config)}
     replaced = {key: "the SAMed file has it" for n, key in base.keys.items() if n not in kept}
     ignored = {f"{base_name}: {key}": why for key, why in (base.ignored | replaced).items()}
     joined = dataclasses.replace(
@@ -83,7 +91,8 @@ def split(tensors: Tensors, config: SamConfig) -> dict[str, np.ndarray]:
         ValueError: Such a file cannot hold the network.
     """
     peft, head = config.peft, config.head.kind
-    if peft != PeftConfig("lora", rank=peft.rank) or (head, config.encoder) != ("semantic", "vit"):
+    fits = peft == PeftConfig("lora", rank=peft.rank, decoder=peft.decoder)
+    if not fits or head != "semantic" or config.encoder != "vit":
         raise ValueError(
             "expected LoRA as a SAMed file holds it (model.head.kind=semantic, model.encoder=vit, "
             "and of model.peft targets q and v in all blocks, scale 1), found "
@@ -93,24 +102,35 @@ def split(tensors: Tensors, config: SamConfig) -> dict[str, np.ndarray]:
     names = _sam_names(config)
     lora = {key: tensors[name] for key, name in names.items()}
     rest = tensors.keys() - names.values()
-    return lora | {name: tensors[name] for name in tensors if name in rest and not _is_left(name)}
+    own = [name for name in tensors if name in rest and not _is_left(name, config)]
+    return lora | {name: tensors[name] for name in own}
 
 
 def _sam_names(config: SamConfig) -> dict[str, str]:
     """Returns our PyTorch names of LoRA's matrices by the file's."""
-    places = [
-        f"{_ENCODER}blocks.{block}.Adapter.{t}" for block in range(config.depth) for t in "qv"
-    ]
+    blocks = [f"{_ENCODER}blocks.{i}.Adapter.{t}_" for i in range(config.depth) for t in "qv"]
+    names = _numbered("w", blocks)
+    if config.peft.decoder:
+        for key, attention in _OF_LAYERS.items():
+            every = [f"{_TRANSFORMER}layers.{i}.{attention}" for i in range(config.decoder_depth)]
+            names |= _numbered(key, [f"{each}.{_LORA.format(t)}" for each in every for t in "qv"])
+        final = f"{_TRANSFORMER}final_attn_token_to_image.{_LORA}"
+        names |= {f"fati_{t}{ab}": f"{final.format(t)}{ab}.weight" for t in "qv" for ab in "ab"}
+    return names
+
+
+def _numbered(key: str, places: list[str]) -> dict[str, str]:
+    """Returns the names of both matrices at each place, by the file's."""
     return {
-        f"w_{part}_{number:03d}": f"{place}_{part}.weight"
+        f"{key}_{part}_{number:03d}": f"{place}{part}.weight"
         for part in "ab"
         for number, place in enumerate(places)
     }
 
 
-def _is_left(name: str) -> bool:
+def _is_left(name: str, config: SamConfig) -> bool:
     """Whether a SAMed file leaves a tensor to SAM's file."""
-    return name.startswith(_ENCODER)
+    return name.startswith((_ENCODER, _TRANSFORMER) if config.peft.decoder else _ENCODER)
 
 
 def _adapted(delta: Tensors, sam: SamConfig) -> SamConfig:
@@ -118,7 +138,8 @@ def _adapted(delta: Tensors, sam: SamConfig) -> SamConfig:
     if _TOKENS not in delta or not delta[_TOKENS].shape[0] > 1:
         raise ValueError(f"expected {_TOKENS} of the background and of each class, found none")
     head = HeadConfig("semantic", delta[_TOKENS].shape[0] - 1)
-    return dataclasses.replace(sam, peft=PeftConfig("lora", rank=len(delta[_FIRST])), head=head)
+    peft = PeftConfig("lora", rank=len(delta[_FIRST]), decoder=_LAST in delta)
+    return dataclasses.replace(sam, peft=peft, head=head)
 
 
 def _check_base(delta: Tensors, sam: SamConfig, base_path: str | Path) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 from small import random_params
 
 from samjax import cli, conversion, models
@@ -105,6 +106,27 @@ def test_merged_it_is_a_whole_network(files, model, tmp_path):
     conversion.to_torch(tmp_path / "merged.pth", merged)
     found, _ = convert(tmp_path / "merged.pth")
     assert found.config == config and same(found.params, params)
+
+
+def test_samed_s_leaves_the_transformer_to_sam(files, model, tensors, tmp_path):
+    config = dataclasses.replace(model.config, peft=dataclasses.replace(LORA, decoder=True))
+    params = dict(models.named_leaves(random_params(config)))
+    start, _ = convert(files / "theirs.pth", base=files / "sam.pth")
+    params |= models.named_leaves(start.params)  # The encoder, for one, of `sam.pth`.
+    sam = {naming.torch_name(path): path for path in params}
+    for name, tensor in tensors.items():
+        if name.startswith("mask_decoder.transformer."):
+            params[sam[name]] = naming.from_torch(sam[name], tensor)
+    params = traverse_util.unflatten_dict(params, sep="/")
+    whole = dataclasses.replace(model, config=config, params=params)
+    conversion.to_torch(tmp_path / "s.pth", whole)
+    delta = torch_file.read(tmp_path / "s.pth").tensors
+    assert not [name for name in delta if "transformer" in name]
+    assert {"sa_a_000", "cti_b_003", "cit_a_001", "fati_qa", "fati_vb"} <= delta.keys()
+    torch_writer.write(tmp_path / "theirs.pth", delta, torch_writer.FLAT)
+    for name in ("s", "theirs"):
+        found, _ = convert(tmp_path / f"{name}.pth", base=files / "sam.pth")
+        assert found.config == config and same(found.params, params)
 
 
 def test_a_file_alone_is_refused(files):

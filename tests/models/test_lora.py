@@ -14,7 +14,7 @@ from small import TINY, TINY_TINY_VIT, random_params, shapes
 from samjax import conversion, models
 from samjax.conversion import torch_file
 from samjax.data.inputs import Preprocessing
-from samjax.models import PeftConfig, groups
+from samjax.models import HeadConfig, PeftConfig, groups
 
 LORA = PeftConfig("lora")
 PLAIN = dataclasses.replace(TINY, peft=PeftConfig("none"))
@@ -70,10 +70,17 @@ def test_merged_equals_unmerged(images, peft):
     assert np.abs(dropped - expected).max() > 0.01 * scale
 
 
-def test_size_in_vit_b():
-    """SAMed's paper: 147,456 parameters."""
-    counts = groups.split(shapes(models.vit_b(peft=LORA)))
-    assert sum(np.prod(leaf.shape) for leaf in counts["adapter"].values()) == 147_456
+def size(leaves):
+    return sum(np.prod(leaf.shape) for leaf in leaves)
+
+
+def test_sizes_in_vit_b():
+    """SAMed's paper and code, of eight classes."""
+    declared = shapes(models.vit_b(peft=LORA, head=HeadConfig("semantic", 8)))
+    parts = groups.split(declared)
+    assert size(parts["adapter"].values()) == 147_456
+    assert size(parts["decoder"].values()) == 4_759_945
+    assert models.count_parameters(declared["prompt_encoder"]) == 6_220
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import reference_samed
-from samjax import conversion, masks, models
+from samjax import conversion, masks, models, types
 from samjax.conversion import naming, torch_file
 from samjax.models import groups, layers, peft
 from samjax.training import config as training_config
@@ -48,6 +48,11 @@ class Samed:
 @pytest.fixture(scope="module")
 def samed(fixtures, method_fixtures):
     return Samed(method_fixtures / "samed", fixtures / "tiny_sam_1024.pth", "epoch_159.pth")
+
+
+@pytest.fixture(scope="module")
+def samed_s(fixtures, method_fixtures):
+    return Samed(method_fixtures / "samed", fixtures / "tiny_sam_1024.pth", "samed_s_epoch_159.pth")
 
 
 def close(found, expected, tolerance=2e-4):
@@ -180,11 +185,44 @@ def test_parameters_without_a_gradient_keep_their_bits(samed, updates):
         np.testing.assert_array_equal(updates.after[name], updates.before[name], err_msg=name)
 
 
-def test_the_file_again_bit_for_bit(samed, method_fixtures, tmp_path):
-    conversion.to_torch(tmp_path / "back.pth", samed.model)
-    pairs = (method_fixtures / "samed" / "epoch_159.pth", tmp_path / "back.pth")
+def scores(config, params, embedding):
+    prompts = types.no_prompts(len(embedding), 1, 1, config.mask_size)
+    return models.predict_masks(config, params, embedding, prompts)[1][:, 0]
+
+
+def test_lora_in_the_decoder(samed_s):
+    """SAMed_s."""
+    embedding = samed_s.run(models.encode_image, samed_s.images)
+    low_res = samed_s.run(models.predict_classes, embedding)
+    close(low_res, samed_s.theirs["samed_s/low_res_logits"])
+    close(samed_s.run(scores, embedding), samed_s.theirs["samed_s/scores"])
+
+
+def test_a_volume(samed):
+    """Slices are resampled by splines as in the published test, and classes by nearest."""
+    zoom = pytest.importorskip("scipy.ndimage").zoom
+    volume, expected = samed.theirs["volume/image"], samed.theirs["volume/prediction"]
+    sizes = re.findall(r"-> (\d+) \(zoom 3\)", samed.settings["keys"]["volume/*"])
+    found = volume
+    for side in map(int, sizes):
+        factors = [1, *(side / length for length in found.shape[1:])]
+        found = np.stack([zoom(each, factors[1:], order=3) for each in found])
+    images = jnp.repeat(jnp.asarray(found, jnp.float32)[..., None], 3, axis=-1)
+    low_res = samed.run(models.predict_classes, samed.run(models.encode_image, images))
+    classes = masks.upsample(jnp.asarray(low_res), images.shape[1]).argmax(1)
+    back = [length / images.shape[1] for length in volume.shape[1:]]
+    restored = np.stack([zoom(np.asarray(each), back, order=0) for each in classes])
+    np.testing.assert_array_equal(restored, expected)
+
+
+@pytest.mark.parametrize(
+    ("which", "name"), [("samed", "epoch_159.pth"), ("samed_s", "samed_s_epoch_159.pth")]
+)
+def test_the_file_again_bit_for_bit(request, which, name, method_fixtures, tmp_path):
+    conversion.to_torch(tmp_path / "back.pth", request.getfixturevalue(which).model)
+    pairs = (method_fixtures / "samed" / name, tmp_path / "back.pth")
     theirs, ours = (torch_file.read(path).tensors for path in pairs)
     assert theirs.keys() == ours.keys()
-    for name, tensor in theirs.items():
-        assert tensor.dtype == ours[name].dtype
-        np.testing.assert_array_equal(tensor, ours[name], err_msg=name)
+    for key, tensor in theirs.items():
+        assert tensor.dtype == ours[key].dtype
+        np.testing.assert_array_equal(tensor, ours[key], err_msg=key)
