@@ -3,10 +3,12 @@
 Training, evaluation, prediction and curation draw their pictures with them.
 """
 
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from samjax.data.inputs import to_three_channels
 
@@ -181,6 +183,16 @@ def encode_png(image: np.ndarray) -> bytes:
     ordered = image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
     _, data = cv2.imencode(".png", ordered)
     return data.tobytes()
+
+
+def encode_labels(labels: np.ndarray, colors: Sequence[Color]) -> bytes:
+    """Encodes a label map (h, w) uint8 as an indexed PNG: 0 is black, `i` has `colors[i - 1]`."""
+    height, width = labels.shape
+    picture = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
+    picture.putpalette([channel for color in ((0, 0, 0), *colors) for channel in color])
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 88) -> bytes:

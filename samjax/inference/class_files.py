@@ -24,9 +24,10 @@ def predict_class_files(
 ) -> dict[str, str]:
     """Predicts the classes of images and writes class maps, overlays and `predictions.json`.
 
-    A class map is a PNG of one channel whose values are the labels: 0 for the background, `i` for
-    the model's class `i`, as `predictions.json` lists them. An image that cannot be read is left
-    out. Results of an earlier run of the same model, finished or not, are kept.
+    A class map is an indexed PNG whose values are the labels: 0 for the background, `i` for the
+    model's class `i`, as `predictions.json` lists them. Pillow reads the labels, OpenCV the
+    colours. An image that cannot be read is left out. Results of an earlier run of the same model,
+    finished or not, are kept.
 
     Args:
         predictor: Predictor with a semantic model.
@@ -46,6 +47,7 @@ def predict_class_files(
     out = Path(out)
     classes = predictor.model.classes
     legend = [{"label": i, **dataclasses.asdict(each)} for i, each in enumerate(classes, 1)]
+    colors = [each.color for each in classes]
     targets = {image: [_map_name(image), overlay_name(image)] for image in images}
 
     def predict_one(image: ImageFile, manifest: Manifest) -> None:
@@ -56,7 +58,7 @@ def predict_class_files(
         predictor.set_image(pixels, order.upper())
         found = predictor.predict_classes().class_map
         manifest.start(image.name, targets[image])
-        files.write_whole(out / _map_name(image), visualization.encode_png(found))
+        files.write_whole(out / _map_name(image), visualization.encode_labels(found, colors))
         picture = class_overlay(visualization.to_uint8_rgb(pixels, order), found, classes)
         files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
         counts = np.bincount(found.ravel(), minlength=len(classes) + 1).tolist()

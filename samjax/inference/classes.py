@@ -1,7 +1,7 @@
 """Prediction of the class of every pixel, without prompts, from the embeddings of `batch`."""
 
-import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +15,31 @@ from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ClassPrediction:
+class ClassPrediction(NamedTuple):
     """Predicted classes of one image.
 
     Attributes:
         class_map: Label of every pixel, (h, w) uint8: 0 for the background, `i` for
             `Model.classes[i - 1]`.
-        low_res: Low-resolution logits of all classes, (k, m, m) float32, the background first.
+        probabilities: Probabilities of all `k` classes, (k, h, w) float32, the background first;
+            None unless requested.
+        low_res: Low-resolution logits of all classes, (k, m, m) float32.
     """
 
     class_map: np.ndarray
+    probabilities: np.ndarray | None
     low_res: np.ndarray
 
 
-def predict_embedded(model: Model, embedded: ImageEmbeddings) -> list[ClassPrediction]:
+def predict_embedded(
+    model: Model, embedded: ImageEmbeddings, return_probabilities: bool = False
+) -> list[ClassPrediction]:
     """Predicts the classes of images from their embeddings.
 
     Args:
         model: The model, with a semantic head.
         embedded: Result of `samjax.inference.batch.embed_images`.
+        return_probabilities: Whether to return the probabilities of all classes, too.
 
     Raises:
         ValueError: The model predicts masks from prompts.
@@ -43,9 +48,12 @@ def predict_embedded(model: Model, embedded: ImageEmbeddings) -> list[ClassPredi
     found = []
     for low_res, at in zip(logits, embedded.placements, strict=False):
         canvas = masks.canvas_size(at.height, at.width)
-        class_map = restore(low_res, jnp.asarray(at.as_array()), model.config.image_size, canvas)
-        inside = np.asarray(class_map)[: at.height, : at.width]
-        found.append(ClassPrediction(inside, np.asarray(low_res)))
+        where = jnp.asarray(at.as_array()), model.config.image_size, canvas
+        class_map = np.asarray(restore(low_res, *where))[: at.height, : at.width]
+        probable = None
+        if return_probabilities:
+            probable = np.asarray(probabilities(low_res, *where))[:, : at.height, : at.width]
+        found.append(ClassPrediction(class_map, probable, np.asarray(low_res)))
     return found
 
 
@@ -63,3 +71,12 @@ def restore(
 ) -> UInt8[Array, "h w"]:
     """Returns the class of every pixel of an original image (`samjax.masks.class_map`), jitted."""
     return masks.class_map(logits, placement, size, canvas)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "canvas"))
+def probabilities(
+    logits: Float[Array, "k m m"], placement: Int[Array, " 6"], size: int, canvas: tuple[int, int]
+) -> Float[Array, "k h w"]:
+    """Returns the soft-max of the logits in every pixel of an original image, jitted."""
+    restored = masks.restore_logits(logits[None], placement[None], size, canvas)[0]
+    return jax.nn.softmax(restored, axis=0)

@@ -219,12 +219,16 @@ class Predictor:
         self._warn_about_points(prompt for objects in prompts for prompt in objects)
         return results
 
-    def predict_classes(self) -> classes.ClassPrediction:
+    def predict_classes(self, return_probabilities: bool = False) -> classes.ClassPrediction:
         """Predicts the class of every pixel of the current image, without a prompt.
 
+        Args:
+            return_probabilities: Whether to return the probabilities of all classes, too.
+
         Returns:
-            Labels (H, W) uint8, 0 for the background and `i` for `model.classes[i - 1]`, and
-            low-resolution logits.
+            Labels (H, W) uint8, 0 for the background and `i` for `model.classes[i - 1]`;
+            probabilities (K + 1, H, W) float32 of the background and K classes, or None; and
+            low-resolution logits (K + 1, m, m) float32.
 
         Raises:
             RuntimeError: No image is set, or several are.
@@ -232,11 +236,13 @@ class Predictor:
         """
         if len(self._images().placements) != 1:
             raise RuntimeError("several images are set: call predict_classes_batch, or set_image")
-        return self.predict_classes_batch()[0]
+        return self.predict_classes_batch(return_probabilities)[0]
 
-    def predict_classes_batch(self) -> list[classes.ClassPrediction]:
+    def predict_classes_batch(
+        self, return_probabilities: bool = False
+    ) -> list[classes.ClassPrediction]:
         """Predicts the classes of the images of `set_image_batch`, as `predict_classes` does."""
-        return classes.predict_embedded(self.model, self._images())
+        return classes.predict_embedded(self.model, self._images(), return_probabilities)
 
     def iter_predictions(
         self,

@@ -1,11 +1,13 @@
 """Prediction of classes: arrays, folders, and prompts where there is no place for them."""
 
+import dataclasses
 import json
 
 import cv2
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from small import random_params
 
 from samjax import cli, models
@@ -45,6 +47,19 @@ def test_labels_have_the_images_size_and_are_the_highest_logits(semantic, photo)
     assert differ.mean() < 0.01  # Rounding of near ties.
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_probabilities_sum_to_one_and_the_highest_is_the_label(semantic, photo, dtype):
+    config = dataclasses.replace(semantic.config, dtype=dtype)
+    predictor = Predictor(dataclasses.replace(semantic, config=config))
+    predictor.set_image(photo(45, 70, 3))
+    class_map, probabilities, low_res = predictor.predict_classes(return_probabilities=True)
+    assert probabilities.shape == (len(CLASSES) + 1, 45, 70)
+    assert probabilities.dtype == low_res.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    assert (probabilities.argmax(0) != class_map).mean() < 0.01  # Rounding of near ties.
+    assert predictor.predict_classes().probabilities is None
+
+
 def test_a_batch_is_its_images(semantic, photo):
     predictor, images = Predictor(semantic), [photo(50, 60, 3), photo(33, 20, 3), photo(9, 9)]
     predictor.set_image_batch(images)
@@ -73,11 +88,14 @@ def test_a_folder_of_class_maps_that_is_made_once(semantic, scans, tmp_path, mon
     manifest = json.loads((out / "predictions.json").read_text())
     assert [each["name"] for each in manifest["classes"]] == [each.name for each in CLASSES]
     for name, entry in manifest["images"].items():
-        labels = cv2.imread(str(out / entry["class_map"]), cv2.IMREAD_UNCHANGED)
+        labels = np.asarray(Image.open(out / entry["class_map"]))
         assert labels.shape == tuple(entry["size"]) and labels.max() <= len(CLASSES), name
         number = {each["name"]: each["label"] for each in manifest["classes"]}
         counted = {each: int((labels == number[each]).sum()) for each in entry["pixels"]}
         assert counted == entry["pixels"]
+        colors = np.array([(0, 0, 0), *(each.color for each in CLASSES)], np.uint8)
+        seen = cv2.imread(str(out / entry["class_map"]))[..., ::-1]
+        np.testing.assert_array_equal(seen, colors[labels])
         assert cv2.imread(str(out / entry["overlay"])).shape[1] in (768, 576)
     monkeypatch.setattr(Predictor, "set_image", lambda *_: pytest.fail("done again"))
     assert class_files.predict_class_files(predictor, images, out) == {}
