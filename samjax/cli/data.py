@@ -13,6 +13,7 @@ from samjax.cli.parser import Parser
 from samjax.curation import beam, local, options, prepare, quality_check, rules, show, stats, store
 from samjax.curation.options import CurationOptions, Dataset
 from samjax.data import index, records
+from samjax.data.classes import Overlaps
 from samjax.data.files import write_whole
 from samjax.extra import MissingLibrary
 
@@ -175,6 +176,8 @@ def _stats(arguments: argparse.Namespace) -> int:
             for split, count in found["images"].items()
         )
     )
+    for split, overlaps in found["overlaps"].items():
+        print(f"{split}: {Overlaps(**overlaps)}")
     try:
         stats.draw(found, out / "stats.png")
     except MissingLibrary as error:

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
         print(f"\n{arguments.checkpoint}\n{loaded.config}\n{loaded.preprocessing}\n")
         if loaded.classes:
-            print(f"classes: {', '.join(each.name for each in loaded.classes)}\n")
+            names = ", ".join(each.name for each in loaded.classes)
+            print(f"head: {loaded.config.head.kind}; classes: {names}\n")
         print(models.parameter_overview(loaded.params))
         if directory.is_model_dir(arguments.checkpoint):
             print(f"\n{directory.verify(arguments.checkpoint)}")

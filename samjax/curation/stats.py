@@ -1,5 +1,6 @@
 """Statistics of a data folder, and a figure of them like the paper's figure 3."""
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samjax import extra
-from samjax.data import index, metadata
+from samjax.data import classes, index, metadata
 from samjax.data.files import DataError, read_image, read_mask, whole
 
 _MOST = 31  # Most classes in a figure; the paper shows as many organs.
@@ -28,7 +29,8 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
         images, masks and subjects of each part; `sides`: shorter and longer side of every image,
         pixels; `area_share`: share of its image that each mask covers; `intensities`: share of
         pixels at each of 256 grey values, mean over images, by modality; `unreadable`: messages
-        on files that could not be read, and are not counted.
+        on files that could not be read, and are not counted; `overlaps`: pixels that masks of
+        different classes share, by split, see `samjax.data.classes.Overlaps`.
 
     Raises:
         DataError: A split has no index.
@@ -38,8 +40,10 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
     }
     images, masks = Counter(), Counter()
     sides, shares, unreadable = [], [], []
+    overlaps: dict[str, classes.Overlaps] = {}
     histograms: dict[str, list[np.ndarray]] = {}
     for split in splits:
+        overlapping = classes.Overlaps()
         samples = index.load_index(root, split)
         described = index.load_metadata(root, samples)
         for sample in tqdm(samples, desc=split, unit="image", disable=None):
@@ -50,14 +54,18 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
                 continue
             images[split] += 1
             sides.append(sorted(image.shape[:2]))
+            read: dict[str, np.ndarray] = {}
             for path in sample.masks:
                 about = described[path]
                 try:
-                    shares.append(round(float(read_mask(Path(root) / path).mean()), 6))
+                    mask = read_mask(Path(root) / path)
                 except DataError as error:
                     unreadable.append(str(error))
                     continue
+                shares.append(round(float(mask.mean()), 6))
                 masks[split] += 1
+                if mask.shape == image.shape[:2]:
+                    read[path] = mask
                 modality = metadata.modality_of(about.modality)
                 for kind, value in (
                     ("modality", modality),
@@ -71,14 +79,18 @@ def stats(root: str | os.PathLike[str], splits: Sequence[str]) -> dict[str, Any]
                     part["images"].add(sample.image)
                     part["masks"].add(path)
                     part["subjects"].add(str(sample.subject))
+            names = [described[path].class_name for path in read]
+            overlapping += classes.overlaps([*read.values()], names)
             if sample.masks:
                 histogram = np.bincount(image.reshape(-1), minlength=256) / image.size
                 modality = metadata.modality_of(described[sample.masks[0]].modality)
                 histograms.setdefault(modality, []).append(histogram)
+        overlaps[split] = overlapping
     return {
         "images": {split: images[split] for split in splits},
         "masks": {split: masks[split] for split in splits},
         "unreadable": unreadable,
+        "overlaps": {split: dataclasses.asdict(found) for split, found in overlaps.items()},
         **{
             kind: {
                 name: {unit: len(members) for unit, members in part.items()}

@@ -94,6 +94,47 @@ def label_map(masks: np.ndarray, labels: Sequence[int]) -> tuple[np.ndarray, int
     return found, int(shared.sum())
 
 
+@dataclasses.dataclass(frozen=True)
+class Overlaps:
+    """Pixels that a label map takes from masks, because masks of other classes share them.
+
+    Attributes:
+        images: Images with such pixels.
+        shared: Such pixels, in all images.
+        covered: Pixels in any mask, in all images.
+    """
+
+    images: int = 0
+    shared: int = 0
+    covered: int = 0
+
+    def __add__(self, other: "Overlaps") -> "Overlaps":
+        """Returns the overlaps of both sets of images."""
+        return Overlaps(
+            self.images + other.images, self.shared + other.shared, self.covered + other.covered
+        )
+
+    def __str__(self) -> str:
+        share = self.shared / max(self.covered, 1)
+        return (
+            f"masks of different classes overlap in {self.images:,} images, {share:.2%} of pixels"
+        )
+
+
+def overlaps(masks: Sequence[np.ndarray], names: Sequence[str]) -> Overlaps:
+    """Counts the pixels of one image that masks of different classes share.
+
+    Args:
+        masks: Masks, each (h, w) uint8 0/1.
+        names: Class of each.
+    """
+    if not masks:
+        return Overlaps()
+    label = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+    found, shared = label_map(np.stack(masks), [label[name] for name in names])
+    return Overlaps(int(shared > 0), shared, int(np.count_nonzero(found)))
+
+
 def numbers(classes: Iterable[SemanticClass]) -> Mapping[str, int]:
     """Returns the label of every class, from 1, by its name."""
     return {each.name: number for number, each in enumerate(classes, 1)}

@@ -20,14 +20,19 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         `dice`: mean over the classes of their mean Dice over images; `by_class`: for each class,
         `dice`, the number of `images` that have the class, the number of images that the model
         shows it in wrongly (`false_images`), and the mean share of the area of these that it
-        covers (`false_area`; 0 without any).
+        covers (`false_area`; 0 without any). `other_classes`: number of masks left out, of classes
+        that the model lacks.
     """
     by_class: dict[str, list[ClassCounts]] = {}
     for counted in evaluation.classes.values():
         for name, one in counted.items():
             by_class.setdefault(name, []).append(one)
     parts = {name: _of_class(by_class[name]) for name in sorted(by_class)}
-    return {"dice": _mean(part["dice"] for part in parts.values()), "by_class": parts}
+    return {
+        "dice": _mean(part["dice"] for part in parts.values()),
+        "by_class": parts,
+        "other_classes": evaluation.other_classes,
+    }
 
 
 def dice_of_images(evaluation: Evaluation) -> dict[str, float]:

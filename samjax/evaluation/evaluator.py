@@ -62,7 +62,7 @@ def evaluate(
     samples = index.load_index(root, "test") if samples is None else samples
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
-    samples = support.known_samples(model, samples, metadata, config)
+    samples, other = support.known_samples(model, samples, metadata, config)
     completed = resume_from or EvaluationProgress()
     in_progress: collections.deque[ImageInProgress] = collections.deque()  # In order of batches.
     remaining = [number for number in range(len(samples)) if number not in completed.images]
@@ -121,7 +121,7 @@ def evaluate(
     fps = _fps(completed.timings)
     pairs = zip(samples, per_image, strict=True)
     classes = {sample.image: one.classes for sample, one in pairs if one.classes}
-    return Evaluation(config, size, results, prompt_set, fps, left_out, classes)
+    return Evaluation(config, size, results, prompt_set, fps, left_out, classes, other)
 
 
 def on_device(model: Model) -> Model:

@@ -189,7 +189,8 @@ def _class_table(evaluation: Evaluation) -> str:
     return (
         f"{markdown(_aligned(class_report.rows(evaluation)))}\n\nDice of a class: mean over the "
         "images that have it or were given it. Shown wrongly in: images that do not have the "
-        "class, each with a Dice of 0; area: mean share of these images that it covers.\n\n"
+        "class, each with a Dice of 0; area: mean share of these images that it covers. Left out: "
+        f"{sum(evaluation.other_classes.values())} masks of classes that the model lacks.\n\n"
     )
 
 

@@ -161,6 +161,7 @@ class Evaluation:
             loading, compiling and scoring.
         left_out: Protocols with points, where the model takes box prompts only.
         classes: By a semantic model: pixels of each class, by image and class.
+        other_classes: Masks left out, whose class a semantic model lacks, by class.
     """
 
     config: EvalConfig
@@ -170,3 +171,4 @@ class Evaluation:
     fps: dict[str, float]
     left_out: tuple[str, ...] = ()
     classes: dict[str, dict[str, ClassCounts]] = dataclasses.field(default_factory=dict)
+    other_classes: dict[str, int] = dataclasses.field(default_factory=dict)

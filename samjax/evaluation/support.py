@@ -60,15 +60,18 @@ def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, t
 
 def known_samples(
     model: Model, samples: Sequence[Sample], metadata: Mapping[str, Metadata], config: EvalConfig
-) -> Sequence[Sample]:
-    """Returns the images; for a semantic model, without masks of other classes if so configured.
+) -> tuple[Sequence[Sample], dict[str, int]]:
+    """Leaves out the masks of classes that a semantic model lacks, if so configured.
+
+    Returns:
+        The images, and the number of masks that were left out, by class.
 
     Raises:
         DataError: Masks have classes that the model lacks, and `config.other_classes` is `error`;
             or no mask is left.
     """
     if not model.config.head.is_semantic:
-        return samples
+        return samples, {}
     known = {each.name for each in model.classes}
     other = Counter(
         metadata[mask].class_name
@@ -77,7 +80,7 @@ def known_samples(
         if metadata[mask].class_name not in known
     )
     if not other:
-        return samples
+        return samples, {}
     names = ", ".join(f"{name} ({count})" for name, count in sorted(other.items()))
     if config.other_classes == "error":
         raise DataError(
@@ -94,4 +97,4 @@ def known_samples(
             kept.append(dataclasses.replace(sample, masks=tuple(of_known)))
     if not kept:
         raise DataError(f"classes: expected masks of {', '.join(sorted(known))}, found none")
-    return kept
+    return kept, dict(sorted(other.items()))

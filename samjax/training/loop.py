@@ -190,6 +190,7 @@ class _Run:
             [
                 summary.settings(config, recipe),
                 summary.data(data.root, data.train, data.validation),
+                *summary.labels(self.begin.classes, data.overlaps),
                 summary.devices(devices[0].device_kind, len(devices), config.mesh),
                 summary.parameters(groups.split(self.state.params), *trainable),
                 summary.length(self.total, self.per_epoch, config.data.batch_size, self.done),

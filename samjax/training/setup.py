@@ -41,12 +41,15 @@ class TrainingData:
         validation: Held-out images; empty without validation.
         table: Table of all images, with digests if they were checked, as CSV (see
             `samjax.data.split_table`).
+        overlaps: Semantic training: overlaps of masks of different classes, which a label map
+            cannot hold; None if the files were not checked.
     """
 
     root: Path
     train: list[Sample]
     validation: list[Sample]
     table: bytes
+    overlaps: classes.Overlaps | None = None
 
 
 def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
@@ -71,12 +74,14 @@ def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
         _check_test_split(root)
     samples = index.drop_datasets(index.load_index(root, "train"), config.leave_out)
     described: dict[str, str] = {}
+    overlaps = None
     if config.check == "all":
-        samples, described = _checked(experiment, root, samples, workdir)
+        samples, described, overlaps = _checked(experiment, root, samples, workdir)
     held_out: list[Sample] = []
     if config.validation_fraction > 0:
         samples, held_out = index.hold_out(samples, config.validation_fraction, config.seed)
-    return TrainingData(root, samples, held_out, split_table.build(samples, held_out, described))
+    table = split_table.build(samples, held_out, described)
+    return TrainingData(root, samples, held_out, table, overlaps)
 
 
 def find_classes(experiment: Experiment, data: TrainingData) -> tuple[SemanticClass, ...]:
@@ -241,19 +246,33 @@ def _check_test_split(root: Path) -> None:
 
 def _checked(
     experiment: Experiment, root: Path, samples: list[Sample], workdir: Path
-) -> tuple[list[Sample], dict[str, str]]:
-    """Returns the usable samples, and a digest of each sample by the path of its image."""
+) -> tuple[list[Sample], dict[str, str], classes.Overlaps | None]:
+    """Returns the usable samples, a digest of each by its image's path, and the overlaps."""
     config, problems, described = experiment.data, [], {}
+    is_semantic, overlaps = experiment.model.head.is_semantic, classes.Overlaps()
+    named = index.load_metadata(root, samples) if is_semantic else {}
+
+    def visit(
+        sample: Sample, image: np.ndarray, order: str, masks: Mapping[str, np.ndarray]
+    ) -> tuple[str, classes.Overlaps]:
+        names = {path: named[path].class_name for path in masks if is_semantic}
+        used = [p for p in names if not config.classes or names[p] in config.classes]
+        found = classes.overlaps([masks[p] for p in used], [names[p] for p in used])
+        return _describe(sample, image, order, masks), found
+
     size, resize = experiment.model.image_size, experiment.preprocessing.resize
-    checked = quality.check_and_visit(root, samples, size, resize, config.threads, _describe)
+    checked = quality.check_and_visit(root, samples, size, resize, config.threads, visit)
     for sample, (found, content) in zip(samples, checked, strict=True):
         problems += found
-        described[sample.image] = content
+        if content is not None:
+            described[sample.image], found_overlaps = content
+            overlaps += found_overlaps
     if problems and jax.process_index() == 0:
         rows = [dataclasses.asdict(problem) for problem in problems]
         write_whole(workdir / BAD_FILES, (json.dumps(rows, indent=2) + "\n").encode())
         _log.warning(quality.format_report(problems, len(samples)))
-    return quality.select_usable(samples, problems, config.on_bad), described
+    usable = quality.select_usable(samples, problems, config.on_bad)
+    return usable, described, overlaps if is_semantic else None
 
 
 def _describe(

@@ -4,6 +4,7 @@ import dataclasses
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from samjax.data.classes import Overlaps, SemanticClass
 from samjax.data.index import Sample
 from samjax.models.groups import Groups, pick
 from samjax.training import describe
@@ -53,6 +54,14 @@ def data(root: object, train: Sequence[Sample], validation: Sequence[Sample]) ->
     """Returns a line: images, masks and subjects for training and for validation."""
     held_out = f"; {_counted(validation)} to validate on" if validation else "; no validation"
     return _line("data", f"{root}: {_counted(train)} to train on{held_out}")
+
+
+def labels(classes: Sequence[SemanticClass], overlaps: Overlaps | None) -> list[str]:
+    """Returns a line: the number of classes, and overlaps if they were counted; none for masks."""
+    if not classes:
+        return []
+    counted = "" if overlaps is None else f"; {overlaps}, where the smallest mask is on top"
+    return [_line("labels", f"{len(classes)} classes{counted}")]
 
 
 def devices(kind: str, count: int, mesh: MeshConfig) -> str:

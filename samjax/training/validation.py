@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from samjax import visualization
+from samjax.data import index
 from samjax.data.index import Sample
-from samjax.evaluation import class_figures, evaluator, figures, report
+from samjax.evaluation import class_figures, evaluator, figures, report, support
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.models.directory import Model
 
@@ -37,6 +38,9 @@ def scores(
 def picture(model: Model, root: Path, samples: Sequence[Sample], config: EvalConfig) -> np.ndarray:
     """Draws predictions in a few images, always the same: of one mask, or of all classes; RGB."""
     config = settings(config, model)
+    if model.config.head.is_semantic:
+        described = index.load_metadata(root, samples)
+        samples, _ = support.known_samples(model, samples, described, config)
     count = min(PICTURED, len(samples))
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     if model.config.head.is_semantic:

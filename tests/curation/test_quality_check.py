@@ -125,6 +125,7 @@ def test_stats_count_and_measure(folder, capsys):
     assert "train: 6 images, 12 masks, test: 2 images, 4 masks" in capsys.readouterr().out
     found = json.loads((folder / "stats/stats.json").read_text())
     assert found["by_class"] == {"object": {"images": 8, "masks": 16, "subjects": 8}}
+    assert found["overlaps"]["train"]["images"] == 0  # One class.
     assert found["sides"] == [[50, 60]] * 8
     assert sum(found["intensities"]["unknown_00"]) == pytest.approx(1, abs=1e-4)
     assert found["area_share"] == pytest.approx([s for s in found["area_share"] if s > 0.0015])

@@ -37,6 +37,15 @@ def test_masks_of_one_class_share_nothing():
     assert shared == 0 and (labels == 4).all()
 
 
+def test_overlaps_add_up_over_images():
+    left, right = np.zeros((2, 2, 4), np.uint8)
+    left[:, :3], right[:, 2:] = 1, 1
+    apart = classes.overlaps([left, right], ["liver", "liver"])
+    together = classes.overlaps([left, right], ["liver", "kidney"])
+    assert apart + together + classes.overlaps([], []) == classes.Overlaps(1, 2, 16)
+    assert str(together).endswith("overlap in 1 images, 25.00% of pixels")
+
+
 def test_no_mask_is_background_alone():
     labels, shared = classes.label_map(np.zeros((0, 3, 3), np.uint8), [])
     assert shared == 0 and not labels.any() and labels.shape == (3, 3)

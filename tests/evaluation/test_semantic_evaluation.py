@@ -115,6 +115,8 @@ def test_classes_that_the_model_lacks_are_named_or_skipped(root, model):
     config = EvalConfig(other_classes="skip")
     evaluation = evaluator.evaluate(fewer, root, samples, config, progress=False)
     assert absent not in {result.metadata.class_name for result in evaluation.results}
+    left_out = list(class_names(root, samples).values()).count(absent)
+    assert class_report.summarise(evaluation)["other_classes"] == {absent: left_out}
 
 
 def test_prompts_for_a_semantic_model_and_classes_for_another(root, model):
