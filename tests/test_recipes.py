@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 
 import jax
 import pytest
@@ -98,3 +99,14 @@ def test_only_adapters_learn_in_an_encoder_unless_all_of_it_does():
     assert recipe("ft_sam").trainable.encoder == "frozen"
     assert not recipe("ft_sam").model.peft.enabled
     assert recipe("full").trainable.encoder == "full"
+
+
+def test_samed_as_published_starts_anew_where_sam_has_no_such_shape():
+    """Strict loading fails only after it has copied every tensor that fits."""
+    fresh = recipe("reference_samed").init_fresh
+    declared = models.shapes(models.tiny(head=models.HeadConfig("semantic", 8)))
+    names = [name for name in declared if re.fullmatch(fresh, name)]
+    parts = {name.split("/")[1] for name in names}
+    hypernetworks = {f"output_hypernetworks_mlps_{number}" for number in range(4, 9)}
+    assert parts == {"mask_tokens", "iou_prediction_head", *hypernetworks}
+    assert len(names) == 1 + 2 + 6 * len(hypernetworks)

@@ -2,19 +2,16 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import TINY, TINY_TINY_VIT, random_params, shapes
+from small import TINY, TINY_TINY_VIT, random_params
 
 from samjax import conversion, models
-from samjax.conversion import torch_file
 from samjax.data.inputs import Preprocessing
-from samjax.models import HeadConfig, PeftConfig, groups
+from samjax.models import PeftConfig, groups
 
 LORA = PeftConfig("lora")
 PLAIN = dataclasses.replace(TINY, peft=PeftConfig("none"))
@@ -70,19 +67,6 @@ def test_merged_equals_unmerged(images, peft):
     assert np.abs(dropped - expected).max() > 0.01 * scale
 
 
-def size(leaves):
-    return sum(np.prod(leaf.shape) for leaf in leaves)
-
-
-def test_sizes_in_vit_b():
-    """SAMed's paper and code, of eight classes."""
-    declared = shapes(models.vit_b(peft=LORA, head=HeadConfig("semantic", 8)))
-    parts = groups.split(declared)
-    assert size(parts["adapter"].values()) == 147_456
-    assert size(parts["decoder"].values()) == 4_759_945
-    assert models.count_parameters(declared["prompt_encoder"]) == 6_220
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -120,35 +104,3 @@ def test_a_sam_file_holds_none(tmp_path):
         conversion.to_torch(tmp_path / "x.pth", model)
     with pytest.raises(ValueError, match="expected lora to merge, found none"):
         models.merge_lora(PLAIN, random_params(PLAIN))
-
-
-@pytest.fixture(scope="module")
-def samed(fixtures, method_fixtures):
-    folder = method_fixtures / "samed"
-    settings = json.loads((folder / "config.json").read_text())
-    base = fixtures / "tiny_sam_1024.pth"
-    if hashlib.sha256(base.read_bytes()).hexdigest() != settings["base"]["sha256"]:
-        pytest.skip(f"{base} is not the file that {folder} was made from")
-    options = conversion.ConversionOptions(
-        image_size=settings["image_size"], decoder_heads=settings["config"]["dec_heads"], peft=LORA
-    )
-    model, _ = conversion.from_torch(base, options)
-    (file,) = folder.glob("epoch_*.pth")
-    tensors = torch_file.read(file).tensors
-    for block in range(model.config.depth):
-        for name, place in (("q", 2 * block), ("v", 2 * block + 1)):
-            adapter = model.params["image_encoder"][f"blocks_{block}"]["adapter"]
-            adapter[f"{name}_a"]["kernel"] = np.asarray(tensors[f"w_a_{place:03d}"]).T
-            adapter[f"{name}_b"]["kernel"] = np.asarray(tensors[f"w_b_{place:03d}"]).T
-    with np.load(folder / "samed.npz") as file:
-        return model, dict(file)
-
-
-@pytest.mark.parametrize("adapters", [True, False])
-def test_the_embedding_is_that_of_samed(samed, adapters):
-    model, arrays = samed
-    images = jnp.repeat(jnp.asarray(arrays["image"])[..., None], 3, axis=-1)
-    name = "embedding" if adapters else "embedding_without_lora"
-    expected = arrays[name].transpose(0, 2, 3, 1)
-    found = encode(model.config, model.params, images, adapters)
-    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
