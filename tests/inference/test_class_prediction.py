@@ -60,6 +60,19 @@ def test_probabilities_sum_to_one_and_the_highest_is_the_label(semantic, photo, 
     assert predictor.predict_classes().probabilities is None
 
 
+@pytest.mark.parametrize("kind", ["autosam", "cnn", "linear"])
+def test_heads_without_prompt_encoder_have_embeddings_and_classes(kind, photo):
+    head = HeadConfig(kind, classes=len(CLASSES))
+    config = models.tiny(peft=models.PeftConfig("none"), head=head)
+    params = random_params(config)
+    assert "prompt_encoder" not in params
+    predictor = Predictor(Model(config, Preprocessing(), params, CLASSES))
+    predictor.set_image(photo(40, 30, 3))
+    grid = config.grid_size
+    assert predictor.get_image_embedding().shape == (1, config.prompt_dim, grid, grid)
+    assert predictor.predict_classes().class_map.shape == (40, 30)
+
+
 def test_a_batch_is_its_images(semantic, photo):
     predictor, images = Predictor(semantic), [photo(50, 60, 3), photo(33, 20, 3), photo(9, 9)]
     predictor.set_image_batch(images)

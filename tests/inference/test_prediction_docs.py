@@ -4,9 +4,14 @@ import re
 from pathlib import Path
 
 import cv2
+from small import random_params
 
-from samjax import cli
+from samjax import cli, models
+from samjax.data.classes import with_colors
+from samjax.data.inputs import Preprocessing
+from samjax.models import HeadConfig
 from samjax.models import directory as storage
+from samjax.models.directory import Model
 
 PAGE = Path(__file__).parents[2] / "docs" / "prediction.md"
 
@@ -20,11 +25,17 @@ def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     storage.save("models/sam_med2d", model)
     for name, shape in {"scan.png": (160, 200), "another.png": (70, 60)}.items():
         cv2.imwrite(name, photo(*shape))
+    head = HeadConfig("semantic", classes=2)
+    config = models.tiny(head=head)
+    classes = with_colors(["liver", "spleen"])
+    storage.save("models/samed", Model(config, Preprocessing(), random_params(config), classes))
     names = {}
     for code in blocks("python"):
         exec(code, names)
     assert names["masks"].shape == (1, 160, 200)
-    assert "(2, 3, 160, 200)" in capsys.readouterr().out
+    assert names["probabilities"].shape == (3, 160, 200)
+    printed = capsys.readouterr().out
+    assert "(2, 3, 160, 200)" in printed and "liver (" in printed
 
     Path("scans/sub").mkdir(parents=True)
     cv2.imwrite("scans/scan.png", photo(160, 200))
@@ -35,4 +46,5 @@ def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     lines = blocks("bash")[0].splitlines()
     for line in [*lines, lines[-1].replace(".csv", ".json").replace("all/", "more/")]:
         assert cli.main(line.split()[1:]) == 0, line
+    assert cli.main(blocks("bash")[1].split()[1:]) == 0
     assert "left out" not in capsys.readouterr().err
