@@ -54,8 +54,10 @@ class SamConfig:
         image_size: Side of the square network input, pixels; a multiple of `patch_size`.
         patch_size: Side of one token, pixels. TinyViT: 16 (its stem halves the image twice, as in
             MobileSAM) or 4 (it keeps the size, as in LiteMedSAM).
-        encoder: Kind of image encoder: `vit` (SAM, SAM-Med2D) or `tiny_vit`.
+        encoder: Kind of image encoder: `vit` (SAM, SAM-Med2D), `tiny_vit`, or `unet` (no SAM: a
+            plain U-Net, to compare semantic heads with; `patch_size` 4, head `pixel`).
         tiny_vit: Architecture of a TinyViT.
+        unet_widths: Width of every resolution of a U-Net, from that of the image down.
         embed_dim: Width of the image encoder.
         depth: Number of its transformer blocks.
         num_heads: Attention heads in each block.
@@ -90,8 +92,9 @@ class SamConfig:
 
     image_size: PositiveInt = 256
     patch_size: PositiveInt = 16
-    encoder: Literal["vit", "tiny_vit"] = "vit"
+    encoder: Literal["vit", "tiny_vit", "unet"] = "vit"
     tiny_vit: TinyVitConfig = dataclasses.field(default_factory=TinyVitConfig)
+    unet_widths: tuple[PositiveInt, ...] = (32, 64, 128, 192, 192)
     embed_dim: PositiveInt = 768
     depth: PositiveInt = 12
     num_heads: PositiveInt = 12
@@ -121,6 +124,13 @@ class SamConfig:
         _divides(2 * self.decoder_heads, self.prompt_dim, "prompt_dim", "2 * decoder_heads")
         _divides(8, self.prompt_dim, "prompt_dim", "8")
         _divides(4, self.mask_in_chans, "mask_in_chans", "4")
+        of_pixels = (self.encoder == "unet", self.head.kind == "pixel")
+        _check(
+            any(of_pixels) == all(of_pixels),
+            "head.kind",
+            "pixel with encoder unet alone",
+            f"{self.head.kind} with {self.encoder}",
+        )
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
@@ -141,6 +151,11 @@ class SamConfig:
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
             found = self.peft.layers
             _check(not found, "peft.layers", "none with encoder tiny_vit", found)
+        elif self.encoder == "unet":
+            _check(self.patch_size == 4, "patch_size", "4 with encoder unet", self.patch_size)
+            _check(not self.peft.enabled, "peft.kind", "none with encoder unet", self.peft.kind)
+            coarsest = 2 ** (len(self.unet_widths) - 1)
+            _divides(coarsest, self.image_size, "image_size", "2 ** (len(unet_widths) - 1)")
         elif self.peft.enabled:
             inside = all(index < self.depth for index in self.peft.layers)
             expected = f"indexes from 0 to {self.depth - 1}"

@@ -22,7 +22,7 @@ FORMAT = 4  # 2 and 3 had earlier names of settings (`samjax.renames`).
 _READABLE = (2, 3, FORMAT)  # 1 kept the adapters' transposed kernels as (4, 4, in, out).
 # Fields added without a new format: where they are missing, defaults hold.
 _OPTIONAL = {
-    *("encoder", "tiny_vit", "head", "window_padding", "two_way", "pos_embed_size"),
+    *("encoder", "tiny_vit", "head", "unet_widths", "window_padding", "two_way", "pos_embed_size"),
     *("normalise", "coordinates", "multimask", "box_margin", "point_prompts"),
 }
 

@@ -16,6 +16,7 @@ from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, PreparedImages
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder
 from samjax.models.tiny_vit import TinyVit
+from samjax.models.unet import PixelHead, Unet
 from samjax.types import Params
 
 
@@ -41,9 +42,9 @@ def encode_image(
     return _apply(encoder, params["image_encoder"], images, adapters and config.peft.enabled)
 
 
-def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit:
+def image_encoder(config: SamConfig) -> ImageEncoder | TinyVit | Unet:
     """Returns the module that encodes images."""
-    return TinyVit(config) if config.encoder == "tiny_vit" else ImageEncoder(config)
+    return {"vit": ImageEncoder, "tiny_vit": TinyVit, "unet": Unet}[config.encoder](config)
 
 
 def encode_prompts(config: SamConfig, params: Params, prompts: types.Prompts) -> PromptEmbeddings:
@@ -145,9 +146,9 @@ def predict_classes(
     return predict_masks(config, params, embedding, prompts)[0][:, 0]
 
 
-def class_head(config: SamConfig) -> AutosamHead | CnnHead | LinearHead:
+def class_head(config: SamConfig) -> AutosamHead | CnnHead | LinearHead | PixelHead:
     """Returns the module that predicts classes without a prompt encoder."""
-    modules = {"autosam": AutosamHead, "cnn": CnnHead, "linear": LinearHead}
+    modules = {"autosam": AutosamHead, "cnn": CnnHead, "linear": LinearHead, "pixel": PixelHead}
     return modules[config.head.kind](config)
 
 

@@ -99,7 +99,8 @@ def find_classes(experiment: Experiment, data: TrainingData) -> tuple[SemanticCl
                 f"of any class, found {', '.join(names)}; model.head.kind=semantic has classes"
             )
         return ()
-    found = sorted(set(classes.class_names(data.root, data.train).values()))
+    samples = [*data.train, *data.validation]
+    found = sorted(set(classes.class_names(data.root, samples).values()))
     if absent := [name for name in names if name not in found]:
         raise DataError(
             f"data.classes: expected some of {', '.join(found)}, the classes of the training "

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from samjax import fields
 
-Kind = Literal["masks", "semantic", "autosam", "cnn", "linear"]
+Kind = Literal["masks", "semantic", "autosam", "cnn", "linear", "pixel"]
 MOST_CLASSES = 254  # Label maps are uint8.
 
 
@@ -17,7 +17,7 @@ class HeadConfig:
         kind: `masks` (SAM's prompt encoder and decoder), `semantic` (the same with one mask token
             for every class and one for the background, all masks out; SAMed), `autosam` (SAM's
             transformer, run once for each class, without prompt encoder; AutoSAM), `cnn` or
-            `linear` (AutoSAM's convolutional heads).
+            `linear` (AutoSAM's convolutional heads), `pixel` (a linear map of a U-Net's features).
         classes: Number of classes, without the background; 0 with `masks`. In a recipe, 0 means as
             many as the data have.
         positions: AutoSAM: frequencies of its position encoding at the start, those of the `sam`
