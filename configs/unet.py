@@ -14,7 +14,7 @@ from samjax.training.config import Experiment, to_config_dict
 def get_config() -> ml_collections.ConfigDict:
     """Returns the recipe, with a network of 3 million parameters."""
     config = to_config_dict(Experiment())
-    config.model.update(encoder="unet", patch_size=4)
+    config.model.update(encoder="unet", patch_size=4, prompt_dim=32)
     config.model.peft.kind = "none"
     config.model.head.kind = "pixel"
     config.trainable.encoder = "full"

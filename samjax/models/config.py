@@ -154,6 +154,10 @@ class SamConfig:
         elif self.encoder == "unet":
             _check(self.patch_size == 4, "patch_size", "4 with encoder unet", self.patch_size)
             _check(not self.peft.enabled, "peft.kind", "none with encoder unet", self.peft.kind)
+            width = self.unet_widths[0]
+            _check(
+                self.prompt_dim == width, "prompt_dim", f"unet_widths[0] = {width}", self.prompt_dim
+            )
             coarsest = 2 ** (len(self.unet_widths) - 1)
             _divides(coarsest, self.image_size, "image_size", "2 ** (len(unet_widths) - 1)")
         elif self.peft.enabled:
