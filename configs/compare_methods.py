@@ -52,7 +52,7 @@ BATCHES = {
     "medsam_v0": 369,
     "samed": 167,
     "autosam": 98,
-    "autosam_cnn": 130,
+    "autosam_cnn": 184,
     "unet": 64,
 }
 _BOXES = ("bbox", "bbox_grow10", "bbox_jitter", "bbox_x5")
