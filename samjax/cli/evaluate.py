@@ -39,7 +39,19 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=_name,
         metavar="NAME",
-        help="bbox, or Npt for N points; default: bbox 1pt 3pt 5pt, or classes without prompts",
+        help="bbox, bbox_growN (sides longer by N %%), bbox_jitter, bbox_xM (mean of M boxes), "
+        "or Npt (N points); default: bbox 1pt 3pt 5pt, or classes without prompts",
+    )
+    add(
+        "--jitter",
+        type=float,
+        metavar="SHARE",
+        help="bbox_jitter and bbox_xM: largest move of a side over the image's; default: 0.03125",
+    )
+    add(
+        "--ensemble-mean",
+        choices=("probability", "logit"),
+        help="bbox_xM: values that are averaged; default: probability",
     )
     add("--no-adapters", action="store_true", help="run the network without its adapters")
     add("--oracle", action="store_true", help="also score the best of the three predicted masks")
@@ -65,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     from samjax.evaluation import EvalConfig
 
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit", "other_classes")
+    names += ("jitter", "ensemble_mean")
     switches = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
     with fields.naming(flag):
         config = fields.from_dict(EvalConfig, specified(arguments, names) | switches)

@@ -13,15 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.scipy.special import logit
 from jaxtyping import Array, Float, Int, UInt8
 
 from samjax import masks
 from samjax.inference.uncertainty import Mean, entropy
 
 CALIBRATION_BINS = 15  # As in SAM-U's evaluation.
-ENTROPY_BINS = 100
+ENTROPY_BINS = 300
 REFUSED = (10, 20, 30)  # Percent of the least sure masks.
 _WIDER = 0.5  # Growth of the region beyond the box, over its sides.
+_LOGITS = (1e-5, 20.0)  # Distance of a logit from zero in the least and in the most sure bin.
 
 
 @struct.dataclass
@@ -33,7 +35,7 @@ class EnsembleCounts:
         entropy: Mean predictive entropy within the box, bits.
         calibration: Pixels of the region, sum of their probabilities, and true pixels, by bins of
             the probability.
-        by_entropy: Wrong and right pixels of the region, by bins of the predictive entropy.
+        by_entropy: Wrong and right pixels of the region, by bins of rising predictive entropy.
     """
 
     pixels: Int[Array, " 2"]
@@ -80,17 +82,14 @@ def count(
     bins = jnp.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     calibration = jnp.stack(
         [
-            jnp.bincount(bins.ravel(), (region * values).ravel(), length=CALIBRATION_BINS)
-            for values in (jnp.ones(canvas), probability, true.astype(jnp.float32))
+            _histogram(bins, values, CALIBRATION_BINS)
+            for values in (region.astype(int), region * probability, (region & true).astype(int))
         ]
     )
-    bins = jnp.minimum((uncertainty * ENTROPY_BINS).astype(int), ENTROPY_BINS - 1)
+    bins = _entropy_bins(probability)
     wrong = predicted != true
     by_entropy = jnp.stack(
-        [
-            jnp.bincount(bins.ravel(), (region & part).ravel().astype(int), length=ENTROPY_BINS)
-            for part in (wrong, ~wrong)
-        ]
+        [_histogram(bins, (region & part).astype(int), ENTROPY_BINS) for part in (wrong, ~wrong)]
     )
     mean_entropy = jnp.where(within, uncertainty, 0).sum() / jnp.maximum(within.sum(), 1)
     pixels = jnp.stack([(predicted & true).sum(), predicted.sum()])
@@ -143,6 +142,23 @@ def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
         return float("nan")
     precision = found / np.maximum(taken, 1)
     return float((precision * positive[::-1]).sum() / positive.sum())
+
+
+def _entropy_bins(probability: Float[Array, "h w"]) -> Int[Array, "h w"]:
+    """Returns bins in the order of the entropy, narrow where it is close to 0 and to 1.
+
+    They are even in the logarithm of the logit's distance from zero, which falls as entropy rises.
+    Bins that are even in the entropy itself would have most pixels of a sharp model in one.
+    """
+    low, high = _LOGITS
+    sure = jnp.clip(jnp.abs(logit(probability)), low, high)
+    share = jnp.log(high / sure) / jnp.log(high / low)
+    return jnp.minimum((share * ENTROPY_BINS).astype(int), ENTROPY_BINS - 1)
+
+
+def _histogram(bins: Int[Array, "h w"], weights: Array, length: int) -> Array:
+    """Sums weights by bins: first in each row, as a long sum loses digits."""
+    return jax.vmap(functools.partial(jnp.bincount, length=length))(bins, weights).sum(0)
 
 
 def _inside(box: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:

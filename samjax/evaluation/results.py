@@ -78,7 +78,7 @@ class Uncertainty:
     Attributes:
         entropy: Mean predictive entropy within the box, bits.
         calibration: Pixels, sum of probabilities and true pixels, by bins of the probability.
-        by_entropy: Wrong and right pixels, by bins of the predictive entropy.
+        by_entropy: Wrong and right pixels, by bins of rising predictive entropy.
     """
 
     entropy: float

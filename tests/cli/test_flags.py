@@ -73,6 +73,8 @@ def test_the_help_of_evaluate_has_the_defaults(capsys):
         f"masks predicted at a time; default: {config.batch_size}",
         f"images encoded at a time; default: {config.images_per_batch}",
         f"seed of the prompts; default: {config.seed}",
+        f"largest move of a side over the image's; default: {config.jitter}",
+        f"values that are averaged; default: {config.ensemble_mean}",
         f"default: {' '.join(config.protocols)}",
     ):
         assert part in text

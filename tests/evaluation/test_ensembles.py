@@ -77,6 +77,24 @@ def test_counts_are_those_of_the_mean_at_original_resolution():
         assert found.by_entropy[0].sum() == (predicted != true)[wide].sum()
 
 
+@pytest.mark.parametrize("scale", [0.01, 1, 8])
+def test_the_areas_of_unsure_and_of_sharp_models_are_those_by_rank(scale):
+    """All entropies of the first model are close to 1; most of the last one's are close to 0."""
+    rng = np.random.default_rng(2)
+    logits = jnp.asarray(rng.normal(0, scale, (1, 16, 16)), jnp.float32)
+    p = 1 / (1 + np.exp(-np.asarray(masks.upsample(logits[None], 32), np.float64)[0, 0]))
+    truth = np.zeros((32, 32), np.uint8)
+    truth[:] = rng.random((32, 32)) < 1 / (1 + np.exp(-4 * (p - 0.5) / p.std()))
+    placement = jnp.asarray([32, 32, 0, 0, 32, 32], jnp.int32)
+    box = jnp.asarray([0.0, 0, 32, 32])
+    counts = ensembles.count(logits, placement, truth, box, 32, "probability")
+    sure, wrong = np.abs(p - 0.5), (p > 0.5) != (truth != 0)
+    roc, precision = areas(-sure[wrong], -sure[~wrong])
+    histograms = np.asarray(counts.by_entropy)
+    assert ensembles.area_under_roc(*histograms) == pytest.approx(roc, abs=2e-3)
+    assert ensembles.average_precision(*histograms) == pytest.approx(precision, abs=1e-2)
+
+
 def test_refusing_the_least_sure_masks_leaves_the_others():
     counts = [{"calibration": np.ones((3, 2)), "by_entropy": np.ones((2, 2))}] * 10
     dice, entropy = np.linspace(1, 0.1, 10), np.linspace(0, 0.9, 10)
