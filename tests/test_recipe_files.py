@@ -38,7 +38,7 @@ def test_a_recipe_of_ones_own_begins_from_another_wherever_it_lies(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("dmeo", "dmeo: expected a Python file or one of demo, .*; perhaps demo"),
+        ("dmeo", "dmeo: expected a Python file or one of .*demo, .*; perhaps demo"),
         ("nowhere/own.py", "nowhere/own.py: no such file"),
         ("demo:x", "demo:x: expected no argument, found 'x'"),
         ("general:fin", "expected one of .*, found 'fin'"),
