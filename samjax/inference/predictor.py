@@ -157,7 +157,8 @@ class Predictor:
             best: Return only the mask with the highest score of the three, which is faster.
             ensemble: Number of boxes whose predictions are averaged: `box` and others close to it
                 (SAM-U); `samjax.inference.predict_ensemble` has their uncertainty, too. Box prompts
-                only; C is 1, and logits and scores are means. None: no ensemble.
+                only; C is 1, of the best masks, and logits and scores are means. None: no
+                ensemble.
 
         Returns:
             Masks (C, H, W) at the image's size, bool or float32 logits; their predicted IoU (C,)
@@ -179,7 +180,9 @@ class Predictor:
             }
         )
         if ensemble is not None:
-            result = uncertainty.predict_objects(self, objects, ensemble, return_logits)
+            result = uncertainty.predict_objects(
+                self, objects, ensemble, multimask_output, return_logits
+            )
         else:
             (result,) = self.predict_batch([objects], multimask_output, return_logits, best)
         if several:

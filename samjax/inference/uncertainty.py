@@ -101,6 +101,7 @@ def predict_ensemble(
     seed: int = 0,
     mean: Mean = "probability",
     move: Move = "sides",
+    multimask_output: bool | None = None,
 ) -> Ensemble:
     """Predicts one object of the current image from jittered boxes, on one image embedding.
 
@@ -115,6 +116,8 @@ def predict_ensemble(
             `logit` (its evaluation).
         move: Whether each of the `sides` moves by itself (SAM-U) or the `centre` of a box of
             unchanged size (FNPC).
+        multimask_output: Whether each box gives the best of three masks, or a single one (SAM-U).
+            None: as the network was trained, since SAM-Med2D never trains its single mask.
 
     Raises:
         RuntimeError: No image is set, or several are.
@@ -132,7 +135,7 @@ def predict_ensemble(
     moved = draw(corners, others, predictor.original_size, jitter, rng)
     boxes = np.concatenate([corners[None], moved])
     logits, scores, low_res = predictor.predict(
-        box=boxes, multimask_output=False, return_logits=True
+        box=boxes, multimask_output=multimask_output, return_logits=True, best=True
     )
     maps = uncertainty_maps(jnp.asarray(logits[:, 0]), mean)
     mask = np.asarray(maps.probability) > 0.5
@@ -140,7 +143,11 @@ def predict_ensemble(
 
 
 def predict_objects(
-    predictor: "Predictor", prompts: Sequence[ObjectPrompt], count: int, return_logits: bool
+    predictor: "Predictor",
+    prompts: Sequence[ObjectPrompt],
+    count: int,
+    multimask_output: bool | None,
+    return_logits: bool,
 ) -> SegmentationResult:
     """Predicts objects of the current image, each by the mean of an ensemble of boxes.
 
@@ -148,6 +155,7 @@ def predict_objects(
         predictor: Predictor with an image.
         prompts: Boxes of the objects.
         count: Number of boxes of each object.
+        multimask_output: As in `predict_ensemble`.
         return_logits: Return logits of the probability instead of masks.
 
     Raises:
@@ -157,7 +165,9 @@ def predict_objects(
     for prompt in prompts:
         if prompt.box is None or prompt.points is not None or prompt.mask is not None:
             raise ValueError("ensemble: expected a box prompt alone, which can be jittered")
-        found.append(predict_ensemble(predictor, prompt.box, count))
+        found.append(
+            predict_ensemble(predictor, prompt.box, count, multimask_output=multimask_output)
+        )
     probability = np.stack([np.asarray(each.maps.probability) for each in found])[:, None]
     masks = probability > 0.5
     if return_logits:

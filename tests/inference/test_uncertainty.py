@@ -48,9 +48,13 @@ def test_certain_unsure_and_disagreeing_predictions():
     np.testing.assert_allclose(maps.vote_variance[0], [0, 0, 0.25])
 
 
-def test_an_ensemble_of_one_is_the_plain_prediction(predictor):
-    found = predict_ensemble(predictor, BOX, count=1)
-    expected, scores, _ = predictor.predict(box=BOX, multimask_output=False)
+@pytest.mark.parametrize("multimask", [None, True, False])
+def test_an_ensemble_of_one_is_the_plain_prediction(predictor, multimask):
+    """The best of three masks where three were trained: SAM-Med2D's single one never was."""
+    found = predict_ensemble(predictor, BOX, count=1, multimask_output=multimask)
+    expected, scores, _ = predictor.predict(box=BOX, multimask_output=multimask, best=True)
+    one = predictor.predict(box=BOX, multimask_output=multimask, ensemble=1)
+    np.testing.assert_array_equal(one[0], expected)
     np.testing.assert_array_equal(found.mask, expected[0])
     np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
     np.testing.assert_array_equal(found.boxes, [BOX])
@@ -61,8 +65,7 @@ def test_an_ensemble_is_the_mean_of_its_boxes(predictor):
     found = predict_ensemble(predictor, BOX, count=4, seed=3)
     assert found.boxes.shape == (4, 4) and found.scores.shape == (4,)
     logits = [
-        predictor.predict(box=box, multimask_output=False, return_logits=True)[0][0]
-        for box in found.boxes
+        predictor.predict(box=box, return_logits=True, best=True)[0][0] for box in found.boxes
     ]
     mean = np.mean(1 / (1 + np.exp(-np.array(logits, np.float64))), axis=0)
     np.testing.assert_allclose(found.maps.probability, mean, atol=1e-5)
