@@ -33,6 +33,7 @@ def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     for code in blocks("python"):
         exec(code, names)
     assert names["masks"].shape == (1, 160, 200)
+    assert names["rectified"].shape == (160, 200)
     assert names["probabilities"].shape == (3, 160, 200)
     printed = capsys.readouterr().out
     assert "(2, 3, 160, 200)" in printed and "liver (" in printed
@@ -43,8 +44,8 @@ def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     for language in ("csv", "json"):
         (content,) = blocks(language)
         Path(f"prompts.{language}").write_text(content)
-    lines = blocks("bash")[0].splitlines()
-    for line in [*lines, lines[-1].replace(".csv", ".json").replace("all/", "more/")]:
+    lines = "".join(blocks("bash")).replace("\\\n", "").splitlines()
+    (prompted,) = (line for line in lines if ".csv" in line)
+    for line in [*lines, prompted.replace(".csv", ".json").replace("all/", "more/")]:
         assert cli.main(line.split()[1:]) == 0, line
-    assert cli.main(blocks("bash")[1].split()[1:]) == 0
     assert "left out" not in capsys.readouterr().err
