@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import samjax
-from samjax.evaluation import evaluator
+from samjax.evaluation import evaluator, support
 from samjax.training import config as training_config
 
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "ml_collections", "cv2", "numpy"}
@@ -74,7 +74,7 @@ def test_evaluate_takes_the_test_split_and_the_papers_protocols_by_default(
         raise InterruptedError
 
     monkeypatch.setattr(
-        evaluator,
+        support,
         "supported_protocols",
         lambda _, config: (seen.update(config=config) or config, ()),
     )
