@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         Interrupted: The comparison was interrupted; finished models are saved.
     """
     from samjax import lock
-    from samjax.comparison import cost, figures, page
+    from samjax.comparison import cost, figures, measure, page
     from samjax.comparison.plan import jobs
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
@@ -54,6 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
             return
     target = arguments.page or workdir / "results.md"
     with lock.exclusive(workdir):  # Of two shards, the last ones may end at once.
+        if comparison.side_by_side and not arguments.page_only:
+            measure.write(comparison, workdir)
         drawn = page.write(comparison, workdir, target)
     print(f"{target}: {', '.join(drawn)}")
 

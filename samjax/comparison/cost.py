@@ -116,25 +116,9 @@ def operations_of(
         objects: Number of masks of each image.
     """
     task = config.task
-    size = task.model.image_size
-
-    def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
-        return jax.ShapeDtypeStruct(dimensions, dtype)
-
-    arrays = {"image": shape(images, size, size, 3), "seed": shape(images, dtype=jnp.uint32)}
-    if isinstance(task, SemanticTask):
-        arrays["labels"] = shape(images, size, size, dtype=jnp.uint8)
-    else:
-        arrays["masks"] = shape(images, objects, size, size, dtype=jnp.uint8)
-        arrays["boxes"] = shape(images, objects, 4)
-    batch = task.batch(arrays)
-    key = jax.eval_shape(jax.random.key, 0)
-    params = jax.eval_shape(functools.partial(models.init, task.model), key)
 
     def flops_of(fixed: step.StepConfig) -> float:
-        state = jax.eval_shape(functools.partial(step.init_state, fixed), params, key)
-        counted = jax.jit(step.train_step, static_argnums=0).lower(fixed, state, batch)
-        analysis = counted.cost_analysis()
+        analysis = lower(fixed, images, objects).cost_analysis()
         assert analysis is not None
         return float(analysis["flops"])
 
@@ -149,3 +133,32 @@ def operations_of(
     once = flops_of(with_iterations(1))
     later = flops_of(with_iterations(2)) - once if task.prompting.iterations > 1 else 0.0
     return once + (task.prompting.iterations - 1) * later
+
+
+def lower(
+    config: step.StepConfig[InteractiveTask | SemanticTask], images: int, objects: int
+) -> jax.stages.Lowered:
+    """Lowers a training step for a batch; nothing is computed, and there are no parameters.
+
+    Args:
+        config: The training step.
+        images: Number of images in a batch.
+        objects: Number of masks of each image.
+    """
+    task = config.task
+    size = task.model.image_size
+
+    def shape(*dimensions: int, dtype: DTypeLike = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(dimensions, dtype)
+
+    arrays = {"image": shape(images, size, size, 3), "seed": shape(images, dtype=jnp.uint32)}
+    if isinstance(task, SemanticTask):
+        arrays["labels"] = shape(images, size, size, dtype=jnp.uint8)
+    else:
+        arrays["masks"] = shape(images, objects, size, size, dtype=jnp.uint8)
+        arrays["boxes"] = shape(images, objects, 4)
+    key = jax.eval_shape(jax.random.key, 0)
+    params = jax.eval_shape(functools.partial(models.init, task.model), key)
+    state = jax.eval_shape(functools.partial(step.init_state, config), params, key)
+    compiled = jax.jit(step.train_step, static_argnums=0, donate_argnums=1)
+    return compiled.lower(config, state, task.batch(arrays))

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,8 +188,67 @@ def fused(
     write_whole(path, visualization.encode_jpeg(visualization.grid(rows, gap=3)))
 
 
+def methods_grid(
+    results_by_title: ResultsByTitle,
+    protocol_of: Mapping[str, str],
+    root: str,
+    path: Path,
+    side: int = 150,
+) -> None:
+    """Draws masks of all methods: a row for each modality, a column for each method.
+
+    Each row shows the median mask of its modality by mean Dice over the methods, so that no mask is
+    picked by hand, of those that are the only one of their class in the image.
+
+    Args:
+        results_by_title: Results by the title of the method.
+        protocol_of: The protocol to show each by, by title.
+        root: The data folder.
+        path: Path of the picture.
+        side: Side of a panel, pixels.
+    """
+    dice: dict[str, list[float]] = collections.defaultdict(list)
+    for title, results in results_by_title.items():
+        for row in _rows(results.folders[0]):
+            dice[row["mask"]].append(float(row[f"dice_{protocol_of[title]}"]))
+    listed = _rows(next(iter(results_by_title.values())).folders[0])
+    count = collections.Counter((row["image"], row["class_name"]) for row in listed)
+    by_modality = collections.defaultdict(list)
+    for row in listed:
+        if count[row["image"], row["class_name"]] == 1 and len(dice[row["mask"]]) == len(
+            results_by_title
+        ):
+            by_modality[row["modality"]].append(row)
+    chosen = [
+        sorted(rows, key=lambda row: np.mean(dice[row["mask"]]))[len(rows) // 2]
+        for rows in by_modality.values()
+    ]
+    masks = [(row["image"], row["mask"]) for row in chosen]
+    examples = {
+        title: replay(results, root, masks, (protocol_of[title],))
+        for title, results in results_by_title.items()
+    }
+    rows = []
+    for row in chosen:
+        known = examples[next(iter(examples))][row["mask"]]
+        picture = visualization.resize_longest_side(known.image, side)
+        truth = visualization.draw_contour(picture, known.truth, visualization.TRUTH)
+        panels = [_labelled(truth, side, row["modality"])]
+        for title, by_mask in examples.items():
+            example, name = by_mask[row["mask"]], protocol_of[title]
+            drawn = figures.prediction_picture(example, name, side)
+            label = f"{protocols.title(name)}: {example.result.scores[name].dice:.2f}"
+            panels.append(_labelled(drawn, side, label))
+        rows.append(panels)
+    heads = [visualization.label_bar(title, side) for title in ("truth", *examples)]
+    write_whole(path, visualization.encode_jpeg(visualization.grid([heads, *rows], gap=3)))
+
+
 def replay(
-    results: MethodResults, root: str, masks: Sequence[tuple[str, str]]
+    results: MethodResults,
+    root: str,
+    masks: Sequence[tuple[str, str]],
+    protocol_names: tuple[str, ...] = (),
 ) -> dict[str, Example]:
     """Predicts some masks of an evaluation again, with the first seed's model and the same prompts.
 
@@ -196,6 +256,7 @@ def replay(
         results: Results of the evaluation.
         root: The data folder.
         masks: Pairs of an image and a mask.
+        protocol_names: Protocols to predict by; empty for those of the evaluation.
 
     Returns:
         What there is to draw, by mask.
@@ -203,6 +264,7 @@ def replay(
     folder, report = results.folders[0], results.reports[0]
     model = conversion.load_or_convert(results.checkpoints[0], report["image_size"])
     config = fields.from_dict(EvalConfig, report["config"])
+    config = dataclasses.replace(config, protocols=protocol_names or config.protocols)
     by_image = collections.defaultdict(list)
     for image, mask in masks:
         by_image[image].append(mask)

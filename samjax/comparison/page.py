@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from samjax.comparison import figures, reports, tables
+from samjax.comparison import figures, method_tables, reports, tables
 from samjax.comparison.plan import Comparison
 from samjax.data.files import write_whole
 
@@ -35,9 +35,13 @@ def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
     results = reports.load(comparison, workdir)
     if not results:
         raise ValueError(f"{workdir}: expected reports of the comparison, found none")
-    contents = {name: draw(comparison, results) for name, draw in _TABLES.items()}
-    contents["general"] = tables.general(comparison, reports.load_general(comparison, workdir))
-    contents |= _figures(comparison, results, page)
+    if comparison.side_by_side:
+        contents = method_tables.contents(comparison, results, workdir)
+        contents |= _methods_figure(comparison, results, page)
+    else:
+        contents = {name: draw(comparison, results) for name, draw in _TABLES.items()}
+        contents["general"] = tables.general(comparison, reports.load_general(comparison, workdir))
+        contents |= _figures(comparison, results, page)
     text = page.read_text() if page.exists() else _blank(contents)
     drawn = []
     for name, content in contents.items():
@@ -102,6 +106,28 @@ def _figures(comparison: Comparison, results: tables.AllResults, page: Path) -> 
         draw(folder / file)
         links[f"figure {name}"] = f"![{name}]({folder.name}/{file})"
     return links
+
+
+def _methods_figure(
+    comparison: Comparison, results: tables.AllResults, page: Path
+) -> dict[str, str]:
+    """Draws the masks of all methods side by side; returns the Markdown of the figure.
+
+    Without models and data, the page keeps its present figure.
+    """
+    shown = {
+        title: results[method, setting]
+        for title, method, setting in comparison.side_by_side
+        if (method, setting) in results
+    }
+    if missing := figures.missing(shown, comparison.data):
+        _log.warning("figure methods: not drawn, as %s is not there", missing[0])
+        return {}
+    path = page.with_suffix("") / "methods.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = {title: method_tables.main_protocol(one.reports[0]) for title, one in shown.items()}
+    figures.methods_grid(shown, names, comparison.data, path)
+    return {"figure methods": f"![methods]({path.parent.name}/{path.name})"}
 
 
 def _blank(contents: dict[str, str]) -> str:

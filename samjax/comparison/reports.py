@@ -58,6 +58,7 @@ class MethodResults:
         folders: Folder of each report.
         training: Seconds of each training.
         checkpoints: Path of each evaluated model.
+        core: Seconds that the batches of each training took of one core, see `runner.seconds`.
     """
 
     seeds: tuple[int, ...]
@@ -65,6 +66,7 @@ class MethodResults:
     folders: tuple[Path, ...]
     training: tuple[float, ...]
     checkpoints: tuple[str, ...]
+    core: tuple[float, ...] = ()
 
     def score(
         self, protocol: str, kind: str = "dice", part: Sequence[str] = ("overall",)
@@ -89,14 +91,16 @@ class MethodResults:
 
 def load(comparison: Comparison, workdir: Path) -> dict[tuple[str, str], MethodResults]:
     """Reads all existing reports, by method and setting."""
-    results: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str]]] = {}
+    results: dict[tuple[str, str], list[tuple[int, dict[str, Any], Path, float, str, float]]] = {}
     for job in jobs(comparison):
         stages = [job.folder(workdir) / stage.name for stage in job.stages(workdir)]
         training = sum(map(runner.seconds, stages))
+        core = sum(runner.seconds(stage, "core") for stage in stages)
         for setting in job.method.settings:
             folder = job.report(workdir, setting)
             if (content := _read(folder)) is not None:
-                row = (job.seed, content, folder, training, job.checkpoint(comparison, workdir))
+                path = job.checkpoint(comparison, workdir)
+                row = (job.seed, content, folder, training, path, core)
                 results.setdefault((job.name, setting), []).append(row)
     return {key: MethodResults(*zip(*rows, strict=True)) for key, rows in results.items()}
 

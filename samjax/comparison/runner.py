@@ -210,8 +210,12 @@ def _timed(folder: Path) -> Iterator[None]:
 
 
 def _add_core_seconds(folder: Path, images: int) -> None:
-    """Adds the core seconds of a training: of a median batch, times the number of batches."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """Adds the core seconds of a training: of a median batch, times the number of batches.
+
+    A training too short for a row of its logs has none.
+    """
+    path = folder / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     rates = [row["images_per_cpu_s"] for row in rows if "images_per_cpu_s" in row]
     if rates:
         core = max(row["step"] for row in rows) * images / statistics.median(rates)
