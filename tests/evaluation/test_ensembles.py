@@ -123,6 +123,7 @@ def test_names_of_boxes():
     assert (protocols.boxes("bbox_jitter", BOX, extent, 0.1, 7) != BOX).any()
 
 
+@pytest.mark.heavy
 def test_an_evaluation_with_an_ensemble(tmp_path):
     phantoms.write_phantoms(tmp_path / "data", phantoms.PhantomConfig(2, 3, size=48, seed=1))
     config = models.tiny(peft=models.PeftConfig("none"))

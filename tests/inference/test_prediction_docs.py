@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import cv2
+import pytest
 from small import random_params
 
 from samjax import cli, models
@@ -20,6 +21,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.heavy
 def test_the_page(model, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     storage.save("models/sam_med2d", model)

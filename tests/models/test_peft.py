@@ -37,7 +37,9 @@ def size(config):
     return sum(int(np.prod(leaf.shape)) for leaf in parts["adapter"].values())
 
 
-CASES = [(encoder, kind) for encoder in ENCODERS for kind in IDENTITY] + [("vit", "ssf")]
+CASES = [("vit", kind) for kind in (*IDENTITY, "ssf")] + [
+    pytest.param("tiny_vit", kind, marks=pytest.mark.heavy) for kind in IDENTITY
+]
 
 
 @pytest.mark.parametrize(("encoder", "kind"), CASES)

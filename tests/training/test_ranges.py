@@ -15,6 +15,9 @@ FREE = {"preprocessing.mean"}  # Numbers of which any will do.
 OPEN = {  # Texts that are no choice: paths, names, and `Npt` for any N.
     *("init_from", "data.root", "data.leave_out", "mesh.coordinator"),
     *("validation.evaluation.protocols", "evaluation.protocols"),
+    "init_fresh",
+    "data.classes",
+    "data.cache_dir",
 }
 
 
@@ -100,7 +103,7 @@ def test_an_error_names_the_field_as_it_is_typed(path):
     [
         (
             {"evaluation": {"protocols": ("bbox", "3p")}},
-            "evaluation.protocols: expected bbox, 1pt, 3pt or any",
+            "evaluation.protocols: expected bbox, bbox_grow10",
         ),
         (
             {"validation": {"evaluation": {"protocols": ()}}},
