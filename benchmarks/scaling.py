@@ -77,7 +77,7 @@ def gradient_bytes(config: step.StepConfig[InteractiveTask]) -> tuple[int, int]:
 
     Replicated data parallelism adds these gradients over the devices.
     """
-    parts = groups.split(abstract_state(config).params)
+    parts = groups.split(config.task.model, abstract_state(config).params)
     first, later = (
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(groups.pick(parts, names)))
         for names in (config.task.first_groups, config.task.later_groups)

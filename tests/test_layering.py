@@ -95,6 +95,16 @@ def test_only_conversion_knows_the_names_of_torch_parameters():
         assert not named or layer_of(path) == "conversion", f"{path.relative_to(ROOT)}: {named}"
 
 
+def test_parameters_are_declared_and_not_told_apart_by_patterns_of_their_paths():
+    """Except what a task leaves out, LoRA to merge, and advice on wrong shapes."""
+    models = [path for path in MODULES if layer_of(path) == "models"]
+    assert {path.stem for path in models if "re" in imports(path)} == {
+        "groups",
+        "merge_lora",
+        "shape_check",
+    }
+
+
 def test_reading_and_preparing_data_does_without_jax():
     """Grain itself imports JAX, so the pipeline is left out."""
     names = [

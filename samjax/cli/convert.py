@@ -99,7 +99,7 @@ def _from_torch(arguments: argparse.Namespace) -> None:
     directory.save(target, model)
     print(report.table())
     print(_input(model))
-    print(f"{target}: {models.count_parameters(model.params):,} parameters written")
+    print(f"{target}: {models.count_parameters(model.config):,} parameters written")
     if report.is_guess:
         print(f"warning: {arguments.source}: {report.notes[-1]}", file=sys.stderr)
 
@@ -144,7 +144,7 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
     elif model.config.peft.enabled and model.config.peft.layers:
         print("only some blocks have adapters; the published SAM-Med2D code expects them in all")
-    print(f"{target}: {models.count_parameters(model.params):,} parameters written")
+    print(f"{target}: {models.count_parameters(model.config):,} parameters written")
 
 
 def _input(model: "Model") -> str:

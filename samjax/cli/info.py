@@ -36,6 +36,6 @@ def run(arguments: argparse.Namespace) -> None:
         if loaded.classes:
             names = ", ".join(each.name for each in loaded.classes)
             print(f"head: {loaded.config.head.kind}; classes: {names}\n")
-        print(models.parameter_overview(loaded.params))
+        print(models.parameter_overview(loaded.config))
         if directory.is_model_dir(arguments.checkpoint):
             print(f"\n{directory.verify(arguments.checkpoint)}")

@@ -56,7 +56,7 @@ def write(comparison: Comparison, workdir: Path) -> None:
     rates = speeds(comparison, firsts, loaded)
     content = {
         name: {
-            "parameters": models.count_parameters(model.params),
+            "parameters": models.count_parameters(model.config),
             "kept_bytes": kept_bytes(model.params, general.params),
             "images_per_s": rates[name],
             **_training(firsts[name], workdir, model),
@@ -85,7 +85,7 @@ def kept_bytes(params: Params, general: Params) -> int:
 def trained_parameters(model: Model, experiment: Experiment) -> int:
     """Counts the parameters that a training updates, in whichever of its updates."""
     task = _task(model, experiment)
-    picked = groups.pick(groups.split(model.params), task.first_groups, task.frozen)
+    picked = groups.pick(groups.split(model.config, model.params), task.first_groups, task.frozen)
     return sum(math.prod(leaf.shape) for group in picked.values() for leaf in group.values())
 
 

@@ -2,10 +2,16 @@
 
 from samjax.models.config import SamConfig, TinyVitConfig, vit_b, vit_h, vit_l
 from samjax.models.heads import HeadConfig
-from samjax.models.initialise import init, shapes
+from samjax.models.initialise import init
 from samjax.models.mask_decoder import PreparedImages
 from samjax.models.merge_lora import merge_lora
-from samjax.models.parameters import count_parameters, named_leaves, parameter_overview
+from samjax.models.parameters import (
+    count_parameters,
+    declarations,
+    named_leaves,
+    parameter_overview,
+    shapes,
+)
 from samjax.models.peft import PeftConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
 from samjax.models.sam import (
@@ -27,6 +33,7 @@ __all__ = [
     "SamConfig",
     "TinyVitConfig",
     "count_parameters",
+    "declarations",
     "decode_masks",
     "encode_image",
     "encode_prompts",

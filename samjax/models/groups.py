@@ -1,4 +1,4 @@
-"""Parameter groups: every parameter belongs to exactly one of them.
+"""Parameter groups: every parameter belongs to exactly one of them, which its module declares.
 
 Each group has its own optimizer state, so that a group that takes no part in an update keeps value,
 moments and count bit for bit. (Zero gradients in one optimizer over all parameters would not do:
@@ -12,43 +12,30 @@ from typing import Any
 from flax import traverse_util
 
 from samjax import models
-from samjax.models.parameters import CONSTANT
+from samjax.models.config import SamConfig
 from samjax.types import Params
 
-# The first pattern that matches decides.
-_PATTERNS = {
-    "constant": CONSTANT,
-    "adapter": r"image_encoder/(layers_\d+/)?blocks_\d+/adapter/.*",
-    "encoder": r"image_encoder/.*",
-    "boxes": r"prompt_encoder/point_embeddings_[23]",
-    "points": r"prompt_encoder/(point_embeddings_[01]|not_a_point_embed)",
-    "masks": r"prompt_encoder/mask_downscaling_\d/.*",
-    "no_mask": r"prompt_encoder/no_mask_embed",
-    "decoder": r"mask_decoder/.*",
-}
 PROMPT_GROUPS = ("points", "boxes", "no_mask", "masks")
 
 Group = dict[str, Any]  # Flat: `a/b/c` -> parameter, or its shape.
 Groups = dict[str, Group]
 
 
-def group_of(path: str) -> str:
-    """Returns the group of the parameter `a/b/c`.
+def split(config: SamConfig, params: Params) -> Groups:
+    """Splits parameters into their groups; empty groups are left out.
+
+    Args:
+        config: Architecture.
+        params: Its parameters, or some of them.
 
     Raises:
-        ValueError: It belongs to no group.
+        ValueError: The network does not have a parameter.
     """
-    for name, pattern in _PATTERNS.items():
-        if re.fullmatch(pattern, path):
-            return name
-    raise ValueError(f"parameter {path}: belongs to no group of {tuple(_PATTERNS)}")
-
-
-def split(params: Params) -> Groups:
-    """Splits parameters into their groups; empty groups are left out."""
-    groups: Groups = {}
+    declared, groups = models.declarations(config), {}
     for path, value in models.named_leaves(params):
-        groups.setdefault(group_of(path), {})[path] = value
+        if path not in declared:
+            raise ValueError(f"parameter {path}: expected one that the architecture has")
+        groups.setdefault(declared[path].group, {})[path] = value
     return groups
 
 

@@ -13,13 +13,14 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import bicubic, layers, peft, windows
+from samjax.models import bicubic, declare, layers, peft, windows
 from samjax.models.config import SamConfig
 
 
 class ImageEncoder(nn.Module):
     """Maps a normalised image to an image embedding of `prompt_dim` channels."""
 
+    group = "encoder"
     config: SamConfig
 
     def setup(self) -> None:
@@ -28,7 +29,7 @@ class ImageEncoder(nn.Module):
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
         side = cfg.pos_embed_size or cfg.grid_size
         shape = (1, side, side, cfg.embed_dim)
-        self.pos_embed = self.param("pos_embed", layers.zeros_init, shape, jnp.float32)
+        self.pos_embed = declare.parameter(self, "pos_embed", shape, std=0.02)
         block = nn.remat(VitBlock, static_argnums=(2,)) if cfg.remat else VitBlock
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
         self.neck = neck(cfg)
@@ -141,7 +142,7 @@ class VitAttention(nn.Module):
         # Rows of the tables in the order of ascending key positions.
         shape = (2 * size - 1, depth)
         tables = [
-            self.param(name, layers.zeros_init, shape, jnp.float32)[::-1].astype(self.dtype)
+            declare.parameter(self, name, shape)[::-1].astype(self.dtype)
             for name in ("rel_pos_h", "rel_pos_w")
         ]
         attend = functools.partial(_attend_windows, padding=padding, tables=tables, attention=self)

@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-# Modules only declare their parameters; `initialise.py` draws their initial values.
-zeros_init = nn.initializers.zeros_init()
+from samjax.models import declare
 
 _MANY_ROWS = 1024  # From here on, one product with joined kernels is faster than several.
 
@@ -28,11 +28,12 @@ class LayerNorm(nn.Module):
     """Layer normalisation over the last axis, computed in float32 (SAM's LayerNorm2d as well)."""
 
     epsilon: float
+    initial_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        scale = self.param("scale", zeros_init, x.shape[-1:], jnp.float32)
-        bias = self.param("bias", zeros_init, x.shape[-1:], jnp.float32)
+        scale = declare.parameter(self, "scale", x.shape[-1:], mean=self.initial_scale)
+        bias = declare.parameter(self, "bias", x.shape[-1:])
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
@@ -69,6 +70,7 @@ class Linear(nn.Module):
     features: int
     dtype: DTypeLike
     use_bias: bool = True
+    initial: declare.Initial = declare.Initial()
 
     def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
         kernel, bias = self.weights(x.shape[-1])
@@ -78,8 +80,7 @@ class Linear(nn.Module):
     @nn.compact
     def weights(self, inputs: int) -> tuple[Float[Array, "i o"], Float[Array, " o"] | None]:
         """Returns kernel and bias, in the compute type."""
-        kernel = self.param("kernel", zeros_init, (inputs, self.features), jnp.float32)
-        bias = _bias(self, self.features, self.dtype) if self.use_bias else None
+        kernel, bias = _weights(self, (inputs, self.features), self.use_bias)
         return self.updated(kernel).astype(self.dtype), bias
 
     def updated(self, kernel: Float[Array, "i o"]) -> Float[Array, "i o"]:
@@ -139,6 +140,7 @@ class PatchConv(nn.Module):
     patch: int
     dtype: DTypeLike
     use_bias: bool = True
+    initial: declare.Initial = declare.Initial()
 
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hp wp o"]:
         kernel, bias = self.weights(x.shape[-1])
@@ -152,8 +154,7 @@ class PatchConv(nn.Module):
     def weights(self, inputs: int) -> tuple[Float[Array, "abi o"], Float[Array, " o"] | None]:
         """Returns the kernel as a matrix, and the bias, in the compute type."""
         shape = (self.patch, self.patch, inputs, self.features)
-        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
-        bias = _bias(self, self.features, self.dtype) if self.use_bias else None
+        kernel, bias = _weights(self, shape, self.use_bias)
         return kernel.reshape(-1, self.features).astype(self.dtype), bias
 
 
@@ -162,16 +163,16 @@ class ConvTranspose2x2(nn.Module):
 
     features: int
     dtype: DTypeLike
+    initial: declare.Initial = declare.Initial()
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
-        shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
+        kernel, bias = _weights(self, (2, 2, x.shape[-1], self.features))
         flat = rearrange(kernel.astype(self.dtype), "a b i o -> i (a b o)")
         y = rearrange(
             product(x.astype(self.dtype), flat), "n h w (a b o) -> n (h a) (w b) o", a=2, b=2
         )  # (n, 2 h, 2 w, o)
-        return y + _bias(self, self.features, y.dtype)
+        return y + bias
 
 
 class Conv3x3(nn.Module):
@@ -181,14 +182,15 @@ class Conv3x3(nn.Module):
     dtype: DTypeLike
     stride: int = 1
     use_bias: bool = False
+    initial: declare.Initial = declare.Initial()
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n hs ws o"]:
         shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
+        kernel, bias = _weights(self, shape, self.use_bias)
         gathered = jnp.concatenate(taps3x3(x.astype(self.dtype), self.stride), axis=-1)
         y = product(gathered, kernel.reshape(-1, self.features).astype(self.dtype))
-        return y + _bias(self, self.features, self.dtype) if self.use_bias else y
+        return y if bias is None else y + bias
 
 
 class DepthwiseConv3x3(nn.Module):
@@ -199,13 +201,13 @@ class DepthwiseConv3x3(nn.Module):
 
     dtype: DTypeLike
     stride: int = 1
+    initial: declare.Initial = declare.Initial(1.0)
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-        shape = (3, 3, 1, x.shape[-1])
-        kernel = self.param("kernel", zeros_init, shape, jnp.float32).astype(self.dtype)
+        kernel, _ = _weights(self, (3, 3, 1, x.shape[-1]), False)
         taps = taps3x3(x.astype(self.dtype), self.stride)
-        weights = kernel.reshape(9, -1)
+        weights = kernel.astype(self.dtype).reshape(9, -1)
         return functools.reduce(jnp.add, map(jnp.multiply, taps, weights))
 
 
@@ -227,11 +229,12 @@ class ConvTranspose4x4(nn.Module):
 
     features: int
     dtype: DTypeLike
+    initial: declare.Initial = declare.Initial()
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         shape = (2, 2, 2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", zeros_init, shape, jnp.float32)
+        kernel, _ = _weights(self, shape, False)
         n, h, w, i = x.shape
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         # Output row 2m + parity takes input row m + parity through kernel row 1 - parity, and the
@@ -281,5 +284,11 @@ def attend(
     return (total / weights.sum(-1, keepdims=True)).astype(v.dtype)
 
 
-def _bias(module: nn.Module, features: int, dtype: DTypeLike) -> jax.Array:
-    return module.param("bias", zeros_init, (features,), jnp.float32).astype(dtype)
+def _weights(module: Any, shape: tuple[int, ...], use_bias: bool = True) -> tuple[jax.Array, Any]:
+    """Returns a layer's kernel, float32, and its bias in the compute type, or None."""
+    std, std_of_bias = module.initial.stds(shape)
+    kernel = declare.parameter(module, "kernel", shape, std=std)
+    if not use_bias:
+        return kernel, None
+    bias = declare.parameter(module, "bias", shape[-1:], std=std_of_bias)
+    return kernel, bias.astype(module.dtype)

@@ -17,7 +17,7 @@ from flax import struct
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from samjax.models import decoder_attention, layers
+from samjax.models import declare, decoder_attention, layers
 from samjax.models.config import SamConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
 
@@ -53,15 +53,15 @@ class PreparedImages:
 class MaskDecoder(nn.Module):
     """Maps image and prompt embeddings to low-resolution logits and predicted IoU."""
 
+    group = "decoder"
     config: SamConfig
 
     def setup(self) -> None:
         cfg = self.config
         dtype, dim = jnp.dtype(cfg.dtype), cfg.prompt_dim
         masks, sets = cfg.mask_tokens, cfg.token_sets
-        self.iou_token = self.param("iou_token", layers.zeros_init, (sets, dim), jnp.float32)
-        shape = (sets * masks, dim)
-        self.mask_tokens = self.param("mask_tokens", layers.zeros_init, shape, jnp.float32)
+        self.iou_token = declare.parameter(self, "iou_token", (sets, dim), std=1.0)
+        self.mask_tokens = declare.parameter(self, "mask_tokens", (sets * masks, dim), std=1.0)
         self.transformer = TwoWayTransformer(cfg)
         self.upscaling = Upscaling(dim, dtype)
         nn.share_scope(self, self.upscaling)

@@ -12,7 +12,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 from samjax import types
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.config import SamConfig
 
 
@@ -41,17 +41,22 @@ class PromptEmbeddings:
 class PromptEncoder(nn.Module):
     """Embeds points, boxes and masks as sparse tokens and a dense map."""
 
+    group = "masks"
     config: SamConfig
 
     def setup(self) -> None:
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
         self.pe_layer = PositionEncoding(cfg.prompt_dim)
-        vector = (layers.zeros_init, (1, cfg.prompt_dim), jnp.float32)
+
+        def vector(name: str, group: declare.GroupName) -> jax.Array:
+            return declare.parameter(self, name, (1, cfg.prompt_dim), std=1.0, group=group)
+
         # Background, foreground, upper left corner, lower right corner.
-        self.point_embeddings = [self.param(f"point_embeddings_{i}", *vector) for i in range(4)]
-        self.not_a_point_embed = self.param("not_a_point_embed", *vector)
-        self.no_mask_embed = self.param("no_mask_embed", *vector)
+        kinds: tuple[declare.GroupName, ...] = ("points", "points", "boxes", "boxes")
+        self.point_embeddings = [vector(f"point_embeddings_{i}", kinds[i]) for i in range(4)]
+        self.not_a_point_embed = vector("not_a_point_embed", "points")
+        self.no_mask_embed = vector("no_mask_embed", "no_mask")
         self.mask_downscaling_0 = layers.PatchConv(cfg.mask_in_chans // 4, 2, dtype)
         self.mask_downscaling_1 = layers.LayerNorm(1e-6)
         self.mask_downscaling_3 = layers.PatchConv(cfg.mask_in_chans, 2, dtype)
@@ -125,12 +130,8 @@ class PositionEncoding(nn.Module):
     @nn.compact
     def __call__(self, coords: Float[Array, "*n 2"]) -> Float[Array, "*n c"]:
         """Encodes coordinates (x, y) in 0..1, in float32 whatever the compute type."""
-        frequencies = self.param(
-            "positional_encoding_gaussian_matrix",
-            layers.zeros_init,
-            (2, self.features // 2),
-            jnp.float32,
-        )
+        name, shape = "positional_encoding_gaussian_matrix", (2, self.features // 2)
+        frequencies = declare.parameter(self, name, shape, std=1.0, group="constant")
         frequencies = jax.lax.stop_gradient(frequencies)
         angles = jnp.matmul(2 * coords - 1, frequencies, precision=jax.lax.Precision.HIGHEST)
         angles = 2 * jnp.pi * angles

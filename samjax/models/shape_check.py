@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from samjax.models import initialise
+from samjax.models import parameters
 from samjax.models.config import SamConfig
 
 # Settings that determine the shape of a parameter, by a pattern of its path.
@@ -34,7 +34,7 @@ def check(config: SamConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
     Raises:
         ValueError: They differ; the message names the field, or those that may be wrong.
     """
-    expected = initialise.shapes(config)
+    expected = parameters.shapes(config)
     if expected == shapes:
         return
     if not config.peft.enabled and any("/adapter/" in path for path in shapes):

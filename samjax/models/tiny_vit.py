@@ -17,7 +17,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers, peft, windows
+from samjax.models import declare, layers, peft, windows
 from samjax.models.config import SamConfig
 from samjax.models.image_encoder import neck
 
@@ -25,6 +25,7 @@ from samjax.models.image_encoder import neck
 class TinyVit(nn.Module):
     """Maps a normalised image to an image embedding of `prompt_dim` channels."""
 
+    group = "encoder"
     config: SamConfig
 
     def setup(self) -> None:
@@ -63,7 +64,9 @@ class TinyVitStem(nn.Module):
         def conv(features: int) -> ConvBatchNorm:
             if self.patch == 4:
                 return _pointwise(features, self.dtype)
-            return ConvBatchNorm(functools.partial(layers.Conv3x3, features, self.dtype, 2))
+            return ConvBatchNorm(
+                functools.partial(layers.Conv3x3, features, self.dtype, 2, initial=_initial)
+            )
 
         self.seq_0, self.seq_2 = conv(self.features // 2), conv(self.features)
 
@@ -114,7 +117,10 @@ class PatchMerging(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Inverted bottleneck with a shortcut (MBConv of MobileNetV2). It has no adapter."""
+    """Inverted bottleneck with a shortcut (MBConv of MobileNetV2). It has no adapter.
+
+    At first it is the shortcut alone.
+    """
 
     config: SamConfig
     index: int
@@ -124,7 +130,7 @@ class MBConv(nn.Module):
         width = tiny.dims[self.index]
         self.conv1 = _pointwise(int(width * tiny.conv_ratio), dtype)
         self.conv2 = _depthwise(dtype)
-        self.conv3 = _pointwise(width, dtype)
+        self.conv3 = _pointwise(width, dtype, initial_scale=0.0)
 
     def __call__(self, x: Float[Array, "b h w c"], adapters: bool) -> Float[Array, "b h w c"]:
         return layers.gelu(x + _apply_convs(x, self.conv1, self.conv2, self.conv3))
@@ -142,7 +148,7 @@ class TinyVitBlock(nn.Module):
         # Heads and windows have no entry for the stage of convolutions.
         heads, window = tiny.num_heads[self.index - 1], tiny.window_sizes[self.index - 1]
         self.attn = TinyVitAttention(heads, window, dtype)
-        self.local_conv = _depthwise(dtype)
+        self.local_conv = _depthwise(dtype, initial=declare.Initial(1.0))
         self.mlp = NormedMLP(width, int(width * tiny.mlp_ratio), dtype)
         if cfg.peft.enabled:
             self.adapter = peft.make(cfg.peft, cfg.dtype)
@@ -202,7 +208,7 @@ class TinyVitAttention(nn.Module):
 
         qkv, padding = project(x), project(jnp.zeros((1, 1, 1, c), x.dtype))
         shape = (self.heads, size**2)
-        biases = self.param("attention_biases", layers.zeros_init, shape, jnp.float32)
+        biases = declare.parameter(self, "attention_biases", shape)
         biases = biases[:, _offsets(size)]  # (heads, size, size, size, size): query, key.
         attend = functools.partial(_attend_windows, padding=padding, biases=biases)
         out = windows.apply(attend, qkv, size)
@@ -242,15 +248,19 @@ def _offsets(size: int) -> np.ndarray:
 
 # MARK: convolutions
 
+# They keep the scale of their input, since their batch norms do nothing at first.
+_initial = declare.Initial(2.0)
+
 
 class ConvBatchNorm(nn.Module):
     """Convolution without bias, then batch normalisation."""
 
     conv: Callable[[], nn.Module]
+    initial_scale: float = 1.0
 
     def setup(self) -> None:
         self.c = self.conv()
-        self.bn = FrozenBatchNorm(1e-5)
+        self.bn = FrozenBatchNorm(1e-5, self.initial_scale)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
         return self.bn(self.c(x))
@@ -264,24 +274,27 @@ class FrozenBatchNorm(nn.Module):
     """
 
     epsilon: float
+    initial_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        scale, bias, mean, var = (
-            self.param(name, layers.zeros_init, x.shape[-1:], jnp.float32)
-            for name in ("scale", "bias", "mean", "var")
-        )
-        mean, var = jax.lax.stop_gradient((mean, var))
+        declared = functools.partial(declare.parameter, self, shape=x.shape[-1:])
+        scale, bias = declared("scale", mean=self.initial_scale), declared("bias")
+        mean = jax.lax.stop_gradient(declared("mean", group="constant"))
+        var = jax.lax.stop_gradient(declared("var", mean=1.0, group="constant"))
         scale = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x.astype(jnp.float32) * scale + (bias - mean * scale)).astype(x.dtype)
 
 
-def _pointwise(features: int, dtype: DTypeLike) -> ConvBatchNorm:
-    return ConvBatchNorm(functools.partial(layers.PatchConv, features, 1, dtype, use_bias=False))
+def _pointwise(features: int, dtype: DTypeLike, initial_scale: float = 1.0) -> ConvBatchNorm:
+    conv = functools.partial(layers.PatchConv, features, 1, dtype, False, _initial)
+    return ConvBatchNorm(conv, initial_scale)
 
 
-def _depthwise(dtype: DTypeLike, stride: int = 1) -> ConvBatchNorm:
-    return ConvBatchNorm(functools.partial(layers.DepthwiseConv3x3, dtype, stride))
+def _depthwise(
+    dtype: DTypeLike, stride: int = 1, initial: declare.Initial = _initial
+) -> ConvBatchNorm:
+    return ConvBatchNorm(functools.partial(layers.DepthwiseConv3x3, dtype, stride, initial))
 
 
 def _apply_convs(x: Float[Array, "b h w c"], *convs: ConvBatchNorm) -> Float[Array, "b i j d"]:

@@ -11,13 +11,14 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.config import SamConfig
 
 
 class Unet(nn.Module):
     """Maps a normalised image to features of every pixel, `unet_widths[0]` of them."""
 
+    group = "encoder"
     config: SamConfig
 
     def setup(self) -> None:
@@ -42,6 +43,7 @@ class Unet(nn.Module):
 class PixelHead(nn.Module):
     """Linear map from the features of every pixel to class logits."""
 
+    group = "decoder"
     config: SamConfig
 
     @nn.compact
@@ -75,8 +77,8 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        scale = self.param("scale", layers.zeros_init, x.shape[-1:], jnp.float32)
-        bias = self.param("bias", layers.zeros_init, x.shape[-1:], jnp.float32)
+        scale = declare.parameter(self, "scale", x.shape[-1:], mean=1.0)
+        bias = declare.parameter(self, "bias", x.shape[-1:])
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean((1, 2), keepdims=True)
         variance = jnp.square(centred).mean((1, 2), keepdims=True)

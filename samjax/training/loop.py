@@ -192,7 +192,7 @@ class _Run:
                 summary.data(data.root, data.train, data.validation),
                 *summary.labels(self.begin.classes, data.overlaps),
                 summary.devices(devices[0].device_kind, len(devices), config.mesh),
-                summary.parameters(groups.split(self.state.params), *trainable),
+                summary.parameters(groups.split(task.model, self.state.params), *trainable),
                 summary.length(self.total, self.per_epoch, config.data.batch_size, self.done),
             ]
         )

@@ -99,7 +99,7 @@ class ParamGroups:
 def init_state(config: StepConfig, params: Params, key: PRNGKeyArray) -> TrainState:
     """Returns the state at step 0; sharded parameters give sharded moments."""
     task = config.task
-    trainable = groups.pick(groups.split(params), task.first_groups, task.frozen)
+    trainable = groups.pick(groups.split(task.model, params), task.first_groups, task.frozen)
     optimizer = optim.init(config.optim, trainable)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer, jax.random.clone(key))
 
@@ -121,7 +121,7 @@ def train_step(
     task, rate = config.task, config.learning_rate(state.step)
     rate = rate if rate_factor is None else rate * rate_factor
     carry = task.begin(jax.random.fold_in(state.key, state.step), batch)
-    all_groups = ParamGroups(groups.split(state.params), state.optimizer)
+    all_groups = ParamGroups(groups.split(task.model, state.params), state.optimizer)
     first_loss = functools.partial(task.first_loss, batch=batch, carry=carry)
     trainable = all_groups.pick(task.first_groups, task.frozen)
     trained, carry, first = update(config, all_groups.params, trainable, first_loss, rate)

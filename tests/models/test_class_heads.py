@@ -9,7 +9,7 @@ import pytest
 from small import random_params as random_arrays
 
 from samjax import models
-from samjax.models import HeadConfig, directory, groups
+from samjax.models import HeadConfig, directory
 from samjax.models.heads.autosam import AutosamHead
 
 PREDICT = jax.jit(models.predict_classes, static_argnums=0)
@@ -39,7 +39,7 @@ def test_logits_of_every_class(kind, dtype):
     logits = PREDICT(config, params, embedding_for(config))
     assert logits.shape == (2, 3, config.mask_size, config.mask_size)
     assert logits.dtype == jnp.float32 and bool(jnp.isfinite(logits).all())
-    names = {groups.group_of(path) for path in models.shapes(config)}
+    names = {declared.group for declared in models.declarations(config).values()}
     assert names <= {"constant", "encoder", "decoder"}
 
 

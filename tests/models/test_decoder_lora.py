@@ -34,7 +34,8 @@ def test_it_lies_in_every_attention():
     attentions = 3 * CONFIG.decoder_depth + 1
     assert len(decoder) == attentions * 2 * 2
     assert all("q_proj" in name or "v_proj" in name for name in decoder)
-    assert {groups.group_of(name) for name in decoder} == {"decoder"}
+    declared = models.declarations(CONFIG)
+    assert {declared[name].group for name in decoder} == {"decoder"}
 
 
 def test_fresh_it_changes_nothing(embedding):
@@ -70,7 +71,8 @@ def test_sizes_in_vit_b():
     head = HeadConfig("semantic", 8)
 
     def sizes(peft):
-        parts = groups.split(shapes(models.vit_b(peft=peft, head=head)))
+        config = models.vit_b(peft=peft, head=head)
+        parts = groups.split(config, shapes(config))
         return {k: sum(np.prod(v.shape) for v in parts[k].values()) for k in ("adapter", "decoder")}
 
     assert sizes(PeftConfig("lora")) == {"adapter": 147_456, "decoder": 4_759_945}

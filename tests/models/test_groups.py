@@ -1,23 +1,53 @@
+import typing
+
 import jax
 import pytest
 from small import TINY, random_params, shapes
 
 from samjax import models
-from samjax.models import PeftConfig, groups
+from samjax.models import HeadConfig, PeftConfig, declare, groups, heads, peft
+
+KINDS = [kind for kind in typing.get_args(peft.config.Kind) if kind != "none"]
+HEADS = [kind for kind in typing.get_args(heads.config.Kind) if kind not in ("masks", "pixel")]
+
+
+def of_one_block(encoder="vit", **fields):
+    blocks = {"depth": 1, "global_attn_indexes": ()} if encoder == "vit" else {}
+    return models.tiny(encoder=encoder, decoder_depth=1, **blocks, **fields)
 
 
 def test_every_parameter_of_a_network_belongs_to_one_group():
-    params = shapes(models.SamConfig())
-    split = groups.split(params)
+    config = models.SamConfig()
+    params = shapes(config)
+    split = groups.split(config, params)
     assert sum(len(group) for group in split.values()) == len(jax.tree.leaves(params))
-    assert set(split) == {
-        *("constant", "adapter", "encoder", "boxes", "points", "masks", "no_mask", "decoder")
-    }
+    assert set(split) == set(typing.get_args(declare.GroupName))
     assert jax.tree.structure(groups.merge(split)) == jax.tree.structure(params)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(of_one_block(peft=PeftConfig(kind), head=HeadConfig("linear", 2)) for kind in KINDS),
+        *(of_one_block(peft=PeftConfig("none"), head=HeadConfig(kind, 2)) for kind in HEADS),
+        of_one_block("tiny_vit", peft=PeftConfig("lora", decoder=True), remat=True),
+    ],
+    ids=[*KINDS, *HEADS, "tiny_vit"],
+)
+def test_every_kind_of_module_declares_groups(config):
+    for path, declared in models.declarations(config).items():
+        assert declared.group in typing.get_args(declare.GroupName), path
+        assert declared.std >= 0
+        in_encoder = path.startswith("image_encoder/")
+        assert (declared.group == "adapter") == (in_encoder and "/adapter/" in path), path
+        if declared.group != "constant":
+            assert (declared.group == "encoder") == (in_encoder and "/adapter/" not in path), path
+            assert (declared.group == "decoder") == path.startswith("mask_decoder/"), path
+
+
 def test_a_network_without_adapters_has_no_such_group():
-    split = groups.split(shapes(models.SamConfig(peft=PeftConfig("none"))))
+    config = models.SamConfig(peft=PeftConfig("none"))
+    split = groups.split(config, shapes(config))
     assert "adapter" not in split
     assert groups.pick(split, ("adapter", "decoder")).keys() == {"decoder"}
 
@@ -40,16 +70,16 @@ def test_a_network_without_adapters_has_no_such_group():
     ],
 )
 def test_groups(path, group):
-    assert groups.group_of(path) == group
+    assert models.declarations(models.SamConfig())[path].group == group
 
 
-@pytest.mark.parametrize("path", ["image_decoder/neck", "prompt_encoder/lora", "", "blocks_0"])
-def test_an_unknown_parameter_is_named(path):
-    with pytest.raises(ValueError, match=f"parameter {path}: belongs to no group"):
-        groups.group_of(path)
+def test_an_unknown_parameter_is_named():
+    params = {"prompt_encoder": {"lora": jax.ShapeDtypeStruct((1,), "float32")}}
+    with pytest.raises(ValueError, match="parameter prompt_encoder/lora: expected one that"):
+        groups.split(TINY, params)
 
 
 def test_split_and_merge_are_inverse():
     params = random_params(TINY)
-    again = groups.merge(groups.split(params))
+    again = groups.merge(groups.split(TINY, params))
     assert jax.tree.all(jax.tree.map(lambda a, b: a is b, params, again))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import meta
 from small import random_params, shapes
 
 from samjax import models
@@ -46,9 +47,8 @@ def test_window_attention_matches_the_published_one(grid, window):
     module = VitAttention(heads, window, jnp.float32)
     x = rng.normal(size=(2, grid, grid, c))
     padding = jnp.zeros((1, 1, 1, c))
-    shape = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.asarray(x), padding))[
-        "params"
-    ]
+    declared = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.asarray(x), padding))
+    shape = meta.unbox(declared)["params"]
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shape)
     ours = jax.jit(module.apply)({"params": params}, x, padding)
     literal = literal_window_attention(params, x, heads, window)

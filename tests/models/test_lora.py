@@ -28,8 +28,8 @@ def images():
     return jnp.asarray(np.random.default_rng(3).normal(size=(2, 64, 64, 3)), jnp.float32)
 
 
-def without_adapters(params):
-    parts = groups.split(params)
+def without_adapters(config, params):
+    parts = groups.split(config, params)
     return groups.merge({name: part for name, part in parts.items() if name != "adapter"})
 
 
@@ -42,7 +42,9 @@ def test_fresh_lora_is_the_identity(images):
     }
     assert adapter["q_a"]["kernel"].std() == pytest.approx((3 * TINY.embed_dim) ** -0.5, rel=0.2)
     with_lora = encode(WITH_LORA, params, images)
-    np.testing.assert_array_equal(with_lora, encode(PLAIN, without_adapters(params), images))
+    np.testing.assert_array_equal(
+        with_lora, encode(PLAIN, without_adapters(WITH_LORA, params), images)
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_merged_equals_unmerged(images, peft):
     scale = np.abs(expected).max()
     np.testing.assert_allclose(encode(plain, merged, images), expected, atol=1e-5 * scale)
     dropped = encode(config, params, images, adapters=False)
-    np.testing.assert_array_equal(dropped, encode(plain, without_adapters(params), images))
+    np.testing.assert_array_equal(dropped, encode(plain, without_adapters(config, params), images))
     assert np.abs(dropped - expected).max() > 0.01 * scale
 
 

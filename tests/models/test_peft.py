@@ -27,13 +27,13 @@ def encode(config, params, adapters=True):
     return np.asarray(run(params, jnp.asarray(images, jnp.float32)))
 
 
-def without_adapters(params):
-    parts = groups.split(params)
+def without_adapters(config, params):
+    parts = groups.split(config, params)
     return groups.merge({name: part for name, part in parts.items() if name != "adapter"})
 
 
 def size(config):
-    parts = groups.split(shapes(config))
+    parts = groups.split(config, shapes(config))
     return sum(int(np.prod(leaf.shape)) for leaf in parts["adapter"].values())
 
 
@@ -48,11 +48,11 @@ def test_fresh_is_the_identity_and_dropped_is_plain(encoder, kind):
     plain = with_peft(encoder, PeftConfig("none"))
     trained = random_params(config)
     dropped = encode(config, trained, adapters=False)
-    expected = encode(plain, without_adapters(trained))
+    expected = encode(plain, without_adapters(config, trained))
     np.testing.assert_array_equal(dropped, expected)
     assert np.abs(encode(config, trained) - expected).max() > 0.01 * np.abs(expected).max()
-    fresh = groups.split(models.init(config, jax.random.key(0)))["adapter"]
-    params = groups.merge({**groups.split(trained), "adapter": fresh})
+    fresh = groups.split(config, models.init(config, jax.random.key(0)))["adapter"]
+    params = groups.merge({**groups.split(config, trained), "adapter": fresh})
     scale = np.abs(expected).max()  # XLA fuses another sum.
     np.testing.assert_allclose(encode(config, params), expected, atol=1e-5 * scale)
 
@@ -62,7 +62,7 @@ def test_a_gradient_reaches_all_but_the_depth_adapters_of_msa(encoder):
     config = with_peft(encoder, PeftConfig("msa"))
     images = jnp.ones((1, config.image_size, config.image_size, 3))
     loss = jax.jit(jax.grad(lambda p: models.encode_image(config, p, images).std()))
-    gradients = groups.split(loss(random_params(config)))["adapter"]
+    gradients = groups.split(config, loss(random_params(config)))["adapter"]
     for path, gradient in gradients.items():
         assert bool((gradient != 0).any()) == ("/depth/" not in path), path
 

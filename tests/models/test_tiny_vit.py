@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from einops import rearrange
+from flax.core import meta
 from small import TINY_TINY_VIT, random_params, shapes
 
 from samjax import models
@@ -45,7 +46,7 @@ def small():
     ids=["mobile_sam", "lite_medsam"],
 )
 def test_parameter_counts_are_the_published_ones(config, count):
-    assert models.count_parameters(shapes(config)) == count
+    assert models.count_parameters(config) == count
 
 
 def test_only_transformer_blocks_have_adapters():
@@ -140,7 +141,7 @@ def test_attention_equals_that_over_a_padded_map(height, width):
     heads, size, c = 2, 3, 8
     module = tiny_vit.TinyVitAttention(heads, size, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, height, width, c))
-    params = module.init(jax.random.key(1), x)["params"]
+    params = meta.unbox(module.init(jax.random.key(1), x)["params"])
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), "f4"), params)
 

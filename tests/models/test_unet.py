@@ -7,7 +7,6 @@ import pytest
 
 from samjax import models
 from samjax.models import HeadConfig, PeftConfig, SamConfig
-from samjax.models.groups import group_of
 
 
 def unet(**changes):
@@ -72,5 +71,5 @@ def test_settings_that_cannot_be(changes, message):
 
 
 def test_groups():
-    for path in models.shapes(unet()):
-        assert group_of(path) in ("encoder", "decoder")
+    for declared in models.declarations(unet()).values():
+        assert declared.group in ("encoder", "decoder")

@@ -134,7 +134,7 @@ class Run:
         )
         params = published.model.params
         state = step.init_state(config, params, jax.random.key(0))
-        all_groups = step.ParamGroups(groups.split(params), state.optimizer)
+        all_groups = step.ParamGroups(groups.split(self.task.model, params), state.optimizer)
         trainable = all_groups.pick(self.task.first_groups, self.task.frozen)
         self.labels = jnp.asarray(arrays["label"])
         update = jax.jit(step.update, static_argnums=(0, 3))

@@ -36,7 +36,7 @@ class Run:
         config = experiment.step(self.task, total_steps=3, steps_per_epoch=3)
         params = jax.tree.map(jnp.asarray, self.model.params)
         state = step.init_state(config, params, jax.random.key(0))
-        all_groups = step.ParamGroups(groups.split(params), state.optimizer)
+        all_groups = step.ParamGroups(groups.split(self.task.model, params), state.optimizer)
         trainable = all_groups.pick(self.task.first_groups, self.task.frozen)
         update = jax.jit(step.update, static_argnums=(0, 3))
         self.metrics = []

@@ -28,7 +28,7 @@ class Run:
         config = experiment.step(self.task, total_steps=3, steps_per_epoch=3)
         self.params = jax.tree.map(jnp.asarray, published.model.params)
         state = step.init_state(config, self.params, jax.random.key(0))
-        all_groups = step.ParamGroups(groups.split(self.params), state.optimizer)
+        all_groups = step.ParamGroups(groups.split(self.task.model, self.params), state.optimizer)
         trainable = all_groups.pick(self.task.first_groups, self.task.frozen)
         self.trained = {path for group in trainable.params.values() for path in group}
         update = jax.jit(step.update, static_argnums=(0, 3))

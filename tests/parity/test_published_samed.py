@@ -121,7 +121,7 @@ class Updates:
         params = jax.tree.map(jnp.asarray, samed.model.params)
         config = experiment.step(task, total_steps=3, steps_per_epoch=3)
         state = step.init_state(config, params, jax.random.key(0))
-        all_groups = step.ParamGroups(groups.split(params), state.optimizer)
+        all_groups = step.ParamGroups(groups.split(task.model, params), state.optimizer)
         trainable = all_groups.pick(task.first_groups, task.frozen)
         update = jax.jit(step.update, static_argnums=(0, 3))
         self.metrics = []

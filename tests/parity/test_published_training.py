@@ -36,7 +36,7 @@ class Run:
         self.task = config.task
         self.before = jax.tree.map(jnp.asarray, model.params)
         state = step.init_state(config, self.before, jax.random.key(0))
-        all_groups = step.ParamGroups(groups.split(self.before), state.optimizer)
+        all_groups = step.ParamGroups(groups.split(self.task.model, self.before), state.optimizer)
         self.first_prompts = self.prompts(0, None, start)
         trainable = all_groups.pick(self.task.first_groups, "")
         trainable, (embedding, prediction), metrics = jax.jit(self.first_update, static_argnums=0)(
@@ -116,12 +116,12 @@ def test_first_loss_terms(run):
 
 def test_first_gradients(run):
     def loss(learning):
-        params = groups.merge({**groups.split(run.before), **learning})
+        params = groups.merge({**groups.split(run.task.model, run.before), **learning})
         embedding = models.encode_image(run.task.model, params, run.forward.images)
         low_res, iou = models.predict_masks(run.task.model, params, embedding, run.first_prompts)
         return losses.segmentation_loss(low_res, iou, run.forward.truth, run.task.loss)[0]
 
-    learning = groups.pick(groups.split(run.before), run.task.first_groups)
+    learning = groups.pick(groups.split(run.task.model, run.before), run.task.first_groups)
     gradients = groups.merge(jax.jit(jax.grad(loss))(learning))
     ours = naming.state_dict(gradients)
     named = [name for name in run.theirs if name.startswith("0/grad/")]
@@ -196,4 +196,6 @@ def test_optimizer_counts_are_those_of_the_updated_groups(run):
 
 def test_flat_names_are_unique(run):
     flat = traverse_util.flatten_dict(run.before, sep="/")
-    assert len(flat) == sum(len(group) for group in groups.split(run.before).values())
+    assert len(flat) == sum(
+        len(group) for group in groups.split(run.task.model, run.before).values()
+    )

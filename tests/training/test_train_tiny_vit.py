@@ -38,7 +38,8 @@ def learned(encoder, train_step, batch):
     state = step.init_state(config, params, toy.key(True, task=config.task))
     after, metrics = train_step(config, state, batch)
     assert np.asarray(metrics.finite).all()
-    return groups.split(params), groups.split(after.params)
+    model = config.task.model
+    return groups.split(model, params), groups.split(model, after.params)
 
 
 @pytest.mark.parametrize("encoder", ["adapters", pytest.param("full", marks=pytest.mark.heavy)])
@@ -58,7 +59,7 @@ def test_only_what_shall_learn_does(train_step, batch, encoder):
 
 
 def test_every_parameter_belongs_to_a_group():
-    split = groups.split(shapes(MODEL))
+    split = groups.split(MODEL, shapes(MODEL))
     assert all("/adapter/" in path for path in split["adapter"])
     assert not any("/adapter/" in path or "/bn/var" in path for path in split["encoder"])
 
@@ -84,9 +85,9 @@ def test_a_run_starts_from_the_file_with_fresh_adapters(lite_file):
     assert begin.config.encoder == "tiny_vit"
     assert begin.config.tiny_vit.dims == MODEL.tiny_vit.dims
     assert (begin.config.image_size, begin.config.peft.kind) == (48, "sam_med2d")
-    own = groups.split(begin.params)
+    own = groups.split(begin.config, begin.params)
     assert own["adapter"]
-    for path, leaf in groups.split(lite.params)["encoder"].items():
+    for path, leaf in groups.split(lite.config, lite.params)["encoder"].items():
         np.testing.assert_array_equal(own["encoder"][path], leaf)
 
 

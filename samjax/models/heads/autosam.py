@@ -16,6 +16,7 @@ from samjax.models.prompt_encoder import PositionEncoding, PromptEmbeddings, cel
 class AutosamHead(nn.Module):
     """Maps image embeddings to the logits of classes, each by its own tokens."""
 
+    group = "decoder"
     config: SamConfig
 
     def setup(self) -> None:

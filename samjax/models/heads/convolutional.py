@@ -21,6 +21,7 @@ class CnnHead(nn.Module):
     The first widens the embedding to `width * 2 ** depth` channels.
     """
 
+    group = "decoder"
     config: SamConfig
 
     @nn.compact
@@ -47,6 +48,7 @@ class CnnHead(nn.Module):
 class LinearHead(nn.Module):
     """SAM's upscaling and two linear layers for every pixel, with a ReLU on the logits."""
 
+    group = "decoder"
     config: SamConfig
 
     def setup(self) -> None:

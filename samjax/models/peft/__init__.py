@@ -20,15 +20,13 @@ IDLE = r"image_encoder/.*/adapter/depth/.*"
 
 def make(config: PeftConfig, dtype: DTypeLike) -> Peft:
     """Makes the module of one block, see `PeftConfig.is_in`."""
-    dtype = jnp.dtype(dtype)
-    if config.kind == "ssf":
-        return ScaleAndShift(dtype)
-    by_config = {"lora": Lora, "fact": Fact, "adaptformer": AdaptFormer}
-    if config.kind in by_config:
-        return by_config[config.kind](config, dtype)
     kinds = {
         "sam_med2d": SamMed2DAdapter,
         "conv_bottleneck": ConvBottleneckAdapter,
         "msa": MsaAdapter,
+        "lora": Lora,
+        "fact": Fact,
+        "ssf": ScaleAndShift,
+        "adaptformer": AdaptFormer,
     }
-    return kinds[config.kind](config.ratio, dtype)
+    return kinds[config.kind](config, jnp.dtype(dtype))

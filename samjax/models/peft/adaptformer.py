@@ -1,14 +1,11 @@
 """AdaptFormer: a bottleneck beside the MLP (Chen et al., arXiv 2205.13535)."""
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.peft.base import Peft
-from samjax.models.peft.config import PeftConfig
 
 
 class AdaptFormer(Peft):
@@ -16,20 +13,13 @@ class AdaptFormer(Peft):
 
     The paper's formula with micro-sam's learned factor. micro-sam adds the normalised input `n`
     once more, which disturbs a pre-trained encoder from the first step; this does not.
-
-    Attributes:
-        config: Ratio and scale.
-        dtype: Compute type.
     """
-
-    config: PeftConfig
-    dtype: DTypeLike
 
     @nn.compact
     def beside_mlp(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Returns the addend of the MLP's output, from the MLP's normalised input."""
         c = x.shape[-1]
-        alpha = self.param("alpha", layers.zeros_init, (1,), jnp.float32)
+        alpha = declare.parameter(self, "alpha", (1,), mean=1.0)
         hidden = layers.Linear(int(c * self.config.ratio), self.dtype, name="down")(x)
-        up = layers.Linear(c, self.dtype, name="up")(jax.nn.relu(hidden))
-        return (self.config.scale * alpha * up).astype(x.dtype)
+        up = layers.Linear(c, self.dtype, initial=declare.Initial(0.0), name="up")
+        return (self.config.scale * alpha * up(jax.nn.relu(hidden))).astype(x.dtype)

@@ -1,14 +1,26 @@
 """Interface between an encoder block and what fine-tunes it."""
 
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from samjax.models import declare
+from samjax.models.peft.config import PeftConfig
 
 
 class Peft(nn.Module):
     """Parameters of one encoder block; a kind implements the hooks that it needs.
 
     Without an implementation, a hook changes nothing.
+
+    Attributes:
+        config: Settings.
+        dtype: Compute type.
     """
+
+    group = "adapter"
+    config: PeftConfig
+    dtype: DTypeLike
 
     def qkv(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c3"] | None:
         """Returns the addend of queries, keys and values, in this order, from their input."""
@@ -27,6 +39,10 @@ class Peft(nn.Module):
         del layer
         return x
 
+    def of_last(self, initial: declare.Initial) -> declare.Initial:
+        """Returns the initial values of a kind's last layer (`PeftConfig.init`): zero or these."""
+        return declare.Initial(0.0) if self.config.init == "zero" else initial
 
-NONE = Peft(parent=None)
+
+NONE = Peft(PeftConfig("none"), "float32", parent=None)
 """Hooks of a block that nothing fine-tunes."""

@@ -2,12 +2,11 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.peft.base import Peft
-from samjax.models.peft.config import PROJECTIONS, PeftConfig
+from samjax.models.peft.config import PROJECTIONS
 
 
 class Fact(Peft):
@@ -15,21 +14,15 @@ class Fact(Peft):
 
     U and V belong to the block, as in micro-sam, where FacT shares them between blocks. There is
     no dropout.
-
-    Attributes:
-        config: Rank, scale and targets.
-        dtype: Compute type.
     """
-
-    config: PeftConfig
-    dtype: DTypeLike
 
     @nn.compact
     def qkv(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c3"]:
         """Returns the addend of queries, keys and values, from the attention's input."""
         rank = self.config.rank
         down = layers.Linear(rank, self.dtype, False, name="u")(x)
-        up = layers.Linear(x.shape[-1], self.dtype, False, name="v")
+        initial = self.of_last(declare.Initial())
+        up = layers.Linear(x.shape[-1], self.dtype, False, initial, name="v")
         parts = []
         for name in PROJECTIONS:
             part = jnp.zeros_like(x)

@@ -2,12 +2,11 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.peft.base import Peft
-from samjax.models.peft.config import PROJECTIONS, PeftConfig
+from samjax.models.peft.config import PROJECTIONS
 
 
 class LoraLinear(layers.Linear):
@@ -41,30 +40,22 @@ class LowRank(nn.Module):
     def __call__(self, inputs: int, outputs: int) -> Float[Array, "i o"]:
         """Returns the product, of `inputs` rows and `outputs` columns."""
         a, _ = layers.Linear(self.rank, jnp.float32, False, name="a").weights(inputs)
-        b, _ = layers.Linear(outputs, jnp.float32, False, name="b").weights(self.rank)
-        return layers.product(a, b)
+        up = layers.Linear(outputs, jnp.float32, False, declare.Initial(0.0), name="b")
+        return layers.product(a, up.weights(self.rank)[0])
 
 
 class Lora(Peft):
-    """Low-rank updates of queries, keys or values: `scale * x A B`; B is zero at first.
-
-    Attributes:
-        config: Rank, scale and targets.
-        dtype: Compute type.
-    """
-
-    config: PeftConfig
-    dtype: DTypeLike
+    """Low-rank updates of queries, keys or values: `scale * x A B`; B is zero at first."""
 
     @nn.compact
     def qkv(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c3"]:
         """Returns the addend of queries, keys and values, from the attention's input."""
-        parts = []
+        c, parts = x.shape[-1], []
         for name in PROJECTIONS:
             part = jnp.zeros_like(x)
             if name in self.config.targets:
-                down = layers.Linear(self.config.rank, self.dtype, False, name=f"{name}_a")(x)
-                up = layers.Linear(x.shape[-1], self.dtype, False, name=f"{name}_b")(down)
-                part = (self.config.scale * up).astype(x.dtype)
+                down = layers.Linear(self.config.rank, self.dtype, False, name=f"{name}_a")
+                up = layers.Linear(c, self.dtype, False, declare.Initial(0.0), name=f"{name}_b")
+                part = (self.config.scale * up(down(x))).astype(x.dtype)
             parts.append(part)
         return jnp.concatenate(parts, axis=-1)

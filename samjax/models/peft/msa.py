@@ -4,7 +4,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare, layers
 from samjax.models.peft.base import Peft
 
 _MLP_SCALE = 0.5  # Fixed in the published code.
@@ -15,19 +15,13 @@ class MsaAdapter(Peft):
 
     The depth adapter belongs to volumes. In two dimensions it has parameters, which are saved, but
     takes no part (see `samjax.models.peft.IDLE`).
-
-    Attributes:
-        ratio: Width of a bottleneck over that of the block; published: 0.25.
-        dtype: Compute type.
     """
 
-    ratio: float
-    dtype: DTypeLike
-
     def setup(self) -> None:
-        self.space = Bottleneck(self.ratio, self.dtype)
-        self.mlp = Bottleneck(self.ratio, self.dtype)
-        self.depth = Bottleneck(self.ratio, self.dtype)
+        last = self.of_last(declare.Initial(bias=True))
+        self.space, self.mlp, self.depth = (
+            Bottleneck(self.config.ratio, last, self.dtype) for _ in range(3)
+        )
 
     def after_attention(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Adds the space adapter's output to the attention's."""
@@ -45,14 +39,17 @@ class Bottleneck(nn.Module):
 
     Attributes:
         ratio: Width between them over that of the input.
+        last: Initial values of the second.
         dtype: Compute type.
     """
 
     ratio: float
+    last: declare.Initial
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         c = x.shape[-1]
-        hidden = layers.gelu(layers.Linear(int(c * self.ratio), self.dtype, name="fc1")(x))
-        return layers.Linear(c, self.dtype, name="fc2")(hidden).astype(x.dtype)
+        width, initial = int(c * self.ratio), declare.Initial(bias=True)
+        hidden = layers.gelu(layers.Linear(width, self.dtype, initial=initial, name="fc1")(x))
+        return layers.Linear(c, self.dtype, initial=self.last, name="fc2")(hidden).astype(x.dtype)

@@ -1,11 +1,9 @@
 """SSF: scale and shift of a block's features (Lian et al., arXiv 2210.08823)."""
 
-import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import layers
+from samjax.models import declare
 from samjax.models.peft.base import Peft
 
 
@@ -13,19 +11,15 @@ class ScaleAndShift(Peft):
     """A factor and an addend of each channel after every norm and linear map of a block.
 
     The patch embedding stays as it is.
-
-    Attributes:
-        dtype: Compute type.
     """
-
-    dtype: DTypeLike
 
     @nn.compact
     def modulate(self, layer: str, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Returns the output of a layer, scaled and shifted."""
+        std = 0.0 if self.config.init == "zero" else 0.2
         scale, shift = (
-            self.param(f"{layer}_{name}", layers.zeros_init, x.shape[-1:], jnp.float32)
-            for name in ("scale", "shift")
+            declare.parameter(self, f"{layer}_{name}", x.shape[-1:], mean, std)
+            for name, mean in (("scale", 1.0), ("shift", 0.0))
         )
         return x * scale.astype(x.dtype) + shift.astype(x.dtype)
 
