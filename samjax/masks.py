@@ -134,15 +134,19 @@ def rectify(
         keep: Lower and upper bound of grey values to keep.
         share: Share of the range.
     """
-    height, width = mask.shape
     low, high = uncertainty.min(), uncertainty.max()
     uncertain = uncertainty > low + share * (high - low)
     relative = grey / jnp.maximum(jnp.where(mask, grey, 0).sum() / jnp.maximum(mask.sum(), 1), 1e-9)
     added = ~mask & uncertain & (relative > add[0]) & (relative < add[1])
     removed = mask & uncertain & ((relative < keep[0]) | (relative > keep[1]))
-    y, x = jnp.mgrid[:height, :width] + 0.5
-    inside = (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
-    return ((mask | added) & ~removed) & inside
+    height, width = mask.shape
+    return ((mask | added) & ~removed) & inside_box(box, (height, width))
+
+
+def inside_box(box: Float[Array, " 4"], shape: tuple[int, int]) -> Bool[Array, "h w"]:
+    """Returns the pixels whose centres lie in a box (x0, y0, x1, y1), borders included."""
+    y, x = jnp.mgrid[: shape[0], : shape[1]] + 0.5
+    return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:

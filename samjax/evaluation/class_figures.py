@@ -10,7 +10,7 @@ from samjax import visualization
 from samjax.data.classes import SemanticClass, label_map, numbers
 from samjax.data.files import read_image
 from samjax.data.index import Sample
-from samjax.evaluation import batches, class_report, evaluator, semantic
+from samjax.evaluation import batches, class_report, evaluator, metrics, semantic
 from samjax.evaluation.results import Evaluation
 from samjax.models.directory import Model
 
@@ -31,14 +31,11 @@ def overlays(
         RGB pictures by name.
     """
     dice = class_report.dice_of_images(evaluation)
-    ranked = sorted(dice, key=lambda image: dice[image], reverse=True)
-    middle = max((len(ranked) - count) // 2, 0)
-    parts = {"best": ranked, "median": ranked[middle:], "worst": ranked[::-1]}
     return {
         name: visualization.add_label(
-            picture(model, root, evaluation, part[:count], side), f"{name}: truth, prediction"
+            picture(model, root, evaluation, part, side), f"{name}: truth, prediction"
         )
-        for name, part in parts.items()
+        for name, part in metrics.best_median_worst(dice, dice.__getitem__, count).items()
     }
 
 

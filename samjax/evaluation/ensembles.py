@@ -78,7 +78,7 @@ def count(
     predicted, true = (probability > 0.5) & image, (truth != 0) & image
     uncertainty = entropy(probability)
     wider = box + 0.5 * _WIDER * jnp.tile(box[2:] - box[:2], 2) * jnp.array([-1, -1, 1, 1])
-    region, within = _inside(wider, x, y) & image, _inside(box, x, y) & image
+    region, within = (masks.inside_box(each, canvas) & image for each in (wider, box))
     bins = jnp.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     calibration = jnp.stack(
         [
@@ -159,10 +159,3 @@ def _entropy_bins(probability: Float[Array, "h w"]) -> Int[Array, "h w"]:
 def _histogram(bins: Int[Array, "h w"], weights: Array, length: int) -> Array:
     """Sums weights by bins: first in each row, as a long sum loses digits."""
     return jax.vmap(functools.partial(jnp.bincount, length=length))(bins, weights).sum(0)
-
-
-def _inside(box: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Returns the pixels whose centres lie in a box."""
-    centre_x, centre_y = x + 0.5, y + 0.5
-    across = (centre_x >= box[0]) & (centre_x <= box[2])
-    return across & (centre_y >= box[1]) & (centre_y <= box[3])

@@ -94,9 +94,10 @@ def evaluate(
             by_image = {id(one.image): one for one in in_progress}
             if model.config.head.is_semantic:
                 maps = semantic.class_maps(model, batch, predictions)
-                scores = semantic.score(model, batch, maps, metadata)
-                for image, counted in semantic.count_classes(model, batch, maps, metadata):
-                    by_image[id(image)].classes.update(counted)
+                counted = semantic.count_classes(model, batch, maps, metadata)
+                scores = semantic.score(batch, counted, metadata)
+                for image, of_image in zip(semantic.images(batch), counted, strict=True):
+                    by_image[id(image)].classes.update(of_image)
             else:
                 scores = prompted.score(model, batch, predictions, config, metadata)
             for (image, _), result in zip(batch.masks, scores, strict=True):

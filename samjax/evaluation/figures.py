@@ -12,7 +12,7 @@ from samjax import masks, visualization
 from samjax.data.classes import numbers
 from samjax.data.files import read_image
 from samjax.data.index import Sample
-from samjax.evaluation import batches, class_figures, evaluator, protocols, semantic
+from samjax.evaluation import batches, class_figures, evaluator, metrics, protocols, semantic
 from samjax.evaluation.batches import EvaluationBatch
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.prompted import Predictions
@@ -50,10 +50,7 @@ def best_median_worst(evaluation: Evaluation, count: int = 3) -> dict[str, list[
     def mean_dice(result: MaskResult) -> float:
         return sum(result.scores[name].dice for name in names)
 
-    ranked = sorted(evaluation.results, key=mean_dice, reverse=True)
-    middle = max((len(ranked) - count) // 2, 0)
-    parts = {"best": ranked, "median": ranked[middle:], "worst": ranked[::-1]}
-    return {name: part[:count] for name, part in parts.items()}
+    return metrics.best_median_worst(evaluation.results, mean_dice, count)
 
 
 def examples(

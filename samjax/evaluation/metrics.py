@@ -1,12 +1,14 @@
-"""Dice and IoU from pixel counts, and bootstrap intervals of their means."""
+"""Dice and IoU from pixel counts, bootstrap intervals of their means, and ranking by them."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 RESAMPLES = 1000
 _CHUNK = 100  # Resamples drawn at a time, so that memory stays bounded.
 
+Item = TypeVar("Item")
 Counts = Any  # Integers: Python's, NumPy's or JAX's.
 Fractions = Any  # Floats of the same kind.
 
@@ -40,6 +42,16 @@ def iou(intersection: Counts, predicted: Counts, truth: Counts) -> Fractions:
     union = predicted + truth - intersection
     both_empty = union == 0
     return (intersection + both_empty) / (union + both_empty)
+
+
+def best_median_worst(
+    items: Iterable[Item], score: Callable[[Item], float], count: int
+) -> dict[str, list[Item]]:
+    """Returns up to `count` items of the `best`, `median` and `worst` score."""
+    ranked = sorted(items, key=score, reverse=True)
+    middle = max((len(ranked) - count) // 2, 0)
+    parts = {"best": ranked, "median": ranked[middle:], "worst": ranked[::-1]}
+    return {name: part[:count] for name, part in parts.items()}
 
 
 def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> list[Mean]:

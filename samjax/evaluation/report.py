@@ -196,8 +196,10 @@ def _class_table(evaluation: Evaluation) -> str:
 
 def _uncertainty_table(evaluation: Evaluation) -> str:
     """Returns how well each ensemble's uncertainty predicts errors, in Markdown; empty without."""
+    results = evaluation.results
     rows = [["Uncertainty", "ECE", "AUROC", "AUPRC", *(f"-{n} %" for n in ensembles.REFUSED)]]
-    for name, found in summarise(evaluation).get("uncertainty", {}).items():
+    for name in results[0].uncertainty:
+        found = _uncertainty(results, name)
         dice = [f"{100 * found[f'dice_refusing_{n}']:.2f}" for n in ensembles.REFUSED]
         values = [f"{found[kind]:.3f}" for kind in ("ece", "auroc", "auprc")]
         rows.append([protocols.title(name), *values, *dice])

@@ -4,7 +4,7 @@ A class in several pieces has several masks. Each of them gets the score of its 
 the class map's pixels of the class against all masks of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,9 +25,9 @@ from samjax.models.directory import Model
 def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
     """Predicts the classes of a batch's images."""
     timed, network = Stopwatch(), model.config
-    images = timed("encode", encode, network, model.params, batch.images, config.adapters)
+    encoded = timed("encode", encode, network, model.params, batch.images, config.adapters)
     weights = pack_weights(model.params)
-    logits = timed(protocols.CLASSES, classes.decode, network, weights, images.embedding)
+    logits = timed(protocols.CLASSES, classes.decode, network, weights, encoded.embedding)
     n = len(batch.points)
     no_points = jnp.zeros((n, 0, 2)), jnp.zeros((n, 0), jnp.int32)
     return Predictions(logits, *no_points, timed.seconds)
@@ -36,7 +36,7 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predict
 def class_maps(model: Model, batch: EvaluationBatch, predictions: Predictions) -> list[np.ndarray]:
     """Returns the class map of every image of a batch at its own size, (h, w) uint8."""
     found = []
-    for logits, image in zip(predictions.logits, _images(batch), strict=False):
+    for logits, image in zip(predictions.logits, images(batch), strict=False):
         at = image.loaded.placement
         canvas = masks.canvas_size(at.height, at.width)
         whole = classes.restore(logits, jnp.asarray(at.as_array()), model.config.image_size, canvas)
@@ -45,17 +45,14 @@ def class_maps(model: Model, batch: EvaluationBatch, predictions: Predictions) -
 
 
 def score(
-    model: Model,
     batch: EvaluationBatch,
-    maps: list[np.ndarray],
+    counts_of: Sequence[Mapping[str, ClassCounts]],
     metadata: Mapping[str, Metadata],
 ) -> Iterator[MaskResult]:
-    """Yields the scores of the masks of a batch, from the class maps of its images."""
-    number = numbers(model.classes)
+    """Yields the scores of the masks of a batch, from the result of `count_classes`."""
     for (image, i), row in zip(batch.masks, batch.image_index.tolist(), strict=False):
         mask, path = image.loaded.original_masks[i], image.sample.masks[i]
-        name = metadata[path].class_name
-        counted = _count(maps[row] == number[name], union(image, name, metadata))
+        counted = counts_of[row][metadata[path].class_name]
         counts = counted.intersection, counted.predicted, counted.truth
         height, width = mask.shape
         scores = {
@@ -72,26 +69,32 @@ def count_classes(
     batch: EvaluationBatch,
     maps: list[np.ndarray],
     metadata: Mapping[str, Metadata],
-) -> Iterator[tuple[PromptedImage, dict[str, ClassCounts]]]:
-    """Yields the images of a batch with the pixels of every class that they or their maps have."""
-    for image, class_map in zip(_images(batch), maps, strict=True):
+) -> list[dict[str, ClassCounts]]:
+    """Counts, for every image of a batch, the pixels of each class that it or its map has."""
+    found = []
+    for image, class_map in zip(images(batch), maps, strict=True):
+        shown = np.bincount(class_map.ravel(), minlength=len(model.classes) + 1)
+        names = [metadata[path].class_name for path in image.sample.masks]
         counted = {
-            name: _count(class_map == label, union(image, name, metadata))
+            name: _count(class_map == label, _union(image, names, name))
             for name, label in numbers(model.classes).items()
+            if shown[label] or name in names
         }
-        yield image, {name: one for name, one in counted.items() if one.predicted or one.truth}
+        found.append({name: one for name, one in counted.items() if one.predicted or one.truth})
+    return found
 
 
-def union(image: PromptedImage, name: str, metadata: Mapping[str, Metadata]) -> np.ndarray:
+def images(batch: EvaluationBatch) -> list[PromptedImage]:
+    """Returns the images of a batch, in order."""
+    return list({id(image): image for image, _ in batch.masks}.values())
+
+
+def _union(image: PromptedImage, names: list[str], name: str) -> np.ndarray:
     """Returns all pixels in the masks of one class of an image, (h, w) bool."""
-    same = [i for i, path in enumerate(image.sample.masks) if metadata[path].class_name == name]
+    same = [i for i, of_mask in enumerate(names) if of_mask == name]
     return np.any(image.loaded.original_masks[same], axis=0)
 
 
 def _count(predicted: np.ndarray, truth: np.ndarray) -> ClassCounts:
     both = int((predicted & truth).sum())
     return ClassCounts(both, int(predicted.sum()), int(truth.sum()), truth.size)
-
-
-def _images(batch: EvaluationBatch) -> list[PromptedImage]:
-    return list({id(image): image for image, _ in batch.masks}.values())
