@@ -91,8 +91,7 @@ def _predict_into(arguments: argparse.Namespace) -> int:
     )
     head = predictor.model.config.head
     if head.is_semantic:
-        if any(vars(arguments)[name] for name in _PROMPTS):
-            given = next(n for n in _PROMPTS if vars(arguments)[n])
+        if given := next((name for name in _PROMPTS if vars(arguments)[name]), None):
             raise ValueError(
                 f"--{given}: expected no prompts, as {arguments.checkpoint} (head {head.kind}) "
                 "gives every pixel a class; leave it out"

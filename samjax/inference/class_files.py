@@ -1,17 +1,17 @@
 """Prediction of classes on image files: class maps, overlays with a legend, and a manifest."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from samjax import visualization
-from samjax.data import files, fingerprint
+from samjax.data import files
 from samjax.data.classes import SemanticClass
 from samjax.inference.files import OVERLAY_SIDE, overlay_name, predict_all, run_settings
 from samjax.inference.image_files import ImageFile
-from samjax.inference.manifest import Manifest
+from samjax.inference.manifest import Entry
 from samjax.inference.predictor import Predictor
 
 
@@ -50,30 +50,22 @@ def predict_class_files(
     colors = [each.color for each in classes]
     targets = {image: [_map_name(image), overlay_name(image)] for image in images}
 
-    def predict_one(image: ImageFile, manifest: Manifest) -> None:
-        pixels, order = files.read_image(image.path)
-        content = fingerprint.of_array(pixels, order)
-        if manifest.is_done(image.name, content):
-            return
-        predictor.set_image(pixels, order.upper())
+    def predict_one(
+        image: ImageFile, pixels: np.ndarray, begin: Callable[[], None]
+    ) -> tuple[np.ndarray, Entry]:
         found = predictor.predict_classes().class_map
-        manifest.start(image.name, targets[image])
+        begin()
         files.write_whole(out / _map_name(image), visualization.encode_labels(found, colors))
-        picture = class_overlay(visualization.to_uint8_rgb(pixels, order), found, classes)
-        files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
         counts = np.bincount(found.ravel(), minlength=len(classes) + 1).tolist()
-        entry = {
-            "size": list(predictor.original_size),
-            "content": content,
-            "overlay": overlay_name(image),
+        results = {
             "class_map": _map_name(image),
             "pixels": {each.name: counts[i] for i, each in enumerate(classes, 1) if counts[i]},
             "objects": [],
         }
-        manifest.add(image.name, entry)
+        return class_overlay(pixels, found, classes), results
 
-    metadata = {"checkpoint": checkpoint, "classes": legend}
-    return predict_all(out, run_settings(predictor), targets, predict_one, metadata, overwrite)
+    settings, metadata = run_settings(predictor), {"checkpoint": checkpoint, "classes": legend}
+    return predict_all(predictor, out, settings, targets, predict_one, metadata, overwrite)
 
 
 def class_overlay(

@@ -1,7 +1,7 @@
 """Prediction on image files by ensembles of boxes: masks, uncertainty, overlays, a manifest."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from samjax import visualization
-from samjax.data import files, fingerprint
+from samjax.data import files
 from samjax.inference.files import (
     OVERLAY_SIDE,
     mask_names,
@@ -20,7 +20,7 @@ from samjax.inference.files import (
     run_settings,
 )
 from samjax.inference.image_files import ImageFile
-from samjax.inference.manifest import Entry, Manifest
+from samjax.inference.manifest import Entry
 from samjax.inference.predictor import Predictor
 from samjax.inference.prompt_files import Objects
 from samjax.inference.uncertainty import Ensemble, EnsembleConfig, predict_ensemble
@@ -77,13 +77,10 @@ def predict_ensemble_files(
         for image, masks in names.items()
     }
 
-    def predict_one(image: ImageFile, manifest: Manifest) -> None:
-        pixels, order = files.read_image(image.path)
-        content = fingerprint.of_array(pixels, order)
-        if manifest.is_done(image.name, content):
-            return
-        predictor.set_image(pixels, order.upper())
-        manifest.start(image.name, targets[image])
+    def predict_one(
+        image: ImageFile, pixels: np.ndarray, begin: Callable[[], None]
+    ) -> tuple[np.ndarray, Entry]:
+        begin()
         entries, masks = [], []
         highest = np.zeros(predictor.original_size, np.float32)
         for name, prompt in jobs[image].items():
@@ -97,16 +94,13 @@ def predict_ensemble_files(
             files.write_whole(out / file, picture)
             files.write_whole(out / _uncertainty_name(file), _encode_entropy(entropy))
             entries.append(object_entry(name, prompt) | _result(file, found, entropy))
-        rgb = visualization.to_uint8_rgb(pixels, order)
-        drawn = overlay(rgb, jobs[image].values(), masks)
-        picture = visualization.grid([[drawn, entropy_picture(rgb, highest)]])
-        files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
-        entry = {"size": list(predictor.original_size), "content": content}
-        manifest.add(image.name, entry | {"overlay": overlay_name(image), "objects": entries})
+        drawn = overlay(pixels, jobs[image].values(), masks)
+        picture = visualization.grid([[drawn, entropy_picture(pixels, highest)]])
+        return picture, {"objects": entries}
 
     settings = run_settings(predictor) | {"ensemble": dataclasses.asdict(config)}
     metadata = {"checkpoint": checkpoint, "unmatched": list(unmatched)}
-    return predict_all(out, settings, targets, predict_one, metadata, overwrite, jobs)
+    return predict_all(predictor, out, settings, targets, predict_one, metadata, overwrite, jobs)
 
 
 def entropy_picture(image: np.ndarray, entropy: np.ndarray) -> np.ndarray:

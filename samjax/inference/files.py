@@ -1,5 +1,6 @@
 """Prediction on image files: writes masks, overlays and a manifest."""
 
+import functools
 import hashlib
 import itertools
 import re
@@ -36,6 +37,9 @@ COLORS = (  # Of the first object, the second, ...
     (175, 140, 255),
 )
 _LONGEST_NAME = 100  # Bytes of an object's name in a file's.
+
+# Predicts an image, see `predict_all`.
+PredictOne = Callable[[ImageFile, np.ndarray, Callable[[], None]], tuple[np.ndarray, Entry]]
 
 
 def predict_files(
@@ -77,29 +81,35 @@ def predict_files(
     targets = {image: [*itertools.chain(*names[image]), overlay_name(image)] for image in jobs}
     metadata = {"checkpoint": checkpoint, "unmatched": list(unmatched)}
 
-    def predict_one(image: ImageFile, manifest: Manifest) -> None:
-        _predict_one(predictor, image, jobs[image], names[image], out, manifest)
+    def predict_one(
+        image: ImageFile, pixels: np.ndarray, begin: Callable[[], None]
+    ) -> tuple[np.ndarray, Entry]:
+        return _predict_objects(predictor, jobs[image], names[image], out, pixels, begin)
 
     settings = run_settings(predictor, multimask)
-    return predict_all(out, settings, targets, predict_one, metadata, overwrite, jobs)
+    return predict_all(predictor, out, settings, targets, predict_one, metadata, overwrite, jobs)
 
 
 def predict_all(
+    predictor: Predictor,
     out: Path,
     settings: dict[str, Any],
     targets: dict[ImageFile, list[str]],
-    predict_one: Callable[[ImageFile, Manifest], None],
+    predict_one: PredictOne,
     metadata: dict[str, Any],
     overwrite: bool,
     jobs: Mapping[ImageFile, Objects] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Predicts images one after the other, and writes the manifest.
+    """Predicts images one after the other; writes their overlays and the manifest.
 
     Args:
+        predictor: Predictor; the image is set when `predict_one` is called.
         out: Folder to write to.
         settings: Settings that all results of the folder share.
-        targets: Names of the files of each image.
-        predict_one: Predicts an image, writes its files and adds it to the manifest.
+        targets: Names of the files of each image, the overlay's among them.
+        predict_one: Function of an image, its pixels (RGB uint8) and a function to call before the
+            first file is written: writes all files but the overlay, and returns the overlay and
+            the results for the manifest.
         metadata: Further entries of the manifest.
         overwrite: Replace results of earlier runs.
         jobs: Prompts of each image, which must be those of earlier runs.
@@ -119,7 +129,22 @@ def predict_all(
             manifest.check_prompts(image.name, [object_entry(*named) for named in objects.items()])
         if not overwrite:
             manifest.check_targets(by_name)
-        failed = _predict_images(manifest, [*targets], predict_one)
+
+        def predict(image: ImageFile) -> None:
+            pixels, order = files.read_image(image.path)
+            content = fingerprint.of_array(pixels, order)
+            if manifest.is_done(image.name, content):
+                return
+            predictor.set_image(pixels, order.upper())
+            begin = functools.partial(manifest.start, image.name, targets[image])
+            rgb = visualization.to_uint8_rgb(pixels, order)
+            picture, results = predict_one(image, rgb, begin)
+            name = overlay_name(image)
+            files.write_whole(out / name, visualization.encode_png(picture))
+            entry = {"size": list(predictor.original_size), "content": content, "overlay": name}
+            manifest.add(image.name, entry | results)
+
+        failed = _predict_images(manifest, [*targets], predict)
         manifest.write({"samjax": samjax.__version__, **metadata})
         return failed
 
@@ -127,7 +152,7 @@ def predict_all(
 def _predict_images(
     manifest: Manifest,
     images: list[ImageFile],
-    predict_one: Callable[[ImageFile, Manifest], None],
+    predict: Callable[[ImageFile], None],
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
     before = sum(image.name in manifest.images for image in images)
@@ -137,7 +162,7 @@ def _predict_images(
     try:
         for image in bar:
             try:
-                predict_one(image, manifest)
+                predict(image)
             except (ValueError, MemoryError, cv2.error, jax.errors.JaxRuntimeError) as error:
                 reason = str(error).removeprefix(f"{image.path}: ") or type(error).__name__
                 manifest.failed[image.name] = failed[image.name] = reason
@@ -218,20 +243,15 @@ def run_settings(predictor: Predictor, multimask: bool = False) -> dict[str, Any
     }
 
 
-def _predict_one(
+def _predict_objects(
     predictor: Predictor,
-    image: ImageFile,
     objects: Objects,
     names: list[list[str]],
     out: Path,
-    manifest: Manifest,
-) -> None:
-    """Writes masks and overlay of one image, a few objects at a time, and adds its entry."""
-    pixels, order = files.read_image(image.path)
-    content = fingerprint.of_array(pixels, order)
-    if manifest.is_done(image.name, content):
-        return
-    predictor.set_image(pixels, order.upper())
+    pixels: np.ndarray,
+    begin: Callable[[], None],
+) -> tuple[np.ndarray, Entry]:
+    """Writes the masks of one image, a few objects at a time; returns its overlay and results."""
     all_masks = len(names[0]) > 1
     predictions = predictor.iter_predictions(list(objects.values()), all_masks or None, all_masks)
     entries: list[Entry] = []
@@ -247,11 +267,8 @@ def _predict_one(
             entries.append(object_entry(*named) | result)
             yield masks[best if all_masks else 0]
 
-    manifest.start(image.name, [*itertools.chain(*names), overlay_name(image)])
-    picture = overlay(visualization.to_uint8_rgb(pixels, order), objects.values(), write_masks())
-    files.write_whole(out / overlay_name(image), visualization.encode_png(picture))
-    entry = {"size": list(predictor.original_size), "content": content}
-    manifest.add(image.name, entry | {"overlay": overlay_name(image), "objects": entries})
+    begin()
+    return overlay(pixels, objects.values(), write_masks()), {"objects": entries}
 
 
 def _check_distinct(targets: dict[str, list[str]]) -> None:
