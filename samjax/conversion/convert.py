@@ -63,6 +63,14 @@ class ConversionOptions:
     allow_non_finite: bool = False
     base: str | Path | None = None
 
+    def extended(self, config: SamConfig) -> SamConfig:
+        """Returns an architecture with the new adapters and the new head, if it has none."""
+        if self.peft is not None and self.peft.enabled and not config.peft.enabled:
+            config = dataclasses.replace(config, peft=self.peft)
+        if self.head[0].is_semantic and not config.head.is_semantic:
+            config = dataclasses.replace(config, head=self.head[0])
+        return config
+
 
 def from_torch(
     path: str | Path,
@@ -154,13 +162,10 @@ def _assemble(
     Raises:
         KeyMismatchError: Keys do not match, and the options are strict.
     """
-    added, seed = False, options.seed or 0
-    if options.peft is not None and options.peft.enabled and not config.peft.enabled:
-        config, added = dataclasses.replace(config, peft=options.peft), True
-    new_head = options.head[0].is_semantic and not config.head.is_semantic
+    before, config, seed = config, options.extended(config), options.seed or 0
+    added, new_head = config.peft != before.peft, config.head != before.head
     made = {}
     if new_head:
-        config = dataclasses.replace(config, head=options.head[0])
         made = autosam.from_sam(contents.tensors, config, seed)
         contents = contents.with_tensors({key: tensor for key, (tensor, _) in made.items()})
     shapes = models.shapes(config)

@@ -75,9 +75,8 @@ def load_or_convert(
     expected = dataclasses.replace(expected, **(preprocessing_overrides or {}))
     model = dataclasses.replace(model, preprocessing=expected)
     resized = image_size not in (None, model.config.image_size)
-    added = peft is not None and peft.enabled and not model.config.peft.enabled
-    new_head = head[0].is_semantic and not model.config.head.is_semantic
-    if resized or added or new_head or fresh:
+    extended = options.extended(model.config) != model.config
+    if resized or extended or fresh:
         model, report = convert.adapt(model, options, str(path))
         _log.info(report.summary())
     return model

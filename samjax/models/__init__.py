@@ -11,6 +11,7 @@ from samjax.models.parameters import (
     named_leaves,
     parameter_overview,
     shapes,
+    without_adapters,
 )
 from samjax.models.peft import PeftConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
@@ -50,4 +51,5 @@ __all__ = [
     "vit_b",
     "vit_h",
     "vit_l",
+    "without_adapters",
 ]

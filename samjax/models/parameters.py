@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 from jaxtyping import PRNGKeyArray
 
 from samjax import types
@@ -45,6 +46,12 @@ def named_leaves(params: Params) -> Iterator[tuple[str, Any]]:
     )
     for path, leaf in leaves:
         yield "/".join(key.key for key in path), leaf
+
+
+def without_adapters(params: Params) -> Params:
+    """Returns the parameters without those of `SamConfig.peft`, of encoder and decoder."""
+    kept = {path: leaf for path, leaf in named_leaves(params) if "/adapter/" not in path}
+    return traverse_util.unflatten_dict(kept, sep="/")
 
 
 def count_parameters(config: SamConfig) -> int:

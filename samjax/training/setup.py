@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from samjax import conversion, models
 from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
@@ -209,8 +209,7 @@ def prepare_model(
     network = architecture(config, loaded.config, path, overrides)
     params = loaded.params
     if not config.peft.enabled:
-        kept = {path: leaf for path, leaf in models.named_leaves(params) if "/adapter/" not in path}
-        params = unflatten_dict(kept, sep="/")
+        params = models.without_adapters(params)
     small = loaded.config.encoder == "tiny_vit"
     kept = experiment.preprocessing_from == "checkpoint" or (
         experiment.preprocessing_from == "auto" and small

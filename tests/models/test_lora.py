@@ -11,7 +11,7 @@ from small import TINY, TINY_TINY_VIT, random_params
 
 from samjax import conversion, models
 from samjax.data.inputs import Preprocessing
-from samjax.models import PeftConfig, groups
+from samjax.models import PeftConfig
 
 LORA = PeftConfig("lora")
 PLAIN = dataclasses.replace(TINY, peft=PeftConfig("none"))
@@ -28,11 +28,6 @@ def images():
     return jnp.asarray(np.random.default_rng(3).normal(size=(2, 64, 64, 3)), jnp.float32)
 
 
-def without_adapters(config, params):
-    parts = groups.split(config, params)
-    return groups.merge({name: part for name, part in parts.items() if name != "adapter"})
-
-
 def test_fresh_lora_is_the_identity(images):
     params = models.init(WITH_LORA, jax.random.key(0))
     adapter = params["image_encoder"]["blocks_0"]["adapter"]
@@ -42,9 +37,7 @@ def test_fresh_lora_is_the_identity(images):
     }
     assert adapter["q_a"]["kernel"].std() == pytest.approx((3 * TINY.embed_dim) ** -0.5, rel=0.2)
     with_lora = encode(WITH_LORA, params, images)
-    np.testing.assert_array_equal(
-        with_lora, encode(PLAIN, without_adapters(WITH_LORA, params), images)
-    )
+    np.testing.assert_array_equal(with_lora, encode(PLAIN, models.without_adapters(params), images))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +58,7 @@ def test_merged_equals_unmerged(images, peft):
     scale = np.abs(expected).max()
     np.testing.assert_allclose(encode(plain, merged, images), expected, atol=1e-5 * scale)
     dropped = encode(config, params, images, adapters=False)
-    np.testing.assert_array_equal(dropped, encode(plain, without_adapters(config, params), images))
+    np.testing.assert_array_equal(dropped, encode(plain, models.without_adapters(params), images))
     assert np.abs(dropped - expected).max() > 0.01 * scale
 
 

@@ -27,11 +27,6 @@ def encode(config, params, adapters=True):
     return np.asarray(run(params, jnp.asarray(images, jnp.float32)))
 
 
-def without_adapters(config, params):
-    parts = groups.split(config, params)
-    return groups.merge({name: part for name, part in parts.items() if name != "adapter"})
-
-
 def size(config):
     parts = groups.split(config, shapes(config))
     return sum(int(np.prod(leaf.shape)) for leaf in parts["adapter"].values())
@@ -48,7 +43,7 @@ def test_fresh_is_the_identity_and_dropped_is_plain(encoder, kind):
     plain = with_peft(encoder, PeftConfig("none"))
     trained = random_params(config)
     dropped = encode(config, trained, adapters=False)
-    expected = encode(plain, without_adapters(config, trained))
+    expected = encode(plain, models.without_adapters(trained))
     np.testing.assert_array_equal(dropped, expected)
     assert np.abs(encode(config, trained) - expected).max() > 0.01 * np.abs(expected).max()
     fresh = groups.split(config, models.init(config, jax.random.key(0)))["adapter"]

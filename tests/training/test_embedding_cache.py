@@ -28,15 +28,9 @@ def data(tmp_path_factory):
 
 def recipe(data, **fields):
     network = models.tiny(peft=models.PeftConfig("none"), head=HeadConfig("linear"))
-    config = training_config.to_config_dict(
-        training_config.Experiment(model=network, trainable=TrainableConfig(encoder="frozen"))
-    )
-    config.data.update(root=str(data), batch_size=8, threads=2)
-    config.run.update(steps=3, report=False)
-    config.validation.every = 0
-    config.log.update(every=1, picture_every=0)
-    config.update_from_flattened_dict(fields)
-    return config
+    frozen = TrainableConfig(encoder="frozen")
+    experiment = training_config.Experiment(model=network, trainable=frozen)
+    return toy.recipe(experiment, data, **{"data.threads": 2, **fields})
 
 
 def params_of(result):

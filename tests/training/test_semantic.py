@@ -24,15 +24,8 @@ def data(tmp_path_factory):
 
 
 def recipe(data, **fields):
-    config = training_config.to_config_dict(
-        training_config.Experiment(model=models.tiny(peft=PEFT, head=HeadConfig("semantic")))
-    )
-    config.data.update(root=str(data), batch_size=8, threads=1)
-    config.run.update(steps=3, report=False)
-    config.validation.every = 0
-    config.log.update(every=1, picture_every=0)
-    config.update_from_flattened_dict(fields)
-    return config
+    network = models.tiny(peft=PEFT, head=HeadConfig("semantic"))
+    return toy.recipe(training_config.Experiment(model=network), data, **fields)
 
 
 @pytest.mark.heavy

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from small import random_params
 
@@ -14,7 +15,9 @@ from samjax.data import phantoms
 from samjax.models import PeftConfig
 from samjax.tasks import InteractiveTask, TrainableConfig
 from samjax.tasks.interactive import Batch
+from samjax.training import config as training_config
 from samjax.training import optim, step
+from samjax.training.config import Experiment
 
 SIZE = 32
 MODEL = models.tiny(image_size=SIZE, decoder_depth=1, peft=PeftConfig(init="kaiming"))
@@ -78,6 +81,17 @@ def key(*starts_with_box: bool, task: InteractiveTask = TASK) -> jax.Array:
 def write_phantoms(root: Path) -> Path:
     phantoms.write_phantoms(root, phantoms.PhantomConfig(16, 4, size=48, seed=1))
     return root
+
+
+def recipe(experiment: Experiment, root: Path, **fields: object) -> ml_collections.ConfigDict:
+    """Settings of a run on phantoms, three batches long."""
+    config = training_config.to_config_dict(experiment)
+    config.data.update(root=str(root), batch_size=8, threads=1)
+    config.run.update(steps=3, report=False)
+    config.validation.every = 0
+    config.log.update(every=1, picture_every=0)
+    config.update_from_flattened_dict(fields)
+    return config
 
 
 def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
