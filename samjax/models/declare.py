@@ -85,8 +85,8 @@ def parameter(
     mean: float = 0.0,
     std: float = 0.0,
     group: GroupName | None = None,
-) -> jax.Array:
-    """Declares a parameter of a module, and returns its value, float32.
+) -> Any:
+    """Declares a parameter of a module, and returns its value: a float32 array of JAX or NumPy.
 
     Args:
         module: The module, as in `module.param`.

@@ -123,16 +123,14 @@ class MaskDecoder(nn.Module):
             Low-resolution logits and predicted IoU of every mask, float32.
         """
         b, k = prompts.sparse.shape[:2]
-        dtype = jnp.dtype(self.config.dtype)
+        dtype, dim = jnp.dtype(self.config.dtype), self.config.prompt_dim
         image = prepared.embedding[:, None] + prompts.dense
         dense = rearrange(prompts.coefficients, "b k g h r -> b k (g h) r")
         projected = [
             rearrange(x[:, None] + layers.product(dense, basis), "b k i w -> (b k) i w")
             for x, basis in zip(prepared.projected, prepared.basis, strict=True)
         ]
-        masks = rearrange(self.mask_tokens, "(k m) c -> k m c", m=self.config.mask_tokens)
-        output = jnp.concatenate([self.iou_token[:, None], masks], axis=1)
-        output = jnp.broadcast_to(output, (b, k, *output.shape[1:]))
+        output = jnp.broadcast_to(self._output_tokens(), (b, k, 1 + self.config.mask_tokens, dim))
         tokens = jnp.concatenate([output, prompts.sparse], axis=2).astype(dtype)
         present = jnp.concatenate([jnp.ones(output.shape[:3], bool), prompts.valid], axis=2)
         tokens, image = self.transformer(
@@ -148,6 +146,13 @@ class MaskDecoder(nn.Module):
         logits = self._masks(tokens[:, 1:], image, range(first, last))
         iou = self.iou_prediction_head(tokens[:, 0])[:, first:last]
         return rearrange(logits, "(b k) o h w -> b k o h w", b=b), iou.reshape(b, k, -1)
+
+    def _output_tokens(self) -> Float[Array, "*k t c"]:
+        """Returns IoU and mask tokens; with several sets of them, one for each object."""
+        if self.config.token_sets == 1:
+            return jnp.concatenate([self.iou_token, self.mask_tokens])
+        masks = rearrange(self.mask_tokens, "(k m) c -> k m c", m=self.config.mask_tokens)
+        return jnp.concatenate([self.iou_token[:, None], masks], axis=1)
 
     def _masks(self, tokens: jax.Array, image: jax.Array, indexes: range) -> jax.Array:
         """Returns dot products of the selected mask tokens' weights with the upscaled image."""
