@@ -98,7 +98,8 @@ def compile_step(
     """
     mesh = sharding.make_mesh(layout, images)
     state = abstract_state(config)
-    shardings = sharding.state_shardings(state, mesh, layout)
+    declared = models.declarations(config.task.model)
+    shardings = sharding.state_shardings(state, declared, mesh, layout)
     state = jax.tree.map(
         lambda leaf, cut: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cut),
         state,
@@ -138,6 +139,7 @@ def measure_program(model: str, config: sharding.MeshConfig) -> dict[str, Any]:
 def measure_memory(model: str, configs: list[sharding.MeshConfig]) -> list[dict[str, Any]]:
     """Returns bytes of parameters and of optimizer states on each device of this process."""
     state, devices = abstract_state(default_config(MODELS[model])), jax.device_count()
+    declared = models.declarations(MODELS[model])
 
     def bytes_per_device(part: Any, shardings: Any) -> int:
         sizes = jax.tree.map(
@@ -150,7 +152,7 @@ def measure_memory(model: str, configs: list[sharding.MeshConfig]) -> list[dict[
     rows = []
     for config in configs:
         mesh = sharding.make_mesh(config, devices)
-        shardings = sharding.state_shardings(state, mesh, config)
+        shardings = sharding.state_shardings(state, declared, mesh, config)
         rows.append(
             {
                 "name": _name(config, devices),

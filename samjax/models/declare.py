@@ -1,4 +1,4 @@
-"""Declaration of parameters by the modules that have them: shape, group and initial values.
+"""Declaration of parameters by the modules that have them: shape, group, initial values and cut.
 
 A module calls `parameter` for each of its parameters. Initialised, it returns every one in a box,
 its `Declaration`, which `samjax.models.declarations` collects; applied, it takes plain arrays.
@@ -51,12 +51,14 @@ class Declaration(struct.PyTreeNode, meta.AxisMetadata[Any]):
         group: Its parameter group; None if neither it nor a module around it has one.
         mean: Mean of the normal distribution that it is drawn from.
         std: Standard deviation of that.
+        cut: Axis along which devices may share it; None if each of them holds the whole.
     """
 
     value: Any
     group: GroupName | None = struct.field(pytree_node=False)
     mean: float = struct.field(pytree_node=False)
     std: float = struct.field(pytree_node=False)
+    cut: int | None = struct.field(pytree_node=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +87,7 @@ def parameter(
     mean: float = 0.0,
     std: float = 0.0,
     group: GroupName | None = None,
+    cut: int | None = None,
 ) -> Any:
     """Declares a parameter of a module, and returns its value: a float32 array of JAX or NumPy.
 
@@ -96,11 +99,13 @@ def parameter(
         std: Their standard deviation; 0 for a constant.
         group: Its group; by default that of the innermost module around it whose class has an
             attribute `group`.
+        cut: Axis along which devices may share it, -1 for the last; by default none.
     """
 
     def declare(key: jax.Array) -> Any:
         del key  # `models.init` draws all values at once.
-        return Declaration(jnp.zeros(shape, jnp.float32), group or _inherited(module), mean, std)
+        zeros = jnp.zeros(shape, jnp.float32)
+        return Declaration(zeros, group or _inherited(module), mean, std, cut)
 
     return module.param(name, declare)
 

@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
         self.patch_embed = PatchEmbed(cfg.embed_dim, cfg.patch_size, dtype)
         side = cfg.pos_embed_size or cfg.grid_size
         shape = (1, side, side, cfg.embed_dim)
-        self.pos_embed = declare.parameter(self, "pos_embed", shape, std=0.02)
+        self.pos_embed = declare.parameter(self, "pos_embed", shape, std=0.02, cut=-1)
         block = nn.remat(VitBlock, static_argnums=(2,)) if cfg.remat else VitBlock
         self.blocks = [block(cfg, index) for index in range(cfg.depth)]
         self.neck = neck(cfg)

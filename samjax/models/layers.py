@@ -287,7 +287,7 @@ def attend(
 def _weights(module: Any, shape: tuple[int, ...], use_bias: bool = True) -> tuple[jax.Array, Any]:
     """Returns a layer's kernel, float32, and its bias in the compute type, or None."""
     std, std_of_bias = module.initial.stds(shape)
-    kernel = declare.parameter(module, "kernel", shape, std=std)
+    kernel = declare.parameter(module, "kernel", shape, std=std, cut=-1)
     if not use_bias:
         return kernel, None
     bias = declare.parameter(module, "bias", shape[-1:], std=std_of_bias)

@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 from tqdm import tqdm
 
-from samjax import lock, signals
+from samjax import lock, models, signals
 from samjax.data import index, split_table
 from samjax.data.pipeline import training_iterator
 from samjax.evaluation.run import evaluate_and_report
@@ -159,7 +159,8 @@ class _Run:
         self.best = BestScore()
         self.plateau = Plateau() if experiment.optim.schedule == "plateau" else None
         state = step.init_state(self.step_config, begin.params, jax.random.key(experiment.run.seed))
-        shardings = sharding.state_shardings(state, self.mesh, experiment.mesh)
+        declared = models.declarations(task.model)
+        shardings = sharding.state_shardings(state, declared, self.mesh, experiment.mesh)
         if experiment.mesh.rules == "fsdp" and jax.process_index() == 0:
             _log.info(sharding.overview(state.params, shardings.params))
         self.state = sharding.place_state(state, shardings)

@@ -1,14 +1,14 @@
 """Sharding of training state and batches over a device mesh of `data` x `model`.
 
 The batch is sharded over all devices. Parameters are replicated; or the large ones are sharded over
-the `model` axis and gathered where they are used (fully sharded data parallelism). XLA inserts the
-communication.
+the `model` axis, along the axis that their module declares, and gathered where they are used (fully
+sharded data parallelism). XLA inserts the communication.
 """
 
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from samjax import fields, models
+from samjax.models.declare import Declaration
 from samjax.types import Params
 
 _LARGEST = 3  # Replicated parameters that are named.
@@ -29,7 +30,8 @@ class MeshConfig:
         model: Number of devices that share one copy of the parameters; the rest of the mesh is
             `data`.
         rules: `replicated`, or `fsdp`, which shards every large parameter, and its moments, along
-            its largest dimension that `model` divides.
+            the axis that its module declares, for instance the output channels of a kernel, if
+            `model` divides it. The run logs what stays replicated.
         min_weight_size: `fsdp`: parameters with fewer elements stay replicated, since gathering
             them costs more than it saves.
         coordinator: `HOST:PORT` of process 0, for several processes without a cluster manager.
@@ -89,18 +91,25 @@ def make_mesh(config: MeshConfig, batch_size: int) -> Mesh:
     return jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
-def state_shardings(state: Any, mesh: Mesh, config: MeshConfig) -> Any:
+def state_shardings(
+    state: Any, declared: Mapping[str, Declaration], mesh: Mesh, config: MeshConfig
+) -> Any:
     """Returns a sharding for every leaf of a training state.
 
-    It depends on size and shape alone, so that moments are sharded as their parameter is.
+    Args:
+        state: The state, or any tree with parameters in it. Whatever ends in the path of a
+            parameter, and has its shape, is sharded as the parameter is: its moments, say.
+        declared: Declarations of the parameters by path, from `models.declarations`.
+        mesh: Mesh of the devices.
+        config: Whether and from which size parameters are sharded.
     """
 
-    def sharding(leaf: Any) -> NamedSharding:
-        axis = _axis_to_cut(leaf.shape, config) if config.rules == "fsdp" else None
+    def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        axis = _axis_to_cut(_parameter_at(path, declared), leaf, config)
         cut = () if axis is None else (*(None,) * axis, "model")
         return NamedSharding(mesh, PartitionSpec(*cut))
 
-    return jax.tree.map(sharding, state)
+    return jax.tree.map_with_path(sharding, state)
 
 
 def overview(params: Params, shardings: Any) -> str:
@@ -165,12 +174,21 @@ def _wait_for_all() -> None:
     agree(True)
 
 
-def _axis_to_cut(shape: tuple[int, ...], config: MeshConfig) -> int | None:
-    """Returns the largest axis that `model` divides, the last of equals; None for small arrays."""
-    even = [axis for axis, length in enumerate(shape) if length % config.model == 0]
-    if math.prod(shape) < config.min_weight_size or not even:
+def _parameter_at(path: tuple[Any, ...], declared: Mapping[str, Declaration]) -> Declaration | None:
+    """Returns the parameter whose path a path in the state ends in, the longest; None for none."""
+    parts = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((declared[end] for end in ends if end in declared), None)
+
+
+def _axis_to_cut(parameter: Declaration | None, leaf: Any, config: MeshConfig) -> int | None:
+    """Returns the declared axis of a large parameter, or of its moment, if `model` divides it."""
+    if config.rules != "fsdp" or parameter is None or parameter.cut is None:
         return None
-    return max(even, key=lambda axis: (shape[axis], axis))
+    if leaf.shape != parameter.shape or leaf.size < config.min_weight_size:
+        return None
+    axis = parameter.cut % len(leaf.shape)
+    return axis if leaf.shape[axis] % config.model == 0 else None
 
 
 def _megabytes(size: int) -> str:
