@@ -22,6 +22,7 @@ class Attention(nn.Module):
         heads: Number of heads.
         peft: LoRA of the projections, if `decoder` is set.
         dtype: Compute type.
+        cut: Axis of the kernels of queries, keys and values along which devices may share them.
     """
 
     features: int
@@ -29,12 +30,14 @@ class Attention(nn.Module):
     heads: int
     peft: PeftConfig
     dtype: DTypeLike
+    cut: int = -1
 
     def setup(self) -> None:
+        rank, scale = self.peft.rank, self.peft.scale
         self.q_proj, self.k_proj, self.v_proj = (
-            LoraLinear(self.width, self.dtype, rank=self.peft.rank, scale=self.peft.scale)
+            LoraLinear(self.width, self.dtype, cut=self.cut, rank=rank, scale=scale)
             if self.peft.decoder and name in self.peft.targets
-            else layers.Linear(self.width, self.dtype)
+            else layers.Linear(self.width, self.dtype, cut=self.cut)
             for name in PROJECTIONS
         )
         self.out_proj = layers.Linear(self.features, self.dtype)
@@ -61,6 +64,10 @@ def of_tokens(cfg: SamConfig) -> Attention:
 
 
 def cross(cfg: SamConfig) -> Attention:
-    """Makes attention between tokens and image, at half the width."""
+    """Makes attention between tokens and image, at half the width.
+
+    If devices shared its kernels by their outputs, XLA would spread the heads over them, and send
+    activations of the image, many times as large. They share them by their inputs.
+    """
     dim = cfg.prompt_dim
-    return Attention(dim, dim // 2, cfg.decoder_heads, cfg.peft, jnp.dtype(cfg.dtype))
+    return Attention(dim, dim // 2, cfg.decoder_heads, cfg.peft, jnp.dtype(cfg.dtype), cut=-2)

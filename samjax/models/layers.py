@@ -65,12 +65,21 @@ product.defvjp(_product_forward, _product_backward)
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis (a dense layer)."""
+    """Affine map of the last axis (a dense layer).
+
+    Attributes:
+        features: Width of the output.
+        dtype: Compute type.
+        use_bias: Whether it has a bias.
+        initial: Initial values.
+        cut: Axis of the kernel along which devices may share it: outputs, -1, or inputs, -2.
+    """
 
     features: int
     dtype: DTypeLike
     use_bias: bool = True
     initial: declare.Initial = declare.Initial()
+    cut: int = -1
 
     def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
         kernel, bias = self.weights(x.shape[-1])
@@ -80,7 +89,7 @@ class Linear(nn.Module):
     @nn.compact
     def weights(self, inputs: int) -> tuple[Float[Array, "i o"], Float[Array, " o"] | None]:
         """Returns kernel and bias, in the compute type."""
-        kernel, bias = _weights(self, (inputs, self.features), self.use_bias)
+        kernel, bias = _weights(self, (inputs, self.features), self.use_bias, self.cut)
         return self.updated(kernel).astype(self.dtype), bias
 
     def updated(self, kernel: Float[Array, "i o"]) -> Float[Array, "i o"]:
@@ -284,10 +293,12 @@ def attend(
     return (total / weights.sum(-1, keepdims=True)).astype(v.dtype)
 
 
-def _weights(module: Any, shape: tuple[int, ...], use_bias: bool = True) -> tuple[jax.Array, Any]:
+def _weights(
+    module: Any, shape: tuple[int, ...], use_bias: bool = True, cut: int = -1
+) -> tuple[jax.Array, Any]:
     """Returns a layer's kernel, float32, and its bias in the compute type, or None."""
     std, std_of_bias = module.initial.stds(shape)
-    kernel = declare.parameter(module, "kernel", shape, std=std, cut=-1)
+    kernel = declare.parameter(module, "kernel", shape, std=std, cut=cut)
     if not use_bias:
         return kernel, None
     bias = declare.parameter(module, "bias", shape[-1:], std=std_of_bias)

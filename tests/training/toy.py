@@ -96,7 +96,8 @@ def recipe(experiment: Experiment, root: Path, **fields: object) -> ml_collectio
 
 def arguments(root: Path, workdir: Path, **fields: object) -> list[str]:
     """Command line of `train.py` for a run on phantoms, six batches long."""
-    plain = {name: value for name, value in vars(MODEL).items() if name not in ("tiny_vit", "peft")}
+    nested = ("tiny_vit", "peft", "head")
+    plain = {name: value for name, value in vars(MODEL).items() if name not in nested}
     plain |= {f"peft.{name}": value for name, value in vars(MODEL.peft).items()}
     network = {f"model.{name}": value for name, value in plain.items()}
     # One process started by itself has one device, so any batch will do.
