@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from samjax.models import interpolation
 from samjax.models.config import SamConfig
 
 
@@ -41,9 +42,10 @@ def resize(
     changed = {}
     for name in tensors.keys() & set(names):
         if name.endswith("pos_embed"):
-            changed[name] = interpolate(interpolate(tensors[name], 1, side), 2, side)
+            rows = interpolation.linear(tensors[name], 1, side)
+            changed[name] = interpolation.linear(rows, 2, side)
         else:
-            changed[name] = interpolate(tensors[name], 0, 2 * side - 1)
+            changed[name] = interpolation.linear(tensors[name], 0, 2 * side - 1)
     return changed, target
 
 
@@ -60,18 +62,3 @@ def keep_positions(config: SamConfig, side: int) -> SamConfig:
             f"it once, found {side}"
         )
     return dataclasses.replace(config, pos_embed_size=side) if side else config
-
-
-def interpolate(array: np.ndarray, axis: int, length: int) -> np.ndarray:
-    """Resamples one axis linearly to `length`, half-pixel centres, edges repeated; float32."""
-    old = array.shape[axis]
-    # In float32 throughout, since PyTorch rounds the centres so.
-    half, scale = np.float32(0.5), np.float32(old / length)
-    centres = (np.arange(length, dtype=np.float32) + half) * scale - half
-    centres = np.clip(centres, 0, old - 1)
-    low = centres.astype(int)
-    high = np.minimum(low + 1, old - 1)
-    fraction = centres - low.astype(np.float32)
-    fraction = fraction.reshape([-1 if each == axis else 1 for each in range(array.ndim)])
-    array = array.astype(np.float32)
-    return array.take(low, axis) * (1 - fraction) + array.take(high, axis) * fraction

@@ -66,7 +66,7 @@ class SamConfig:
         window_size: Side of an attention window, tokens.
         window_padding: Tokens that pad the ViT's grid where windows do not divide it: `zero` (SAM)
             or `norm_bias` (the Medical SAM Adapter pads before the norm, which makes them its
-            bias).
+            bias; with `peft.depth`, its windows then take the place of slices).
         pos_embed_size: Side of the ViT's position embedding, tokens, which is resized bicubically
             to the grid of every image (Medical SAM Adapter: 64); 0: that of the grid.
         peft: Adapters or LoRA of the image encoder.
@@ -151,6 +151,8 @@ class SamConfig:
             _check(fits, "patch_size", "16 or 4 with encoder tiny_vit", self.patch_size)
             found = self.peft.layers
             _check(not found, "peft.layers", "none with encoder tiny_vit", found)
+            found = self.peft.depth
+            _check(found < 2, "peft.depth", "0 or 1 with encoder tiny_vit", found)
         elif self.encoder == "unet":
             _check(self.patch_size == 4, "patch_size", "4 with encoder unet", self.patch_size)
             _check(not self.peft.enabled, "peft.kind", "none with encoder unet", self.peft.kind)

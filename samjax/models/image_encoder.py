@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models import bicubic, declare, layers, peft, windows
+from samjax.models import bicubic, declare, interpolation, layers, peft, windows
 from samjax.models.config import SamConfig
 
 
@@ -94,15 +94,16 @@ class VitBlock(nn.Module):
 
     def __call__(self, x: Float[Array, "b g g c"], adapters: bool) -> Float[Array, "b g g c"]:
         adapter = self.adapter if adapters and self.config.peft.is_in(self.index) else peft.NONE
-        padding = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)
+        padding, window = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype), x.shape[1]
         if self.config.window_padding == "norm_bias":
-            padding = adapter.modulate("norm1", self.norm1(padding))
+            padding, window = adapter.modulate("norm1", self.norm1(padding)), self.attn.window
         normed = adapter.modulate("norm1", self.norm1(x))
-        x = x + adapter.after_attention(self.attn(normed, padding, adapter))
+        attended = adapter.after_attention(self.attn(normed, padding, adapter))
+        whole = functools.partial(self.attn, padding=padding, adapter=adapter, whole=True)
+        x = x + peft.add(attended, adapter.across_slices(normed, padding, window, whole))
         normed = adapter.modulate("norm2", self.norm2(x))
         x = x + self.mlp(normed, adapter.modulate)
-        addend = adapter.beside_mlp(normed)
-        return x if addend is None else x + addend
+        return peft.add(x, adapter.beside_mlp(normed))
 
 
 class VitAttention(nn.Module):
@@ -122,6 +123,7 @@ class VitAttention(nn.Module):
         x: Float[Array, "b h w c"],
         padding: Float[Array, "1 1 1 c"],
         adapter: peft.Peft = peft.NONE,
+        whole: bool = False,
     ) -> Float[Array, "b h w c"]:
         """Attends.
 
@@ -129,32 +131,36 @@ class VitAttention(nn.Module):
             x: Tokens.
             padding: The token that pads the grid.
             adapter: Changes queries, keys and values.
+            whole: Whether to attend over all of `x`, whatever its sides, instead of in windows; the
+                relative positions are resized.
         """
         c = x.shape[-1]
-        size, depth = self.window, c // self.heads
+        shape = (2 * self.window - 1, c // self.heads)
+        sides = x.shape[1:3] if whole else (self.window, self.window)
         linear = layers.Linear(3 * c, self.dtype, name="qkv")
 
         def project(tokens: jax.Array) -> jax.Array:
-            qkv, addend = linear(tokens), adapter.qkv(tokens)
-            return adapter.modulate("qkv", qkv if addend is None else qkv + addend)
+            return adapter.modulate("qkv", peft.add(linear(tokens), adapter.qkv(tokens)))
 
         qkv, padding = project(x), project(padding)
         # Rows of the tables in the order of ascending key positions.
-        shape = (2 * size - 1, depth)
+        tables = [declare.parameter(self, name, shape) for name in ("rel_pos_h", "rel_pos_w")]
         tables = [
-            declare.parameter(self, name, shape)[::-1].astype(self.dtype)
-            for name in ("rel_pos_h", "rel_pos_w")
+            interpolation.linear(table, 0, 2 * side - 1)[::-1].astype(self.dtype)
+            for table, side in zip(tables, sides, strict=True)
         ]
-        attend = functools.partial(_attend_windows, padding=padding, tables=tables, attention=self)
-        out = windows.apply(attend, qkv, size)
+        attend = functools.partial(
+            _attend_windows, padding=padding, tables=tables, heads=self.heads
+        )
+        out = windows.apply(attend, qkv, max(sides))
         return layers.Linear(c, self.dtype, name="proj")(out)
 
 
 def _attend_windows(
     qkv: Float[Array, "b h w c3"],
     padding: Float[Array, "1 1 1 c3"],
-    tables: list[Float[Array, "l d"]],
-    attention: VitAttention,
+    tables: list[Float[Array, "_ d"]],
+    heads: int,
 ) -> Float[Array, "b h w c"]:
     """Attends within the windows of a part of the grid whose windows are all alike.
 
@@ -163,15 +169,15 @@ def _attend_windows(
     key's row and column are one-hot.
     """
     _, h, w, _ = qkv.shape
-    size = attention.window
-    rows, columns = min(h, size), min(w, size)
+    window = [(len(table) + 1) // 2 for table in tables]
+    rows, columns = min(h, window[0]), min(w, window[1])
     split = "b (y h) (x w) (three n d) -> three (b y x) n (h w) d"
-    lengths = dict(three=3, n=attention.heads)
+    lengths = dict(three=3, n=heads)
     q, k, v = rearrange(qkv, split, h=rows, w=columns, **lengths)
-    by_row, by_column = _relative_logits(q, tables, rows, columns)  # (n, heads, t, size) each
+    by_row, by_column = _relative_logits(q, tables, rows, columns)
     features = [by_row[..., :rows], by_column[..., :columns]]
     positions = _one_hot_positions(rows, columns)
-    if rows < size or columns < size:
+    if [rows, columns] != window:
         _, k_pad, v_pad = rearrange(padding, split, h=1, w=1, **lengths)
         k, v = windows.append_padding(k, k_pad), windows.append_padding(v, v_pad)
         features.append(_padding_logit(by_row, by_column, rows, columns)[..., None])
@@ -184,8 +190,8 @@ def _attend_windows(
 
 
 def _relative_logits(
-    q: Float[Array, "n heads t d"], tables: list[Float[Array, "l d"]], rows: int, columns: int
-) -> tuple[Float[Array, "n heads t size"], Float[Array, "n heads t size"]]:
+    q: Float[Array, "n heads t d"], tables: list[Float[Array, "_ d"]], rows: int, columns: int
+) -> tuple[Float[Array, "n heads t y"], Float[Array, "n heads t x"]]:
     """Returns the logits of every query for the rows and columns of a whole window of keys.
 
     Decomposed relative position of MViTv2 (Li et al., 2022, equation 4).

@@ -28,16 +28,22 @@ def encode_image(
     Args:
         config: Architecture.
         params: Parameters.
-        images: Normalised images, NHWC, of side `config.image_size`.
+        images: Normalised images, NHWC, of side `config.image_size`; with `config.peft.depth`,
+            slices of one or more chunks, one chunk after the other.
         adapters: Whether to use the adapters, if the network has any. False skips them, with the
             same parameters (SAM-Med2D* in the paper).
 
     Raises:
-        ValueError: The images have another shape.
+        ValueError: The images have another shape, or are not whole chunks.
     """
     expected = (config.image_size, config.image_size, 3)
     if images.ndim != 4 or images.shape[1:] != expected:
         raise ValueError(f"images: expected shape (b, *{expected}), found {images.shape}")
+    chunk = config.peft.depth
+    if adapters and chunk > 1 and len(images) % chunk:
+        raise ValueError(
+            f"images: expected a multiple of model.peft.depth = {chunk} slices, found {len(images)}"
+        )
     encoder = image_encoder(config)
     return _apply(encoder, params["image_encoder"], images, adapters and config.peft.enabled)
 

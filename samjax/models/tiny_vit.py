@@ -158,8 +158,7 @@ class TinyVitBlock(nn.Module):
         x = self.local_conv(x + adapter.after_attention(self.attn(x, adapter)))
         normed = self.mlp.norm(x)
         x = x + self.mlp(normed)
-        addend = adapter.beside_mlp(normed)
-        return x if addend is None else x + addend
+        return peft.add(x, adapter.beside_mlp(normed))
 
 
 class NormedMLP(nn.Module):

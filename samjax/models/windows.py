@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from jaxtyping import Array, Float
 
 
@@ -34,6 +35,28 @@ def apply(
         ],
         axis=1,
     )
+
+
+def apply_padded(
+    function: Callable[[jax.Array], jax.Array],
+    x: Float[Array, "b h w i"],
+    padding: Float[Array, "1 1 1 i"],
+    window: int,
+) -> Float[Array, "b h w o"]:
+    """Applies `function` to the windows of a grid, in reading order along the batch axis.
+
+    Args:
+        function: Keeps the shape of `(b windows) window window i`, but for the last axis.
+        x: The whole grid.
+        padding: The token that makes every window whole.
+        window: Side of a window, tokens.
+    """
+    b, h, w, i = x.shape
+    rows, columns = -(-h // window), -(-w // window)
+    padded = jnp.broadcast_to(padding, (b, rows * window, columns * window, i)).at[:, :h, :w].set(x)
+    split, joined = "b (y h) (x w) i", "(b y x) h w i"
+    y = function(rearrange(padded, f"{split} -> {joined}", h=window, w=window))
+    return rearrange(y, f"{joined} -> {split}", y=rows, x=columns)[:, :h, :w]
 
 
 def append_padding(

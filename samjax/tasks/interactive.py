@@ -92,7 +92,7 @@ class InteractiveTask:
     @property
     def frozen(self) -> str:
         """Regular expression of parameters that no update trains, whatever their group."""
-        return self.trainable.frozen(self.trainable.iou_head)
+        return self.trainable.frozen(self.model.peft, self.trainable.iou_head)
 
     @property
     def later_updates(self) -> int:

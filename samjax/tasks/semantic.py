@@ -65,7 +65,7 @@ class SemanticTask:
 
         The IoU head takes no part in the loss.
         """
-        return self.trainable.frozen(iou_head=False)
+        return self.trainable.frozen(self.model.peft, iou_head=False)
 
     @property
     def later_updates(self) -> int:

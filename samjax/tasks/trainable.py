@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from samjax import fields
-from samjax.models import peft
+from samjax.models import PeftConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +46,14 @@ class TrainableConfig:
             self.encoder
         ]
 
-    def frozen(self, iou_head: bool) -> str:
+    def frozen(self, peft: PeftConfig, iou_head: bool) -> str:
         """Returns a regular expression of parameters that stay, whatever their group.
 
         Args:
+            peft: Fine-tuning of the encoder.
             iou_head: Whether the head that predicts the IoU is trained.
         """
-        patterns = [peft.IDLE]
+        patterns = [*peft.idle]
         if not iou_head:
             patterns.append(r"mask_decoder/iou_prediction_head/.*")
         if not self.iou_token:

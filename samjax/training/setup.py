@@ -315,7 +315,7 @@ def architecture(
     peft = wanted.peft
     if wanted.peft.enabled and checkpoint.peft.enabled:
         _check_peft(wanted, checkpoint, path)
-        peft = checkpoint.peft
+        peft = dataclasses.replace(checkpoint.peft, depth=peft.depth or checkpoint.peft.depth)
     fields = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
     for name in _VARIANT_FIELDS:
         if getattr(wanted, name) != defaults[name]:

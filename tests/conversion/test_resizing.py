@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.conversion import architecture, resizing, torch_file
+from samjax.models import interpolation
 
 
 def test_as_the_published_code(published):
@@ -28,7 +29,7 @@ def test_interpolates_as_torch(length):
     array = np.random.default_rng(0).normal(size=(2, 14, 3)).astype(np.float32)
     moved = torch.from_numpy(array).permute(0, 2, 1)
     expected = torch.nn.functional.interpolate(moved, length, mode="linear").permute(0, 2, 1)
-    np.testing.assert_allclose(resizing.interpolate(array, 1, length), expected, atol=1e-6)
+    np.testing.assert_allclose(interpolation.linear(array, 1, length), expected, atol=1e-6)
 
 
 @given(
@@ -38,9 +39,9 @@ def test_interpolates_as_torch(length):
 )
 def test_constants_stay_and_symmetry_is_kept(old, new, value):
     constant = np.full((old, 2), value, np.float32)
-    np.testing.assert_allclose(resizing.interpolate(constant, 0, new), value, rtol=1e-6)
+    np.testing.assert_allclose(interpolation.linear(constant, 0, new), value, rtol=1e-6)
     ramp = np.arange(old, dtype=np.float32)
-    there, back = resizing.interpolate(ramp, 0, new), resizing.interpolate(ramp[::-1], 0, new)
+    there, back = interpolation.linear(ramp, 0, new), interpolation.linear(ramp[::-1], 0, new)
     np.testing.assert_allclose(there, back[::-1], atol=1e-4)
     assert there.dtype == np.float32 and len(there) == new
 

@@ -60,7 +60,8 @@ def test_merged_equals_unmerged(embedding):
 
 
 def test_the_frozen_transformer_leaves_it_trained():
-    pattern = trainable.TrainableConfig(decoder="without_transformer").frozen(iou_head=False)
+    part = trainable.TrainableConfig(decoder="without_transformer")
+    pattern = part.frozen(CONFIG.peft, iou_head=False)
     for name, _ in models.named_leaves(shapes(CONFIG)):
         if name.startswith("mask_decoder/transformer/"):
             assert bool(re.fullmatch(pattern, name)) == ("/adapter/" not in name)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -131,6 +132,18 @@ def test_embedding_with_the_relative_positions_of_sam(load, fixtures):
             ours[name] = sam.params["image_encoder"][attention]["attn"][name]
     found = encode(published.config, params, published.images())
     close(found, published.arrays["embedding_with_rel_pos"], 2e-4)
+
+
+def test_embedding_of_slices_that_are_encoded_together(load):
+    """Two images and their mirror images in one chunk, as `three_d` says."""
+    published = load("msa")
+    chunk = int(re.search(r"chunk (\d+)", published.settings["three_d"])[1])
+    peft = dataclasses.replace(published.config.peft, depth=chunk)
+    config = dataclasses.replace(published.config, peft=peft)
+    images = published.images()
+    slices = jnp.concatenate([images, images[:, :, ::-1]])
+    theirs = published.arrays["three_d/embedding"]
+    close(encode(config, published.model.params, slices), theirs, 2e-4)
 
 
 @pytest.mark.parametrize("padding", ["norm_bias", "zero"])

@@ -5,17 +5,14 @@ from jax.typing import DTypeLike
 
 from samjax.models.peft.adapters import ConvBottleneckAdapter, SamMed2DAdapter
 from samjax.models.peft.adaptformer import AdaptFormer
-from samjax.models.peft.base import NONE, Peft
+from samjax.models.peft.base import NONE, Peft, add
 from samjax.models.peft.config import PeftConfig
 from samjax.models.peft.fact import Fact
 from samjax.models.peft.lora import Lora
 from samjax.models.peft.msa import MsaAdapter
 from samjax.models.peft.ssf import ScaleAndShift
 
-__all__ = ["IDLE", "NONE", "Peft", "PeftConfig", "make"]
-
-# Regular expression of parameters that take no part in two dimensions; nothing trains them.
-IDLE = r"image_encoder/.*/adapter/depth/.*"
+__all__ = ["NONE", "Peft", "PeftConfig", "add", "make"]
 
 
 def make(config: PeftConfig, dtype: DTypeLike) -> Peft:

@@ -10,9 +10,11 @@ Target = Literal["q", "k", "v"]
 PROJECTIONS: tuple[Target, ...] = ("q", "k", "v")  # In the order of the `qkv` kernel.
 # Fields that have an effect, besides `kind` and `layers`.
 _FIELDS = {
+    # Earlier versions wrote a ratio without adapters.
+    "none": ("ratio", "init", "rank", "scale", "targets", "decoder"),
     "sam_med2d": ("ratio", "init"),
     "conv_bottleneck": ("ratio", "init"),
-    "msa": ("ratio", "init"),
+    "msa": ("ratio", "init", "depth"),
     "lora": ("rank", "scale", "targets", "decoder"),
     "fact": ("rank", "scale", "targets", "init"),
     "ssf": ("init",),
@@ -41,6 +43,8 @@ class PeftConfig:
         layers: Blocks that have it, from 0; empty: all.
         decoder: LoRA: whether the attention of the mask decoder has it, too; SAMed_s: yes, with
             `trainable.decoder=without_transformer`.
+        depth: MSA: number of neighbouring slices of a volume, in order along the batch axis, that
+            are encoded together, by its third adapter; a ViT's only. 0 or 1: every image alone.
 
     Raises:
         ValueError: A field is invalid, or has no effect with `kind`; the message names it.
@@ -54,6 +58,7 @@ class PeftConfig:
     targets: tuple[Target, ...] = ("q", "v")
     layers: tuple[fields.NonNegativeInt, ...] = ()
     decoder: bool = False
+    depth: fields.NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         fields.check(self)
@@ -61,9 +66,6 @@ class PeftConfig:
             raise fields.FieldError(
                 "targets", f"expected different ones of q, k, v, found {self.targets!r}"
             )
-        # Earlier versions wrote a ratio without adapters, so `none` takes any.
-        if self.kind == "none":
-            return
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name in defaults.keys() - {"kind", "layers", *_FIELDS[self.kind]}:
             if getattr(self, name) != defaults[name]:
@@ -77,6 +79,11 @@ class PeftConfig:
     def enabled(self) -> bool:
         """Whether there are any parameters."""
         return self.kind != "none"
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Regular expressions of parameters that take no part, which nothing trains."""
+        return () if self.depth > 1 else (r"image_encoder/.*/adapter/depth/.*",)
 
     def is_in(self, block: int) -> bool:
         """Whether a block of the encoder, numbered from 0, has it."""
