@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -45,10 +46,27 @@ class Range:
         return f"{low} to {'less than ' if self.below else ''}{self.high}"
 
 
+class RegularExpression:
+    """The texts that are a regular expression, the empty one included."""
+
+    def __contains__(self, value: str) -> bool:
+        """Whether a text is a regular expression."""
+        try:
+            re.compile(value)
+        except re.error:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        """Returns the words for errors."""
+        return "a regular expression"
+
+
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
 PositiveFloat = Annotated[float, Range(0, above=True)]
 NonNegativeFloat = Annotated[float, Range(0)]
+Pattern = Annotated[str, RegularExpression()]
 Probability = Annotated[float, Range(0, 1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]  # The seeds that JAX, NumPy and Grain all accept.
 
@@ -80,19 +98,21 @@ def naming(name: Callable[[str], str]) -> Iterator[None]:
         raise FieldError(name(error.path), error.problem) from error.__cause__
 
 
-def check(config: Any) -> None:
-    """Checks that every field of a dataclass has a value that its hint allows.
+def check(config: Any, *names: str) -> None:
+    """Checks that the fields of a dataclass have values that their hints allow.
 
-    Supported hints are int, float (finite), str, bool, a `Literal`, ranges of these, tuples of
-    these, each of them or None, and dataclasses. A list in place of a tuple becomes a tuple.
+    Supported hints are int, float (finite), str, bool, a `Literal`, `Pattern`, ranges of these,
+    tuples of these, each of them or None, and dataclasses. A list in place of a tuple becomes a
+    tuple.
 
     Args:
         config: Instance of a dataclass.
+        names: Fields to check; all if there are none.
 
     Raises:
         FieldError: A value is not allowed; the message names the field, the expected and the found.
     """
-    for name in hints(type(config)):
+    for name in names or hints(type(config)):
         value = getattr(config, name)
         checked = _checked(type(config), name, value)
         if checked is not value:
@@ -191,7 +211,7 @@ def _mismatch(value: Any, hint: Any) -> str:
     return next((str(limit) for limit in limits if value not in limit), "")
 
 
-def _parts(hint: Any) -> tuple[Any, tuple[Range, ...], bool]:
+def _parts(hint: Any) -> tuple[Any, tuple[Range | RegularExpression, ...], bool]:
     """Returns a hint without its ranges, the ranges, and whether the hint is optional."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(kind for kind in typing.get_args(hint) if kind is not type(None)), (), True

@@ -111,7 +111,8 @@ def _named(model: "Model", names: list[str], source: str) -> "Model":
             f"--classes: expected {model.config.head.classes} names, as {source} has so many "
             f"classes besides the background, found {len(names)}"
         )
-    return dataclasses.replace(model, classes=classes.with_colors(names))
+    with fields.naming("--{}".format):
+        return dataclasses.replace(model, classes=classes.with_colors(names))
 
 
 def _peft(arguments: argparse.Namespace) -> PeftConfig | None:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from samjax import models
+from samjax import fields, models
 from samjax.conversion import autosam, families, naming, resizing, sources
 from samjax.conversion.checkpoint_file import CheckpointContents
 from samjax.conversion.families import LITE_MEDSAM_PREPROCESSING as LITE_MEDSAM_PREPROCESSING
@@ -49,6 +49,9 @@ class ConversionOptions:
             settings that travel with the file, or else infers the family from the tensors.
         allow_non_finite: Accept weights that are NaN or infinite.
         base: Checkpoint with the image encoder, for a file without: of SAMed, or of AutoSAM's head.
+
+    Raises:
+        ValueError: `fresh` is not a regular expression.
     """
 
     image_size: int | None = None
@@ -57,11 +60,14 @@ class ConversionOptions:
     strict: bool = True
     seed: int | None = None
     head: tuple[HeadConfig, tuple[SemanticClass, ...]] = (HeadConfig(), ())
-    fresh: str = ""
+    fresh: fields.Pattern = ""
     pos_embed_size: int = 0
     family: str | None = None
     allow_non_finite: bool = False
     base: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        fields.check(self, "fresh")
 
     def extended(self, config: SamConfig) -> SamConfig:
         """Returns an architecture with the new adapters and the new head, if it has none."""
@@ -161,6 +167,7 @@ def _assemble(
 
     Raises:
         KeyMismatchError: Keys do not match, and the options are strict.
+        ValueError: `fresh` matches no parameter.
     """
     before, config, seed = config, options.extended(config), options.seed or 0
     added, new_head = config.peft != before.peft, config.head != before.head
@@ -169,6 +176,11 @@ def _assemble(
         made = autosam.from_sam(contents.tensors, config, seed)
         contents = contents.with_tensors({key: tensor for key, (tensor, _) in made.items()})
     shapes = models.shapes(config)
+    if options.fresh and not any(re.fullmatch(options.fresh, path) for path in shapes):
+        raise ValueError(
+            f"{name}: expected parameters to initialise, such as {next(iter(shapes))}, found none "
+            f"that {options.fresh!r} matches"
+        )
     paths = {naming.torch_name(path): path for path in shapes}
     entries = {name: _entry(contents, path, shapes[path], added) for name, path in paths.items()}
     for key, (_, origin) in made.items():

@@ -41,11 +41,24 @@ def with_colors(names: Sequence[str]) -> tuple[SemanticClass, ...]:
     """Gives every class a colour, by its position.
 
     Raises:
-        ValueError: A name is empty or occurs twice.
+        ValueError: A name is empty or occurs several times.
     """
-    if repeated := [name for name, count in Counter(names).items() if count > 1 or not name]:
-        raise fields.FieldError("classes", f"expected different names, found {repeated[0]!r} twice")
+    check_names(names)
     return tuple(SemanticClass(name, _color(i)) for i, name in enumerate(names))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Checks that every class has a name of its own.
+
+    Raises:
+        ValueError: A name is empty or occurs several times.
+    """
+    for name, count in Counter(names).items():
+        if not name:
+            raise fields.FieldError("classes", f"expected a name of every class, found {[*names]}")
+        if count > 1:
+            problem = f"expected different names, found {name!r} {count} times"
+            raise fields.FieldError("classes", problem)
 
 
 def numbered(count: int) -> tuple[SemanticClass, ...]:

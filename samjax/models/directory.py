@@ -13,7 +13,7 @@ import numpy as np
 
 from samjax import array_files, digests, fields, models, renames
 from samjax.data import inputs
-from samjax.data.classes import SemanticClass
+from samjax.data.classes import SemanticClass, check_names
 from samjax.models import config as model_config
 from samjax.models import finite_check, shape_check
 from samjax.types import Params
@@ -40,7 +40,7 @@ class Model:
         classes: Classes of a semantic head, without the background; empty for masks from prompts.
 
     Raises:
-        ValueError: The number of classes is not that of the head.
+        ValueError: The number of classes is not that of the head, or two have the same name.
     """
 
     config: model_config.SamConfig
@@ -54,6 +54,7 @@ class Model:
                 f"classes: expected {self.config.head.classes}, as model.head.classes, found "
                 f"{len(self.classes)}"
             )
+        check_names([each.name for each in self.classes])
 
 
 def save(path: str | Path, model: Model) -> None:

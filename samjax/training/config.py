@@ -105,7 +105,7 @@ class Experiment:
     init_from: str = ""
     init_family: Literal["", Family] = ""
     preprocessing_from: Literal["auto", "recipe", "checkpoint"] = "auto"
-    init_fresh: str = ""
+    init_fresh: fields.Pattern = ""
     model: models.SamConfig = dataclasses.field(default_factory=models.SamConfig)
     preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
     data: DataConfig = dataclasses.field(default_factory=lambda: DataConfig(root=""))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from samjax import conversion, models
+from samjax import conversion, fields, models
 from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
 from samjax.data.classes import SemanticClass
 from samjax.data.files import DataError, write_whole
@@ -106,7 +106,8 @@ def find_classes(experiment: Experiment, data: TrainingData) -> tuple[SemanticCl
             f"data.classes: expected some of {', '.join(found)}, the classes of the training "
             f"images of {data.root}, found {', '.join(absent)}"
         )
-    used = classes.with_colors(names or found)
+    with fields.naming("data.{}".format):
+        used = classes.with_colors(names or found)
     if head.classes not in (0, len(used)):
         raise ValueError(
             f"model.head.classes: expected {len(used)}, the number of classes, or 0, which takes "
@@ -316,11 +317,11 @@ def architecture(
     if wanted.peft.enabled and checkpoint.peft.enabled:
         _check_peft(wanted, checkpoint, path)
         peft = dataclasses.replace(checkpoint.peft, depth=peft.depth or checkpoint.peft.depth)
-    fields = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
+    ours = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
     for name in _VARIANT_FIELDS:
         if getattr(wanted, name) != defaults[name]:
-            fields[name] = getattr(wanted, name)
-    return dataclasses.replace(checkpoint, peft=peft, **fields)
+            ours[name] = getattr(wanted, name)
+    return dataclasses.replace(checkpoint, peft=peft, **ours)
 
 
 def _check_peft(wanted: SamConfig, checkpoint: SamConfig, path: str) -> None:

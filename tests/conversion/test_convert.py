@@ -183,6 +183,18 @@ def test_load_or_convert_takes_models_and_checkpoints(tmp_path, tensors, write):
         assert one.config.peft == options.get("peft", PeftConfig("none"))
 
 
+def test_parameters_to_initialise_are_those_of_a_regular_expression(write, tensors):
+    file = write(tensors)
+    tokens = conversion.load_or_convert(file, fresh=r"mask_decoder/.*tokens?", seed=3)
+    theirs, ours = tensors, naming.state_dict(tokens.params)
+    changed = {name for name in theirs if not np.array_equal(ours[name], theirs[name])}
+    assert changed == {"mask_decoder.mask_tokens.weight", "mask_decoder.iou_token.weight"}
+    with pytest.raises(ValueError, match=r"fresh: expected a regular expression, found '\('"):
+        conversion.load_or_convert(file, fresh="(")
+    with pytest.raises(ValueError, match=r"expected parameters to initialise.*'mask_tokens' match"):
+        conversion.load_or_convert(file, fresh="mask_tokens")
+
+
 def test_load_or_convert_names_what_it_cannot_load(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         conversion.load_or_convert(tmp_path / "nothing")

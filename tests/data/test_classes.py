@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from samjax import models
 from samjax.data import augment as augmentation
 from samjax.data import classes, index, inputs, phantoms
 from samjax.data.augment import AugmentConfig
@@ -10,6 +11,7 @@ from samjax.data.config import DataConfig
 from samjax.data.files import DataError
 from samjax.data.inputs import Preprocessing
 from samjax.data.pipeline import load_for_evaluation, training_iterator
+from samjax.models.directory import Model
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,25 @@ def test_no_mask_is_background_alone():
     assert shared == 0 and not labels.any() and labels.shape == (3, 3)
 
 
-def test_colours_differ_and_repeated_names_are_refused():
+def test_colours_differ():
     made = classes.with_colors([f"c{i}" for i in range(60)])
     assert len({each.color for each in made}) == 60
-    with pytest.raises(ValueError, match="classes: expected different names, found 'a' twice"):
-        classes.with_colors(["a", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("a", "b", "a"), "classes: expected different names, found 'a' 2 times"),
+        (("a", ""), r"classes: expected a name of every class, found \['a', ''\]"),
+    ],
+)
+def test_every_class_has_a_name_of_its_own(names, message):
+    with pytest.raises(ValueError, match=message):
+        classes.with_colors(names)
+    config = models.SamConfig(head=models.HeadConfig("semantic", classes=len(names)))
+    made = tuple(classes.SemanticClass(name, (0, 0, 0)) for name in names)
+    with pytest.raises(ValueError, match=message):
+        Model(config, Preprocessing(), {}, made)
 
 
 def test_label_maps_of_a_folder_are_its_masks(root):

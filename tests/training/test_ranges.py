@@ -54,6 +54,8 @@ def bad(path: str) -> list[Any]:
     wrong: list[Any] = [object(), "abc" if kind in (int, float, bool) else 3]
     if kind is float:
         wrong.append(float("nan"))
+    if hint == fields.Pattern:
+        return [*wrong, "a("]
     for limit in ranges:
         wrong.append(limit.low if limit.above else limit.low - 1)
         if limit.high < float("inf"):

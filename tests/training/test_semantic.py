@@ -64,6 +64,7 @@ def test_other_classes_than_those_of_the_model_are_named(data, tmp_path):
     ("fields", "message"),
     [
         ({"data.classes": ("moon",)}, "data.classes: expected some of .*, found moon"),
+        ({"data.classes": ("",)}, "data.classes: expected some of "),
         ({"model.head.classes": 99}, "model.head.classes: expected .*, found 99"),
         ({"model.head.kind": "masks", "data.classes": ("a",)}, "expected none with .*kind=masks"),
     ],
