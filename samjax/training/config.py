@@ -139,6 +139,7 @@ class Experiment:
         }
         needed = [
             ("trainable.encoder", "frozen", self.trainable.encoder),
+            ("model.peft.depth", 0, self.model.peft.depth),
             *((name, 0, amount) for name, amount in varied.items()),
         ]
         for name, expected, found in needed:

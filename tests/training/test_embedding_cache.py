@@ -103,6 +103,7 @@ def test_a_stop_while_embedding(data, tmp_path, monkeypatch):
     [
         ({"trainable.encoder": "full"}, "trainable.encoder: expected frozen with .*found full"),
         ({"data.augment.flip": 0.5}, r"data.augment.flip: expected 0 with .*found 0.5"),
+        ({"model.peft.kind": "msa", "model.peft.depth": 2}, r"peft.depth: expected 0 .*found 2"),
         ({"model.head.kind": "masks"}, "data.cache_embeddings: expected False with .*kind=masks"),
     ],
 )

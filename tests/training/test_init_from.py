@@ -83,6 +83,16 @@ def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
     assert setup.architecture(dropped, checkpoint, "x").peft == NONE
 
 
+def test_slices_encoded_together_are_kept_or_as_asked():
+    """No parameter tells their number."""
+    for before, asked, after in ((0, 4, 4), (4, 0, 4), (4, 2, 2)):
+        checkpoint, recipe = (
+            dataclasses.replace(TINY, peft=PeftConfig("msa", depth=depth))
+            for depth in (before, asked)
+        )
+        assert setup.architecture(recipe, checkpoint, "x").peft.depth == after
+
+
 def test_variants_of_msa_and_its_lost_parameters(plain):
     """They start from a plain SAM; positions keep the checkpoint's side at another image size."""
     recipe = reference_msa.get_config()
