@@ -16,7 +16,7 @@ from samjax.comparison import runner
 from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
-from samjax.tasks import InteractiveTask, SemanticTask
+from samjax.tasks import InteractiveTask, IterativeTask, SemanticTask
 from samjax.training import setup, step
 from samjax.training.config import Experiment
 
@@ -70,7 +70,8 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
     used = index.drop_datasets(samples, experiment.data.leave_out)
     batches, per_epoch = experiment.length(len(used))
     task = experiment.task(network, experiment.preprocessing.mask_prompt)
-    text = f"{batches:,} batches, {batches * (1 + task.later_updates):,} updates"
+    later = task.later_updates if isinstance(task, IterativeTask) else 0
+    text = f"{batches:,} batches, {batches * (1 + later):,} updates"
     if done:
         return f"{text}, trained", 0.0
     config = experiment.step(task, batches, per_epoch)

@@ -121,15 +121,12 @@ def predict_ensemble(
 
     Raises:
         RuntimeError: No image is set, or several are.
-        ValueError: `box`, `count` or `jitter` has the wrong shape or value.
+        ValueError: An argument has the wrong shape or value; the message names it.
     """
     corners = np.asarray(box, np.float32)
     if corners.shape != (4,):
         raise ValueError(f"box: expected shape (4,), found {corners.shape}")
-    if count < 1 or jitter < 0:
-        raise ValueError(
-            f"expected a count of 1 or more and a jitter of 0 or more, found {count} and {jitter}"
-        )
+    EnsembleConfig(count, jitter, seed, mean, move)  # Checks them.
     rng, others = np.random.default_rng(seed), count - 1
     draw = {"sides": jitter_box, "centre": shift_box}[move]
     moved = draw(corners, others, predictor.original_size, jitter, rng)

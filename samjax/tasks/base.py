@@ -31,7 +31,7 @@ class LossOutput:
 
 @runtime_checkable
 class Task(Protocol):
-    """The updates of a training batch: a first one, then `later_updates` others.
+    """A training batch's first update; often its only one, see `IterativeTask`.
 
     A task is frozen and hashable, and static under jit. It knows no optimizer.
     """
@@ -47,18 +47,8 @@ class Task(Protocol):
         ...
 
     @property
-    def later_groups(self) -> tuple[str, ...]:
-        """Parameter groups that each later update trains; all of them among `first_groups`."""
-        ...
-
-    @property
     def frozen(self) -> str:
         """Regular expression of parameters that no update trains, whatever their group."""
-        ...
-
-    @property
-    def later_updates(self) -> int:
-        """Number of updates after the first."""
         ...
 
     @property
@@ -80,12 +70,27 @@ class Task(Protocol):
         """Returns the loss of the first update."""
         ...
 
+    def log_row(self, metrics: dict[str, Any]) -> dict[str, float]:
+        """Summarises metrics, which have an entry per update, for a row of the logs."""
+        ...
+
+
+@runtime_checkable
+class IterativeTask(Task, Protocol):
+    """A task with further updates by the same batch, after the first."""
+
+    @property
+    def later_groups(self) -> tuple[str, ...]:
+        """Parameter groups that each later update trains; all of them among `first_groups`."""
+        ...
+
+    @property
+    def later_updates(self) -> int:
+        """Number of updates after the first; there may be none."""
+        ...
+
     def later_loss(
         self, params: Params, batch: Batch, carry: Carry, iteration: jax.Array
     ) -> tuple[Float[Array, ""], LossOutput]:
         """Returns the loss of a later update, numbered from 1."""
-        ...
-
-    def log_row(self, metrics: dict[str, Any]) -> dict[str, float]:
-        """Summarises metrics, which have an entry per update, for a row of the logs."""
         ...

@@ -55,22 +55,12 @@ class SemanticTask:
         return (*self.trainable.encoder_groups, *prompt_groups, "decoder")
 
     @property
-    def later_groups(self) -> tuple[str, ...]:
-        """Parameter groups that later updates train: none."""
-        return ()
-
-    @property
     def frozen(self) -> str:
         """Regular expression of parameters that no update trains, whatever their group.
 
         The IoU head takes no part in the loss.
         """
         return self.trainable.frozen(self.model.peft, iou_head=False)
-
-    @property
-    def later_updates(self) -> int:
-        """Number of updates after the first: none."""
-        return 0
 
     @property
     def preprocessing_fields(self) -> dict[str, Any]:
@@ -95,12 +85,6 @@ class SemanticTask:
             assert batch.image is not None
             embedding = models.encode_image(self.model, params, batch.image)
         return self.loss_of_embedding(params, embedding, batch.labels)
-
-    def later_loss(
-        self, params: Params, batch: LabelledBatch, carry: None, iteration: jax.Array
-    ) -> tuple[Float[Array, ""], LossOutput]:
-        """Raises an error, as there are no later updates."""
-        raise NotImplementedError("a semantic task has no later updates")
 
     def log_row(self, metrics: dict[str, np.ndarray]) -> dict[str, float]:
         """Returns the terms of the loss, and the Dice score that its Dice term stands for."""

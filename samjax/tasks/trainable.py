@@ -21,7 +21,6 @@ class TrainableConfig:
             LoRA in the transformer if it has any (SAMed_s).
         iou_head: Whether the head that predicts the IoU is trained; MedSAM: no. Then it keeps its
             values, even with weight decay. A semantic head never trains it.
-        iou_token: Whether the token of that head is trained; AutoSAM: no.
         multimask: Whether three masks are predicted and the best of them trained; paper, code
             and ours: yes.
 
@@ -33,7 +32,6 @@ class TrainableConfig:
     prompt_encoder: Literal["all", "first", "frozen"] = "all"
     decoder: Literal["full", "without_transformer"] = "full"
     iou_head: bool = True
-    iou_token: bool = True
     multimask: bool = True
 
     def __post_init__(self) -> None:
@@ -56,8 +54,6 @@ class TrainableConfig:
         patterns = [*peft.idle]
         if not iou_head:
             patterns.append(r"mask_decoder/iou_prediction_head/.*")
-        if not self.iou_token:
-            patterns.append(r"mask_decoder/iou_token")
         if self.decoder == "without_transformer":
             patterns.append(r"mask_decoder/transformer/(?!.*adapter/).*")
         return "|".join(patterns)

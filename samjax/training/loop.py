@@ -21,6 +21,7 @@ from samjax.data.pipeline import training_iterator
 from samjax.evaluation.run import evaluate_and_report
 from samjax.models import directory, groups
 from samjax.models.directory import Model
+from samjax.tasks import IterativeTask
 from samjax.training import distributed, resume, setup, sharding, step, summary, validation
 from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
@@ -186,7 +187,8 @@ class _Run:
         """Returns a summary of the run, in a few lines."""
         config, data, devices = self.experiment, self.data, jax.devices()
         task = self.step_config.task
-        trainable = task.first_groups, task.later_groups, task.frozen
+        later = task.later_groups if isinstance(task, IterativeTask) else ()
+        trainable = task.first_groups, later, task.frozen
         return "\n".join(
             [
                 summary.settings(config, recipe),
@@ -280,10 +282,8 @@ class _Run:
         return {name: float(value) for name, value in row.items()}
 
     def _divergence(self, number: int, metrics: step.Metrics) -> str:
-        latest = self.checkpoints.latest
-        good = (
-            "none was saved yet" if latest is None else f"{self.checkpoints.folder / str(latest)}"
-        )
+        folder, latest = self.checkpoints.folder, self.checkpoints.latest
+        good = "none was saved yet" if latest is None else f"{folder / str(latest)}"
         return (
             f"step {number}: the loss or a parameter is no longer a finite number (losses "
             f"{np.round(metrics.loss, 4).tolist()}); last good checkpoint: {good}. A lower "

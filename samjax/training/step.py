@@ -1,4 +1,4 @@
-"""Training step: one update by the task's first loss, then a scan of its later ones.
+"""Training step: one update by the task's first loss, then a scan of its later ones, if any.
 
 All updates of a batch are one compiled function.
 """
@@ -15,7 +15,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from samjax.models import groups
-from samjax.tasks import LossOutput, Task
+from samjax.tasks import IterativeTask, LossOutput, Task
 from samjax.training import optim
 from samjax.types import Params
 
@@ -128,13 +128,15 @@ def train_step(
     all_groups = all_groups.updated(trained)
     rows = [jax.tree.map(lambda value: value[None], first)]
 
-    def later(loop_carry, iteration):
-        trained, carry = loop_carry
-        loss = functools.partial(task.later_loss, batch=batch, carry=carry, iteration=iteration)
-        trained, carry, metrics = update(config, all_groups.params, trained, loss, rate)
-        return (trained, carry), metrics
+    if isinstance(task, IterativeTask) and task.later_updates:
+        later_loss = task.later_loss
 
-    if task.later_updates:
+        def later(loop_carry, iteration):
+            trained, carry = loop_carry
+            loss = functools.partial(later_loss, batch=batch, carry=carry, iteration=iteration)
+            trained, carry, metrics = update(config, all_groups.params, trained, loss, rate)
+            return (trained, carry), metrics
+
         iterations = jnp.arange(1, 1 + task.later_updates)
         # A scan: unrolled is no faster, and takes longer to compile (docs/training.md).
         (trained, _), rest = jax.lax.scan(

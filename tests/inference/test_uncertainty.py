@@ -136,8 +136,8 @@ def test_rectification_adds_and_removes_uncertain_pixels_by_their_grey_value():
     ("arguments", "message"),
     [
         ({"box": [BOX, BOX]}, r"box: expected shape \(4,\), found \(2, 4\)"),
-        ({"box": BOX, "count": 0}, "expected a count of 1 or more"),
-        ({"box": BOX, "jitter": -1.0}, "a jitter of 0 or more, found 5 and -1.0"),
+        ({"box": BOX, "count": 0}, "count: expected 1 or more, found 0"),
+        ({"box": BOX, "jitter": -1.0}, "jitter: expected 0 or more, found -1.0"),
     ],
 )
 def test_refuses(predictor, arguments, message):
