@@ -120,16 +120,15 @@ def _semantic(comparison: Comparison, results: AllResults) -> str:
 
 def _by_modality(comparison: Comparison, results: AllResults) -> str:
     shown = [(title, found) for title, _, found in _rows(comparison, results)]
-    names = [main_protocol(found.reports[0]) for _, found in shown]
-    heads = [f"{title}, {PROMPTS[name]}" for (title, _), name in zip(shown, names, strict=True)]
-    rows = [["Modality", "Masks", *heads]]
-    for modality, count in (shown[0][1].parts("by_modality") if shown else {}).items():
-        part = ("by_modality", modality)
+    counts = shown[0][1].parts("by_modality") if shown else {}
+    heads = [f"{name.replace('_', ' ')} ({count})" for name, count in counts.items()]
+    rows = [["Method", "Prompt", *heads]]
+    for title, found in shown:
+        protocol = main_protocol(found.reports[0])
         scores = [
-            f"{found.score(name, part=part).mean:.1f}"
-            for (_, found), name in zip(shown, names, strict=True)
+            f"{found.score(protocol, part=('by_modality', name)).mean:.1f}" for name in counts
         ]
-        rows.append([modality, str(count), *scores])
+        rows.append([title, PROMPTS[protocol], *scores])
     return markdown(rows)
 
 

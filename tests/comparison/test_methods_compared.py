@@ -150,7 +150,7 @@ def test_tables_tell_scores_by_prompts_apart(comparison, tmp_path):
     assert "| Filled box | box | - | - | 50.0 | - | - | - | - |" in tables["methods"]
     assert "Semantic" not in tables["boxes"] and "Prompted" not in tables["semantic"]
     assert "| Semantic | 30.0 ± 14.1 | 30.0 ± 0.0 | 2 | 3.0 ± 0.0 |" in tables["semantic"]
-    assert "| ct | 7 | 70.0 | 30.0 |" in tables["by modality"]
+    assert "| Prompted | box | 70.0 |" in tables["by modality"]
     assert "| Prompted | 2 | 4 4 | 9 9 |" in tables["budget"]
     assert "| Prompted | - | - | - |" in tables["choices"]  # Not chosen yet.
     choice.write(tmp_path / "prompted", {"rate_low": 0.5, "rate_high": 0.25})
