@@ -1,6 +1,7 @@
 """The layout: each layer of the package knows only the layers below it."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -53,13 +54,16 @@ def layer_of(path: Path) -> str:
     return path.relative_to(ROOT / "samjax").parts[0].removesuffix(".py")
 
 
-def imports(path: Path):
+@functools.cache
+def imports(path: Path) -> set[str]:
     """Dotted names of all that a file imports, wherever in it."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
 def test_every_layer_is_in_the_table():

@@ -7,6 +7,7 @@ only when a command runs, so that help is quick.
 
 import dataclasses
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -94,4 +95,14 @@ def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
     if argv is None and COMMANDS[name].trains:
         runtime.restart_with_huge_pages()
     runtime.prepare()
+    _log_to_terminal(logging.INFO if COMMANDS[name].trains else logging.WARNING)
     return signals.run_command(parser.prog, lambda: arguments.run(arguments))
+
+
+def _log_to_terminal(level: int) -> None:
+    """Shows log messages of samjax from a level on, but none of other libraries."""
+    log = logging.getLogger("samjax")
+    log.setLevel(level)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    log.propagate = False

@@ -9,13 +9,12 @@ The same command resumes a comparison that was stopped, at any point; finished m
 
 import argparse
 import dataclasses
-import logging
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 
 from samjax import recipes
-from samjax.cli.parser import Parser
+from samjax.cli.parser import Parser, name_in_list
 
 if typing.TYPE_CHECKING:
     from samjax.comparison.plan import Comparison, Job
@@ -33,8 +32,6 @@ def run(arguments: argparse.Namespace) -> None:
     from samjax.comparison import cost, figures, measure, page
     from samjax.comparison.plan import jobs
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    logging.getLogger("samjax").setLevel(logging.INFO)
     comparison = _load(arguments)
     workdir = arguments.workdir or _default_workdir(arguments.config)
     first, count = _shard(arguments.shard)
@@ -87,7 +84,11 @@ def add_arguments(parser: Parser) -> None:
         help="seeds to train every method with; default: the comparison's",
     )
     parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="methods to train; default: all"
+        "--methods",
+        nargs="+",
+        type=name_in_list,
+        metavar="NAME",
+        help="methods to train; default: all",
     )
     parser.add_argument(
         "--shard",

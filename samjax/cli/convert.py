@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from samjax import fields
 from samjax.cli import preprocessing_flags
-from samjax.cli.parser import Parser, specified
+from samjax.cli.parser import Parser, name_in_list, specified
 from samjax.data import classes
 from samjax.models.peft import PeftConfig
 
@@ -31,6 +31,7 @@ def add_arguments(parser: Parser) -> None:
     from_torch.add_argument(
         "--classes",
         nargs="+",
+        type=name_in_list,
         metavar="NAME",
         help="names of a semantic head's classes; default: the checkpoint's, or class_1, ...",
     )
@@ -124,7 +125,6 @@ def _peft(arguments: argparse.Namespace) -> PeftConfig | None:
 
 
 def _to_torch(arguments: argparse.Namespace) -> None:
-    from samjax import models
     from samjax.conversion import loading, writing
 
     target = arguments.target
@@ -132,7 +132,7 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         raise FileExistsError(f"{target} exists (--overwrite replaces a file)")
     target.parent.mkdir(parents=True, exist_ok=True)
     model = loading.load_or_convert(arguments.source, allow_non_finite=arguments.allow_non_finite)
-    writing.to_torch(target, model)
+    written = writing.to_torch(target, model)
     print(_input(model))
     print(
         "these settings travel in the file (the state dict's _metadata), where samjax reads them. "
@@ -145,7 +145,7 @@ def _to_torch(arguments: argparse.Namespace) -> None:
         print("its adapters are conv_bottleneck, which the published SAM-Med2D code does not have")
     elif model.config.peft.enabled and model.config.peft.layers:
         print("only some blocks have adapters; the published SAM-Med2D code expects them in all")
-    print(f"{target}: {models.count_parameters(model.config):,} parameters written")
+    print(f"{target}: {written:,} parameters written")
 
 
 def _input(model: "Model") -> str:

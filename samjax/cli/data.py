@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from samjax.cli.parser import Parser
+from samjax.cli.parser import Parser, name_in_list
 from samjax.curation import beam, local, options, prepare, quality_check, rules, show, stats, store
 from samjax.curation.options import CurationOptions, Dataset
 from samjax.data import index, records
@@ -31,7 +31,9 @@ def add_arguments(parser: Parser) -> None:
         parser = inner.add_parser(name, help=text, description=text)
         parser.set_defaults(run=run)
         parser.add_argument("root", type=Path, metavar="DST", help="data folder")
-        parser.add_argument("--splits", nargs="+", metavar="NAME", help="splits; default: all")
+        parser.add_argument(
+            "--splits", nargs="+", type=name_in_list, metavar="NAME", help="splits; default: all"
+        )
         if name == "check":
             parser.add_argument(
                 "--size",

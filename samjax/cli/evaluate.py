@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samjax.cli import preprocessing_flags
-from samjax.cli.parser import Parser, flag, specified
+from samjax.cli.parser import Parser, flag, name_in_list, specified
 
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
         "--datasets",
         nargs="+",
         default=[],
-        type=_name,
+        type=name_in_list,
         metavar="NAME",
         help="datasets; default: all",
     )
@@ -37,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--protocols",
         nargs="+",
-        type=_name,
+        type=name_in_list,
         metavar="NAME",
         help="bbox, bbox_growN (sides longer by N %%), bbox_jitter, bbox_xM (mean of M boxes), "
         "or Npt (N points); default: bbox 1pt 3pt 5pt, or classes without prompts",
@@ -115,12 +115,3 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     for problem in written.problems:
         print(f"left out: {problem}", file=sys.stderr)
     return 1 if written.problems else 0
-
-
-def _name(text: str) -> str:
-    """Returns a name of a list; one with commas is an error."""
-    if "," in text:
-        raise argparse.ArgumentTypeError(
-            f"expected names with spaces between them, found {text!r}: {text.replace(',', ' ')}"
-        )
-    return text

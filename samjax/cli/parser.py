@@ -75,6 +75,15 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def name_in_list(text: str) -> str:
+    """Returns a name of a list; one with commas is an error."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(
+            f"expected names with spaces between them, found {text!r}: {text.replace(',', ' ')}"
+        )
+    return text
+
+
 def specified(
     arguments: argparse.Namespace, names: Iterable[str], prefix: str = ""
 ) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`samjax train` and `train.py`: trains a model by a recipe."""
 
 import argparse
-import logging
 from pathlib import Path
 
 from samjax.cli.parser import Parser
@@ -40,19 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
     overrides.apply(config, arguments.overrides)
     settings = training_config.from_config_dict(config)
     workdir = arguments.workdir or Path("runs") / recipes.name_of(recipe)
-    _log_to_terminal()
     typed = tuple(overrides.paths(arguments.overrides))
     source = summary.RecipeFile(recipes.name_of(recipe), plain, typed)
     trained = loop.train(settings, workdir, source)
     if settings.run.report and jax.process_index() == 0:
         print(f"{loop.evaluate(settings, trained)}\n\nReport: {workdir / 'report'}")
         print(f"Picture: {workdir / 'report/overlays/median.png'}")
-
-
-def _log_to_terminal() -> None:
-    """Shows log messages of samjax, but none of other libraries."""
-    log = logging.getLogger("samjax")
-    log.setLevel(logging.INFO)
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-    log.propagate = False

@@ -15,8 +15,8 @@ _CLASSES = 1000  # Of the classifier in MobileSAM's file.
 _WRITABLE = ("none", "sam_med2d", "conv_bottleneck", "msa", "lora")
 
 
-def to_torch(path: str | Path, model: Model) -> None:
-    """Writes a `.pth` file that the published PyTorch code loads.
+def to_torch(path: str | Path, model: Model) -> int:
+    """Writes a `.pth` file that the published PyTorch code loads; counts the model's part of it.
 
     The tensors are the parameters; for a TinyViT, those that only its published code has are
     added. Adapters or a decoder of the Medical SAM Adapter are written in its layout
@@ -29,6 +29,9 @@ def to_torch(path: str | Path, model: Model) -> None:
     Args:
         path: The file.
         model: The model.
+
+    Returns:
+        Number of the model's parameters in the file.
 
     Raises:
         OSError: It cannot be written; nothing is left of it.
@@ -53,10 +56,12 @@ def to_torch(path: str | Path, model: Model) -> None:
         layout = torch_writer.MSA
     elif config.peft.enabled or model.preprocessing.mask_prompt == "sigmoid":
         layout = torch_writer.SAM_MED2D
+    written = sum(tensor.size for tensor in tensors.values())
     if config.encoder == "tiny_vit":
         tensors |= _tiny_vit_extras(tensors, config)
     record = json.dumps(model_dirs.settings(model), indent=2)
     torch_writer.write(path, tensors, layout, record)
+    return written
 
 
 def _tiny_vit_extras(tensors: Mapping[str, np.ndarray], config: SamConfig) -> dict[str, np.ndarray]:

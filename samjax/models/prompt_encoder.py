@@ -4,6 +4,8 @@ Source: Kirillov et al. (2023), appendix A. A point prompt without a box is foll
 "not a point" token, a box is two corner tokens, no mask is a learned constant.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from einops import rearrange
@@ -49,7 +51,7 @@ class PromptEncoder(nn.Module):
         dtype = jnp.dtype(cfg.dtype)
         self.pe_layer = PositionEncoding(cfg.prompt_dim)
 
-        def vector(name: str, group: declare.GroupName) -> jax.Array:
+        def vector(name: str, group: declare.GroupName) -> Any:
             return declare.parameter(self, name, (1, cfg.prompt_dim), std=1.0, group=group)
 
         # Background, foreground, upper left corner, lower right corner.

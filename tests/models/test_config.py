@@ -11,7 +11,11 @@ from samjax.models import PeftConfig, SamConfig
 
 @pytest.mark.parametrize(
     ("make", "count"),
-    [(models.vit_b, 93_735_472), (models.vit_l, 312_342_832), (models.vit_h, 641_090_608)],
+    [
+        (models.vit_b, 93_735_472),
+        pytest.param(models.vit_l, 312_342_832, marks=pytest.mark.heavy),
+        pytest.param(models.vit_h, 641_090_608, marks=pytest.mark.heavy),
+    ],
 )
 def test_parameter_counts_are_those_of_sam(make, count):
     assert models.count_parameters(make(image_size=1024, peft=PeftConfig("none"))) == count

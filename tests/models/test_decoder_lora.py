@@ -67,6 +67,7 @@ def test_the_frozen_transformer_leaves_it_trained():
             assert bool(re.fullmatch(pattern, name)) == ("/adapter/" not in name)
 
 
+@pytest.mark.heavy
 def test_sizes_in_vit_b():
     """As published: LoRA of the encoder 147,456, the decoder of nine tokens 4,759,945."""
     head = HeadConfig("semantic", 8)

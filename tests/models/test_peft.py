@@ -52,7 +52,7 @@ def test_fresh_is_the_identity_and_dropped_is_plain(encoder, kind):
     np.testing.assert_allclose(encode(config, params), expected, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", ["vit", pytest.param("tiny_vit", marks=pytest.mark.heavy)])
 def test_a_gradient_reaches_all_but_the_depth_adapters_of_msa(encoder):
     config = with_peft(encoder, PeftConfig("msa"))
     images = jnp.ones((1, config.image_size, config.image_size, 3))
@@ -62,6 +62,7 @@ def test_a_gradient_reaches_all_but_the_depth_adapters_of_msa(encoder):
         assert bool((gradient != 0).any()) == ("/depth/" not in path), path
 
 
+@pytest.mark.heavy
 def test_merged_lora_of_a_tiny_vit_equals_unmerged():
     peft = PeftConfig("lora", rank=2, scale=0.5, targets=("v", "q"))
     config = with_peft("tiny_vit", peft)
@@ -91,6 +92,7 @@ def test_initial_values_of_msa_as_published():
     assert params["image_encoder/blocks_1/adapter/space/fc1/bias"].any()
 
 
+@pytest.mark.heavy
 def test_sizes_in_vit_b():
     """Three adapters of 295,872 parameters in each of twelve blocks (two of them in use)."""
     assert size(models.vit_b(peft=PeftConfig("msa"))) == 36 * 295_872

@@ -94,7 +94,7 @@ def test_unknown_stems_and_encoders_are_errors(unchecked):
 # MARK: computation
 
 
-@pytest.mark.parametrize(("patch", "size"), [(16, 64), (16, 80), (16, 16), (4, 32), (4, 20)])
+@pytest.mark.parametrize(("patch", "size"), [(16, 80), (4, 20)])
 def test_any_size(patch, size):
     config = change(patch_size=patch, image_size=size)
     images = jnp.zeros((2, size, size, 3))

@@ -32,6 +32,7 @@ def test_logits_have_the_side_of_the_input():
     assert logits.shape == (2, 4, config.mask_size, config.mask_size) == (2, 4, 32, 32)
 
 
+@pytest.mark.heavy
 def test_every_parameter_takes_part():
     config = unet()
     params = models.init(config, jax.random.key(0))

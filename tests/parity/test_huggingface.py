@@ -11,7 +11,7 @@ from samjax import conversion, models, types
 torch = pytest.importorskip("torch", reason="parity needs torch")
 transformers = pytest.importorskip("transformers", reason="parity needs transformers")
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 SIZE, OBJECTS = 128, 2
 

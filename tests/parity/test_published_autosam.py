@@ -18,7 +18,7 @@ from samjax.tasks import SemanticTask, TrainableConfig
 from samjax.training import step
 from samjax.training.optim import OptimConfig
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 # Published: cross-entropy and batch Dice of the classes that are not perfect, at input resolution.
 LOSS = losses.ClassLossConfig(1.0, 1.0, "input", "batch", False, 1.0, True)
 PREDICT = jax.jit(models.predict_classes, static_argnums=0)
@@ -164,7 +164,6 @@ def run(published):
     return Run(published)
 
 
-@pytest.mark.heavy
 def test_losses(run):
     arrays = run.published.arrays
     ours = [metrics.loss for metrics in run.metrics]
@@ -174,7 +173,6 @@ def test_losses(run):
     np.testing.assert_allclose(terms, arrays["train/ce_dice_of_the_first"], rtol=1e-5)
 
 
-@pytest.mark.heavy
 def test_first_gradients(run):
     params = run.published.model.params
     gradients = naming.state_dict(jax.jit(jax.grad(lambda p: run.loss_of(p)[0]))(params))
@@ -190,7 +188,6 @@ def test_first_gradients(run):
             assert np.linalg.norm(ours - theirs) <= 1e-3 * scale, name
 
 
-@pytest.mark.heavy
 def test_every_parameter_after_three_updates(run):
     """Within what float32 itself is worth, by the published code's own run in float64."""
     own_error = run.published.settings["float32_against_float64"]["after3"]
@@ -207,7 +204,6 @@ def test_every_parameter_after_three_updates(run):
     assert moved > 70
 
 
-@pytest.mark.heavy
 def test_encoder_iou_parts_and_the_idle_hypernetwork_keep_their_bits(run):
     still = (*FROZEN, "image_encoder", "output_hypernetworks_mlps.1")
     names = [name for name in run.after if any(part in name for part in still)]

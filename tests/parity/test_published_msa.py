@@ -18,7 +18,7 @@ from samjax import conversion, losses, masks, models, types
 from samjax.conversion import torch_file
 from samjax.models.image_encoder import VitBlock
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 FILES = {"msa": "best_dice_checkpoint.pth", "msa_first": "best_checkpoint.pth"}
 
 

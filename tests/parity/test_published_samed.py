@@ -17,7 +17,7 @@ from samjax.models import groups, layers, peft
 from samjax.training import config as training_config
 from samjax.training import step
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 
 class Samed:
@@ -145,7 +145,6 @@ def updates(samed):
     return Updates(samed)
 
 
-@pytest.mark.heavy
 def test_losses(samed, updates):
     expected = samed.theirs["train/loss_ce_dice_rate"][:, :3]
     found = [(m.loss, m.terms["ce"], m.terms["dice_loss"]) for m in updates.metrics]
@@ -157,7 +156,6 @@ def gradient_names(samed):
     return [name.removeprefix(prefix) for name in samed.theirs if name.startswith(prefix)]
 
 
-@pytest.mark.heavy
 def test_first_gradients(samed, updates):
     names = gradient_names(samed)
     assert len(names) > 100
@@ -170,7 +168,6 @@ def test_first_gradients(samed, updates):
             assert error <= 1e-3 * np.linalg.norm(theirs), name
 
 
-@pytest.mark.heavy
 def test_every_parameter_after_three_updates(samed, updates):
     """Within what float32 itself is worth, by the published code's own run in float64."""
     own_error = samed.settings["float32_against_float64"]["after3"]
@@ -184,7 +181,6 @@ def test_every_parameter_after_three_updates(samed, updates):
             assert (np.asarray(updates.after[name]) != updates.before[name]).any(), name
 
 
-@pytest.mark.heavy
 def test_parameters_without_a_gradient_keep_their_bits(samed, updates):
     still = updates.after.keys() - set(gradient_names(samed))
     assert still >= set(samed.theirs["train/no_gradient"].tolist())

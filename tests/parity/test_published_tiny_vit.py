@@ -12,7 +12,7 @@ import pytest
 import samjax
 from samjax.data import inputs
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 
 SHARED = Path(__file__).parents[3] / "shared/fixtures"
 # Tolerances, relative to the largest expected value.
