@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from samjax.data import fingerprint, journal
 from samjax.data.index import Sample
 from samjax.data.metadata import read_json
-from samjax.evaluation import evaluator, figures, report
+from samjax.evaluation import evaluator, figures, report, support
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import EvaluationProgress
 from samjax.evaluation.prompt_file import PromptSet
@@ -99,6 +99,11 @@ def evaluate_and_report(
         except KeyboardInterrupt as stopped:
             done = f"{len(progress.images)} of {len(samples)} images are done"
             raise type(stopped)(f"{done}; the same command goes on") from None
+        if evaluation.other_classes:
+            _log.warning(
+                "left out: masks of classes that the model does not have: %s",
+                support.counted(evaluation.other_classes),
+            )
         report.write(out, evaluation, name, {**origin, "bad": bad, "run": identity})
         progress.remove()
     problems = [*bad.values()]

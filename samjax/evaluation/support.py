@@ -81,15 +81,11 @@ def known_samples(
     )
     if not other:
         return samples, {}
-    names = ", ".join(f"{name} ({count})" for name, count in sorted(other.items()))
     if config.other_classes == "error":
         raise DataError(
             f"classes: expected those that the model has, {', '.join(sorted(known))}, found masks "
-            f"of others: {names}; other_classes=skip leaves them out"
+            f"of others: {counted(other)}; other_classes=skip leaves them out"
         )
-    _log.warning(
-        "left out: %d masks of classes that the model does not have: %s", other.total(), names
-    )
     kept = []
     for sample in samples:
         of_known = [mask for mask in sample.masks if metadata[mask].class_name in known]
@@ -98,3 +94,8 @@ def known_samples(
     if not kept:
         raise DataError(f"classes: expected masks of {', '.join(sorted(known))}, found none")
     return kept, dict(sorted(other.items()))
+
+
+def counted(masks: Mapping[str, int]) -> str:
+    """Returns classes with their numbers of masks, as text: `liver (3), spleen (1)`."""
+    return ", ".join(f"{name} ({count})" for name, count in sorted(masks.items()))
