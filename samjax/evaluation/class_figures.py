@@ -64,7 +64,7 @@ def picture(
     loaded = evaluator.load_images(model, root, samples, config, evaluation.prompts)
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for batch in batches.pack(loaded, config.images_per_batch, config.batch_size):
-        predictions = evaluator.predict(model, batch, config)
+        predictions = semantic.predict(model, batch, config)
         maps = semantic.class_maps(model, batch, predictions)
         for image, row in zip(batch.masks, batch.image_index.tolist(), strict=False):
             drawn = image[0]

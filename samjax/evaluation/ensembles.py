@@ -22,7 +22,7 @@ from samjax.inference.uncertainty import Mean, entropy
 CALIBRATION_BINS = 15  # As in SAM-U's evaluation.
 ENTROPY_BINS = 300
 REFUSED = (10, 20, 30)  # Percent of the least sure masks.
-_WIDER = 0.5  # Growth of the region beyond the box, over its sides.
+WIDER = 0.5  # Growth of the region beyond the box, over its sides.
 _LOGITS = (1e-5, 20.0)  # Distance of a logit from zero in the least and in the most sure bin.
 
 
@@ -49,7 +49,7 @@ def count(
     logits: Float[Array, "n m m"],
     placement: Int[Array, " 6"],
     truth: UInt8[Array, "h w"],
-    box: Float[Array, " 4"],
+    boxes: Float[Array, "2 4"],
     size: int,
     mean: Mean,
 ) -> EnsembleCounts:
@@ -59,7 +59,7 @@ def count(
         logits: Low-resolution logits of each box's mask.
         placement: `samjax.data.inputs.Placement.as_array` of the image.
         truth: The true mask at original size, on a canvas (`samjax.masks.canvas_size`).
-        box: The box that was jittered, pixels of the image.
+        boxes: The box that was jittered, and the region around it (`WIDER`), pixels of the image.
         size: Side of the network's input.
         mean: Whether probabilities or logits are averaged.
     """
@@ -77,8 +77,7 @@ def count(
     image = (y < height) & (x < width)
     predicted, true = (probability > 0.5) & image, (truth != 0) & image
     uncertainty = entropy(probability)
-    wider = box + 0.5 * _WIDER * jnp.tile(box[2:] - box[:2], 2) * jnp.array([-1, -1, 1, 1])
-    region, within = (masks.inside_box(each, canvas) & image for each in (wider, box))
+    within, region = (masks.inside_box(each, canvas) & image for each in boxes)
     bins = jnp.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     calibration = jnp.stack(
         [

@@ -23,6 +23,7 @@ from samjax.evaluation.progress import EvaluationProgress, ImageInProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import EvalConfig, Evaluation, ImageResults
+from samjax.evaluation.semantic import ClassPredictions
 from samjax.inference import jit_cache
 from samjax.models.directory import Model
 
@@ -92,7 +93,7 @@ def evaluate(
             jit_cache.clear_if_large()
             predictions = predict(model, batch, config)
             by_image = {id(one.image): one for one in in_progress}
-            if model.config.head.is_semantic:
+            if isinstance(predictions, ClassPredictions):
                 maps = semantic.class_maps(model, batch, predictions)
                 counted = semantic.count_classes(model, batch, maps, metadata)
                 scores = semantic.score(batch, counted, metadata)
@@ -199,7 +200,9 @@ def load_images(
     return batches.load_ahead(samples, load_one, config.threads)
 
 
-def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
+def predict(
+    model: Model, batch: EvaluationBatch, config: EvalConfig
+) -> Predictions | ClassPredictions:
     """Predicts the masks of a batch by all protocols."""
     kind = semantic if model.config.head.is_semantic else prompted
     return kind.predict(model, batch, config)

@@ -17,6 +17,7 @@ from samjax.evaluation.batches import EvaluationBatch
 from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
+from samjax.evaluation.semantic import ClassPredictions
 from samjax.models.directory import Model
 
 
@@ -74,16 +75,17 @@ def examples(
     drawn: list[Example] = []
     for batch in batches.pack(images, config.images_per_batch, config.batch_size):
         predictions = evaluator.predict(model, batch, config)
-        is_semantic = model.config.head.is_semantic
-        maps = semantic.class_maps(model, batch, predictions) if is_semantic else []
+        of_classes = isinstance(predictions, ClassPredictions)
+        maps = semantic.class_maps(model, batch, predictions) if of_classes else []
         for row in range(len(batch.masks)):
-            result = results[len(drawn)]
-            if is_semantic:
+            result, clicks = results[len(drawn)], (np.zeros((0, 2)), np.zeros(0, int))
+            if isinstance(predictions, ClassPredictions):
                 label = numbers(model.classes)[result.metadata.class_name]
                 predicted = {protocols.CLASSES: maps[int(batch.image_index[row])] == label}
             else:
                 predicted = _restore_masks(model, batch, predictions, config.protocols, row)
-            drawn.append(_example(root, result, batch, predictions, predicted, row))
+                clicks = np.asarray(predictions.points[row]), np.asarray(predictions.labels[row])
+            drawn.append(_example(root, result, batch, predicted, clicks, row))
     return drawn
 
 
@@ -166,8 +168,8 @@ def _example(
     root: str | os.PathLike[str],
     result: MaskResult,
     batch: EvaluationBatch,
-    predictions: Predictions,
     predicted: dict[str, np.ndarray],
+    clicks: tuple[np.ndarray, np.ndarray],
     row: int,
 ) -> Example:
     image, position = batch.masks[row]
@@ -178,6 +180,6 @@ def _example(
         truth=image.loaded.original_masks[position],
         predicted=predicted,
         prompt=image.prompts[position],
-        points=image.loaded.placement.to_original(np.asarray(predictions.points[row])),
-        labels=np.asarray(predictions.labels[row]),
+        points=image.loaded.placement.to_original(clicks[0]),
+        labels=clicks[1],
     )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from samjax import masks
+from samjax.data.boxes import grow_box
 from samjax.data.metadata import Metadata
 from samjax.evaluation import ensembles, metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch
@@ -24,12 +25,11 @@ class Predictions:
 
     Attributes:
         logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
-            followed by all candidates. Of a semantic head, those of the classes of each image,
-            (b, k, m, m).
+            followed by all candidates.
         points: Points of the prompts, (n, rounds, 2), pixels of the input.
         labels: Their labels, (n, rounds).
-        seconds: Seconds of `encode`, `bbox`, `boxes` (all other protocols with boxes together),
-            `points` and `classes`.
+        seconds: Seconds of `encode`, `bbox`, `boxes` (all other protocols with boxes together) and
+            `points`.
         ensembles: Low-resolution logits of each box, (n, boxes, m, m), by protocol.
     """
 
@@ -142,7 +142,8 @@ def score(
         uncertainty = {}
         for name, ensemble in predictions.ensembles.items():
             box, mean = np.array(image.prompts[i].box, np.float32), config.ensemble_mean
-            counted = ensembles.count(ensemble[row], placement, on_canvas, box, size, mean)
+            regions = np.stack([box, grow_box(box, ensembles.WIDER, truth.shape)])
+            counted = ensembles.count(ensemble[row], placement, on_canvas, regions, size, mean)
             found = jax.device_get(vars(counted))
             both = (*found["pixels"], area)
             scores[name] = Score(float(metrics.dice(*both)), float(metrics.iou(*both)))

@@ -4,8 +4,10 @@ A class in several pieces has several masks. Each of them gets the score of its 
 the class map's pixels of the class against all masks of it.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +16,7 @@ from samjax.data.classes import numbers
 from samjax.data.metadata import Metadata
 from samjax.evaluation import metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
-from samjax.evaluation.prompted import Predictions, Stopwatch, score_box
+from samjax.evaluation.prompted import Stopwatch, score_box
 from samjax.evaluation.results import FILLED_BOX, ClassCounts, EvalConfig, MaskResult, Score
 from samjax.inference import classes
 from samjax.inference.batch import encode
@@ -22,18 +24,31 @@ from samjax.inference.decoder_weights import pack_weights
 from samjax.models.directory import Model
 
 
-def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
+@dataclasses.dataclass(frozen=True)
+class ClassPredictions:
+    """The network's predictions for the images of a batch, on the device.
+
+    Attributes:
+        logits: Low-resolution logits of the classes, (b, k, m, m), the background first.
+        seconds: Seconds of `encode` and `classes`.
+    """
+
+    logits: jax.Array
+    seconds: dict[str, float]
+
+
+def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> ClassPredictions:
     """Predicts the classes of a batch's images."""
     timed, network = Stopwatch(), model.config
     encoded = timed("encode", encode, network, model.params, batch.images, config.adapters)
     weights = pack_weights(model.params)
     logits = timed(protocols.CLASSES, classes.decode, network, weights, encoded.embedding)
-    n = len(batch.points)
-    no_points = jnp.zeros((n, 0, 2)), jnp.zeros((n, 0), jnp.int32)
-    return Predictions(logits, *no_points, timed.seconds)
+    return ClassPredictions(logits, timed.seconds)
 
 
-def class_maps(model: Model, batch: EvaluationBatch, predictions: Predictions) -> list[np.ndarray]:
+def class_maps(
+    model: Model, batch: EvaluationBatch, predictions: ClassPredictions
+) -> list[np.ndarray]:
     """Returns the class map of every image of a batch at its own size, (h, w) uint8."""
     found = []
     for logits, image in zip(predictions.logits, images(batch), strict=False):

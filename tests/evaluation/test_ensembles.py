@@ -11,6 +11,7 @@ from small import random_params
 
 from samjax import masks, models
 from samjax.data import index, phantoms
+from samjax.data.boxes import grow_box
 from samjax.data.inputs import Preprocessing
 from samjax.evaluation import ensembles, evaluator, protocols
 from samjax.evaluation.results import EvalConfig
@@ -63,7 +64,8 @@ def test_counts_are_those_of_the_mean_at_original_resolution():
             else sigmoid(restored.mean(0)[0])
         )
         p = p[:30, :28]
-        found = ensembles.count(logits, placement, truth, jnp.asarray(BOX), 32, mean)
+        regions = [BOX, grow_box(BOX, ensembles.WIDER, (30, 28))]
+        found = ensembles.count(logits, placement, truth, jnp.asarray(np.stack(regions)), 32, mean)
         predicted, true = p > 0.5, truth[:30, :28] != 0
         np.testing.assert_array_equal(found.pixels, [(predicted & true).sum(), predicted.sum()])
         entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
@@ -86,8 +88,8 @@ def test_the_areas_of_unsure_and_of_sharp_models_are_those_by_rank(scale):
     truth = np.zeros((32, 32), np.uint8)
     truth[:] = rng.random((32, 32)) < 1 / (1 + np.exp(-4 * (p - 0.5) / p.std()))
     placement = jnp.asarray([32, 32, 0, 0, 32, 32], jnp.int32)
-    box = jnp.asarray([0.0, 0, 32, 32])
-    counts = ensembles.count(logits, placement, truth, box, 32, "probability")
+    regions = jnp.asarray([[0.0, 0, 32, 32]] * 2)
+    counts = ensembles.count(logits, placement, truth, regions, 32, "probability")
     sure, wrong = np.abs(p - 0.5), (p > 0.5) != (truth != 0)
     roc, precision = areas(-sure[wrong], -sure[~wrong])
     histograms = np.asarray(counts.by_entropy)
