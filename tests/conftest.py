@@ -1,6 +1,7 @@
 """Shared set-up: eight virtual devices, exact matrix products, paths of fixtures and data."""
 
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -81,6 +82,14 @@ def _drop_programs(request):
     _note_mappings(request.config, memory.mappings() or 0)
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_in_a_library():
+    """Undoes what a command, run before in this process, does to the logs."""
+    log = logging.getLogger("samjax")
+    log.propagate = True
+    log.setLevel(logging.NOTSET)
 
 
 def _note_mappings(config, count):

@@ -48,6 +48,7 @@ COMMANDS = {  # By the name of their modules.
     ),
     "info": Subcommand("Shows versions and devices, and the settings and parameters of a model."),
 }
+_terminal = logging.StreamHandler()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,8 +102,8 @@ def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
 
 def _log_to_terminal(level: int) -> None:
     """Shows log messages of samjax from a level on, but none of other libraries."""
+    _terminal.setStream(sys.stderr)
     log = logging.getLogger("samjax")
+    log.addHandler(_terminal)
     log.setLevel(level)
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
     log.propagate = False

@@ -35,7 +35,7 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workdir(log_handlers, root):
+def workdir(root):
     """Returns the folder of a finished comparison."""
     assert main([CONFIG, "--workdir", str(root / "runs")]) == 0
     return root / "runs"

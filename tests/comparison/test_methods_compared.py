@@ -75,9 +75,7 @@ def comparison(tmp_path_factory):
 
 
 @pytest.mark.heavy
-def test_methods_with_different_prompts_are_compared(
-    comparison, tmp_path, monkeypatch, log_handlers
-):
+def test_methods_with_different_prompts_are_compared(comparison, tmp_path, monkeypatch):
     monkeypatch.setattr("samjax.cli.compare._load", lambda _: comparison)
     arguments = ["compare", "any", "--workdir", str(tmp_path / "runs")]
     assert cli.main(arguments) == 0
