@@ -102,7 +102,7 @@ def _run(parser: Parser, name: str, argv: Sequence[str] | None) -> int:
 
 def _log_to_terminal(level: int) -> None:
     """Shows log messages of samjax from a level on, but none of other libraries."""
-    _terminal.setStream(sys.stderr)
+    _terminal.stream = sys.stderr
     log = logging.getLogger("samjax")
     log.addHandler(_terminal)
     log.setLevel(level)
