@@ -88,6 +88,7 @@ def _drop_programs(request):
 def _logs_as_in_a_library():
     """Undoes what a command, run before in this process, does to the logs."""
     log = logging.getLogger("samjax")
+    log.handlers.clear()
     log.propagate = True
     log.setLevel(logging.NOTSET)
 

@@ -178,7 +178,7 @@ def test_json_of_prompts(predict, scan, tmp_path):
 
 
 def test_prompt_files_with_names_byte_order_marks_and_unknown_fields(
-    predict, scan, tmp_path, caplog
+    predict, scan, tmp_path, capsys
 ):
     image = scan("a.png")
     prompts = tmp_path / "prompts.json"
@@ -188,7 +188,7 @@ def test_prompt_files_with_names_byte_order_marks_and_unknown_fields(
     ]
     prompts.write_text(json.dumps({"a.png": entries}), encoding="utf-8-sig")
     assert predict(*image, "--prompts", prompts) == 0
-    assert "left out: 'label', which says nothing here" in caplog.text
+    assert "left out: 'label', which says nothing here" in capsys.readouterr().err
     one, other = report(tmp_path)["images"]["a.png"]["objects"]
     assert one["object"] == "left kidney" and one["masks"] == ["a_left_kidney.png"]
     assert other["object"] == "1" and other["points"] == [[10, 12, 1], [0, 0, -1]]
@@ -197,7 +197,7 @@ def test_prompt_files_with_names_byte_order_marks_and_unknown_fields(
         "image,object,x,y,label,class\na.png,left kidney,10,12,1,organ\n", encoding="utf-8-sig"
     )
     assert predict(*image, "--prompts", table, "--out", tmp_path / "other") == 0
-    assert "left out: 'class', which says nothing here" in caplog.text
+    assert "left out: 'class', which says nothing here" in capsys.readouterr().err
     assert (tmp_path / "other" / "a_left_kidney.png").exists()
 
 
