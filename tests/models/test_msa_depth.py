@@ -40,7 +40,7 @@ def compiled(config, index, adapters):
 
 
 @pytest.mark.parametrize("padding", ["zero", "norm_bias"])
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.heavy)])
 def test_slices_mix_within_their_chunk_alone(padding, index):
     """Bit for bit. Published files mix them in global blocks, and windows of a slice in others."""
     config = with_depth(2, window_padding=padding)

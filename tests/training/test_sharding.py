@@ -35,7 +35,6 @@ def with_model(model):
 FSDP = sharding.MeshConfig(model=2, rules="fsdp", min_weight_size=256)
 DECLARED = models.declarations(STEP.task.model)
 TINY_VIT = dataclasses.replace(TINY_TINY_VIT, image_size=toy.SIZE, patch_size=4)
-HEAVY = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +68,10 @@ def alone(state, batch, compilations):
     return train(state, batch, mesh, sharding.MeshConfig(), compilations)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(sharding.MeshConfig(), id="8"), pytest.param(FSDP, id="4x2 fsdp", marks=HEAVY)],
+    [pytest.param(sharding.MeshConfig(), id="8"), pytest.param(FSDP, id="4x2 fsdp")],
 )
 def test_eight_devices_compute_what_one_does(state, batch, alone, compilations, config):
     mesh = sharding.make_mesh(config, 8)
@@ -184,6 +184,7 @@ def test_a_checkpoint_restores_under_another_cut(tmp_path):
         np.testing.assert_array_equal(copy, expected)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("model", [toy.MODEL, TINY_VIT], ids=["vit", "tiny_vit"])
 def test_bytes_on_each_device(model):
     """Of parameters and moments, with every parameter of 64 elements or more cut into eight."""
@@ -216,6 +217,7 @@ def assert_only_tables_are_whole(part, lies, devices):
     )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("devices", [2, 4, 8])
 @pytest.mark.parametrize("encoder", ["vit", "tiny_vit"])
 def test_real_networks_are_cut(encoder, devices):

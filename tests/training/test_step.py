@@ -116,6 +116,7 @@ def test_counts(ours):
     assert int(states[-1].step) == 3
 
 
+@pytest.mark.heavy
 def test_counts_with_the_prompt_encoder_in_the_first_update_only(first_only):
     states, _ = first_only
     counts = {name: count(states[-1], name) for name in states[-1].optimizer}
@@ -124,6 +125,7 @@ def test_counts_with_the_prompt_encoder_in_the_first_update_only(first_only):
     assert counts == expected
 
 
+@pytest.mark.heavy
 def test_a_group_that_does_not_take_part_keeps_value_moments_and_count(first_only, ours):
     start, after_points, after_boxes = first_only[0]
     assert untouched(start, after_points, "boxes")

@@ -42,7 +42,8 @@ def learned(encoder, train_step, batch):
     return groups.split(model, params), groups.split(model, after.params)
 
 
-@pytest.mark.parametrize("encoder", ["adapters", pytest.param("full", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("encoder", ["adapters", "full"])
 def test_only_what_shall_learn_does(train_step, batch, encoder):
     before, after = learned(encoder, train_step, batch)
     changed = {
