@@ -41,15 +41,15 @@ def window_attention() -> Pair:
     """Returns attention in windows padded from 16 x 16 to 28 x 28 tokens, and on real tokens."""
     config = SamConfig()
     ours = VitAttention(config.num_heads, config.window_size, jnp.float32)
-    x = _draw(4, 16, 16, config.embed_dim)
-    params = ours.init(jax.random.key(0), x)
+    x, padding = _draw(4, 16, 16, config.embed_dim), jnp.zeros((1, 1, 1, config.embed_dim))
+    params = ours.init(jax.random.key(0), x, padding)
     whole = VitAttention(config.num_heads, config.window_size, jnp.float32)
 
     def plain(x: jax.Array) -> jax.Array:
         padded = jnp.pad(x, ((0, 0), (0, 12), (0, 12), (0, 0)))
-        return whole.apply(params, padded)[:, :16, :16]  # type: ignore[index]
+        return whole.apply(params, padded, padding)[:, :16, :16]  # type: ignore[index]
 
-    return plain, lambda x: ours.apply(params, x), (x,)
+    return plain, lambda x: ours.apply(params, x, padding), (x,)
 
 
 def attention() -> Pair:

@@ -96,8 +96,11 @@ def test_a_literal_port_differs_in_its_attention_alone(config):
         qkv, proj = jnp.zeros((width, 3 * width)), jnp.zeros((width, width))
         literal = functools.partial(literal_attention, heads=heads)
         difference += traced(literal, x, qkv, tables, proj)
-        ours = image_encoder.VitAttention(heads, size, jnp.float32)
-        difference -= traced(ours.apply, jax.eval_shape(ours.init, jax.random.key(0), x), x)
+        ours, padding = image_encoder.VitAttention(heads, size, jnp.float32), jnp.zeros(width)
+        inputs = x, padding[None, None, None]
+        difference -= traced(
+            ours.apply, jax.eval_shape(ours.init, jax.random.key(0), *inputs), *inputs
+        )
     assert flops.padded_encoder(config, 3) == flops.encoder(config, 3) + difference
 
 
