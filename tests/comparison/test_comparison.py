@@ -149,6 +149,7 @@ def test_a_lost_report_is_written_again_unchanged(workdir):
     assert json.loads(report.read_text())["overall"] == before["overall"]
 
 
+@pytest.mark.heavy
 def test_a_dry_run_lists_what_is_left(tmp_path, capsys):
     assert main([CONFIG, "--workdir", str(tmp_path / "new"), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()

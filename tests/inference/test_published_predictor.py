@@ -6,7 +6,7 @@ import pytest
 import samjax
 from samjax.data import files, inputs
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.heavy]
 PICTURES = (
     "ct_00--SAMMed2D_demo--amos_0006--z_0090.png",
     "ct_00--SAMMed2D_demo--s0114--z_0111.png",

@@ -71,6 +71,7 @@ def test_classes_run_together_as_they_would_alone():
         np.testing.assert_allclose(logits[:, k : k + 1], one, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_scores_of_autosam():
     config = network("autosam")
     own, embedding = random_params(config)["mask_decoder"], embedding_for(config)

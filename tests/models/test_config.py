@@ -30,6 +30,7 @@ def test_parameter_count_of_sam_med2d():
     )
 
 
+@pytest.mark.heavy
 def test_bottleneck_adapters_are_a_fiftieth_of_the_published_ones():
     plain, published, bottleneck = (
         models.count_parameters(SamConfig(**fields))

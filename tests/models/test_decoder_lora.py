@@ -38,6 +38,7 @@ def test_it_lies_in_every_attention():
     assert {declared[name].group for name in decoder} == {"decoder"}
 
 
+@pytest.mark.heavy
 def test_fresh_it_changes_nothing(embedding):
     params = models.init(CONFIG, jax.random.key(0))
     plain, merged = models.merge_lora(CONFIG, params)

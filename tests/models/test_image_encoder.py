@@ -114,6 +114,7 @@ def test_odd_grids_work_with_adapters(change, encode, size):
     assert jnp.isfinite(embedded).all()
 
 
+@pytest.mark.heavy
 def test_remat_computes_the_same(tiny, params, images, change):
     def value_and_grad(config):
         def loss(p):

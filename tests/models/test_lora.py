@@ -28,6 +28,7 @@ def images():
     return jnp.asarray(np.random.default_rng(3).normal(size=(2, 64, 64, 3)), jnp.float32)
 
 
+@pytest.mark.heavy
 def test_fresh_lora_is_the_identity(images):
     params = models.init(WITH_LORA, jax.random.key(0))
     adapter = params["image_encoder"]["blocks_0"]["adapter"]

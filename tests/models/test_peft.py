@@ -32,8 +32,10 @@ def size(config):
     return sum(int(np.prod(leaf.shape)) for leaf in parts["adapter"].values())
 
 
-CASES = [("vit", kind) for kind in (*IDENTITY, "ssf")] + [
-    pytest.param("tiny_vit", kind, marks=pytest.mark.heavy) for kind in IDENTITY
+CASES = [("vit", "lora"), ("vit", "msa")] + [
+    pytest.param(encoder, kind, marks=pytest.mark.heavy)
+    for encoder, kinds in (("vit", ("fact", "ssf", "adaptformer")), ("tiny_vit", IDENTITY))
+    for kind in kinds
 ]
 
 

@@ -109,6 +109,7 @@ def test_the_parameters_are_the_same_at_any_size():
     assert of_size[0] == of_size[1]
 
 
+@pytest.mark.heavy
 def test_adapters_can_be_skipped(small, encode):
     config, params, images = small
     plain = change(peft=NONE)
@@ -117,6 +118,7 @@ def test_adapters_can_be_skipped(small, encode):
     assert abs(skipped - encode(config, params, images, True)).max() > 0.1
 
 
+@pytest.mark.heavy
 def test_fresh_adapters_add_nothing(encode):
     config = change(peft=PeftConfig())
     params = jax.jit(models.init, static_argnums=0)(config, jax.random.key(0))

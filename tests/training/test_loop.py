@@ -161,6 +161,7 @@ def test_the_best_model_is_kept(experiment, tmp_path, monkeypatch):
     assert not identical(last, best)
 
 
+@pytest.mark.heavy
 def test_training_stops_when_validation_no_longer_improves(experiment, tmp_path, monkeypatch):
     score(monkeypatch, 0.5, 0.4, 0.3)
     patient = dataclasses.replace(experiment.validation, every=1, patience=2)
