@@ -48,8 +48,9 @@ def load_or_convert(
             _log.warning("%s: %s", path, report.notes[-1])
         return model
     model = directory.load(path, options.allow_non_finite)
-    family, expected = options.family, model.preprocessing
-    expected = families.named(family).preprocessing if family else expected
+    expected = model.preprocessing
+    if options.family:
+        expected = families.named(options.family).preprocessing
     expected = dataclasses.replace(expected, **(preprocessing_overrides or {}))
     model = dataclasses.replace(model, preprocessing=expected)
     resized = image_size not in (None, model.config.image_size)

@@ -92,7 +92,10 @@ def known_samples(
         if of_known:
             kept.append(dataclasses.replace(sample, masks=tuple(of_known)))
     if not kept:
-        raise DataError(f"classes: expected masks of {', '.join(sorted(known))}, found none")
+        raise DataError(
+            f"classes: expected masks of {', '.join(sorted(known))}, found none, but masks of "
+            f"others: {counted(other)}"
+        )
     return kept, dict(sorted(other.items()))
 
 

@@ -117,6 +117,10 @@ def test_classes_that_the_model_lacks_are_named_or_skipped(root, model):
     assert absent not in {result.metadata.class_name for result in evaluation.results}
     left_out = list(class_names(root, samples).values()).count(absent)
     assert class_report.summarise(evaluation)["other_classes"] == {absent: left_out}
+    stranger = dataclasses.replace(fewer, classes=with_colors([f"x{i}" for i in range(len(known))]))
+    message = rf"masks of x0, .* found none, but masks of others: .*{absent} \({left_out}\)"
+    with pytest.raises(DataError, match=message):
+        evaluator.evaluate(stranger, root, samples, config, progress=False)
 
 
 def test_prompts_for_a_semantic_model_and_classes_for_another(root, model):
