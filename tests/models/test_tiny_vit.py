@@ -94,7 +94,10 @@ def test_unknown_stems_and_encoders_are_errors(unchecked):
 # MARK: computation
 
 
-@pytest.mark.parametrize(("patch", "size"), [(16, 80), (4, 20)])
+HEAVY = [pytest.param(*sides, marks=pytest.mark.heavy) for sides in ((16, 64), (16, 16), (4, 32))]
+
+
+@pytest.mark.parametrize(("patch", "size"), [(16, 80), (4, 20), *HEAVY])
 def test_any_size(patch, size):
     config = change(patch_size=patch, image_size=size)
     images = jnp.zeros((2, size, size, 3))
