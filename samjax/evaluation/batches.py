@@ -41,7 +41,7 @@ class EvaluationBatch:
 
     Attributes:
         masks: Masks of the batch, as (image, position); fewer than `n` in a short batch.
-        image_count: Number of images.
+        sources: Their images, in order; fewer than `b` in a short batch.
         images: Normalised images, (b, s, s, 3) float32.
         image_index: Index of each mask's image, (n,) int32.
         boxes: (n, 4) float32, pixels of the input.
@@ -51,13 +51,18 @@ class EvaluationBatch:
     """
 
     masks: list[tuple[PromptedImage, int]]
-    image_count: int
+    sources: list[PromptedImage]
     images: np.ndarray
     image_index: np.ndarray
     boxes: np.ndarray
     points: np.ndarray
     seeds: np.ndarray
     truth: np.ndarray
+
+    @property
+    def image_count(self) -> int:
+        """Number of images."""
+        return len(self.sources)
 
 
 def load_ahead(
@@ -162,7 +167,7 @@ def _batch(
     prompts = [image.prompts[i].in_input(image.loaded.placement) for image, i in entries]
     return EvaluationBatch(
         masks=entries,
-        image_count=len(images),
+        sources=images,
         images=_stack([image.loaded.image for image in images], image_count),
         image_index=_stack([np.int32(index[id(image)]) for image, _ in entries], mask_count),
         boxes=_stack([box for box, _ in prompts], mask_count),

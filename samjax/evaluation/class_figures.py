@@ -66,11 +66,10 @@ def picture(
     for batch in batches.pack(loaded, config.images_per_batch, config.batch_size):
         predictions = semantic.predict(model, batch, config)
         maps = semantic.class_maps(model, batch, predictions)
-        for image, row in zip(batch.masks, batch.image_index.tolist(), strict=False):
-            drawn = image[0]
-            labels = [number[named[path]] for path in drawn.sample.masks]
-            truth, _ = label_map(drawn.loaded.original_masks, labels)
-            found[drawn.sample.image] = truth, maps[row]
+        for image, class_map in zip(batch.sources, maps, strict=True):
+            labels = [number[named[path]] for path in image.sample.masks]
+            truth, _ = label_map(image.loaded.original_masks, labels)
+            found[image.sample.image] = truth, class_map
     rows = []
     for path in images:
         pixels, order = read_image(Path(root) / path)

@@ -97,7 +97,7 @@ def evaluate(
                 maps = semantic.class_maps(model, batch, predictions)
                 counted = semantic.count_classes(model, batch, maps, metadata)
                 scores = semantic.score(batch, counted, metadata)
-                for image, of_image in zip(semantic.images(batch), counted, strict=True):
+                for image, of_image in zip(batch.sources, counted, strict=True):
                     by_image[id(image)].classes.update(of_image)
             else:
                 scores = prompted.score(model, batch, predictions, config, metadata)

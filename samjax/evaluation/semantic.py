@@ -51,7 +51,7 @@ def class_maps(
 ) -> list[np.ndarray]:
     """Returns the class map of every image of a batch at its own size, (h, w) uint8."""
     found = []
-    for logits, image in zip(predictions.logits, images(batch), strict=False):
+    for logits, image in zip(predictions.logits, batch.sources, strict=False):
         at = image.loaded.placement
         canvas = masks.canvas_size(at.height, at.width)
         whole = classes.restore(logits, jnp.asarray(at.as_array()), model.config.image_size, canvas)
@@ -87,7 +87,7 @@ def count_classes(
 ) -> list[dict[str, ClassCounts]]:
     """Counts, for every image of a batch, the pixels of each class that it or its map has."""
     found = []
-    for image, class_map in zip(images(batch), maps, strict=True):
+    for image, class_map in zip(batch.sources, maps, strict=True):
         shown = np.bincount(class_map.ravel(), minlength=len(model.classes) + 1)
         names = [metadata[path].class_name for path in image.sample.masks]
         counted = {
@@ -97,11 +97,6 @@ def count_classes(
         }
         found.append({name: one for name, one in counted.items() if one.predicted or one.truth})
     return found
-
-
-def images(batch: EvaluationBatch) -> list[PromptedImage]:
-    """Returns the images of a batch, in order."""
-    return list({id(image): image for image, _ in batch.masks}.values())
 
 
 def _union(image: PromptedImage, names: list[str], name: str) -> np.ndarray:
