@@ -15,7 +15,8 @@ MOVES = [jitter.move_sides, jitter.move_box]
 @pytest.mark.parametrize("low, high", [(0, 10), (10, 20), (20, 30), (7, 7)])
 def test_distances_in_pixels_are_within_their_bounds(low, high):
     rng, distance = np.random.default_rng(0), JitterRange(low, high)
-    sides = np.abs([jitter.move_sides(BOX, distance, FAR, rng) - BOX for _ in range(200)])
+    wide = BOX + np.array([0, 0, 0, 60], np.float32)  # Sides do not pass each other.
+    sides = np.abs([jitter.move_sides(wide, distance, FAR, rng) - wide for _ in range(200)])
     shifts = [jitter.move_box(BOX, distance, FAR, rng) - BOX for _ in range(200)]
     points = [jitter.move_points(POINTS, BOX, distance, FAR, rng) - POINTS for _ in range(200)]
     np.testing.assert_allclose(np.array(shifts)[:, :2], np.array(shifts)[:, 2:], atol=1e-3)
