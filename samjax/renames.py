@@ -22,6 +22,8 @@ class Rename:
     values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
 
 
+_SELECT = {True: ["score", "oracle"], False: ["score"]}
+
 # In the order in which they happened, so that a path may change more than once. Where two old
 # fields became one, the later row prevails.
 RENAMES = (
@@ -38,6 +40,8 @@ RENAMES = (
     Rename("session", "prompting"),
     Rename("test", "evaluation"),
     Rename("validation.test", "validation.evaluation"),
+    Rename("evaluation.oracle", "evaluation.select", _SELECT),
+    Rename("validation.evaluation.oracle", "validation.evaluation.select", _SELECT),
 )
 
 

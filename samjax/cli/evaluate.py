@@ -39,8 +39,9 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=name_in_list,
         metavar="NAME",
-        help="bbox, bbox_growN (sides longer by N %%), bbox_jitter, bbox_xM (mean of M boxes), "
-        "or Npt (N points); default: bbox 1pt 3pt 5pt, or classes without prompts",
+        help="bbox, bbox_growN (sides longer by N %%), bbox_jitter, bbox_xM (mean of M boxes), Npt "
+        "(N points), Npt_centre, noc, S1 to S6, S5_shift10-20px, see docs/evaluation.md; default: "
+        "bbox 1pt 3pt 5pt, or classes without prompts",
     )
     add(
         "--jitter",
@@ -54,7 +55,33 @@ def add_arguments(parser: Parser) -> None:
         help="bbox_xM: values that are averaged; default: probability",
     )
     add("--no-adapters", action="store_true", help="run the network without its adapters")
-    add("--oracle", action="store_true", help="also score the best of the three predicted masks")
+    add(
+        "--select",
+        nargs="+",
+        choices=("score", "oracle"),
+        help="mask that counts: of the highest predicted IoU (score), and the best by the truth "
+        "(oracle); default: score",
+    )
+    add(
+        "--surface",
+        nargs="+",
+        choices=("px", "mm", "3d"),
+        help="surface metrics (HD, HD95, ASSD, NSD): in pixels, in mm, of volumes; default: none",
+    )
+    add(
+        "--tolerances",
+        nargs="+",
+        type=float,
+        metavar="X",
+        help="tolerances of the normalised surface Dice, pixels and mm; default: 2",
+    )
+    add("--draws", type=int, metavar="N", help="draws of each random prompt; default: 1")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes for surface metrics; 0: none besides this one; default: 2",
+    )
     add("--image-size", type=int, metavar="N", help="side of the network's input, pixels")
     add("--seed", type=int, help="seed of the prompts; default: 0")
     add("--prompts", metavar="FILE", help="prompts.json of an earlier evaluation, to replay")
@@ -77,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     from samjax.evaluation import EvalConfig
 
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit", "other_classes")
-    names += ("jitter", "ensemble_mean")
-    switches = {"adapters": not arguments.no_adapters, "oracle": arguments.oracle}
+    names += ("jitter", "ensemble_mean", "select", "surface", "tolerances", "draws", "workers")
+    switches = {"adapters": not arguments.no_adapters}
     with fields.naming(flag):
         config = fields.from_dict(EvalConfig, specified(arguments, names) | switches)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.

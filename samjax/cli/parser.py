@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_RENAMED = {"--allow-surprises": "--no-strict"}
+_RENAMED = {"--allow-surprises": "--no-strict", "--oracle": "--select score oracle"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,8 +60,8 @@ class Parser(argparse.ArgumentParser):
                     )
                 continue
             spelled = flag.replace("_", "-")
-            for new in (_RENAMED.get(flag), spelled, spelled.replace("--no", "--no-", 1)):
-                if new in self._option_string_actions:
+            for new in (_RENAMED.get(flag, ""), spelled, spelled.replace("--no", "--no-", 1)):
+                if new.partition(" ")[0] in self._option_string_actions:
                     self.error(f"{flag}: expected the new spelling {new}")
 
     def _unknown(self, flag: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax import conversion, extra, fields, visualization
+from samjax import conversion, extra, fields, renames, visualization
 from samjax.comparison.reports import MethodResults
 from samjax.data.files import write_whole
 from samjax.data.index import Sample
@@ -263,7 +263,8 @@ def replay(
     """
     folder, report = results.folders[0], results.reports[0]
     model = conversion.load_or_convert(results.checkpoints[0], report["image_size"])
-    config = fields.from_dict(EvalConfig, report["config"])
+    settings = renames.translate({"evaluation": report["config"]})["evaluation"]
+    config = fields.from_dict(EvalConfig, settings)
     config = dataclasses.replace(config, protocols=protocol_names or config.protocols)
     by_image = collections.defaultdict(list)
     for image, mask in masks:

@@ -12,7 +12,7 @@ from samjax.comparison.plan import Comparison
 from samjax.comparison.reports import MethodResults
 from samjax.comparison.tables import DASH, AllResults
 from samjax.evaluation import ensembles, protocols
-from samjax.evaluation.report import markdown
+from samjax.evaluation.report_tables import markdown
 from samjax.evaluation.results import FILLED_BOX
 
 PROMPTS = {"classes": "none", "1pt": "click", "bbox": "box"}  # By protocol, fewest first.
@@ -96,7 +96,7 @@ def _uncertainty(comparison: Comparison, results: AllResults) -> str:
             each = [report["uncertainty"][name] for report in found.reports]
             auroc, ece = (_mean([one[kind] for one in each], 3) for kind in ("auroc", "ece"))
             dice = [_mean([100 * one[kind] for one in each], 1) for kind in kinds]
-            boxes = str(protocols.boxes_of(name))
+            boxes = protocols.title(name).removeprefix("Bbox, mean of ")
             rows.append([title, boxes, auroc, ece, str(found.score(name)), *dice])
     return markdown(rows)
 

@@ -248,7 +248,7 @@ def _evaluate(
     samples = [s for split in setting.splits for s in index.load_index(root, split)]
     samples = index.select_datasets(samples, setting.datasets)
     names = setting.protocols or comparison.protocols
-    config = EvalConfig(protocols=names, oracle=True, adapters=setting.adapters)
+    config = EvalConfig(protocols=names, select=("score", "oracle"), adapters=setting.adapters)
     origin = {"checkpoint": path, "data": root, "split": "+".join(setting.splits)}
     evaluation = evaluate_and_report(model, root, samples, out, config, title, origin)
     print(evaluation.table)

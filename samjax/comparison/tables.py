@@ -8,7 +8,7 @@ from samjax.comparison import published
 from samjax.comparison.plan import Comparison
 from samjax.comparison.reports import MethodResults
 from samjax.evaluation import protocols
-from samjax.evaluation.report import markdown
+from samjax.evaluation.report_tables import markdown
 from samjax.evaluation.results import FILLED_BOX
 
 AllResults = Mapping[tuple[str, str], MethodResults]

@@ -33,6 +33,7 @@ class ManifestRow:
         area_share: Share of the image that it covers.
         row_spacing: Distance of rows, mm; 0 if unknown.
         column_spacing: Distance of columns, mm; 0 if unknown.
+        slice_spacing: Distance of slices, mm; 0 if unknown, or of pictures.
         source_image: First file of the image, relative to the source.
         source_labels: Files of its labels.
     """
@@ -52,6 +53,7 @@ class ManifestRow:
     area_share: float
     row_spacing: float
     column_spacing: float
+    slice_spacing: float
     source_image: str
     source_labels: str
 
@@ -98,7 +100,7 @@ class Slice:
         modality: Token of the modality, with the window of its classes if they have their own.
         axis: Axis that it was cut across.
         number: Number of the slice.
-        spacing: Distance of rows and of columns, mm; zeros if unknown.
+        spacing: Distance of rows, of columns and of slices, mm; zeros if unknown.
     """
 
     image: np.ndarray
@@ -106,7 +108,7 @@ class Slice:
     modality: str
     axis: str
     number: int
-    spacing: tuple[float, float]
+    spacing: tuple[float, float, float]
 
 
 def classes_of(root: Path, source: CaseSource, options: CurationOptions) -> set[str]:
@@ -218,6 +220,7 @@ def curate(
                     area_share=round(area / (height * width), 6),
                     row_spacing=round(one.spacing[0], 4),
                     column_spacing=round(one.spacing[1], 4),
+                    slice_spacing=round(one.spacing[2], 4),
                     source_image=source.images[0],
                     source_labels=" ".join(path for path, _ in source.labels),
                 )
@@ -267,10 +270,13 @@ def _masks(
         yield from ((name, mask) for mask in sorted(large, key=lambda m: -np.count_nonzero(m)))
 
 
-def _spacing(case: Case, axis: str) -> tuple[float, float]:
+def _spacing(case: Case, axis: str) -> tuple[float, float, float]:
+    """Returns the distance of rows, of columns and of slices, mm; zeros if unknown."""
     if case.spacing is None:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     if not case.is_volume:
-        return case.spacing[1], case.spacing[0]
-    columns, rows = (s for a, s in zip(rules.AXES, case.spacing, strict=True) if a != axis)
-    return rows, columns
+        return case.spacing[1], case.spacing[0], 0.0
+    along = dict(zip(rules.AXES, case.spacing, strict=True))
+    slices = along.pop(axis)
+    columns, rows = along.values()
+    return rows, columns, 0.0 if case.is_film else slices

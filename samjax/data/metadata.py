@@ -46,6 +46,11 @@ class Metadata:
         case: The subject: a patient, volume or video. Never on both sides of a split.
         class_name: Class of the object.
         anatomy: Part of the body.
+        axis: Axis that a slice was cut across.
+        slice: Number of the slice along it.
+        row_spacing: Distance of rows, mm; 0 if unknown, as for the other two.
+        column_spacing: Distance of columns, mm.
+        slice_spacing: Distance of slices, mm.
     """
 
     modality: str = UNKNOWN
@@ -53,6 +58,40 @@ class Metadata:
     case: str = UNKNOWN
     class_name: str = UNKNOWN
     anatomy: str = UNKNOWN
+    axis: str = UNKNOWN
+    slice: int = 0
+    row_spacing: float = 0.0
+    column_spacing: float = 0.0
+    slice_spacing: float = 0.0
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """Returns the distance of rows and of columns, mm; None if unknown."""
+        known = self.row_spacing > 0 and self.column_spacing > 0
+        return (self.row_spacing, self.column_spacing) if known else None
+
+    @property
+    def volume_spacing(self) -> tuple[float, float, float] | None:
+        """Returns the distance of slices, rows and columns, mm; None for no slice of a volume."""
+        if self.spacing is None or self.slice_spacing <= 0 or self.axis == UNKNOWN:
+            return None
+        return (self.slice_spacing, *self.spacing)
+
+    def replaced(self, fields: Mapping[str, str]) -> "Metadata":
+        """Returns the metadata with some fields from text, as a table has them.
+
+        Raises:
+            ValueError: A field that is a number has another text.
+        """
+        kinds = {field.name: type(field.default) for field in dataclasses.fields(self)}
+        found: dict[str, Any] = {}
+        for name, text in fields.items():
+            try:
+                found[name] = kinds[name](text)
+            except ValueError:
+                wanted = kinds[name].__name__
+                raise ValueError(f"{name}: expected a {wanted}, found {text!r}") from None
+        return dataclasses.replace(self, **found)
 
 
 def of_image(image: str) -> Metadata:
@@ -64,7 +103,11 @@ def of_image(image: str) -> Metadata:
     stem = _stem(image)
     parts = stem.split("--")
     if len(parts) >= 4:
-        return Metadata(modality_of(parts[0]), parts[1], "--".join(parts[2:-1]))
+        found = Metadata(modality_of(parts[0]), parts[1], "--".join(parts[2:-1]))
+        axis, _, number = parts[-1].rpartition("_")
+        if parts[-1] == _NO_SLICE or not axis or not number.isdecimal():
+            return found
+        return dataclasses.replace(found, axis=axis, slice=int(number))
     case, _, slice_number = stem.rpartition("_")
     return Metadata(case=case if case and slice_number.isdecimal() else stem)
 
@@ -150,7 +193,10 @@ def describe_masks(root: Path, masks: Iterable[tuple[str, str]]) -> dict[str, Me
     }
     for row in read_table(root):
         if (mask := row["mask"]) in found:
-            found[mask] = _with_row(found[mask], row)
+            try:
+                found[mask] = _with_row(found[mask], row)
+            except ValueError as error:
+                raise DataError(f"{root}: row of {mask}: {error}") from error
     return found
 
 
@@ -242,9 +288,14 @@ def _with_row(found: Metadata, row: Mapping[str, str]) -> Metadata:
         "subject": "case",
         "class": "class_name",
         "anatomy": "anatomy",
+        "axis": "axis",
+        "slice": "slice",
+        "row_spacing": "row_spacing",
+        "column_spacing": "column_spacing",
+        "slice_spacing": "slice_spacing",
     }
     known = {field: row[column] for column, field in columns.items() if row.get(column)}
-    return dataclasses.replace(found, **known)
+    return found.replaced(known)
 
 
 def _load_class_names(root: Path) -> dict[int, str]:

@@ -4,7 +4,7 @@ A class that neither the image nor its class map has is left out of the means of
 one of the two has it, its Dice is 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,12 @@ def dice_of_images(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def rows(evaluation: Evaluation) -> list[list[str]]:
-    """Returns a table of the classes: head, a row for each, and their mean."""
-    found = summarise(evaluation)
+def rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Returns a table of the classes: head, a row for each, and their mean.
+
+    Args:
+        found: The result of `summarise`.
+    """
     table = [["Class", "Images", "Dice (%)", "Shown wrongly in", "Area there (%)"]]
     for name, part in found["by_class"].items():
         counts = str(part["images"]), f"{100 * part['dice']:.2f}", str(part["false_images"])

@@ -36,12 +36,14 @@ class EnsembleCounts:
         calibration: Pixels of the region, sum of their probabilities, and true pixels, by bins of
             the probability.
         by_entropy: Wrong and right pixels of the region, by bins of rising predictive entropy.
+        mask: The mask on the canvas, eight pixels of a row in a byte.
     """
 
     pixels: Int[Array, " 2"]
     entropy: Float[Array, ""]
     calibration: Float[Array, "3 c"]
     by_entropy: Int[Array, "2 e"]
+    mask: UInt8[Array, "h w8"]
 
 
 @functools.partial(jax.jit, static_argnames=("size", "mean"))
@@ -92,7 +94,8 @@ def count(
     )
     mean_entropy = jnp.where(within, uncertainty, 0).sum() / jnp.maximum(within.sum(), 1)
     pixels = jnp.stack([(predicted & true).sum(), predicted.sum()])
-    return EnsembleCounts(pixels, mean_entropy, calibration, by_entropy)
+    packed = jnp.packbits(predicted, axis=1)
+    return EnsembleCounts(pixels, mean_entropy, calibration, by_entropy, packed)
 
 
 def summarise(

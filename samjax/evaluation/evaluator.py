@@ -100,7 +100,8 @@ def evaluate(
                 for image, of_image in zip(batch.sources, counted, strict=True):
                     by_image[id(image)].classes.update(of_image)
             else:
-                scores = prompted.score(model, batch, predictions, config, metadata)
+                measured = prompted.measure(model, batch, predictions, config, metadata)
+                scores = (each.finish({}) for each in measured)
             for (image, _), result in zip(batch.masks, scores, strict=True):
                 by_image[id(image)].results.append(result)
             # The first batch may have compiled, and is not counted.

@@ -8,17 +8,17 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from samjax import masks, visualization
+from samjax import masks, types, visualization
 from samjax.data.classes import numbers
 from samjax.data.files import read_image
 from samjax.data.index import Sample
 from samjax.evaluation import batches, class_figures, evaluator, metrics, protocols, semantic
 from samjax.evaluation.batches import EvaluationBatch
-from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 from samjax.evaluation.semantic import ClassPredictions
 from samjax.models.directory import Model
+from samjax.prompting.strategies import StrategyPrompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,18 +30,14 @@ class Example:
         image: RGB picture, (h, w, 3) uint8.
         truth: True mask, (h, w) uint8.
         predicted: Predicted mask by protocol, (h, w) bool.
-        prompt: Its prompts.
-        points: All points of its prompts, (rounds, 2) (x, y).
-        labels: Their labels, (rounds,).
+        prompts: Points and box given to the model, by protocol.
     """
 
     result: MaskResult
     image: np.ndarray
     truth: np.ndarray
     predicted: dict[str, np.ndarray]
-    prompt: MaskPrompt
-    points: np.ndarray
-    labels: np.ndarray
+    prompts: dict[str, StrategyPrompt]
 
 
 def best_median_worst(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
@@ -78,14 +74,14 @@ def examples(
         of_classes = isinstance(predictions, ClassPredictions)
         maps = semantic.class_maps(model, batch, predictions) if of_classes else []
         for row in range(len(batch.masks)):
-            result, clicks = results[len(drawn)], (np.zeros((0, 2)), np.zeros(0, int))
+            result, prompts = results[len(drawn)], {}
             if isinstance(predictions, ClassPredictions):
                 label = numbers(model.classes)[result.metadata.class_name]
                 predicted = {protocols.CLASSES: maps[int(batch.image_index[row])] == label}
             else:
-                predicted = _restore_masks(model, batch, predictions, config.protocols, row)
-                clicks = np.asarray(predictions.points[row]), np.asarray(predictions.labels[row])
-            drawn.append(_example(root, result, batch, predicted, clicks, row))
+                predicted = _restore_masks(model, batch, predictions, row)
+                prompts = _prompts(batch, predictions, row)
+            drawn.append(_example(root, result, batch, predicted, prompts, row))
     return drawn
 
 
@@ -143,25 +139,42 @@ def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:
     panel = visualization.draw_mask(plain, predicted, visualization.PREDICTION, 0.3)
     panel = visualization.draw_contour(panel, example.truth, visualization.TRUTH, 1)
     panel = visualization.draw_contour(panel, predicted, visualization.PREDICTION)
-    if name == protocols.BOX:
-        panel = visualization.draw_box(panel, np.array(example.prompt.box) * scale)
-    visible = slice(protocols.points_of(name))
-    centres = (example.points[visible] + 0.5) * scale
-    return visualization.draw_points(panel, centres, example.labels[visible])
+    prompt = example.prompts.get(name)
+    if prompt is None:
+        return panel
+    if prompt.box is not None:
+        panel = visualization.draw_box(panel, prompt.box * scale)
+    return visualization.draw_points(panel, (prompt.points + 0.5) * scale, prompt.labels)
 
 
 def _restore_masks(
-    model: Model, batch: EvaluationBatch, predictions: Predictions, names: tuple[str, ...], row: int
+    model: Model, batch: EvaluationBatch, predictions: Predictions, row: int
 ) -> dict[str, np.ndarray]:
-    """Returns the predicted masks of one row of a batch at original size, by protocol."""
+    """Returns the last masks predicted for one row of a batch at original size, by protocol."""
     image, _ = batch.masks[row]
     at = image.loaded.placement
     canvas = masks.canvas_size(at.height, at.width)
-    logits = predictions.logits[row, :, 0][None]
+    found = predictions.by_protocol
+    logits = jnp.stack([each.logits[row, -1, 0] for each in found.values()])[None]
     size = model.config.image_size
     restored = masks.restore_logits(logits, jnp.asarray(at.as_array())[None], size, canvas)[0]
     foreground = np.asarray(restored > masks.THRESHOLD)[:, : at.height, : at.width]
-    return dict(zip(names, foreground, strict=True))
+    return dict(zip(found, foreground, strict=True))
+
+
+def _prompts(
+    batch: EvaluationBatch, predictions: Predictions, row: int
+) -> dict[str, StrategyPrompt]:
+    """Returns the prompts of one row of a batch in pixels of the image, by protocol."""
+    placement, prompts = batch.masks[row][0].loaded.placement, {}
+    for name, found in predictions.by_protocol.items():
+        given = np.asarray(found.labels[row]) >= types.NOT_A_POINT
+        points = placement.to_original(np.asarray(found.points[row])[given])
+        box = None
+        if found.boxes is not None:
+            box = placement.to_original(np.asarray(found.boxes[row]).reshape(2, 2)).reshape(4)
+        prompts[name] = StrategyPrompt(points, np.asarray(found.labels[row])[given], box)
+    return prompts
 
 
 def _example(
@@ -169,7 +182,7 @@ def _example(
     result: MaskResult,
     batch: EvaluationBatch,
     predicted: dict[str, np.ndarray],
-    clicks: tuple[np.ndarray, np.ndarray],
+    prompts: dict[str, StrategyPrompt],
     row: int,
 ) -> Example:
     image, position = batch.masks[row]
@@ -179,7 +192,5 @@ def _example(
         image=visualization.to_uint8_rgb(pixels, order),
         truth=image.loaded.original_masks[position],
         predicted=predicted,
-        prompt=image.prompts[position],
-        points=image.loaded.placement.to_original(clicks[0]),
-        labels=clicks[1],
+        prompts=prompts,
     )

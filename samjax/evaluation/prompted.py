@@ -2,11 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from samjax import masks
@@ -14,6 +13,8 @@ from samjax.data.boxes import grow_box
 from samjax.data.metadata import Metadata
 from samjax.evaluation import ensembles, metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch
+from samjax.evaluation.prompt_file import MaskPrompt
+from samjax.evaluation.protocols import PredictionContext, ProtocolPredictions
 from samjax.evaluation.results import FILLED_BOX, EvalConfig, MaskResult, Score, Uncertainty
 from samjax.inference.batch import encode
 from samjax.models.directory import Model
@@ -24,20 +25,12 @@ class Predictions:
     """The network's predictions for a batch, on the device.
 
     Attributes:
-        logits: Low-resolution logits, (n, protocols, c, m, m): the chosen mask, with `oracle`
-            followed by all candidates.
-        points: Points of the prompts, (n, rounds, 2), pixels of the input.
-        labels: Their labels, (n, rounds).
-        seconds: Seconds of `encode`, `bbox`, `boxes` (all other protocols with boxes together) and
-            `points`.
-        ensembles: Low-resolution logits of each box, (n, boxes, m, m), by protocol.
+        by_protocol: Those of each protocol.
+        seconds: Seconds of `encode`, and of the calls of the protocols.
     """
 
-    logits: jax.Array
-    points: jax.Array
-    labels: jax.Array
+    by_protocol: dict[str, ProtocolPredictions]
     seconds: dict[str, float]
-    ensembles: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
 
 
 class Stopwatch:
@@ -54,108 +47,144 @@ class Stopwatch:
         """Returns the function's result once it is computed."""
         start = time.perf_counter()
         result = jax.block_until_ready(function(*args))
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
         return result
 
 
 def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> Predictions:
     """Predicts the masks of a batch by all protocols."""
-    network, params = model.config, model.params
     timed = Stopwatch()
-    images = timed("encode", encode, network, params, batch.images, config.adapters)
-    common = (network, params, images, batch.image_index)
-    candidates = (model.preprocessing.multimask, config.oracle)
-    by_protocol: dict[str, jax.Array] = {}
-    if protocols.BOX in config.protocols:
-        boxes = batch.boxes[:, None]
-        predicted = timed("bbox", protocols.predict_boxes, *common, boxes, *candidates)
-        by_protocol[protocols.BOX] = predicted[:, 0]
-    by_ensemble: dict[str, jax.Array] = {}
-    others = [n for n in config.protocols if protocols.boxes_of(n) and n != protocols.BOX]
-    if others:
-        boxes = _boxes(batch, others, config)
-        predicted = timed("boxes", protocols.predict_boxes, *common, boxes, *candidates)
-        first = 0
-        for name in others:
-            of_name = predicted[:, first : first + protocols.boxes_of(name)]
-            first += protocols.boxes_of(name)
-            by_protocol[name] = of_name[:, 0]
-            if protocols.is_ensemble(name):
-                by_ensemble[name] = of_name[:, :, 0]
-                # For pictures; scores are those of the mean at original resolution.
-                mean = of_name[:, :, :1].mean(1)
-                by_protocol[name] = jnp.broadcast_to(mean, of_name[:, 0].shape)
-    points = jnp.zeros((len(batch.points), 0, 2))
-    labels = jnp.zeros((len(batch.points), 0), jnp.int32)
-    if config.rounds:
-        prompts = (batch.points, batch.seeds, batch.truth)
-        static = (model.preprocessing.mask_prompt, config.rounds, *candidates)
-        rounds, points, labels = timed(
-            "points", protocols.predict_points, *common, *prompts, *static
-        )
-        for name in config.protocols:
-            if protocols.points_of(name):
-                by_protocol[name] = rounds[:, protocols.points_of(name) - 1]
-    logits = jnp.stack([by_protocol[name] for name in config.protocols], axis=1)
-    return Predictions(logits, points, labels, timed.seconds, by_ensemble)
+    images = timed("encode", encode, model.config, model.params, batch.images, config.adapters)
+    context = PredictionContext(model, images, batch, config, timed)
+    return Predictions(protocols.predict(config.protocols, context), timed.seconds)
 
 
-def _boxes(batch: EvaluationBatch, names: list[str], config: EvalConfig) -> np.ndarray:
-    """Returns the boxes of protocols side by side, (n, boxes, 4) float32, pixels of the input."""
-    found = np.zeros((len(batch.boxes), sum(map(protocols.boxes_of, names)), 4), np.float32)
-    for row, (image, i) in enumerate(batch.masks):
-        prompt, at = image.prompts[i], image.loaded.placement
-        box, extent = np.array(prompt.box, np.float32), (at.height, at.width)
-        of_mask = [
-            protocols.boxes(name, box, extent, config.jitter, prompt.click_seed) for name in names
-        ]
-        found[row] = at.to_input(np.concatenate(of_mask).reshape(-1, 2)).reshape(-1, 4)
-    return found
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The predictions of one mask, compared with the truth.
+
+    Attributes:
+        result: Its metadata, and the score of the filled box.
+        steps: Metrics of the steps of every protocol.
+        truth: The true mask, (h, w) uint8 0/1.
+        predicted: With surface metrics: the chosen mask of every step, (t, h, w) bool, by protocol.
+    """
+
+    result: MaskResult
+    steps: dict[str, list[dict[str, float]]]
+    truth: np.ndarray
+    predicted: dict[str, np.ndarray]
+
+    def finish(self, surface: Mapping[str, Sequence[Mapping[str, float]]]) -> MaskResult:
+        """Returns the result with the surface metrics of every step, by protocol."""
+        scores = {}
+        for name, steps in self.steps.items():
+            of_name = surface.get(name, [{}] * len(steps))
+            merged = [{**step, **more} for step, more in zip(steps, of_name, strict=True)]
+            scores[name] = protocols.find(name).score(merged)
+        return dataclasses.replace(self.result, scores=scores | self.result.scores)
 
 
-def score(
+def measure(
     model: Model,
     batch: EvaluationBatch,
     predictions: Predictions,
     config: EvalConfig,
-    metadata: dict[str, Metadata],
-) -> Iterator[MaskResult]:
-    """Yields the scores of the masks of a batch."""
-    n, names, candidates, m, _ = predictions.logits.shape
-    flat = np.asarray(predictions.logits).reshape(n, names * candidates, m, m)
-    size = model.config.image_size
-    for row, ((image, i), logits) in enumerate(zip(batch.masks, flat, strict=False)):
+    metadata: Mapping[str, Metadata],
+) -> Iterator[Measured]:
+    """Yields the masks of a batch, each compared with the truth at original resolution."""
+    on_host = {
+        name: (np.asarray(found.logits), np.asarray(found.iou))
+        for name, found in predictions.by_protocol.items()
+    }
+    for row, (image, i) in enumerate(batch.masks):
         truth = image.loaded.original_masks[i]
+        one = _Mask(truth, image.loaded.placement.as_array(), model.config.image_size, config)
+        prompt, path = image.prompts[i], image.sample.masks[i]
+        of_row = {name: (logits[row], iou[row]) for name, (logits, iou) in on_host.items()}
+        steps, predicted = one.compare(of_row)
+        uncertainty = {}
+        for name, found in predictions.by_protocol.items():
+            if found.members is not None:
+                # Of the mean at original resolution, in place of that of the mean logits.
+                of_mean = one.compare_ensemble(found.members[row], prompt)
+                step, predicted[name], uncertainty[name] = of_mean
+                steps[name] = [step | {"predicted_iou": steps[name][0]["predicted_iou"]}]
+        scores = {FILLED_BOX: score_box(prompt.box, truth)}
+        (height, width), area = truth.shape, one.area
+        result = MaskResult(
+            image.sample.image, path, metadata[path], height, width, area, scores, uncertainty
+        )
+        yield Measured(result, steps, truth, predicted if config.surface else {})
+
+
+class _Mask:
+    """Compares predictions with one true mask."""
+
+    def __init__(
+        self, truth: np.ndarray, placement: np.ndarray, size: int, config: EvalConfig
+    ) -> None:
+        self.truth, self.placement, self.size, self.config = truth, placement, size, config
         height, width = truth.shape
         canvas = masks.canvas_size(height, width)
-        on_canvas = np.pad(truth, ((0, canvas[0] - height), (0, canvas[1] - width)))
-        placement = image.loaded.placement.as_array()
-        counts = protocols.count_pixels(logits, placement, on_canvas, size)
-        counts = np.asarray(counts).reshape(names, candidates, 2)
-        area = int(truth.sum())
-        dice = metrics.dice(counts[..., 0], counts[..., 1], area)
-        iou = metrics.iou(counts[..., 0], counts[..., 1], area)
-        scores = {
-            name: Score(float(d[0]), float(j[0]), float(d.max()) if config.oracle else None)
-            for name, d, j in zip(config.protocols, dice, iou, strict=True)
-        }
-        uncertainty = {}
-        for name, ensemble in predictions.ensembles.items():
-            box, mean = np.array(image.prompts[i].box, np.float32), config.ensemble_mean
-            regions = np.stack([box, grow_box(box, ensembles.WIDER, truth.shape)])
-            counted = ensembles.count(ensemble[row], placement, on_canvas, regions, size, mean)
-            found = jax.device_get(vars(counted))
-            both = (*found["pixels"], area)
-            scores[name] = Score(float(metrics.dice(*both)), float(metrics.iou(*both)))
-            uncertainty[name] = Uncertainty(
-                float(found["entropy"]),
-                found["calibration"].tolist(),
-                found["by_entropy"].tolist(),
-            )
-        scores[FILLED_BOX] = score_box(image.prompts[i].box, truth)
-        path = image.sample.masks[i]
-        result = MaskResult(image.sample.image, path, metadata[path], height, width, area, scores)
-        yield dataclasses.replace(result, uncertainty=uncertainty)
+        self.on_canvas = np.pad(truth, ((0, canvas[0] - height), (0, canvas[1] - width)))
+        self.area = int(truth.sum())
+
+    def compare(
+        self, of_row: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[dict[str, list[dict[str, float]]], dict[str, np.ndarray]]:
+        """Returns the metrics of all steps, and the chosen masks, by protocol."""
+        logits = [each.reshape(-1, *each.shape[2:]) for each, _ in of_row.values()]
+        counts, packed = protocols.count_pixels(
+            np.concatenate(logits),
+            self.placement,
+            self.on_canvas,
+            self.size,
+            bool(self.config.surface),
+        )
+        counts = np.asarray(counts)
+        dice = metrics.dice(counts[:, 0], counts[:, 1], self.area)
+        iou = metrics.iou(counts[:, 0], counts[:, 1], self.area)
+        steps, predicted, first = {}, {}, 0
+        for name, (_, scores) in of_row.items():
+            part = slice(first, first + scores.size)
+            first = part.stop
+            of_name = (dice[part].reshape(scores.shape), iou[part].reshape(scores.shape), scores)
+            steps[name] = [_step(*each) for each in zip(*of_name, strict=True)]
+            if packed is not None:
+                predicted[name] = self._unpack(packed[part.start : part.stop : scores.shape[1]])
+        return steps, predicted
+
+    def compare_ensemble(
+        self, members: jax.Array, prompt: MaskPrompt
+    ) -> tuple[dict[str, float], np.ndarray, Uncertainty]:
+        """Returns the metrics of an ensemble, its mask, and its uncertainty."""
+        box = np.array(prompt.box, np.float32)
+        regions = np.stack([box, grow_box(box, ensembles.WIDER, self.truth.shape)])
+        counted = ensembles.count(
+            members, self.placement, self.on_canvas, regions, self.size, self.config.ensemble_mean
+        )
+        found = jax.device_get(vars(counted))
+        both = (*found["pixels"], self.area)
+        values = {"dice": float(metrics.dice(*both)), "iou": float(metrics.iou(*both))}
+        uncertainty = Uncertainty(
+            float(found["entropy"]), found["calibration"].tolist(), found["by_entropy"].tolist()
+        )
+        return values, self._unpack(found["mask"][None]), uncertainty
+
+    def _unpack(self, packed: Any) -> np.ndarray:
+        height, width = self.truth.shape
+        return np.unpackbits(np.asarray(packed)[:, :height], axis=2)[:, :, :width].astype(bool)
+
+
+def _step(dice: np.ndarray, iou: np.ndarray, predicted_iou: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of one prediction: of the chosen mask, then of all candidates."""
+    values = {"dice": dice[0], "iou": iou[0], "predicted_iou": predicted_iou[0]}
+    if len(dice) > 1:
+        best = dice.max()
+        values |= {"dice_oracle": best, "iou_oracle": iou.max(), "oracle_gap": best - dice[0]}
+        values["chosen_best"] = dice[0] == best
+    return {name: float(value) for name, value in values.items()}
 
 
 def score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
@@ -164,4 +193,4 @@ def score_box(box: tuple[float, ...], truth: np.ndarray) -> Score:
     x0, y0, x1, y1 = np.ceil(np.array(box) - 0.5).astype(int).clip(0, [width, height] * 2)
     intersection = int(truth[y0:y1, x0:x1].sum())
     counts = (intersection, int((x1 - x0) * (y1 - y0)), int(truth.sum()))
-    return Score(metrics.dice(*counts), metrics.iou(*counts))
+    return Score({"dice": metrics.dice(*counts), "iou": metrics.iou(*counts)})

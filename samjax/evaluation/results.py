@@ -7,6 +7,7 @@ from samjax import fields
 from samjax.data.metadata import Metadata
 from samjax.evaluation import protocols
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
+from samjax.evaluation.protocols import Score
 
 FILLED_BOX = "filled_box"  # The baseline: the box prompt itself taken as the mask.
 
@@ -21,7 +22,13 @@ class EvalConfig:
         images_per_batch: Images encoded at a time.
         seed: Seed of the prompts, unless some are replayed.
         adapters: Whether to use the adapters, if the network has any.
-        oracle: Whether to score the best of the candidate masks, too, as if the user chose.
+        select: Candidate that counts: that of the highest predicted IoU, `score`; with `oracle`
+            also the best by the truth, as if the user chose.
+        surface: Surface metrics: in pixels of the image, `px`; in mm, by the spacing of the
+            images, `mm`; of whole volumes in mm, `3d`. Empty: none.
+        tolerances: Tolerances of the normalised surface Dice, in the same units.
+        draws: Draws of each random prompt, whose mean counts.
+        workers: Processes that compute surface metrics; 0: this one.
         other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
             leaves them out.
         jitter: Largest move of a box's side over the image's width or height, in the protocols
@@ -39,7 +46,11 @@ class EvalConfig:
     images_per_batch: fields.PositiveInt = 8
     seed: fields.Seed = 0
     adapters: bool = True
-    oracle: bool = False
+    select: tuple[Literal["score", "oracle"], ...] = ("score",)
+    surface: tuple[Literal["px", "mm", "3d"], ...] = ()
+    tolerances: tuple[fields.PositiveFloat, ...] = (2.0,)
+    draws: fields.PositiveInt = 1
+    workers: fields.NonNegativeInt = 2
     other_classes: Literal["error", "skip"] = "error"
     jitter: fields.Probability = 1 / 32
     ensemble_mean: Literal["probability", "logit"] = "probability"
@@ -50,25 +61,17 @@ class EvalConfig:
         fields.check(self)
         object.__setattr__(self, "protocols", protocols.parse(self.protocols))
 
+        for name in ("select", "surface", "tolerances"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise fields.FieldError(name, f"expected different ones, found {values}")
+        if "score" not in self.select:
+            raise fields.FieldError("select", f"expected score among them, found {self.select}")
+
     @property
-    def rounds(self) -> int:
-        """Number of points in the trajectory that serves all protocols."""
-        return max(protocols.points_of(name) for name in self.protocols)
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """Scores of one mask by one protocol.
-
-    Attributes:
-        dice: Dice of the chosen candidate.
-        iou: Its IoU.
-        dice_oracle: Dice of the best candidate, if asked for.
-    """
-
-    dice: float
-    iou: float
-    dice_oracle: float | None = None
+    def oracle(self) -> bool:
+        """Whether the best candidate by the truth is scored, too."""
+        return "oracle" in self.select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +90,16 @@ class Uncertainty:
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskResult:
-    """The scores of one mask.
+class MaskInfo:
+    """A mask that was evaluated.
 
     Attributes:
         image: Path of the image.
         mask: Path of the mask.
-        metadata: Modality, dataset, case, class and anatomy.
+        metadata: Modality, dataset, case, class and more.
         height: Height of the image, pixels.
         width: Width of the image, pixels.
         area: Pixels of the mask.
-        scores: By protocol, and `filled_box`.
-        uncertainty: By protocol, of those that are ensembles.
     """
 
     image: str
@@ -107,6 +108,22 @@ class MaskResult:
     height: int
     width: int
     area: int
+
+    @property
+    def subject(self) -> str:
+        """Returns the subject, distinct over datasets."""
+        return f"{self.metadata.dataset}/{self.metadata.case}"
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskResult(MaskInfo):
+    """The scores of one mask.
+
+    Attributes:
+        scores: By protocol, and `filled_box`.
+        uncertainty: By protocol, of those that are ensembles.
+    """
+
     scores: dict[str, Score]
     uncertainty: dict[str, Uncertainty] = dataclasses.field(default_factory=dict)
 

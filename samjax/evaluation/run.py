@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from samjax.data import fingerprint, journal
 from samjax.data.index import Sample
 from samjax.data.metadata import read_json
-from samjax.evaluation import evaluator, figures, report, support
+from samjax.evaluation import evaluator, figures, report, report_tables, support
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.evaluation.progress import EvaluationProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.models import directory
 from samjax.models.directory import Model
+
+FORMAT = 2  # Of the results of an evaluation that was stopped.
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +106,8 @@ def evaluate_and_report(
                 "left out: masks of classes that the model does not have: %s",
                 support.counted(evaluation.other_classes),
             )
-        report.write(out, evaluation, name, {**origin, "bad": bad, "run": identity})
+        origin = {**origin, "bad": bad, "run": identity}
+        content = report.write(out, evaluation, name, origin)
         progress.remove()
     problems = [*bad.values()]
     try:
@@ -113,7 +116,7 @@ def evaluate_and_report(
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"
         )
-    return WrittenReport(report.table(evaluation, name), tuple(problems))
+    return WrittenReport(report_tables.overall(content), tuple(problems))
 
 
 def _identity(
@@ -124,13 +127,11 @@ def _identity(
     replayed: PromptSet | None,
 ) -> dict[str, Any]:
     """Returns what decides the scores of an evaluation: digests and settings."""
-    settings = {name: value for name, value in vars(config).items() if name != "threads"}
-    for name in ("other_classes", "jitter", "ensemble_mean"):
-        if settings[name] == getattr(EvalConfig, name):  # Earlier versions had no such setting.
-            del settings[name]
+    settings = {n: v for n, v in vars(config).items() if n not in ("threads", "workers")}
     prompts = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {
+        "format": FORMAT,
         "model": directory.digest(model),
         "data": fingerprint.combine(listed | fingerprints),
         "prompts": prompts,

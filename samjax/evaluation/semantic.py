@@ -71,7 +71,9 @@ def score(
         counts = counted.intersection, counted.predicted, counted.truth
         height, width = mask.shape
         scores = {
-            protocols.CLASSES: Score(float(metrics.dice(*counts)), float(metrics.iou(*counts))),
+            protocols.CLASSES: Score(
+                {"dice": float(metrics.dice(*counts)), "iou": float(metrics.iou(*counts))}
+            ),
             FILLED_BOX: score_box(image.prompts[i].box, mask),
         }
         yield MaskResult(

@@ -42,7 +42,7 @@ def supported_protocols(model: Model, config: EvalConfig) -> tuple[EvalConfig, t
         )
     if model.preprocessing.supports_points:
         return config, ()
-    left_out = tuple(name for name in names if protocols.points_of(name))
+    left_out = tuple(name for name in names if protocols.find(name).takes_points)
     if len(left_out) == len(names):
         raise ValueError(
             f"protocols: expected {protocols.BOX} for a model that takes box prompts only "

@@ -68,6 +68,17 @@ def prompt(name: str, mask: Mask) -> StrategyPrompt:
     return StrategyPrompt(points, labels, whole_box(mask) if has_box else None)
 
 
+def point_count(name: str) -> int:
+    """Returns the number of points of a strategy; 0 for any other name."""
+    positive, negative, _ = _CONTENTS.get(name, (0, 0, True))
+    return positive + negative
+
+
+def has_box(name: str) -> bool:
+    """Whether a strategy has a box; so has any other name."""
+    return _CONTENTS.get(name, (0, 0, True))[2]
+
+
 def positive_points(mask: Mask, count: int) -> Float[np.ndarray, "n 2"]:
     """Returns the centre of mass and evenly sampled pixels of a mask: `count` points.
 

@@ -9,8 +9,9 @@ import numpy as np
 from samjax import visualization
 from samjax.data import index
 from samjax.data.index import Sample
-from samjax.evaluation import class_figures, evaluator, figures, report, support
+from samjax.evaluation import class_figures, evaluator, figures, summary, support
 from samjax.evaluation.evaluator import EvalConfig
+from samjax.evaluation.table import ScoreTable
 from samjax.models.directory import Model
 
 PICTURED = 4  # Images in a panel of predictions.
@@ -29,7 +30,7 @@ def scores(
     """Mean Dice of every protocol, and their mean, by which the best model is chosen."""
     config = settings(config, model)
     evaluation = evaluator.evaluate(model, root, samples, config, progress=False)
-    overall = report.summarise(evaluation)["overall"]
+    overall = summary.means(ScoreTable.of(evaluation.results))
     dice = {name: overall[name]["dice"] for name in evaluation.config.protocols}
     mean = sum(dice.values()) / len(dice)
     return {"validation/dice": mean} | {f"validation/{name}": dice[name] for name in dice}

@@ -25,7 +25,7 @@ def test_tokens_name_the_modalities_of_the_paper(token, modality):
 def test_names_of_both_releases_are_understood():
     image = "images/mr_t1--ACDC--patient-7--z_0012.png"
     mask = "masks/mr_t1--ACDC--patient-7--z_0012--0003_001.png"
-    expected = Metadata("mr", "ACDC", "patient-7", "left_ventricle")
+    expected = Metadata("mr", "ACDC", "patient-7", "left_ventricle", axis="z", slice=12)
     assert metadata.of_mask(image, mask, {3: "left_ventricle"}) == expected
     assert metadata.of_mask(image, mask, {}).class_name == "0003"
 

@@ -14,6 +14,7 @@ from samjax.data import index, phantoms
 from samjax.data.boxes import grow_box
 from samjax.data.inputs import Preprocessing
 from samjax.evaluation import ensembles, evaluator, protocols
+from samjax.evaluation.prompt_file import MaskPrompt
 from samjax.evaluation.results import EvalConfig
 from samjax.evaluation.run import evaluate_and_report
 from samjax.models.directory import Model
@@ -109,20 +110,23 @@ def test_refusing_the_least_sure_masks_leaves_the_others():
 def test_names_of_boxes():
     names = ("bbox", "bbox_grow10", "bbox_jitter", "bbox_x5")
     assert protocols.parse(names) == names
-    assert [protocols.boxes_of(name) for name in names] == [1, 1, 1, 5]
+    assert [protocols.find(name).count(draws=1) for name in names] == [1, 1, 1, 5]
     titles = ["Bbox", "Bbox +10 %", "Bbox, jittered", "Bbox, mean of 5"]
     assert [protocols.title(name) for name in names] == titles
     for name in ("bbox_x1", "bbox_grow0", "bbox_x", "bboxes"):
         with pytest.raises(ValueError, match=r"bbox_x5 \(or any"):
             protocols.parse([name])
-    extent = (64, 64)
-    np.testing.assert_array_equal(
-        protocols.boxes("bbox_grow10", BOX, extent, 0, 0), [[3, 5, 25, 27]]
-    )
-    five = protocols.boxes("bbox_x5", BOX, extent, 0.1, 7)
+    prompt = MaskPrompt("a.png", tuple(BOX.tolist()), (9.0, 9.0), 7)
+
+    def boxes(name: str, share: float = 0.1) -> np.ndarray:
+        found = protocols.find(name).prompts(prompt, np.zeros((64, 64), np.uint8), share, 1)
+        return np.stack([each.box for each in found])
+
+    np.testing.assert_array_equal(boxes("bbox_grow10"), [[3, 5, 25, 27]])
+    five = boxes("bbox_x5")
     np.testing.assert_array_equal(five[0], BOX)
-    assert (protocols.boxes("bbox_x5", BOX, extent, 0.1, 7) == five).all()
-    assert (protocols.boxes("bbox_jitter", BOX, extent, 0.1, 7) != BOX).any()
+    assert five.shape == (5, 4) and (boxes("bbox_x5") == five).all()
+    assert (boxes("bbox_jitter") != BOX).any()
 
 
 @pytest.mark.heavy

@@ -19,6 +19,7 @@ from samjax.evaluation import (
     evaluator,
     figures,
     report,
+    report_tables,
 )
 from samjax.models import directory
 
@@ -26,8 +27,9 @@ NAMES = ("bbox", "1pt", "3pt", "5pt")
 
 
 def result(number: int, modality: str, dice: float) -> MaskResult:
-    scores = {name: Score(dice, dice / 2, dice + 0.1) for name in NAMES}
-    scores["filled_box"] = Score(0.5, 0.25)
+    values = {"dice": dice, "iou": dice / 2, "dice_oracle": dice + 0.1, "oracle_gap": 0.1}
+    scores = {name: Score(values) for name in NAMES}
+    scores["filled_box"] = Score({"dice": 0.5, "iou": 0.25})
     metadata = Metadata(modality, "set", f"case{number}", "liver", "abdomen")
     return MaskResult(f"images/{number}.png", f"masks/{number}.png", metadata, 30, 40, 9, scores)
 
@@ -38,11 +40,13 @@ def made_up() -> Evaluation:
     results = [result(i, "ct", 0.1 + 0.2 * (i % 2)) for i in range(10)]
     results += [result(i, "mr", 0.7 + 0.2 * (i % 2)) for i in range(10, 20)]
     prompts = PromptSet(4, {}, {"masks/x.png": "empty"})
-    return Evaluation(EvalConfig(oracle=True), 256, results, prompts, {"bbox": 35.2, "points": 7})
+    return Evaluation(
+        EvalConfig(select=("score", "oracle")), 256, results, prompts, {"bbox": 35.2, "points": 7}
+    )
 
 
 def test_summary_has_means_overall_and_by_part(made_up):
-    summary = report.summarise(made_up)
+    summary = report.content_of(made_up, "m")
     assert list(summary["overall"]) == [*NAMES, "filled_box", "count", "subjects"]
     bbox = summary["overall"]["bbox"]
     assert bbox["dice"] == pytest.approx(0.5)
@@ -61,24 +65,28 @@ def test_summary_has_means_overall_and_by_part(made_up):
 def test_one_subject_has_no_interval_and_the_page_says_so(made_up):
     one = [dataclasses.replace(r, metadata=made_up.results[0].metadata) for r in made_up.results]
     alone = dataclasses.replace(made_up, results=one)
-    overall = report.summarise(alone)["overall"]
+    content = report.content_of(alone, "m")
+    overall = content["overall"]
     assert overall["subjects"] == 1 and overall["bbox"]["dice"] == pytest.approx(0.5)
     assert overall["bbox"]["dice_ci"] is overall["bbox"]["iou_ci"] is None
-    assert "95 % intervals: none, all masks are of one subject." in report.page(alone, "m")
-    several = report.page(made_up, "m")
-    low, high = report.summarise(made_up)["overall"]["bbox"]["dice_ci"]
-    assert f"over 20 subjects (%): Bbox {100 * low:.2f} to {100 * high:.2f}" in several
-    cells = [cell.strip() for cell in report.part_table(alone, "by_modality").split("|")]
+    assert "95 % intervals: none, all masks are of one subject." in report.page(content)
+    several = report.content_of(made_up, "m")
+    low, high = several["overall"]["bbox"]["dice_ci"]
+    interval = f"over 20 subjects (%): Bbox {100 * low:.2f} to {100 * high:.2f}"
+    assert interval in report.page(several)
+    cells = [cell.strip() for cell in report_tables.parts(content, "by_modality").split("|")]
     assert cells[1:4] == ["Modality", "Masks", "Subjects"] and cells.count("1") == 1
 
 
 def test_table_is_that_of_the_paper_with_the_baseline(made_up):
-    lines = report.table(made_up, "SAM-Med2D").splitlines()
+    content = report.content_of(made_up, "SAM-Med2D")
+    lines = report_tables.overall(content).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    head = ["Model", "Resolution", "Bbox (%)", "1 pt (%)", "3 pts (%)", "5 pts (%)", "FPS"]
-    assert cells[0] == head
-    assert cells[2] == ["SAM-Med2D", "256 x 256", "50.00", "50.00", "50.00", "50.00", "35"]
-    assert cells[3] == ["Filled box", "-", "50.00", "-", "-", "-", "-"]
+    titles = ("Bbox (%)", "1 pt (%)", "3 pts (%)", "5 pts (%)")
+    with_gaps = [head for title in titles for head in (title, "gap (%)")]
+    assert cells[0] == ["Model", "Resolution", *with_gaps, "FPS"]
+    assert cells[2] == ["SAM-Med2D", "256 x 256", *["50.00", "10.00"] * 4, "35"]
+    assert cells[3] == ["Filled box", "-", "50.00", *["-"] * 8]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -90,14 +98,15 @@ def test_table_has_the_baseline_even_without_boxes(made_up):
         for r in made_up.results
     ]
     points = dataclasses.replace(made_up, config=config, results=results, fps={"points": 3.14})
-    model, baseline = report.table(points, "m").splitlines()[2:]
-    assert [cell.strip() for cell in model.split("|")][3:6] == ["-", "50.00", "3.1"]
+    content = report.content_of(points, "m")
+    model, baseline = report_tables.overall(content).splitlines()[2:]
+    assert [cell.strip() for cell in model.split("|")][3:7] == ["-", "50.00", "10.00", "3.1"]
     assert "50.00" in baseline
-    assert "50.00" in report.part_table(points, "by_modality")
+    assert "50.00" in report_tables.parts(content, "by_modality")
 
 
 def test_csv_has_a_row_for_every_mask(made_up):
-    rows = list(csv.DictReader(io.StringIO(report.per_mask_csv(made_up))))
+    rows = list(csv.DictReader(io.StringIO(report.per_mask_csv(made_up.results))))
     assert [row["mask"] for row in rows] == [r.mask for r in made_up.results]
     assert rows[0]["modality"] == "ct"
     assert float(rows[0]["dice_3pt"]) == pytest.approx(0.1)
@@ -145,7 +154,7 @@ def indexed(tiny, folder, tmp_path_factory):
 def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     root, model = indexed
     common = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
-    common |= {"oracle": True}
+    common |= {"select": ["score", "oracle"]}
     first, second = tmp_path / "first", tmp_path / "second"
     code = run(out=first, **common)
     printed = capsys.readouterr()
@@ -153,7 +162,9 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     assert "| Filled box" in printed.out
     files = {str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()}
     overlays = {f"overlays/{part}.png" for part in ("best", "median", "worst")}
-    assert files == {"report.json", "report.md", "masks.csv", "prompts.json"} | overlays
+    assert (
+        files == {"report.json", "report.md", "masks.csv", "scores.csv", "prompts.json"} | overlays
+    )
     written = json.loads((first / "report.json").read_text())
     assert set(written["overall"]) == {*NAMES, "filled_box", "count", "subjects"}
     assert set(written["by_modality"]) == {"ct", "mr"}
@@ -239,7 +250,7 @@ def test_scores_are_kept_where_pictures_fail(run, indexed, tmp_path, capsys, mon
     printed = capsys.readouterr()
     assert "| Filled box" in printed.out and "overlays: no pictures: MemoryError" in printed.err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        *("report.json", "report.md", "masks.csv", "prompts.json")
+        *("report.json", "report.md", "masks.csv", "scores.csv", "prompts.json")
     }
 
 
@@ -248,7 +259,7 @@ def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatc
     """The same report, bit for bit, but for the speed; nothing is evaluated twice."""
     root, model = indexed
     flags = {"checkpoint": model, "data": root, "batch_size": 4, "images_per_batch": 2}
-    flags |= {"oracle": True}
+    flags |= {"select": ["score", "oracle"]}
     assert run(out=tmp_path / "whole", **flags) == 0
     out, predict, counts = tmp_path / "out", evaluator.predict, []
 
@@ -272,7 +283,7 @@ def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatc
             assert f"{field}: " in error and error.count("\n") == 1
     assert run(out=out, **flags) == 0
     assert not (out / "unfinished.jsonl").exists()
-    for name in ("masks.csv", "prompts.json"):
+    for name in ("masks.csv", "scores.csv", "prompts.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     if batch == 1:  # The report of another evaluation is not lost.
         other = flags | {"protocols": "bbox", "limit": 1}
@@ -286,12 +297,12 @@ def test_example_picture_shows_truth_and_every_protocol(tiny, folder):
     from samjax.evaluation import evaluate
 
     root, samples = folder
-    config = EvalConfig(batch_size=4, images_per_batch=2, oracle=True)
+    config = EvalConfig(batch_size=4, images_per_batch=2, select=("score", "oracle"))
     evaluation = evaluate(tiny, root, samples[1:2], config, progress=False)
     (example,) = figures.examples(tiny, root, evaluation, evaluation.results[:1])
     assert example.truth.shape == example.image.shape[:2] == example.predicted["5pt"].shape
-    assert example.points.shape == (5, 2)
-    at = example.points[0].astype(int)
+    assert [len(prompt.points) for prompt in example.prompts.values()] == [0, 1, 3, 5]
+    at = example.prompts["5pt"].points[0].astype(int)
     assert example.truth[at[1], at[0]]
     for name, predicted in example.predicted.items():
         both = np.sum(predicted & (example.truth > 0))
