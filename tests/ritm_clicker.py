@@ -5,9 +5,14 @@ Sofiiuk et al., "Reviving Iterative Training with Mask Guidance", 2021; the rule
 image's first pixel as background; here there is no click.
 """
 
+import cv2
 import numpy as np
 
-from samjax.prompting.clicks import distance_to_border
+
+def distance_to_border(mask):
+    """Returns each pixel's distance to the nearest one outside a mask, or beyond the image."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
 
 
 def next_click(truth, predicted, clicked):

@@ -276,7 +276,6 @@ def _spacing(case: Case, axis: str) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     if not case.is_volume:
         return case.spacing[1], case.spacing[0], 0.0
-    along = dict(zip(rules.AXES, case.spacing, strict=True))
-    slices = along.pop(axis)
-    columns, rows = along.values()
+    slices = case.spacing[rules.AXES.index(axis)]
+    columns, rows = (s for a, s in zip(rules.AXES, case.spacing, strict=True) if a != axis)
     return rows, columns, 0.0 if case.is_film else slices

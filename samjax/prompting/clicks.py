@@ -1,56 +1,102 @@
-"""First clicks on an object: in its centre, near its border, or about its centre."""
+"""Simulated clicks of an annotator in the larger error of a prediction, by policies, on the device.
 
+`centre` is the clicker of interactive segmentation (RITM, Sofiiuk et al., 2022; as in f-BRS and
+SimpleClick): of the pixels that the prediction misses and those that it has too many, the larger
+error is the one with the largest distance to its border, and the click is the pixel with that
+distance. People click less exactly: `jittered` draws a pixel around that one, `boundary` one near
+the border of the error. `uniform` is the one of SAM-Med2D
+(`samjax.prompting.points.correction_points`).
+"""
+
+import typing
 from typing import Literal
 
-import cv2
-import numpy as np
-from jaxtyping import Bool, Float, UInt8
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-Policy = Literal["centre", "boundary", "jittered"]
-BORDER = 0.25  # `boundary`: pixels up to this share of the largest distance from the border.
-SPREAD = 0.5  # `jittered`: standard deviation over the largest distance from the border.
+from samjax import types
+from samjax.prompting.distance import squared_distance
+from samjax.prompting.points import sample_from
 
-Mask = Bool[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]
+Placed = Literal["centre", "boundary", "jittered"]
+PLACED: tuple[Placed, ...] = typing.get_args(Placed)
+Policy = Literal["uniform"] | Placed
+
+BORDER = 0.25  # `boundary`: largest distance to the border over that of the centre.
+SPREAD = 0.5  # `jittered`: standard deviation over the distance of the centre to the border.
 
 
-def first_click(mask: Mask, policy: Policy, rng: np.random.Generator) -> Float[np.ndarray, "2"]:
-    """Returns a pixel (x, y) of a mask.
-
-    `centre`: the pixel farthest from the border, the first of equal ones by rows (RITM's clicker).
-    `boundary`: any pixel no farther from the border than `BORDER` of the largest distance, or than
-    one pixel. `jittered`: the centre with Gaussian noise, `SPREAD` of the largest distance, given
-    that it is in the mask.
+def click(
+    keys: Key[Array, " n"],
+    predicted: Bool[Array, "n s s"],
+    truth: Bool[Array, "n s s"],
+    clicked: Float[Array, "n p 2"],
+    labels: Int[Array, "n p"],
+    policy: Policy,
+) -> tuple[Float[Array, "n 2"], Int[Array, " n"]]:
+    """Returns the next click on each of `n` predictions.
 
     Args:
-        mask: The mask; nonzero is foreground.
-        policy: Choice of the pixel.
-        rng: Random numbers; not used for `centre`.
+        keys: Random keys, which `centre` does not use.
+        predicted: Predicted masks; an empty one has the whole object as its error.
+        truth: True masks.
+        clicked: Earlier clicks (x, y), pixels; no pixel is clicked twice.
+        labels: Their labels; clicks of `samjax.types.PADDING` do not count.
+        policy: The place within the error; not `uniform`.
 
-    Raises:
-        ValueError: The mask is empty, or the policy is unknown.
+    Returns:
+        Points (x, y), pixels, and labels: 1 for an object that is missed, 0 for a background that
+        is not, -1 ("not a point") where there is no error.
     """
-    distance = distance_to_border(mask)
-    largest = distance.max()
-    if not largest:
-        raise ValueError("click: expected a mask with foreground, found an empty one")
-    y, x = np.divmod(distance.argmax(), mask.shape[1])
-    if policy == "boundary":
-        near = (distance > 0) & (distance <= max(BORDER * largest, 1))
-        y, x = rng.choice(np.argwhere(near))
-    elif policy == "jittered":
-        pixels = np.argwhere(distance > 0)
-        squared = ((pixels - [y, x]) ** 2).sum(axis=1)
-        weights = np.exp(-squared / (2 * (SPREAD * float(largest)) ** 2))
-        y, x = rng.choice(pixels, p=weights / weights.sum())
-    elif policy != "centre":
-        raise ValueError(f"click: expected centre, boundary or jittered, found {policy!r}")
-    return np.array([x, y], np.float32)
+    missed, excess = truth & ~predicted, predicted & ~truth
+    distance = squared_distance(jnp.stack([missed, excess], axis=1))
+    distance = jnp.where(_clicked(clicked, labels, truth.shape[-1])[:, None], 0, distance)
+    highest = distance.max(axis=(2, 3))
+    is_missed = highest[:, 0] > highest[:, 1]  # Of equal ones, the excess, as published.
+    chosen = jnp.where(is_missed[:, None, None], distance[:, 0], distance[:, 1])
+    points = jax.vmap(_PLACES[policy])(keys, chosen)
+    found = highest.max(axis=1) > 0
+    of_error = jnp.where(is_missed, types.FOREGROUND, types.BACKGROUND)
+    return points, jnp.where(found, of_error, types.NOT_A_POINT).astype(jnp.int32)
 
 
-def distance_to_border(mask: Mask) -> Float[np.ndarray, "h w"]:
-    """Returns each pixel's distance to the nearest pixel outside a mask, float32; 0 outside.
+def _clicked(
+    points: Float[Array, "n p 2"], labels: Int[Array, "n p"], side: int
+) -> Bool[Array, "n s s"]:
+    """Returns the pixels that were clicked."""
+    at = points.astype(jnp.int32)
+    row = jnp.arange(len(points))[:, None]
+    counts = (labels != types.PADDING).astype(jnp.int32)
+    return (
+        jnp.zeros((len(points), side, side), jnp.int32).at[row, at[..., 1], at[..., 0]].add(counts)
+        > 0
+    )
 
-    All beyond the image is outside.
-    """
-    padded = np.pad((mask != 0).astype(np.uint8), 1)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+
+def _centre(key: PRNGKeyArray, distance: Int[Array, "s s"]) -> Float[Array, " 2"]:
+    """Returns the pixel with the largest distance, the first of equal ones by rows."""
+    row, column = jnp.divmod(distance.argmax(), distance.shape[1])
+    return jnp.stack([column, row]).astype(jnp.float32)
+
+
+def _boundary(key: PRNGKeyArray, distance: Int[Array, "s s"]) -> Float[Array, " 2"]:
+    """Draws a pixel of the error near its border."""
+    limit = jnp.maximum(BORDER**2 * distance.max(), 1)
+    points, _ = sample_from(key, (distance > 0) & (distance <= limit), 1)
+    return points[0]
+
+
+def _jittered(key: PRNGKeyArray, distance: Int[Array, "s s"]) -> Float[Array, " 2"]:
+    """Draws a pixel of the error around its centre, with normally distributed distances."""
+    height, width = distance.shape
+    column, row = _centre(key, distance)
+    y, x = jnp.mgrid[:height, :width]
+    squared = (x - column) ** 2 + (y - row) ** 2
+    logits = -squared / (2 * SPREAD**2 * jnp.maximum(distance.max(), 1))
+    drawn = jax.random.categorical(key, jnp.where(distance > 0, logits, -jnp.inf).ravel())
+    row, column = jnp.divmod(drawn, width)
+    return jnp.stack([column, row]).astype(jnp.float32)
+
+
+_PLACES = {"centre": _centre, "boundary": _boundary, "jittered": _jittered}

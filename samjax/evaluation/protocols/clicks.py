@@ -2,14 +2,13 @@
 
 The first click is drawn in the mask. Then, N - 1 times, one in the error of the mask predicted so
 far, whose logits go back in as mask prompt; the points accumulate (SAM-Med2D paper, section 4.1,
-and its published evaluation). Clicks are placed by a policy, see `samjax.prompting.clicker`. One
+and its published evaluation). Clicks are placed by a policy, see `samjax.prompting.clicks`. One
 trajectory of a policy serves every N. `noc` counts the clicks that a mask needs (RITM's protocol).
 """
 
 import dataclasses
 import functools
 import re
-import typing
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -26,14 +25,14 @@ from samjax.evaluation.protocols.base import (
     static_arguments,
 )
 from samjax.models.config import SamConfig
-from samjax.prompting import clicker, interaction
-from samjax.prompting.clicker import Policy
+from samjax.prompting import clicks, interaction
+from samjax.prompting.clicks import PLACED, Policy
 from samjax.prompting.interaction import PromptingConfig
 from samjax.types import Params
 
 MAX_CLICKS = 20  # `noc`: a mask that needs more is a failure, and counts as that many.
 
-_POINTS = re.compile(r"([1-9]\d{0,2})pt(?:_(centre|boundary|jittered))?")
+_POINTS = re.compile(rf"([1-9]\d{{0,2}})pt(?:_({'|'.join(PLACED)}))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ class ClickProtocol:
     def title(self) -> str:
         """Returns the name as the paper prints it, such as `3 pts`."""
         if self.counts:
-            return "NoC"
+            return f"NoC, {self.rounds} clicks"
         placed = "" if self.policy == "uniform" else f", {self.policy}"
         return f"{self.rounds} pt{'s' if self.rounds > 1 else ''}{placed}"
 
@@ -97,8 +96,9 @@ def parse(name: str) -> ClickProtocol | None:
     if name == "noc":
         return ClickProtocol(name, MAX_CLICKS, "centre", counts=True)
     if match := _POINTS.fullmatch(name):
-        policy = next((p for p in typing.get_args(Policy) if p == match[2]), "uniform")
-        return ClickProtocol(name, int(match[1]), policy)
+        policies: dict[str | None, Policy] = {None: "uniform"}
+        policies |= {policy: policy for policy in PLACED}
+        return ClickProtocol(name, int(match[1]), policies[match[2]])
     return None
 
 
@@ -173,7 +173,7 @@ def predict_points(
     def next_click(prompts: types.Prompts, predicted: jax.Array, slot: jax.Array) -> types.Prompts:
         of_round = jax.vmap(jax.random.fold_in, (0, None))(keys, slot)
         earlier = prompts.points[:, 0], prompts.labels[:, 0]
-        point, label = clicker.click(of_round, predicted, true, *earlier, policy)
+        point, label = clicks.click(of_round, predicted, true, *earlier, policy)
         # After the last round there is no place for another click, and no need.
         at = jnp.arange(rounds) == slot
         return dataclasses.replace(
