@@ -143,6 +143,40 @@ def rectify(
     return ((mask | added) & ~removed) & inside_box(box, (height, width))
 
 
+def components(labels: Int[Array, "b m m"]) -> Int[Array, "b m m"]:
+    """Numbers the 8-connected components of equal labels.
+
+    Args:
+        labels: Label of every cell; 0 is the background, which has no components.
+
+    Returns:
+        A number from 1 that all cells of a component share, and no others of the image; 0 in the
+        background. It is 1 plus the index, row by row, of the component's last cell.
+    """
+    side = labels.shape[-1]
+    neighbours = [(row, column) for row in range(3) for column in range(3)]
+
+    def shifted(x: jax.Array) -> list[jax.Array]:
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1)))
+        return [padded[:, row : row + side, column : column + side] for row, column in neighbours]
+
+    same = [(other == labels) & (labels != 0) for other in shifted(labels)]
+
+    def spread(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        numbers, _ = state
+        reached = [jnp.where(s, n, 0) for s, n in zip(same, shifted(numbers), strict=True)]
+        highest = functools.reduce(jnp.maximum, reached)
+        # A cell's number names another cell: taking over its number, too, doubles the distance.
+        rows = highest.reshape(len(labels), -1)
+        further = jnp.take_along_axis(rows, jnp.maximum(rows - 1, 0), axis=1)
+        further = jnp.where(rows > 0, further, 0).reshape(labels.shape)
+        return further, (further != numbers).any()
+
+    first = jnp.where(labels != 0, jnp.arange(1, side * side + 1).reshape(side, side), 0)
+    found, _ = jax.lax.while_loop(lambda state: state[1], spread, (first, jnp.asarray(True)))
+    return found
+
+
 def inside_box(box: Float[Array, " 4"], shape: tuple[int, int]) -> Bool[Array, "h w"]:
     """Returns the pixels whose centres lie in a box (x0, y0, x1, y1), borders included."""
     y, x = jnp.mgrid[: shape[0], : shape[1]] + 0.5

@@ -23,7 +23,7 @@ LAYERS = {  # A layer or module of samjax: what it may import of the others.
     "renames": set(),
     "signals": {"extra"},
     "curation": {"data", "visualization", "extra", "signals"},
-    "models": {"array_files", "data", "digests", "fields", "renames", "types"},
+    "models": {"array_files", "data", "digests", "fields", "masks", "renames", "types"},
     "prompting": {"fields", "types"},
     "losses": {"fields", "masks"},
     "tasks": {"fields", "losses", "masks", "models", "prompting", "types"},

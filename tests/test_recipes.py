@@ -15,7 +15,7 @@ from samjax.training import config as training_config
 KEY = jax.random.key(0)
 NAMES = ["demo", "reference", "sam_med2d", "ft_sam", "full", "medsam", "medsam_v0"]
 NAMES += ["msa", "reference_msa"]
-NAMES += ["samed", "reference_samed", "autosam"]
+NAMES += ["samed", "reference_samed", "autosam", "class_prompts"]
 
 
 def recipe(name):

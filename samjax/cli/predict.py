@@ -90,8 +90,9 @@ def _predict_into(arguments: argparse.Namespace) -> int:
         **preprocessing_flags.loading(arguments),
     )
     head = predictor.model.config.head
-    if head.is_semantic:
-        if given := next((name for name in _PROMPTS if vars(arguments)[name]), None):
+    given = next((name for name in _PROMPTS if vars(arguments)[name]), None)
+    if head.is_semantic and not (given and head.keeps_masks):
+        if given:
             raise ValueError(
                 f"--{given}: expected no prompts, as {arguments.checkpoint} (head {head.kind}) "
                 "gives every pixel a class; leave it out"

@@ -17,7 +17,7 @@ from samjax.comparison.plan import Comparison, Job, TrainingStage
 from samjax.data import index
 from samjax.models.config import SamConfig
 from samjax.tasks import InteractiveTask, IterativeTask, SemanticTask
-from samjax.training import setup, step
+from samjax.training import architecture, setup, step
 from samjax.training.config import Experiment
 
 # Share of a matrix product's speed that training reaches. This is a guess.
@@ -84,7 +84,7 @@ def _line(experiment: Experiment, network: SamConfig, done: bool, rate: float) -
 def _network(experiment: Experiment, begin: SamConfig | None) -> SamConfig:
     """Returns the network of a training that starts from `begin`, or from fresh parameters."""
     wanted = experiment.model
-    network = begin and setup.architecture(wanted, begin, "the model it starts from")
+    network = begin and architecture.merge(wanted, begin, "the model it starts from")
     head = wanted.head
     if head.is_semantic:
         root, data = Path(experiment.data.root), experiment.data

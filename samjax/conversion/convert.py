@@ -186,7 +186,7 @@ def _assemble(
     for key, (_, origin) in made.items():
         entries[key] = entries[key].become(entries[key].status, f"made of {origin}")
     for key, path in paths.items():
-        replaced = new_head and path.startswith("mask_decoder/")
+        replaced = new_head and path.startswith(("mask_decoder/", "prompt_head/"))
         if new_head and autosam.is_drawn(key, config):
             entries[key] = entries[key].become("initialised", "as published")
         elif key == autosam.POSITIONS and entries[key].status == "missing":

@@ -42,7 +42,8 @@ def predict(model: Model, batch: EvaluationBatch, config: EvalConfig) -> ClassPr
     timed, network = Stopwatch(), model.config
     encoded = timed("encode", encode, network, model.params, batch.images, config.adapters)
     weights = pack_weights(model.params)
-    logits = timed(protocols.CLASSES, classes.decode, network, weights, encoded.embedding)
+    known = model.preprocessing.multimask, model.preprocessing.supports_points
+    logits = timed(protocols.CLASSES, classes.decode, network, weights, encoded.embedding, *known)
     return ClassPredictions(logits, timed.seconds)
 
 

@@ -265,7 +265,7 @@ def iter_masks(
 
 
 def _check_head(model: Model) -> None:
-    if model.config.head.is_semantic:
+    if not model.config.head.keeps_masks:
         raise ValueError(
             f"prompts: expected none, as this model (model.head.kind={model.config.head.kind}) "
             "gives every pixel a class; call predict_classes"

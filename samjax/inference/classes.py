@@ -44,7 +44,13 @@ def predict_embedded(
     Raises:
         ValueError: The model predicts masks from prompts.
     """
-    logits = decode(model.config, embedded.decoder, embedded.features.embedding)
+    logits = decode(
+        model.config,
+        embedded.decoder,
+        embedded.features.embedding,
+        model.preprocessing.multimask,
+        model.preprocessing.supports_points,
+    )
     found = []
     for low_res, at in zip(logits, embedded.placements, strict=False):
         canvas = masks.canvas_size(at.height, at.width)
@@ -57,12 +63,16 @@ def predict_embedded(
     return found
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@functools.partial(jax.jit, static_argnames=("config", "multimask", "points"))
 def decode(
-    config: SamConfig, weights: DecoderWeights, embedding: Float[Array, "b g g c"]
+    config: SamConfig,
+    weights: DecoderWeights,
+    embedding: Float[Array, "b g g c"],
+    multimask: bool = True,
+    points: bool = True,
 ) -> Float[Array, "b k m m"]:
     """Predicts low-resolution logits of all classes, see `samjax.models.predict_classes`."""
-    return models.predict_classes(config, unpack_weights(weights), embedding)
+    return models.predict_classes(config, unpack_weights(weights), embedding, multimask, points)
 
 
 @functools.partial(jax.jit, static_argnames=("size", "canvas"))

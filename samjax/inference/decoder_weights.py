@@ -32,8 +32,8 @@ class DecoderWeights:
 
 
 def pack_weights(params: Params) -> DecoderWeights:
-    """Packs the parameters of `prompt_encoder`, if there is one, and `mask_decoder` alone."""
-    parts = {name: params[name] for name in ("prompt_encoder", "mask_decoder") if name in params}
+    """Packs the parameters of all parts but the image encoder."""
+    parts = {name: part for name, part in params.items() if name != "image_encoder"}
     leaves = list(models.named_leaves(parts))
     vectors = [(path, value) for path, value in leaves if value.ndim == 1]
     return DecoderWeights(

@@ -26,6 +26,7 @@ class ClassLossConfig:
         smooth: Addend of numerator and denominator; SAMed: 1e-5, AutoSAM: 1.
         positive_only: Whether the mean over classes leaves out those whose loss is not above zero;
             AutoSAM: yes (a class that no image has, for one).
+        centre_weight: Head `prompts`: weight of the centres of objects.
 
     Raises:
         ValueError: A field is invalid; the message names it, with the expected and the found value.
@@ -38,6 +39,7 @@ class ClassLossConfig:
     background: bool = True
     smooth: fields.PositiveFloat = 1e-5
     positive_only: bool = False
+    centre_weight: fields.NonNegativeFloat = 0.1
 
     def __post_init__(self) -> None:
         fields.check(self)

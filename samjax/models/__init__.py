@@ -16,9 +16,11 @@ from samjax.models.parameters import (
 from samjax.models.peft import PeftConfig
 from samjax.models.prompt_encoder import PromptEmbeddings
 from samjax.models.sam import (
+    answer_maps,
     decode_masks,
     encode_image,
     encode_prompts,
+    predict_class_maps,
     predict_classes,
     predict_masks,
     predict_prepared,
@@ -33,6 +35,7 @@ __all__ = [
     "PromptEmbeddings",
     "SamConfig",
     "TinyVitConfig",
+    "answer_maps",
     "count_parameters",
     "declarations",
     "decode_masks",
@@ -42,6 +45,7 @@ __all__ = [
     "merge_lora",
     "named_leaves",
     "parameter_overview",
+    "predict_class_maps",
     "predict_classes",
     "predict_masks",
     "predict_prepared",

@@ -80,7 +80,8 @@ class SamConfig:
             encoding to the tokens of later layers instead of to queries and keys alone (Medical
             SAM Adapter since January 2024).
         iou_head_hidden_dim: Hidden width of the IoU head.
-        num_multimask: Masks predicted for an ambiguous prompt; not used by a semantic head.
+        num_multimask: Masks predicted for an ambiguous prompt; of semantic heads, `prompts` alone
+            uses it.
         head: Masks from prompts, or classes of pixels.
         dtype: Compute type, `float32` or `bfloat16`. Parameters, norms, softmax and losses are
             float32 either way.
@@ -134,7 +135,7 @@ class SamConfig:
         for index in self.global_attn_indexes:
             inside = 0 <= index < self.depth
             _check(inside, "global_attn_indexes", f"indexes from 0 to {self.depth - 1}", index)
-        has_attention = self.head.kind in ("masks", "semantic", "autosam")
+        has_attention = self.head.kind in ("masks", "semantic", "autosam", "prompts")
         found = self.peft.decoder
         _check(
             has_attention or not found, "peft.decoder", f"False with head {self.head.kind}", found
@@ -177,7 +178,7 @@ class SamConfig:
         """Number of mask tokens of SAM's decoder, in each of its `token_sets`."""
         if self.head.kind == "autosam":
             return 2  # As with a single further mask, which is not used.
-        return (self.head.classes if self.head.is_semantic else self.num_multimask) + 1
+        return (self.num_multimask if self.head.keeps_masks else self.head.classes) + 1
 
     @property
     def token_sets(self) -> int:

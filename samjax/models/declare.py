@@ -16,7 +16,7 @@ from flax.core import meta
 
 # Groups that an update can leave out; `constant` is loaded and never trained.
 GroupName = Literal[
-    "encoder", "adapter", "points", "boxes", "no_mask", "masks", "decoder", "constant"
+    "encoder", "adapter", "points", "boxes", "no_mask", "masks", "decoder", "prompts", "constant"
 ]
 
 

@@ -15,7 +15,7 @@ from samjax.types import Params
 def init(config: SamConfig, key: PRNGKeyArray) -> Params:
     """Draws fresh parameters: a nested dict with `image_encoder`, `prompt_encoder`, `mask_decoder`.
 
-    Heads that take no prompts have no `prompt_encoder`.
+    Heads that take no prompts have no `prompt_encoder`; head `prompts` has a `prompt_head`, too.
     `jax.eval_shape(functools.partial(init, config), key)` gives every shape at no cost.
     """
     declared = declarations(config)

@@ -16,6 +16,7 @@ from samjax import types
 from samjax.models import sam
 from samjax.models.config import SamConfig
 from samjax.models.declare import Declaration
+from samjax.models.heads.prompts import PromptHead
 from samjax.models.mask_decoder import MaskDecoder
 from samjax.models.prompt_encoder import PromptEncoder
 from samjax.types import Params
@@ -90,4 +91,7 @@ def _declared(config: SamConfig, key: PRNGKeyArray) -> Params:
     embedded = sam.encode_prompts(config, params, prompts)
     encoding = sam.grid_encoding(config, params)
     decoder = MaskDecoder(config).init(key, embedding, encoding, embedded, True)["params"]
-    return {**params, "mask_decoder": decoder}
+    params["mask_decoder"] = decoder
+    if config.head.kind == "prompts":
+        params["prompt_head"] = PromptHead(config).init(key, embedding)["params"]
+    return params

@@ -8,10 +8,11 @@ from typing import Any
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from samjax import types
+from samjax import masks, types
 from samjax.models.config import SamConfig
 from samjax.models.heads.autosam import AutosamHead
 from samjax.models.heads.convolutional import CnnHead, LinearHead
+from samjax.models.heads.prompts import ClassMaps, PromptHead, class_logits, propose
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, PreparedImages
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder
@@ -125,14 +126,21 @@ def predict_prepared(
 
 
 def predict_classes(
-    config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
+    config: SamConfig,
+    params: Params,
+    embedding: Float[Array, "b g g c"],
+    multimask: bool = True,
+    points: bool = True,
 ) -> Float[Array, "b k m m"]:
-    """Predicts the class of every pixel, without a prompt.
+    """Predicts the class of every pixel, without a prompt of the user.
 
     Args:
         config: Architecture, with a semantic head.
         params: Parameters.
         embedding: Result of `encode_image`.
+        multimask: Head `prompts`: whether the decoder predicts three masks for each object, of
+            which the one with the highest predicted IoU counts, or one.
+        points: Head `prompts`: whether objects are prompted by point and box, or box alone.
 
     Returns:
         Low-resolution logits of `k = config.head.classes + 1` classes, float32; the first is the
@@ -148,8 +156,50 @@ def predict_classes(
         )
     if not config.head.takes_prompt_encoder:
         return _apply(class_head(config), params["mask_decoder"], embedding)
+    if config.head.kind == "prompts":
+        head = PromptHead(config)
+        presence, foreground = _apply(head, params["prompt_head"], method=PromptHead.thresholds)
+        maps = predict_class_maps(config, params, embedding)
+        answer = answer_maps(config, params, embedding, maps, foreground, multimask, points)
+        return class_logits(*answer, presence)
     prompts = types.no_prompts(len(embedding), 1, 1, config.mask_size)
     return predict_masks(config, params, embedding, prompts)[0][:, 0]
+
+
+def predict_class_maps(
+    config: SamConfig, params: Params, embedding: Float[Array, "b g g c"]
+) -> ClassMaps:
+    """Predicts foreground and centres of all classes by a head `prompts`."""
+    return _apply(PromptHead(config), params["prompt_head"], embedding)
+
+
+def answer_maps(
+    config: SamConfig,
+    params: Params,
+    embedding: Float[Array, "b g g c"],
+    maps: ClassMaps,
+    foreground: Float[Array, ""],
+    multimask: bool = True,
+    points: bool = True,
+) -> tuple[Float[Array, "b k n m m"], Float[Array, "b k n"]]:
+    """Prompts the decoder by the objects that class maps show; arguments as of `predict_classes`.
+
+    Args:
+        config: Architecture, with a head `prompts`.
+        params: Parameters.
+        embedding: Result of `encode_image`.
+        maps: Result of `predict_class_maps`.
+        foreground: Threshold of the probability of a class.
+        multimask: Whether the decoder predicts three masks for each object, or one.
+        points: Whether objects are prompted by point and box, or box alone.
+
+    Returns:
+        Low-resolution logits and scores of `n` objects of each of `k` classes.
+    """
+    found = propose(maps, foreground, config.head.objects, config.image_size, points)
+    candidates, quality = predict_masks(config, params, embedding, found.prompts, multimask)
+    low_res, _ = masks.select_best(candidates, quality)
+    return low_res.reshape(*found.scores.shape, *low_res.shape[3:]), found.scores
 
 
 def class_head(config: SamConfig) -> AutosamHead | CnnHead | LinearHead | PixelHead:

@@ -14,6 +14,7 @@ _DECIDED_BY = (
     (r"patch_embed/", "patch_size, embed_dim, tiny_vit"),
     (r"image_encoder/blocks_\d+/mlp/", "mlp_ratio, embed_dim"),
     (r"image_encoder/(blocks|layers)_", "embed_dim, depth, tiny_vit"),
+    (r"prompt_head/", "head.kind, head.classes, prompt_dim"),
     (r"mask_downscaling", "mask_in_chans, prompt_dim"),
     (r"iou_prediction_head", "iou_head_hidden_dim, num_multimask"),
     (r"transformer/.*/mlp/", "decoder_mlp_dim, prompt_dim"),

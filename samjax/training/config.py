@@ -19,7 +19,7 @@ from samjax.data.inputs import Preprocessing
 from samjax.data.phantoms import PhantomConfig
 from samjax.evaluation.evaluator import EvalConfig
 from samjax.prompting import PromptingConfig
-from samjax.tasks import InteractiveTask, SemanticTask, TrainableConfig
+from samjax.tasks import ClassPromptTask, InteractiveTask, SemanticTask, TrainableConfig
 from samjax.training.checkpoint import CheckpointConfig
 from samjax.training.optim import OptimConfig
 from samjax.training.sharding import MeshConfig
@@ -129,6 +129,11 @@ class Experiment:
                 "trainable.encoder: `adapters` expects adapters, found model.peft.kind='none' "
                 "(`frozen` trains prompt encoder and decoder alone)"
             )
+        if self.model.head.kind == "prompts" and not self.data.cache_embeddings:
+            raise ValueError(
+                "data.cache_embeddings: expected True with model.head.kind=prompts, which trains "
+                "the head alone, found False"
+            )
         if self.data.cache_embeddings:
             self._check_caching()
 
@@ -195,6 +200,8 @@ class Experiment:
             multimask: Whether the checkpoint's three masks were trained; if not, the single mask
                 is trained.
         """
+        if model.head.kind == "prompts":
+            return ClassPromptTask(model, self.class_loss, self.trainable)
         if model.head.is_semantic:
             return SemanticTask(model, self.class_loss, self.trainable)
         return self.interactive_task(model, mask_prompt, multimask)

@@ -27,6 +27,7 @@ from samjax.training.checkpoint import BestScore, Checkpoints
 from samjax.training.config import Experiment, from_config_dict
 from samjax.training.embedding_cache import embedding_cache
 from samjax.training.plateau import Plateau
+from samjax.training.prompt_head import standardised, tuned
 from samjax.training.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -206,6 +207,8 @@ class _Run:
             _log.info("resuming %s after step %d of %d", self.workdir, self.done, self.total)
         if self.cache:
             self.cache.fill(self.done, self.total)
+            images = [sample.image for sample in self.data.train]
+            self.state = standardised(self.state, images, self.cache.load)
         bar = tqdm(desc="training", total=self.total, initial=self.done, unit="batch", disable=None)
         with signals.graceful_stop() as stop, bar:
             while self.done < self.total and not self._has_converged():
@@ -248,19 +251,17 @@ class _Run:
         """Fetches the pending metrics, and logs them; raises `Diverged` if they are not finite."""
         if self._pending is None:
             return
-        metrics = jax.device_get(self._pending)
-        self._pending = None
-        number = self.done
+        metrics, self._pending = jax.device_get(self._pending), None
         if not metrics.finite.all():
-            raise signals.Diverged(self._divergence(number, metrics))
+            raise signals.Diverged(self._divergence(self.done, metrics))
         self._window.append(metrics)
-        if (time_left := self._timer.estimate(number, time.perf_counter())) and self.writer:
+        if (time_left := self._timer.estimate(self.done, time.perf_counter())) and self.writer:
             with tqdm.external_write_mode():  # Not into the bar.
                 _log.info(time_left)
-        if number % self.experiment.log.every == 0:
-            row = self._summary(number)
+        if self.done % self.experiment.log.every == 0:
+            row = self._summary(self.done)
             if self.writer:
-                self.writer.scalars(number, row)
+                self.writer.scalars(self.done, row)
             columns = ("loss", "dice", "images_per_s")
             bar.set_postfix({name: f"{row[name]:.3g}" for name in columns})
 
@@ -268,12 +269,11 @@ class _Run:
         """Returns means over the batches since the last row of the logs."""
         images = len(self._window) * self.experiment.data.batch_size
         mean = jax.tree.map(lambda *rows: np.mean(rows, axis=0), *self._window)
-        rate = self.step_config.learning_rate(number - 1)
-        rate = rate * self.plateau.factor if self.plateau else rate
+        factor = self.plateau.factor if self.plateau else 1.0
         row = {
             "loss": mean.loss.mean(),
             **self.step_config.task.log_row(mean.terms),
-            "learning_rate": rate,
+            "learning_rate": factor * self.step_config.learning_rate(number - 1),
             "images_per_s": images / (time.perf_counter() - self._window_start),
             "images_per_cpu_s": images / (time.process_time() - self._window_cpu_start),
         }
@@ -293,8 +293,9 @@ class _Run:
     def _validate(self) -> None:
         if not self.data.validation:
             return
-        config = self.experiment.validation.evaluation
-        row = validation.scores(self._model(), self.data.root, self.data.validation, config)
+        config, held_out = self.experiment.validation.evaluation, self.data.validation
+        self.state = tuned(self.state, self._model(), self.data.root, held_out, config.limit)
+        row = validation.scores(self._model(), self.data.root, held_out, config)
         dice = row["validation/dice"]
         if dice > self.best.best_dice:
             self.best = BestScore(dice, self.done, 0)
@@ -322,8 +323,7 @@ class _Run:
         self._window_start, self._window_cpu_start = time.perf_counter(), time.process_time()
 
     def _has_converged(self) -> bool:
-        patience = self.experiment.validation.patience
-        return 0 < patience <= self.best.stale
+        return 0 < self.experiment.validation.patience <= self.best.stale
 
     def _model(self) -> Model:
         return dataclasses.replace(self.begin, params=sharding.gather(self.state.params))

@@ -8,22 +8,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from samjax import conversion, fields, models
 from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
 from samjax.data.classes import SemanticClass
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
-from samjax.models.config import SamConfig
 from samjax.models.directory import Model
-from samjax.training import sharding
+from samjax.training import architecture, sharding
 from samjax.training.config import Experiment
-
-# Fields of the model that the settings decide, whatever the checkpoint.
-_RECIPE_FIELDS = ("image_size", "dtype", "remat")
-# Fields that change no shape: the settings decide unless they have the default.
-_VARIANT_FIELDS = ("window_padding", "pos_embed_size", "two_way")
 
 BAD_FILES = "bad_files.json"
 DATA_TABLE = "data.csv"
@@ -167,7 +160,7 @@ def prepare_model(
 
     Args:
         experiment: Settings of the run.
-        overrides: Dotted names of the settings that were typed, see `architecture`.
+        overrides: Dotted names of the settings that were typed, see `samjax.training.architecture`.
         used_classes: Classes of a semantic head.
 
     Raises:
@@ -177,6 +170,11 @@ def prepare_model(
     config = experiment.model
     head = dataclasses.replace(config.head, classes=len(used_classes))
     config = dataclasses.replace(config, head=head)
+    if not experiment.init_from and head.kind == "prompts":
+        raise ValueError(
+            "init_from: expected a model of masks, whose encoder and decoder answer the prompts of "
+            "model.head.kind=prompts, found none"
+        )
     if not experiment.init_from:
         if experiment.init_family:
             raise ValueError(
@@ -207,7 +205,9 @@ def prepare_model(
             f"data.classes: expected those of {path}, {_names(loaded.classes)}, found "
             f"{_names(used_classes)}; a model of masks can be given any classes"
         )
-    network = architecture(config, loaded.config, path, overrides)
+    if head.kind == "prompts":  # All but the head stays as it is, adapters included.
+        config = dataclasses.replace(config, peft=loaded.config.peft)
+    network = architecture.merge(config, loaded.config, path, overrides)
     params = loaded.params
     if not config.peft.enabled:
         params = models.without_adapters(params)
@@ -281,60 +281,3 @@ def _describe(
 ) -> str:
     held = {path: fingerprint.of_array(mask) for path, mask in masks.items()}
     return fingerprint.combine(held | {sample.image: fingerprint.of_array(image, order)})
-
-
-def architecture(
-    wanted: SamConfig, checkpoint: SamConfig, path: str, overrides: Collection[str] = ()
-) -> SamConfig:
-    """Merges the architecture of a checkpoint with the settings.
-
-    Adapters come from the settings. If the checkpoint has adapters, these are trained further, or
-    dropped if the settings have none.
-
-    Args:
-        wanted: Architecture in the settings. Fields with their default value are not compared,
-            except those of the adapters.
-        checkpoint: Architecture of the checkpoint.
-        path: Path of the checkpoint, for messages.
-        overrides: Dotted names of settings that were typed: their default values are compared, too.
-
-    Raises:
-        ValueError: The settings contradict the checkpoint; the message names the field.
-    """
-    wanted_fields, found, defaults = (
-        flatten_dict(dataclasses.asdict(config), sep=".")
-        for config in (wanted, checkpoint, SamConfig())
-    )
-    for name, value in wanted_fields.items():
-        decided = name in _RECIPE_FIELDS + _VARIANT_FIELDS or name.startswith(("peft.", "head."))
-        is_asked_for = value != defaults[name] or f"model.{name}" in overrides
-        if not decided and is_asked_for and value != found[name]:
-            raise ValueError(
-                f"model.{name}: expected {found[name]!r}, as {path} has, whose architecture is "
-                f"used, found {value!r}; without init_from any other can be trained"
-            )
-    peft = wanted.peft
-    if wanted.peft.enabled and checkpoint.peft.enabled:
-        _check_peft(wanted, checkpoint, path)
-        peft = dataclasses.replace(checkpoint.peft, depth=peft.depth or checkpoint.peft.depth)
-    ours = {name: getattr(wanted, name) for name in _RECIPE_FIELDS}
-    for name in _VARIANT_FIELDS:
-        if getattr(wanted, name) != defaults[name]:
-            ours[name] = getattr(wanted, name)
-    return dataclasses.replace(checkpoint, peft=peft, **ours)
-
-
-def _check_peft(wanted: SamConfig, checkpoint: SamConfig, path: str) -> None:
-    """Checks that the settings do not contradict the adapters of a checkpoint."""
-    then, now = checkpoint.peft, wanted.peft
-    for name in ("kind", "ratio", "rank", "scale", "targets", "layers", "decoder"):
-        if getattr(then, name) == getattr(now, name):
-            continue
-        other = dataclasses.replace(checkpoint, peft=now)
-        if name == "ratio" and models.shapes(other) == models.shapes(checkpoint):
-            continue  # A PyTorch file tells a ratio only to within the next whole width.
-        raise ValueError(
-            f"model.peft.{name}: expected {getattr(then, name)!r}, as the adapters of {path} have, "
-            f"which are trained further, found {getattr(now, name)!r}; model.peft.kind=none trains "
-            "without them"
-        )

@@ -11,7 +11,7 @@ from small import TINY, TINY_TINY_VIT, random_params
 from configs import reference_msa
 from samjax.data.inputs import Preprocessing
 from samjax.models import PeftConfig, SamConfig, directory, vit_l
-from samjax.training import setup
+from samjax.training import architecture, setup
 from samjax.training.config import Experiment, from_config_dict
 
 NONE = PeftConfig("none")
@@ -48,7 +48,7 @@ def test_defaults_ask_for_nothing(checkpoint):
     checkpoint = dataclasses.replace(checkpoint, peft=NONE)
     recipe = SamConfig(image_size=64, dtype="bfloat16", remat=True, peft=HALF)
     expected = dict(image_size=64, dtype="bfloat16", remat=True, peft=HALF)
-    found = setup.architecture(recipe, checkpoint, "x")
+    found = architecture.merge(recipe, checkpoint, "x")
     assert found == dataclasses.replace(checkpoint, **expected)
 
 
@@ -67,20 +67,20 @@ def test_defaults_ask_for_nothing(checkpoint):
 )
 def test_contradictions_are_named(fields, message):
     with pytest.raises(ValueError, match=rf"^model\.{message}"):
-        setup.architecture(dataclasses.replace(TINY, **fields), TINY, "x")
+        architecture.merge(dataclasses.replace(TINY, **fields), TINY, "x")
 
 
 def test_a_typed_default_is_compared_too():
     with pytest.raises(ValueError, match=r"^model\.depth: expected 24, as x has, .*found 12"):
-        setup.architecture(SamConfig(), vit_l(), "x", ["run.steps", "model.depth"])
+        architecture.merge(SamConfig(), vit_l(), "x", ["run.steps", "model.depth"])
 
 
 def test_adapters_of_a_checkpoint_go_on_or_are_dropped():
     """Their initialisation does not matter; nor does a ratio that gives the same width."""
     checkpoint = dataclasses.replace(TINY, peft=PeftConfig(ratio=0.26, init="kaiming"))
-    assert setup.architecture(TINY, checkpoint, "x").peft == checkpoint.peft
+    assert architecture.merge(TINY, checkpoint, "x").peft == checkpoint.peft
     dropped = dataclasses.replace(TINY, peft=NONE)
-    assert setup.architecture(dropped, checkpoint, "x").peft == NONE
+    assert architecture.merge(dropped, checkpoint, "x").peft == NONE
 
 
 def test_slices_encoded_together_are_kept_or_as_asked():
@@ -90,7 +90,7 @@ def test_slices_encoded_together_are_kept_or_as_asked():
             dataclasses.replace(TINY, peft=PeftConfig("msa", depth=depth))
             for depth in (before, asked)
         )
-        assert setup.architecture(recipe, checkpoint, "x").peft.depth == after
+        assert architecture.merge(recipe, checkpoint, "x").peft.depth == after
 
 
 def test_variants_of_msa_and_its_lost_parameters(plain):
@@ -124,4 +124,4 @@ def test_variants_of_msa_and_its_lost_parameters(plain):
     with pytest.raises(ValueError, match=f"pos_embed_size: expected {side}, .*found {side + 1}"):
         setup.prepare_model(from_config_dict(recipe))
     plain_recipe = dataclasses.replace(toy.MODEL, peft=NONE)
-    assert setup.architecture(plain_recipe, begin.config, "x").two_way == "efficient_sam"
+    assert architecture.merge(plain_recipe, begin.config, "x").two_way == "efficient_sam"
