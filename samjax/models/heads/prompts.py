@@ -6,6 +6,7 @@ centres is a point prompt, and the foreground's component around it has the box.
 no class and stays as it is (automatic prompts of Archit et al., arXiv 2603.17845, with classes).
 """
 
+import dataclasses
 from typing import no_type_check
 
 import jax
@@ -116,10 +117,12 @@ def propose(
     centres = (jnp.stack([cells % m, cells // m], axis=-1) + 0.5) * scale - 0.5
     count = k * objects
     prompts = types.no_prompts(b, count, 1, m)
-    prompts = prompts.replace(boxes=boxes.reshape(b, -1, 4), has_box=jnp.ones((b, count), bool))
+    prompts = dataclasses.replace(
+        prompts, boxes=boxes.reshape(b, -1, 4), has_box=jnp.ones((b, count), bool)
+    )
     if points:
         shown = jnp.full((b, count, 1), types.FOREGROUND)
-        prompts = prompts.replace(points=centres.reshape(b, -1, 1, 2), labels=shown)
+        prompts = dataclasses.replace(prompts, points=centres.reshape(b, -1, 1, 2), labels=shown)
     return Proposals(prompts, jnp.where(number > 0, found, 0))
 
 
