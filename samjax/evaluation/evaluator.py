@@ -17,13 +17,14 @@ from tqdm import tqdm
 from samjax.data import fingerprint, index, quality
 from samjax.data.files import DataError
 from samjax.data.index import Sample
-from samjax.evaluation import batches, prompted, semantic, support
+from samjax.evaluation import batches, prompted, semantic, support, surfaces
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
 from samjax.evaluation.progress import EvaluationProgress, ImageInProgress
 from samjax.evaluation.prompt_file import PromptSet
 from samjax.evaluation.prompted import Predictions
 from samjax.evaluation.results import EvalConfig, Evaluation, ImageResults
 from samjax.evaluation.semantic import ClassPredictions
+from samjax.evaluation.surfaces import SurfaceScorer, measure_volumes
 from samjax.inference import jit_cache
 from samjax.models.directory import Model
 
@@ -64,6 +65,7 @@ def evaluate(
     samples = _limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     samples, other = support.known_samples(model, samples, metadata, config)
+    surfaces.check_spacing({m: metadata[m] for s in samples for m in s.masks}, config)
     completed = resume_from or EvaluationProgress()
     in_progress: collections.deque[ImageInProgress] = collections.deque()  # In order of batches.
     remaining = [number for number in range(len(samples)) if number not in completed.images]
@@ -78,8 +80,11 @@ def evaluate(
             bar.update()
             yield image
 
-    def finished() -> dict[int, ImageResults]:
-        done = {}
+    def finished(wait: bool = False) -> dict[int, ImageResults]:
+        done, by_image = {}, {id(one.image): one for one in in_progress}
+        for image, result, masks in scorer.finished(wait):
+            by_image[image].results.append(result)
+            by_image[image].slices.extend([masks] if masks else [])
         while in_progress and in_progress[0].is_done:
             image = in_progress.popleft()
             done[image.number] = image.image_results()
@@ -87,7 +92,10 @@ def evaluate(
 
     quiet = None if progress else True  # None: only on a terminal.
     total, done = len(samples), len(samples) - len(remaining)
-    with tqdm(total=total, initial=done, desc="evaluating", unit="image", disable=quiet) as bar:
+    with (
+        SurfaceScorer(config) as scorer,
+        tqdm(total=total, initial=done, desc="evaluating", unit="image", disable=quiet) as bar,
+    ):
         last: EvaluationBatch | None = None
         for batch in batches.pack(images(bar), config.images_per_batch, config.batch_size):
             jit_cache.clear_if_large()
@@ -96,18 +104,17 @@ def evaluate(
             if isinstance(predictions, ClassPredictions):
                 maps = semantic.class_maps(model, batch, predictions)
                 counted = semantic.count_classes(model, batch, maps, metadata)
-                scores = semantic.score(batch, counted, metadata)
+                measured = semantic.measure(model, batch, maps, counted, config, metadata)
                 for image, of_image in zip(batch.sources, counted, strict=True):
                     by_image[id(image)].classes.update(of_image)
             else:
                 measured = prompted.measure(model, batch, predictions, config, metadata)
-                scores = (each.finish({}) for each in measured)
-            for (image, _), result in zip(batch.masks, scores, strict=True):
-                by_image[id(image)].results.append(result)
+            for (image, _), one in zip(batch.masks, measured, strict=True):
+                scorer.add(id(image), one)
             # The first batch may have compiled, and is not counted.
             completed.add(finished(), [(batch.image_count, predictions.seconds)] if last else [])
             last = batch
-        completed.add(finished(), [])
+        completed.add(finished(wait=True), [])
     if last is not None and not completed.timings:
         completed.timings.append((last.image_count, predict(model, last, config).seconds))
     per_image = [completed.images[number] for number in range(len(samples))]
@@ -124,7 +131,8 @@ def evaluate(
     fps = _fps(completed.timings)
     pairs = zip(samples, per_image, strict=True)
     classes = {sample.image: one.classes for sample, one in pairs if one.classes}
-    return Evaluation(config, size, results, prompt_set, fps, left_out, classes, other)
+    volumes = measure_volumes(per_image, config) if "3d" in config.surface else []
+    return Evaluation(config, size, results, prompt_set, fps, left_out, classes, other, volumes)
 
 
 def on_device(model: Model) -> Model:

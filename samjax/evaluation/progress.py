@@ -14,6 +14,7 @@ from samjax.evaluation.results import (
     ImageResults,
     MaskResult,
     Score,
+    SliceMasks,
     Uncertainty,
 )
 
@@ -32,12 +33,14 @@ class ImageInProgress:
         image: The image.
         results: Results of the masks that are scored.
         classes: Pixels of each class, by a semantic model.
+        slices: For metrics of volumes: the masks of each result.
     """
 
     number: int
     image: PromptedImage
     results: list[MaskResult] = dataclasses.field(default_factory=list)
     classes: dict[str, ClassCounts] = dataclasses.field(default_factory=dict)
+    slices: list[SliceMasks] = dataclasses.field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
@@ -49,7 +52,12 @@ class ImageInProgress:
         image = self.image
         used = {image.sample.masks[i]: prompt for i, prompt in image.prompts.items()}
         return ImageResults(
-            tuple(self.results), used, image.skipped, image.loaded.contents, self.classes
+            tuple(self.results),
+            used,
+            image.skipped,
+            image.loaded.contents,
+            self.classes,
+            tuple(self.slices),
         )
 
 
@@ -122,4 +130,5 @@ def _parse_image_results(fields: dict[str, Any]) -> ImageResults:
         for path, one in fields["prompts"].items()
     }
     counted = {name: ClassCounts(**one) for name, one in fields.get("classes", {}).items()}
-    return ImageResults(results, prompts, fields["skipped"], fields["contents"], counted)
+    slices = tuple(SliceMasks(**one) for one in fields.get("slices", ()))
+    return ImageResults(results, prompts, fields["skipped"], fields["contents"], counted, slices)

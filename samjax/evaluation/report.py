@@ -13,12 +13,19 @@ import numpy as np
 
 from samjax import visualization
 from samjax.data.files import write_whole
-from samjax.evaluation import prompt_file, report_tables, summary
+from samjax.evaluation import (
+    conventions,
+    prompt_file,
+    report_tables,
+    summary,
+    volume_report,
+)
 from samjax.evaluation.results import Evaluation, MaskResult
 from samjax.evaluation.table import MASKS, ScoreTable
 from samjax.evaluation.table import NAME as SCORES
 
 NAME = "report.json"
+VOLUMES = "volumes.csv"
 
 
 def content_of(
@@ -44,6 +51,7 @@ def content_of(
         "config": dataclasses.asdict(evaluation.config),
         "skipped": evaluation.prompts.skipped,
         "left_out": list(evaluation.left_out),
+        "conventions": conventions.of(evaluation.config),
     }
 
 
@@ -56,7 +64,8 @@ def write(
     """Writes a report: each file whole or not at all.
 
     `report.json` (see `content_of`), `report.md` (tables), `masks.csv` (one row per mask),
-    `scores.csv` (one row per value, see `samjax.evaluation.table`) and `prompts.json` (to replay).
+    `scores.csv` (one row per value, see `samjax.evaluation.table`), `prompts.json` (to replay), and
+    with metrics of volumes `volumes.csv` (one row per object of a volume).
 
     Args:
         out: Folder, made if absent.
@@ -74,6 +83,8 @@ def write(
     write_whole(out / "report.md", page(content).encode())
     write_whole(out / MASKS, per_mask_csv(evaluation.results).encode())
     table.write(out / SCORES)
+    if evaluation.volumes:
+        write_whole(out / VOLUMES, volume_report.as_csv(evaluation.volumes).encode())
     prompt_file.save(out / "prompts.json", evaluation.prompts)
     return content
 
@@ -114,6 +125,7 @@ def page(content: Mapping[str, Any]) -> str:
         report_tables.notes(content),
         report_tables.by_metric(content),
         report_tables.parts(content, "by_modality"),
+        report_tables.volumes(content),
         report_tables.uncertainty(content),
         report_tables.classes(content),
         "Filled box: the box prompt itself taken as the mask. FPS: images per second for encoding "

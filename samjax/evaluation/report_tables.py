@@ -8,7 +8,7 @@ from samjax.evaluation.results import FILLED_BOX
 
 Content = Mapping[str, Any]  # Of `report.json`.
 
-_IN_PERCENT = ("dice", "iou", "nsd", "oracle_gap", "chosen_best", "recall")
+_IN_PERCENT = ("dice", "iou", "nsd", "oracle_gap", "chosen_best", "recall", "volume")
 _TITLES = {
     "dice": "Dice (%)",
     "dice_oracle": "Dice, oracle (%)",
@@ -17,6 +17,7 @@ _TITLES = {
     "iou_oracle": "IoU, oracle (%)",
     "predicted_iou": "Predicted IoU",
     "chosen_best": "Best chosen (%)",
+    "volume_error": "Volume error (%)",
 }
 
 
@@ -87,12 +88,28 @@ def metric_title(metric: str) -> str:
         return metric.replace("_", " ")
     if name.startswith("nsd"):
         return f"NSD, {name.removeprefix('nsd')} {unit} (%)"
-    return f"{name.upper()} ({unit})"
+    return f"{name.upper().replace('_BORDER', ' of borders')} ({unit})"
 
 
 def metric_value(metric: str, value: float) -> str:
     """Formats the mean of a metric; shares in %."""
     return f"{100 * value:.2f}" if metric.startswith(_IN_PERCENT) else f"{value:.3g}"
+
+
+def volumes(content: Content) -> str:
+    """Formats the metrics of whole volumes, a row for each protocol; empty without."""
+    if "volumes" not in content:
+        return ""
+    means = content["volumes"]
+    names = [name for name in content["config"]["protocols"] if name in means]
+    found = [metric for metric in means[names[0]] if not metric.endswith("_ci")]
+    rows = [["Volumes", *map(metric_title, found)]]
+    for name in names:
+        rows.append([protocols.title(name), *(metric_value(m, means[name][m]) for m in found)])
+    return (
+        f"{markdown(aligned(rows))}\n\nMeans over {means['count']} objects in the volumes of "
+        f"{means['subjects']} subjects, each made of the slices that were evaluated."
+    )
 
 
 def uncertainty(content: Content) -> str:

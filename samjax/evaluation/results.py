@@ -146,6 +146,36 @@ class ClassCounts:
 
 
 @dataclasses.dataclass(frozen=True)
+class SliceMasks:
+    """The masks of one object in a slice of a volume, as text (`samjax.evaluation.surfaces.pack`).
+
+    Attributes:
+        mask: Path of the true mask.
+        truth: The true mask.
+        predicted: The chosen mask of each protocol's last step.
+    """
+
+    mask: str
+    truth: str
+    predicted: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeResult:
+    """Scores of one object in a volume.
+
+    Attributes:
+        metadata: Metadata of its first slice.
+        slices: Number of slices, from the first to the last with the object.
+        values: Metrics by protocol.
+    """
+
+    metadata: Metadata
+    slices: int
+    values: dict[str, dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
 class ImageResults:
     """Results of one image.
 
@@ -155,6 +185,7 @@ class ImageResults:
         skipped: Reasons why other masks were not evaluated, by path.
         contents: Fingerprints of image and masks (`samjax.data.fingerprint`), by path.
         classes: By a semantic model: pixels of the classes that the image or its class map has.
+        slices: For metrics of volumes: the masks of each result.
     """
 
     results: tuple[MaskResult, ...]
@@ -162,6 +193,7 @@ class ImageResults:
     skipped: dict[str, str]
     contents: dict[str, str]
     classes: dict[str, ClassCounts] = dataclasses.field(default_factory=dict)
+    slices: tuple[SliceMasks, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +211,7 @@ class Evaluation:
         left_out: Protocols with points, where the model takes box prompts only.
         classes: By a semantic model: pixels of each class, by image and class.
         other_classes: Masks left out, whose class a semantic model lacks, by class.
+        volumes: For metrics of volumes: one per object of a volume.
     """
 
     config: EvalConfig
@@ -189,3 +222,4 @@ class Evaluation:
     left_out: tuple[str, ...] = ()
     classes: dict[str, dict[str, ClassCounts]] = dataclasses.field(default_factory=dict)
     other_classes: dict[str, int] = dataclasses.field(default_factory=dict)
+    volumes: list[VolumeResult] = dataclasses.field(default_factory=list)

@@ -16,8 +16,8 @@ from samjax.data.classes import numbers
 from samjax.data.metadata import Metadata
 from samjax.evaluation import metrics, protocols
 from samjax.evaluation.batches import EvaluationBatch, PromptedImage
-from samjax.evaluation.prompted import Stopwatch, score_box
-from samjax.evaluation.results import FILLED_BOX, ClassCounts, EvalConfig, MaskResult, Score
+from samjax.evaluation.prompted import Measured, Stopwatch, score_box
+from samjax.evaluation.results import FILLED_BOX, ClassCounts, EvalConfig, MaskResult
 from samjax.inference import classes
 from samjax.inference.batch import encode
 from samjax.inference.decoder_weights import pack_weights
@@ -60,26 +60,31 @@ def class_maps(
     return found
 
 
-def score(
+def measure(
+    model: Model,
     batch: EvaluationBatch,
+    maps: Sequence[np.ndarray],
     counts_of: Sequence[Mapping[str, ClassCounts]],
+    config: EvalConfig,
     metadata: Mapping[str, Metadata],
-) -> Iterator[MaskResult]:
-    """Yields the scores of the masks of a batch, from the result of `count_classes`."""
+) -> Iterator[Measured]:
+    """Yields the masks of a batch, from the results of `class_maps` and `count_classes`."""
+    number = numbers(model.classes)
     for (image, i), row in zip(batch.masks, batch.image_index.tolist(), strict=False):
         mask, path = image.loaded.original_masks[i], image.sample.masks[i]
-        counted = counts_of[row][metadata[path].class_name]
+        name = metadata[path].class_name
+        counted = counts_of[row][name]
         counts = counted.intersection, counted.predicted, counted.truth
-        height, width = mask.shape
-        scores = {
-            protocols.CLASSES: Score(
-                {"dice": float(metrics.dice(*counts)), "iou": float(metrics.iou(*counts))}
-            ),
-            FILLED_BOX: score_box(image.prompts[i].box, mask),
-        }
-        yield MaskResult(
-            image.sample.image, path, metadata[path], height, width, int(mask.sum()), scores
-        )
+        steps = [{"dice": float(metrics.dice(*counts)), "iou": float(metrics.iou(*counts))}]
+        (height, width), area = mask.shape, int(mask.sum())
+        scores = {FILLED_BOX: score_box(image.prompts[i].box, mask)}
+        described = image.sample.image, path, metadata[path]
+        result = MaskResult(*described, height, width, area, scores)
+        truth, predicted = mask, {}
+        if config.surface:
+            truth = _union(image, [metadata[each].class_name for each in image.sample.masks], name)
+            predicted = {protocols.CLASSES: (maps[row] == number[name])[None]}
+        yield Measured(result, {protocols.CLASSES: steps}, truth, predicted)
 
 
 def count_classes(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from samjax.evaluation import class_report, ensembles
+from samjax.evaluation import class_report, ensembles, volume_report
 from samjax.evaluation.results import Evaluation, MaskResult
 from samjax.evaluation.table import ScoreTable
 
@@ -30,7 +30,8 @@ def summarise(evaluation: Evaluation, table: ScoreTable | None = None) -> dict[s
         `curves`: means after every click or draw, by protocol and metric.
         `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`. `uncertainty`, of
         protocols that are ensembles, see `samjax.evaluation.ensembles.summarise`. `classes`, of
-        semantic models, see `samjax.evaluation.class_report.summarise`.
+        semantic models, see `samjax.evaluation.class_report.summarise`. `volumes`, with metrics of
+        volumes, see `samjax.evaluation.volume_report.summarise`.
     """
     results = evaluation.results
     table = ScoreTable.of(results) if table is None else table
@@ -48,6 +49,8 @@ def summarise(evaluation: Evaluation, table: ScoreTable | None = None) -> dict[s
     summary["fps"] = evaluation.fps
     if names := results[0].uncertainty:
         summary["uncertainty"] = {name: uncertainty(results, name) for name in names}
+    if evaluation.volumes:
+        summary["volumes"] = volume_report.summarise(evaluation.volumes)
     if evaluation.classes:
         summary["classes"] = class_report.summarise(evaluation)
     return summary

@@ -28,7 +28,7 @@ def test_results_come_in_order_and_are_those_of_one_process(workers):
 def test_a_worker_that_dies_is_an_error_that_names_the_mask():
     with SurfaceWorkers(1, (1.0,)) as pool:
         truth = np.ones((4, 4), bool)
-        pool._waiting.append(("masks/a.png", pool._pool.submit(os._exit, 1)))
+        pool._waiting.append(("masks/a.png", 0, pool._pool.submit(os._exit, 1)))
         with pytest.raises(RuntimeError, match=r"masks/a\.png: a worker process has died"):
             [*pool.results(wait=True)]
         with pytest.raises(RuntimeError, match=r"masks/b\.png: a worker process has died"):

@@ -15,7 +15,7 @@ import numpy as np
 
 from samjax.evaluation.metrics import surface
 
-WAITING = 64  # Masks of each worker that are sent and not yet taken back.
+MAX_WAITING = 2**27  # Bytes of packed masks that are sent and not yet taken back.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,8 @@ class SurfaceWorkers:
             tolerances: Tolerances of the normalised surface Dice.
         """
         self._tolerances = tuple(tolerances)
-        self._limit = WAITING * workers
-        self._waiting: collections.deque[tuple[Hashable, Future | Callable[[], Any]]] = (
+        self._bytes = 0
+        self._waiting: collections.deque[tuple[Hashable, int, Future | Callable[[], Any]]] = (
             collections.deque()
         )
         self._pool = None
@@ -82,27 +82,31 @@ class SurfaceWorkers:
         """Sends the masks of one object; arguments as of `surface.measure`, and a key for them."""
         arguments = (truth.astype(bool), [*predictions], tuple(spacing), self._tolerances)
         if self._pool is None:
-            self._waiting.append((key, lambda: surface.measure(*arguments)))
+            self._waiting.append((key, 0, lambda: surface.measure(*arguments)))
             return
         packed = PackedMask.of(arguments[0]), [PackedMask.of(mask) for mask in predictions]
+        size = sum(mask.bits.nbytes for mask in (packed[0], *packed[1]))
         with _naming(key):
-            self._waiting.append((key, self._pool.submit(_measure, *packed, *arguments[2:])))
+            pending = self._pool.submit(_measure, *packed, *arguments[2:])
+        self._waiting.append((key, size, pending))
+        self._bytes += size
 
     def results(self, wait: bool = False) -> Iterator[tuple[Hashable, list[dict[str, float]]]]:
         """Yields keys with the results of `surface.measure`, in the order of submission.
 
         Args:
-            wait: Whether to wait for all; otherwise for those beyond `WAITING` alone.
+            wait: Whether to wait for all; otherwise only while more than `MAX_WAITING` wait.
 
         Raises:
             RuntimeError: A worker process has died.
         """
         while self._waiting:
-            key, pending = self._waiting[0]
-            must = wait or len(self._waiting) > self._limit
+            key, size, pending = self._waiting[0]
+            must = wait or self._bytes > MAX_WAITING
             if isinstance(pending, Future) and not pending.done() and not must:
                 return
             self._waiting.popleft()
+            self._bytes -= size
             with _naming(key):
                 yield key, pending.result() if isinstance(pending, Future) else pending()
 

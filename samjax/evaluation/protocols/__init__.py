@@ -8,13 +8,15 @@ where no more were trained) the one with the highest predicted IoU counts.
 from collections.abc import Iterable
 
 from samjax import fields
-from samjax.evaluation.protocols import clicks, fixed
+from samjax.evaluation.protocols import classes, clicks, fixed
 from samjax.evaluation.protocols.base import (
+    EvaluationProtocol,
     PredictionContext,
     PromptProtocol,
     ProtocolPredictions,
     Score,
 )
+from samjax.evaluation.protocols.classes import CLASSES
 from samjax.evaluation.protocols.clicks import ClickProtocol, predict_points
 from samjax.evaluation.protocols.counting import count_pixels
 from samjax.evaluation.protocols.decoding import predict_prompts
@@ -25,6 +27,7 @@ __all__ = [
     "CLASSES",
     "DEFAULT",
     "ClickProtocol",
+    "EvaluationProtocol",
     "FixedProtocol",
     "PredictionContext",
     "PromptProtocol",
@@ -39,9 +42,8 @@ __all__ = [
     "title",
 ]
 
-CLASSES = "classes"
 DEFAULT = (BOX, "1pt", "3pt", "5pt")
-_KINDS = (fixed, clicks)
+_KINDS = (fixed, clicks, classes)
 _KNOWN = (
     "bbox, bbox_grow10 (or any percentage), bbox_jitter, bbox_x5 (or any number of boxes), 1pt, "
     "3pt, any Npt, 3pt_centre (or _boundary, _jittered), noc, S1 to S6, S5_shift10-20px (or "
@@ -57,15 +59,14 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
     """
     names = tuple(names)
     for name in names:
-        if name != CLASSES:
-            find(name)
+        find(name)
     if not names or len(set(names)) < len(names):
         problem = f"expected different ones, at least one, found {names}"
         raise fields.FieldError("protocols", problem)
     return names
 
 
-def find(name: str) -> PromptProtocol:
+def find(name: str) -> EvaluationProtocol:
     """Returns the protocol of a name.
 
     Raises:
@@ -82,6 +83,8 @@ def predict(names: Iterable[str], context: PredictionContext) -> dict[str, Proto
     by_kind: dict[type, list[PromptProtocol]] = {}
     names = [*names]
     for protocol in map(find, names):
+        if not isinstance(protocol, PromptProtocol):
+            raise ValueError(f"protocols: expected prompts, found {protocol.name}")
         by_kind.setdefault(type(protocol), []).append(protocol)
     found: dict[str, ProtocolPredictions] = {}
     for kind, protocols in by_kind.items():
@@ -91,4 +94,4 @@ def predict(names: Iterable[str], context: PredictionContext) -> dict[str, Proto
 
 def title(name: str) -> str:
     """Returns a protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`; `No prompt`."""
-    return "No prompt" if name == CLASSES else find(name).title
+    return find(name).title

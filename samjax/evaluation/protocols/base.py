@@ -84,8 +84,8 @@ class PredictionContext:
 
 
 @runtime_checkable
-class PromptProtocol(Protocol):
-    """A way of prompting the network for a mask, and of scoring its predictions."""
+class EvaluationProtocol(Protocol):
+    """A way of asking a model for a mask, and of scoring its predictions."""
 
     @property
     def name(self) -> str:
@@ -110,6 +110,11 @@ class PromptProtocol(Protocol):
     def score(self, steps: Sequence[Mapping[str, float]]) -> Score:
         """Returns the score of one mask from the metrics of its steps."""
         ...
+
+
+@runtime_checkable
+class PromptProtocol(EvaluationProtocol, Protocol):
+    """A way of prompting the network."""
 
     @classmethod
     def predict(
