@@ -124,6 +124,8 @@ def page(content: Mapping[str, Any]) -> str:
         report_tables.overall(content),
         report_tables.notes(content),
         report_tables.by_metric(content),
+        report_tables.calibration(content),
+        report_tables.robustness(content),
         report_tables.parts(content, "by_modality"),
         report_tables.volumes(content),
         report_tables.uncertainty(content),

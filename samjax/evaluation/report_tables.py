@@ -96,6 +96,35 @@ def metric_value(metric: str, value: float) -> str:
     return f"{100 * value:.2f}" if metric.startswith(_IN_PERCENT) else f"{value:.3g}"
 
 
+def calibration(content: Content) -> str:
+    """Formats how well the predicted IoU tells the true one; empty without."""
+    if "calibration" not in content:
+        return ""
+    rows = [["Predicted IoU", "ECE", "Bias", "Rank correlation", "AUROC"]]
+    for name, found in content["calibration"].items():
+        values = [found[kind] for kind in ("ece", "bias", "spearman", "auroc")]
+        cells = ["-" if value is None else f"{value:.3f}" for value in values]
+        rows.append([protocols.title(name), *cells])
+    return (
+        f"{markdown(aligned(rows))}\n\nECE: calibration error of the predicted IoU in 10 bins. "
+        "Bias: mean predicted less mean true IoU. AUROC: of masks with an IoU under 0.75 by a low "
+        "predicted IoU."
+    )
+
+
+def robustness(content: Content) -> str:
+    """Formats the Dice that moved prompts lose; empty without."""
+    if "robustness" not in content:
+        return ""
+    rows = [["Moved prompt", "Dice lost (%)", "95 % interval"]]
+    for name, found in content["robustness"].items():
+        interval = "-"
+        if found["lost_ci"]:
+            interval = " to ".join(f"{100 * bound:.2f}" for bound in found["lost_ci"])
+        rows.append([protocols.title(name), f"{100 * found['lost']:.2f}", interval])
+    return markdown(aligned(rows))
+
+
 def volumes(content: Content) -> str:
     """Formats the metrics of whole volumes, a row for each protocol; empty without."""
     if "volumes" not in content:

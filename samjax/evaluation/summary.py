@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from samjax.evaluation import class_report, ensembles, volume_report
-from samjax.evaluation.results import Evaluation, MaskResult
+import numpy as np
+
+from samjax.evaluation import class_report, ensembles, metrics, protocols, volume_report
+from samjax.evaluation.metrics import calibration
+from samjax.evaluation.results import FILLED_BOX, Evaluation, MaskResult
 from samjax.evaluation.table import ScoreTable
 
 PARTS = {
@@ -27,6 +30,8 @@ def summarise(evaluation: Evaluation, table: ScoreTable | None = None) -> dict[s
         `dice` and `iou`, and their 95 % intervals, `dice_ci` and so on (None where all masks are
         of one subject); `count`, the number of masks, and `subjects`. `by_modality`, `by_anatomy`,
         `by_class`, `by_dataset`: the same for each part.
+        `calibration`: of the predicted IoU by protocol, see `metrics.calibration.summarise`.
+        `robustness`: Dice lost by moved prompts, against the prompt that is not moved.
         `curves`: means after every click or draw, by protocol and metric.
         `count`: masks, images, subjects, skipped masks. `fps`, see `Evaluation`. `uncertainty`, of
         protocols that are ensembles, see `samjax.evaluation.ensembles.summarise`. `classes`, of
@@ -38,6 +43,10 @@ def summarise(evaluation: Evaluation, table: ScoreTable | None = None) -> dict[s
     summary: dict[str, Any] = {"overall": means(table)}
     for name, field in PARTS.items():
         summary[name] = {part: means(table.rows(rows)) for part, rows in table.parts(field).items()}
+    if calibrated := _calibration(table):
+        summary["calibration"] = calibrated
+    if moved := _robustness(table):
+        summary["robustness"] = moved
     if curves := _curves(table):
         summary["curves"] = curves
     summary["count"] = {
@@ -70,6 +79,33 @@ def uncertainty(results: Sequence[MaskResult], name: str) -> dict[str, float]:
     found = [result.uncertainty[name] for result in results]
     dice = [result.scores[name].dice for result in results]
     return ensembles.summarise(dice, [each.entropy for each in found], [vars(f) for f in found])
+
+
+def _calibration(table: ScoreTable) -> dict[str, dict[str, Any]]:
+    return {
+        name: calibration.summarise(table.column(name, "predicted_iou"), table.column(name, "iou"))
+        for name in table.protocols
+        if "predicted_iou" in table.metrics_of(name)
+    }
+
+
+def _robustness(table: ScoreTable) -> dict[str, dict[str, Any]]:
+    """Returns the mean Dice that each moved prompt loses, with its interval over subjects."""
+    names = [name for name in table.protocols if name != FILLED_BOX]
+    pairs = [(name, protocols.base_of(name)) for name in names]
+    pairs = [(name, base) for name, base in pairs if base in names and base != name]
+    if not pairs:
+        return {}
+    lost = [table.column(base, "dice") - table.column(name, "dice") for name, base in pairs]
+    means = metrics.bootstrap_means(np.stack(lost, axis=1), table.subjects)
+    return {
+        name: {
+            "base": base,
+            "lost": mean.value,
+            "lost_ci": None if mean.low is None else [mean.low, mean.high],
+        }
+        for (name, base), mean in zip(pairs, means, strict=True)
+    }
 
 
 def _curves(table: ScoreTable) -> dict[str, dict[str, list[float]]]:

@@ -92,6 +92,12 @@ def predict(names: Iterable[str], context: PredictionContext) -> dict[str, Proto
     return {name: found[name] for name in names}
 
 
+def base_of(name: str) -> str:
+    """Returns the name of the same protocol without a random move; else the name itself."""
+    protocol = find(name)
+    return protocol.base if isinstance(protocol, FixedProtocol) else name
+
+
 def title(name: str) -> str:
     """Returns a protocol's name as the paper prints it: `Bbox`, `1 pt`, `3 pts`; `No prompt`."""
     return find(name).title

@@ -108,6 +108,11 @@ class FixedProtocol:
         return title + moved
 
     @property
+    def base(self) -> str:
+        """Returns the name of the same prompt without a random move."""
+        return self.strategy if self.moved or self.share else self.name
+
+    @property
     def takes_points(self) -> bool:
         """Whether the model must know point prompts."""
         return strategies.point_count(self.strategy) > 0
