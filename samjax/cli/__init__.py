@@ -48,6 +48,11 @@ COMMANDS = {  # By the name of their modules.
     ),
     "info": Subcommand("Shows versions and devices, and the settings and parameters of a model."),
 }
+KINDS = {  # Of a command, by a second word; each in a module of its own, as `compare_cosmos`.
+    "compare": {
+        "cosmos": "Asks the eight questions of COSMOS of your data and models, and writes a page.",
+    },
+}
 _terminal = logging.StreamHandler()
 
 
@@ -65,10 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("samjax", description="SAM-Med2D in JAX.")
     parser.add_argument("--version", action="version", version=f"samjax {samjax.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    name = next((word for word in words if not word.startswith("-")), "")
+    name, kind, *_ = [word for word in words if not word.startswith("-")] + ["", ""]
     for each, command in COMMANDS.items():
         one = commands.add_parser(each, help=command.summary, description=command.summary)
-        if each == name:  # The others need not be imported.
+        if each == name and kind in KINDS.get(name, {}):
+            described = {"help": KINDS[name][kind], "description": KINDS[name][kind]}
+            one = one.add_subparsers(required=True, metavar="KIND").add_parser(kind, **described)
+            _add_arguments(f"{name}_{kind}", one)
+        elif each == name:  # The others need not be imported.
             _add_arguments(each, one)
     return _run(parser, name, argv)
 

@@ -7,7 +7,6 @@ is the share of the remaining variance of the ranks that these columns explain.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -37,60 +36,61 @@ class FactorEffects:
 
 
 def effects(
-    score: np.ndarray,
+    scores: Mapping[str, np.ndarray],
     factors: Mapping[str, np.ndarray],
     category: Sequence[str],
     subjects: Sequence[str],
     seed: int = 0,
-) -> FactorEffects:
-    """Returns the effects of factors and of a category on a score, given each other.
+) -> dict[str, FactorEffects]:
+    """Returns the effects of factors and of a category on scores, given each other.
 
     Intervals are percentiles of a bootstrap over subjects, as slices of one are similar. A factor
     that is constant, or follows from the others, has no effect that could be told; nor has any
-    where masks are fewer than columns.
+    where masks are no more than columns.
 
     Args:
-        score: Score of each mask, (n,).
+        scores: Scores of the masks by name, each (n,).
         factors: Factors by name, each (n,).
         category: Category of each mask.
         subjects: Subject of each mask.
         seed: Seed of the bootstrap.
     """
-    names, kinds = list(factors), np.asarray(category)
+    kinds = np.asarray(category)
     indicators = [(kinds == kind).astype(float) for kind in np.unique(kinds)[1:]]
-    columns = np.stack([score, *(factors[name] for name in names), *indicators], axis=1)
-    ranking = _Ranking(np.asarray(columns, float))
+    ranking = _Ranking([*scores.values(), *factors.values(), *indicators])
     units, unit_of = np.unique(np.asarray(subjects), return_inverse=True)
-    whole = _estimate(ranking(np.ones(len(columns))), len(names))
-    rng, drawn = np.random.default_rng(seed), []
+    samples = np.ones((1, len(kinds)))
     if len(units) > 1:
         equally = np.full(len(units), 1 / len(units))
-        for weights in rng.multinomial(len(units), equally, size=RESAMPLES):
-            drawn.append(_estimate(ranking(weights[unit_of].astype(float)), len(names)))
-    values = [_with_interval(value, [d[i] for d in drawn]) for i, value in enumerate(whole)]
-    rho = dict(zip(names, values[:-1], strict=True))
-    return FactorEffects(rho, values[-1], len(columns), len(units))
+        drawn = np.random.default_rng(seed).multinomial(len(units), equally, size=RESAMPLES)
+        samples = np.concatenate([samples, drawn[:, unit_of]])
+    correlations = np.stack([ranking(weights) for weights in samples])
+    rows = (samples > 0).sum(axis=1)
+    effects = {}
+    for number, name in enumerate(scores):
+        used = [number, *range(len(scores), correlations.shape[1])]
+        of_score = correlations[:, used][:, :, used]
+        found = _estimate(of_score, rows, len(factors))
+        values = [_with_interval(*each) for each in zip(found[0], found[1:].T, strict=True)]
+        rho = dict(zip(factors, values[:-1], strict=True))
+        effects[name] = FactorEffects(rho, values[-1], len(kinds), len(units))
+    return effects
 
 
 class _Ranking:
     """Ranks of columns in weighted samples of the rows, equal values having their mean rank."""
 
-    def __init__(self, columns: Float[np.ndarray, "n c"]) -> None:
-        self._places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
+    def __init__(self, columns: Sequence[Float[np.ndarray, " n"]]) -> None:
+        self._places = [np.unique(column, return_inverse=True)[1] for column in columns]
 
-    def __call__(self, weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "c c"] | None:
-        """Returns the correlations of the ranks in a sample.
-
-        They are NaN for constant columns. There are none where different rows are no more than
-        columns, which would fit them exactly.
+    def __call__(self, weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "c c"]:
+        """Returns the correlations of the ranks in a sample, NaN for constant columns.
 
         Args:
             weights: Number of times that the sample has each row.
         """
         rows = weights > 0
         kept = weights[rows]
-        if len(kept) <= len(self._places) + 1:
-            return None
         ranks = []
         for places in self._places:
             count = np.bincount(places, weights)
@@ -103,39 +103,46 @@ class _Ranking:
         return covariance / np.outer(spread, spread)
 
 
-def _estimate(correlations: np.ndarray | None, factors: int) -> list[float | None]:
-    """Returns the partial correlation of the score with each factor; the category's effect last.
+def _estimate(
+    correlations: Float[np.ndarray, "r c c"], rows: np.ndarray, factors: int
+) -> Float[np.ndarray, "r effects"]:
+    """Returns the partial correlation of a score with each factor; the category's effect last.
+
+    They are NaN where a sample cannot tell.
 
     Args:
-        correlations: Of the score, the factors, and the indicators of the category.
+        correlations: Of the score, the factors, and the indicators of the category, in `r` samples.
+        rows: Number of different rows of each sample.
         factors: Number of factors.
     """
-    nothing: list[float | None] = [None] * (factors + 1)
-    if correlations is None or np.isnan(correlations[0, 0]):
-        return nothing
-    varies = ~np.isnan(np.diag(correlations))
-    found = correlations[np.ix_(varies, varies)]
-    if np.linalg.eigvalsh(found)[0] < _SINGULAR:
-        return nothing
-    precision = np.linalg.inv(found)
-    scaled = -precision[0] / np.sqrt(precision[0, 0] * np.diag(precision))
-    place = np.cumsum(varies) - 1
-    numbers = range(1, factors + 1)
-    rho = [float(scaled[place[i]]) if varies[i] else None for i in numbers]
-    numeric = int(varies[: factors + 1].sum())
-    if numeric == len(found):  # A single category.
-        return [*rho, None]
-    # The variance of the score that is left: by all columns, and by all but the category's.
-    left = 1 / precision[0, 0]
-    without = 1 / np.linalg.inv(found[:numeric, :numeric])[0, 0]
-    return [*rho, float(1 - left / without)]
+    effects = np.full((len(rows), factors + 1), np.nan)
+    all_vary = ~np.isnan(np.diagonal(correlations, axis1=1, axis2=2))
+    enough = rows > correlations.shape[1] + 1  # Fewer are fitted exactly.
+    for varies in np.unique(all_vary, axis=0):
+        alike = np.flatnonzero((all_vary == varies).all(axis=1) & enough)
+        kept = np.flatnonzero(varies)
+        if not varies[0] or not len(alike):
+            continue
+        found = correlations[alike][:, kept][:, :, kept]
+        regular = np.linalg.eigvalsh(found)[:, 0] >= _SINGULAR
+        alike, found = alike[regular], found[regular]
+        inverse = np.linalg.inv(found)
+        diagonal = np.diagonal(inverse, axis1=1, axis2=2)
+        partial = -inverse[:, 0] / np.sqrt(diagonal[:, :1] * diagonal)
+        numeric = int(varies[: factors + 1].sum())
+        effects[np.ix_(alike, kept[1:numeric] - 1)] = partial[:, 1:numeric]
+        if numeric < len(kept):  # More than one category.
+            # The variance of the score that is left: by all, and by all but the category.
+            without = np.linalg.inv(found[:, :numeric, :numeric])[:, 0, 0]
+            effects[alike, factors] = 1 - without / diagonal[:, 0]
+    return effects
 
 
-def _with_interval(value: float | None, drawn: Sequence[Any]) -> Mean | None:
-    if value is None:
+def _with_interval(value: float, drawn: np.ndarray) -> Mean | None:
+    if np.isnan(value):
         return None
-    known = [one for one in drawn if one is not None]
+    known = drawn[~np.isnan(drawn)]
     if len(known) < RESAMPLES / 2:
-        return Mean(value, None, None)
+        return Mean(float(value), None, None)
     low, high = np.percentile(known, [2.5, 97.5])
-    return Mean(value, float(low), float(high))
+    return Mean(float(value), float(low), float(high))

@@ -1,21 +1,16 @@
 """The page of results: generated tables and figures within a page written by hand.
 
-The page has sections `<!-- name -->` ... `<!-- /name -->`. The content of each is replaced, and the
-text around them is kept. A new page gets every section.
+See `samjax.comparison.sections`. A new page gets every section.
 """
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from samjax.comparison import figures, method_tables, reports, tables
+from samjax.comparison import figures, method_tables, reports, sections, tables
 from samjax.comparison.plan import Comparison
-from samjax.data.files import write_whole
 
 _log = logging.getLogger(__name__)
-
-_SECTION = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
 
 
 def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
@@ -42,18 +37,7 @@ def write(comparison: Comparison, workdir: Path, page: Path) -> list[str]:
         contents = {name: draw(comparison, results) for name, draw in _TABLES.items()}
         contents["general"] = tables.general(comparison, reports.load_general(comparison, workdir))
         contents |= _figures(comparison, results, page)
-    text = page.read_text() if page.exists() else _blank(contents)
-    drawn = []
-    for name, content in contents.items():
-        section = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
-        if section.search(text):
-            text = section.sub(lambda _, n=name, c=content: _SECTION.format(n, c), text)
-            drawn.append(name)
-    if not drawn:
-        raise ValueError(f"{page}: expected a section such as <!-- overall -->, found none")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(page, text.encode())
-    return drawn
+    return sections.fill(page, contents, _blank(contents))
 
 
 _TABLES: dict[str, Callable[[Comparison, tables.AllResults], str]] = {
@@ -131,5 +115,5 @@ def _methods_figure(
 
 
 def _blank(contents: dict[str, str]) -> str:
-    sections = [f"## {name.capitalize()}\n\n{_SECTION.format(name, '')}" for name in contents]
-    return "# Results\n\n" + "\n\n".join(sections) + "\n"
+    parts = [f"## {name.capitalize()}\n\n{sections.section(name)}" for name in contents]
+    return "# Results\n\n" + "\n\n".join(parts) + "\n"

@@ -43,7 +43,7 @@ def prepare_general(comparison: Comparison, workdir: Path) -> str:
         return checkpoint
     with lock.exclusive(workdir / "general"):
         if not comparison.general:
-            _train_stages(comparison.stages, "", workdir / "general")
+            train_stages(comparison.stages, "", workdir / "general")
         out = general_report(workdir)
         if comparison.general_data and not (out / "report.json").exists():
             model = conversion.load_or_convert(checkpoint)
@@ -112,7 +112,7 @@ def _choose(comparison: Comparison, job: Job, general: str, workdir: Path) -> No
     folder, start = first.folder(workdir), general if job.method.from_general else ""
     with lock.exclusive(folder):
         for stage in seeded_stages(comparison, first, job.method.grid):
-            _train_stages([stage], start, folder)
+            train_stages([stage], start, folder)
         names = [stage.name for stage in job.method.grid]
         scores = {name: choice.validation_score(folder / name) for name in names}
         choice.write(workdir / job.name, scores)
@@ -121,7 +121,7 @@ def _choose(comparison: Comparison, job: Job, general: str, workdir: Path) -> No
 def _train_and_evaluate(comparison: Comparison, job: Job, general: str, workdir: Path) -> None:
     start = general if job.method.from_general else ""
     stages = seeded_stages(comparison, job, job.stages(workdir))
-    _train_stages(stages, start, job.folder(workdir))
+    train_stages(stages, start, job.folder(workdir))
     checkpoint = job.checkpoint(comparison, workdir)
     for name in job.missing(workdir):
         setting = job.method.settings[name]
@@ -177,7 +177,7 @@ def _seeded(experiment: Experiment, comparison: Comparison, seed: int) -> Experi
     )
 
 
-def _train_stages(stages: Iterable[TrainingStage], start: str, folder: Path) -> None:
+def train_stages(stages: Iterable[TrainingStage], start: str, folder: Path) -> None:
     """Trains the unfinished stages, each from the result of the stage before it."""
     for stage in stages:
         out = folder / stage.name

@@ -196,10 +196,16 @@ def percent(means: Mapping[str, Any], name: str, metric: str = "dice") -> str:
     return f"{100 * means[name][metric]:.2f}" if metric in means.get(name, {}) else "-"
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Formats a Markdown table: the first row is its head, all but the first column are numbers."""
+def markdown(rows: Sequence[Sequence[str]], labels: int = 1) -> str:
+    """Formats a Markdown table.
+
+    Args:
+        rows: Its rows, the head first.
+        labels: Number of first columns that are words; the others are numbers.
+    """
     head, *body = rows
-    rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
+    words = ["-" * len(cell) for cell in head[:labels]]
+    rule = [*words, *("-" * (len(cell) - 1) + ":" for cell in head[labels:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
 
 

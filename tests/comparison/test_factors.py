@@ -31,6 +31,10 @@ def test_factors_where_there_is_little_to_measure():
     assert (corner.size, corner.aspect, corner.complexity, corner.order) == (1, 1, 1, 1)
 
 
+def effects_of(score, columns, kinds, subjects):
+    return correlation.effects({"dice": score}, columns, kinds, subjects)["dice"]
+
+
 def table(n=300, seed=0):
     rng = np.random.default_rng(seed)
     columns = rng.standard_normal((n, 3))
@@ -49,7 +53,7 @@ def table(n=300, seed=0):
 
 def test_partial_correlations_are_those_of_the_inverse_matrix():
     score, columns, kinds, subjects = table()
-    found = correlation.effects(score, columns, kinds, subjects)
+    found = effects_of(score, columns, kinds, subjects)
     indicators = [kinds == kind for kind in ("mr", "us")]
     ranks = stats.rankdata(np.stack([score, *columns.values(), *indicators]), axis=1)
     inverse = np.linalg.pinv(np.corrcoef(ranks))
@@ -64,7 +68,7 @@ def test_partial_correlations_are_those_of_the_inverse_matrix():
 
 def test_the_categorys_effect_is_the_variance_that_it_alone_explains():
     score, columns, kinds, subjects = table()
-    found = correlation.effects(score, columns, kinds, subjects).category
+    found = effects_of(score, columns, kinds, subjects).category
     rank = stats.rankdata(score)
     others = np.stack([np.ones(len(rank)), *map(stats.rankdata, columns.values())], axis=1)
     every = np.column_stack([others, kinds == "mr", kinds == "us"]).astype(float)
@@ -75,32 +79,41 @@ def test_the_categorys_effect_is_the_variance_that_it_alone_explains():
 
 def test_one_factor_of_one_category_is_spearmans():
     score, columns, kinds, subjects = table()
-    found = correlation.effects(score, {"size": columns["size"]}, ["ct"] * len(kinds), subjects)
+    found = effects_of(score, {"size": columns["size"]}, ["ct"] * len(kinds), subjects)
     expected = stats.spearmanr(score, columns["size"])[0]
     assert found.rho["size"].value == pytest.approx(expected, abs=1e-10)
     assert found.category is None
 
 
+def test_several_scores_at_once_are_each_by_itself():
+    score, columns, kinds, subjects = table()
+    scores = {"one": score, "same": 0 * score, "two": -(score**3)}
+    found = correlation.effects(scores, columns, kinds, subjects)
+    for name in ("one", "two"):
+        assert found[name] == effects_of(scores[name], columns, kinds, subjects)
+    assert found["same"].rho["size"] is None
+
+
 def test_intervals_resample_subjects():
     """Every subject has ten equal masks: as if each had one."""
     score, columns, kinds, _ = table(40)
-    single = correlation.effects(score, columns, kinds, [str(i) for i in range(40)])
+    single = effects_of(score, columns, kinds, [str(i) for i in range(40)])
     many = {name: np.repeat(column, 10) for name, column in columns.items()}
     subjects = [str(i) for i in range(40) for _ in range(10)]
-    repeated = correlation.effects(np.repeat(score, 10), many, np.repeat(kinds, 10), subjects)
+    repeated = effects_of(np.repeat(score, 10), many, np.repeat(kinds, 10), subjects)
     for name in columns:
         np.testing.assert_allclose(repeated.rho[name], single.rho[name], atol=1e-6)
 
 
 def test_there_is_no_effect_that_the_data_cannot_tell():
     score, columns, kinds, subjects = table()
-    constant = correlation.effects(score, {**columns, "same": 0 * score}, kinds, subjects)
+    constant = effects_of(score, {**columns, "same": 0 * score}, kinds, subjects)
     assert constant.rho["same"] is None and constant.rho["size"] is not None
-    twice = correlation.effects(score, {**columns, "again": columns["size"]}, kinds, subjects)
+    twice = effects_of(score, {**columns, "again": columns["size"]}, kinds, subjects)
     assert set(twice.rho.values()) == {None} and twice.category is None
-    assert set(correlation.effects(0 * score, columns, kinds, subjects).rho.values()) == {None}
+    assert set(effects_of(0 * score, columns, kinds, subjects).rho.values()) == {None}
     few = {name: column[:5] for name, column in columns.items()}
-    found = correlation.effects(score[:5], few, kinds[:5], subjects[:5])
+    found = effects_of(score[:5], few, kinds[:5], subjects[:5])
     assert set(found.rho.values()) == {None}
-    one = correlation.effects(score, columns, kinds, ["s"] * len(score)).rho["size"]
+    one = effects_of(score, columns, kinds, ["s"] * len(score)).rho["size"]
     assert one.low is None and one.value > 0

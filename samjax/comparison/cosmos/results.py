@@ -1,0 +1,178 @@
+"""Results of a study: reports of each model, factors of each mask, and effects between them."""
+
+import csv
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from samjax.comparison.cosmos import tuning
+from samjax.comparison.cosmos.plan import CosmosStudy
+from samjax.comparison.factors import Factors
+from samjax.data.metadata import read_json
+from samjax.evaluation import report
+from samjax.evaluation.metrics import Mean, bootstrap_means
+from samjax.evaluation.table import ScoreTable
+
+Select = Literal["oracle", "score"]
+SELECTS: tuple[Select, ...] = ("oracle", "score")
+FACTORS = "factors.csv"
+MODEL = "model.json"
+MODELS = "models"
+TUNED = "tuning"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelResults:
+    """Results of one model.
+
+    Attributes:
+        name: Its name in the study.
+        facts: `checkpoint`, `parameters`, `image_size`, `device`; seconds to `embed` an image, to
+            answer a `prompt`, and to segment `everything`, if measured; and the parts that were
+            `left_out`, of whose prompts it takes none.
+        tables: Scores of every part of the study that was run.
+        report: Content of `report.json` of the part `strategies`.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    tables: Mapping[str, ScoreTable]
+    report: Mapping[str, Any]
+
+    @property
+    def strategies(self) -> ScoreTable:
+        """Scores by strategy."""
+        return self.tables["strategies"]
+
+    def dice(self, strategy: str, select: Select) -> Mean:
+        """Returns the mean Dice of a strategy, %."""
+        return mean_of(dice(self.strategies, strategy, select), self.strategies)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyResults:
+    """Results of a study.
+
+    Attributes:
+        study: Its settings.
+        models: Results by name of the model, in order.
+        factors: Factors by path of the mask.
+        tuned: Results of the first model after tuning, by `samjax.comparison.cosmos.tuning`'s
+            ways of decoding; None without.
+    """
+
+    study: CosmosStudy
+    models: dict[str, ModelResults]
+    factors: dict[str, Factors]
+    tuned: ModelResults | None
+
+    @property
+    def first(self) -> ModelResults:
+        """Results of the first model."""
+        return next(iter(self.models.values()))
+
+
+def load(study: CosmosStudy, out: Path) -> StudyResults:
+    """Reads the results of a study that has been run."""
+    models = {
+        name: _load_model(name, out / MODELS / name, study.parts) for name in study.checkpoints
+    }
+    tuned = out / TUNED
+    after = _load_model("tuned", tuned, tuning.DECODINGS) if study.tune else None
+    return StudyResults(study, models, read_factors(out / FACTORS), after)
+
+
+def _load_model(name: str, folder: Path, parts: Iterable[str]) -> ModelResults:
+    facts = read_json(folder / MODEL)
+    parts = [part for part in parts if part not in facts.get("left_out", ())]
+    tables = {part: ScoreTable.read(folder / part) for part in parts}
+    content = read_json(folder / parts[0] / report.NAME)
+    return ModelResults(name, facts, tables, content)
+
+
+def read_factors(path: Path) -> dict[str, Factors]:
+    """Reads factors of masks, as `run` writes them."""
+    names = [field.name for field in dataclasses.fields(Factors)]
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {row["mask"]: Factors(**{name: float(row[name]) for name in names}) for row in rows}
+
+
+def dice(table: ScoreTable, protocol: str, select: Select) -> np.ndarray:
+    """Returns the Dice of every mask, %: of the best candidate by the truth, or by its score."""
+    return 100 * table.column(protocol, "dice" if select == "score" else "dice_oracle")
+
+
+def mean_of(values: np.ndarray, table: ScoreTable) -> Mean:
+    """Returns a mean over the masks of a table, with its interval over subjects."""
+    return bootstrap_means(values[:, None], table.subjects)[0]
+
+
+def difference(table: ScoreTable, more: str, less: str, select: Select) -> Mean:
+    """Returns the mean difference of Dice between two protocols on the same masks, %."""
+    return mean_of(dice(table, more, select) - dice(table, less, select), table)
+
+
+def drop(model: ModelResults, strategy: str, protocol: str, select: Select) -> Mean:
+    """Returns the Dice that a strategy loses where its prompt is moved, %."""
+    still, moved = aligned(model.strategies, model.tables["jitter"])
+    lost = dice(still, strategy, select) - dice(moved, protocol, select)
+    return mean_of(lost, still)
+
+
+def gain(
+    before: ScoreTable, after: ScoreTable, strategy: str, select: Select, after_as: Select
+) -> Mean:
+    """Returns the mean difference of Dice between two models on the same masks, %.
+
+    Args:
+        before: Scores of one model.
+        after: Scores of the other.
+        strategy: The strategy.
+        select: Choice of the candidate of the first model.
+        after_as: Choice of the candidate of the other.
+    """
+    one, two = aligned(before, after)
+    return mean_of(dice(two, strategy, after_as) - dice(one, strategy, select), one)
+
+
+def aligned(one: ScoreTable, two: ScoreTable) -> tuple[ScoreTable, ScoreTable]:
+    """Returns the rows of the masks that both tables have, in the same order.
+
+    A mask that vanishes at the input size of one model is not among its scores.
+
+    Raises:
+        ValueError: They have no mask in common.
+    """
+    rows = [{mask.mask: row for row, mask in enumerate(table.masks)} for table in (one, two)]
+    common = [path for path in rows[0] if path in rows[1]]
+    if not common:
+        raise ValueError("scores: expected masks that both tables have, found none")
+    return one.rows([rows[0][path] for path in common]), two.rows(
+        [rows[1][path] for path in common]
+    )
+
+
+def pairs(table: ScoreTable) -> dict[tuple[str, str], list[int]]:
+    """Returns the rows of every pair of an object and a modality, by name."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row, mask in enumerate(table.masks):
+        pair = (mask.metadata.class_name, mask.metadata.modality)
+        found.setdefault(pair, []).append(row)
+    return dict(sorted(found.items()))
+
+
+def factor_columns(
+    table: ScoreTable, factors: Mapping[str, Factors], names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Returns factors of the masks of a table, by name."""
+    of_masks = [factors[mask.mask] for mask in table.masks]
+    return {name: np.array([getattr(one, name) for one in of_masks]) for name in names}
+
+
+def is_decided(mean: Mean, holds: Callable[[float], bool]) -> bool:
+    """Whether a condition holds at both ends of an interval."""
+    return mean.low is not None and mean.high is not None and holds(mean.low) and holds(mean.high)
