@@ -50,6 +50,7 @@ COMMANDS = {  # By the name of their modules.
 }
 KINDS = {  # Of a command, by a second word; each in a module of its own, as `compare_cosmos`.
     "compare": {
+        "reports": "Compares reports of the same masks: differences with intervals and p.",
         "cosmos": "Asks the eight questions of COSMOS of your data and models, and writes a page.",
     },
 }

@@ -60,7 +60,10 @@ def run(arguments: argparse.Namespace) -> None:
 def add_arguments(parser: Parser) -> None:
     """Adds the command's arguments; the parsed ones have its `run`."""
     parser.set_defaults(run=run)
-    parser.epilog = "`samjax compare cosmos --help`: the study of COSMOS on your data and models."
+    parser.epilog = (
+        "`samjax compare cosmos --help`: the study of COSMOS on your data and models. "
+        "`samjax compare reports --help`: reports of samjax evaluate against each other."
+    )
     parser.add_argument(
         "config", help="a name such as comparison_mini, or a file with a get_comparison()"
     )

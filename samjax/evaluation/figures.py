@@ -116,17 +116,21 @@ def overlays(
 
 
 def _panels(example: Example, side: int) -> list[np.ndarray]:
-    truth = visualization.draw_contour(
-        visualization.resize_longest_side(example.image, side), example.truth, visualization.TRUTH
-    )
-    metadata = example.result.metadata
-    panels = [visualization.add_label(truth, f"{metadata.modality}: {metadata.class_name}")]
+    panels = [truth_picture(example, side)]
     for name in example.predicted:
         label = f"{protocols.title(name)}  {example.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {example.result.scores[FILLED_BOX].dice:.3f})"
         panels.append(visualization.add_label(prediction_picture(example, name, side), label))
     return panels
+
+
+def truth_picture(example: Example, side: int) -> np.ndarray:
+    """Draws the image with its truth, below modality and class; RGB, longer side `side`."""
+    plain = visualization.resize_longest_side(example.image, side)
+    truth = visualization.draw_contour(plain, example.truth, visualization.TRUTH)
+    metadata = example.result.metadata
+    return visualization.add_label(truth, f"{metadata.modality}: {metadata.class_name}")
 
 
 def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Tables of a report in Markdown, made of the content of its `report.json`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from samjax.evaluation.results import FILLED_BOX
 
 Content = Mapping[str, Any]  # Of `report.json`.
 
-_IN_PERCENT = ("dice", "iou", "nsd", "oracle_gap", "chosen_best", "recall", "volume")
+_IN_PERCENT = ("dice", "iou", "nsd", "oracle_gap", "chosen_best", "recall", "volume", "failed")
 _TITLES = {
     "dice": "Dice (%)",
     "dice_oracle": "Dice, oracle (%)",
@@ -83,6 +84,10 @@ def metric_title(metric: str) -> str:
     """Returns the title of a metric, with its unit: `HD95 (px)` for `hd95_px`."""
     if metric in _TITLES:
         return _TITLES[metric]
+    if metric.endswith("_auc"):
+        return f"{metric_title(metric.removesuffix('_auc')).removesuffix(' (%)')}, area (%)"
+    if match := re.fullmatch(r"(noc|failed)(\d+)", metric):
+        return f"NoC {match[2]}" if match[1] == "noc" else f"Failures {match[2]} (%)"
     name, _, unit = metric.rpartition("_")
     if unit not in ("px", "mm"):
         return metric.replace("_", " ")
@@ -209,12 +214,12 @@ def markdown(rows: Sequence[Sequence[str]], labels: int = 1) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
 
 
-def aligned(rows: list[list[str]]) -> list[list[str]]:
+def aligned(rows: list[list[str]], labels: int = 1) -> list[list[str]]:
     """Pads cells to the width of their column, so that the table is readable as plain text."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
-        [row[0].ljust(widths[0])]
-        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        [cell.ljust(width) for cell, width in zip(row[:labels], widths, strict=False)]
+        + [cell.rjust(width) for cell, width in zip(row[labels:], widths[labels:], strict=True)]
         for row in rows
     ]
 

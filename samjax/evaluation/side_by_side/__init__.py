@@ -1,0 +1,1 @@
+"""Comparison of reports of the same masks: `samjax compare reports`."""
