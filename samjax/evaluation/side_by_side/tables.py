@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from samjax.evaluation import protocols, report_tables
+from samjax.evaluation import protocols, report_rows, report_tables
 
 Pair = Mapping[str, Any]  # Of `differences.content_of`.
 
@@ -25,7 +25,7 @@ def page(content: Mapping[str, Any], pictures: Mapping[str, str] | None = None) 
     for pair in content["pairs"]:
         sections += [f"## {pair['second']} less {pair['first']}", overall(pair), counts(pair)]
         for metric in _main_metrics(pair):
-            sections += [f"### {report_tables.metric_title(metric)} by modality"]
+            sections += [f"### {report_rows.metric_title(metric)} by modality"]
             sections += [by_modality(pair, metric)]
     if pictures:
         sections += ["## Masks that differ most"]
@@ -40,7 +40,7 @@ def overall(pair: Pair, metrics: Sequence[str] | None = None) -> str:
     for row in pair["overall"]["rows"]:
         if metrics is None or row["metric"] in metrics:
             title = protocols.title(row["protocol"])
-            rows.append([title, report_tables.metric_title(row["metric"]), *_cells(row)])
+            rows.append([title, report_rows.metric_title(row["metric"]), *_cells(row)])
     return _formatted(rows)
 
 
@@ -69,7 +69,7 @@ def _heads(pair: Pair) -> list[str]:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    values = [report_tables.metric_value(row["metric"], row[n]) for n in ("first", "second")]
+    values = [report_rows.metric_value(row["metric"], row[n]) for n in ("first", "second")]
     change, low, high = (
         None if row[n] is None else _signed(row["metric"], row[n])
         for n in ("difference", "low", "high")
@@ -80,7 +80,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _signed(metric: str, value: float) -> str:
-    text = report_tables.metric_value(metric, value)
+    text = report_rows.metric_value(metric, value)
     return text if text.startswith("-") else f"+{text}"
 
 
