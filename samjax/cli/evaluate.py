@@ -1,6 +1,7 @@
 """`samjax evaluate` and `eval.py`: evaluates a model by protocols."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def add_arguments(parser: Parser) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="processes for surface metrics; 0: none besides this one; default: 2",
+        help="processes for surface metrics; 0: none besides this one; default: 2, or fewer cores",
     )
     add("--image-size", type=int, metavar="N", help="side of the network's input, pixels")
     add("--seed", type=int, help="seed of the prompts; default: 0")
@@ -106,8 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit", "other_classes")
     names += ("jitter", "ensemble_mean", "select", "surface", "tolerances", "draws", "workers")
     switches = {"adapters": not arguments.no_adapters}
+    workers = {"workers": min(2, os.cpu_count() or 1)}
     with fields.naming(flag):
-        config = fields.from_dict(EvalConfig, specified(arguments, names) | switches)
+        config = fields.from_dict(EvalConfig, workers | specified(arguments, names) | switches)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return _evaluate(arguments, config)
 

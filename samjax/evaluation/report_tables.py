@@ -6,13 +6,17 @@ from samjax.evaluation import protocols, report_rows
 from samjax.evaluation.report_rows import Content, Rows
 from samjax.evaluation.results import FILLED_BOX
 
+_COLUMNS = 6  # Protocols beside each other in the table of all.
+
 
 def overall(content: Content) -> str:
     """Formats the paper's table 2: Dice in %, beside the filled-box baseline.
 
     With the oracle, the gap stands after each Dice: what the truth would add as a judge of the
-    candidates.
+    candidates. Many protocols have a row each.
     """
+    if len(content["config"]["protocols"]) > _COLUMNS:
+        return markdown(aligned(_by_protocol(content)))
     names, means = report_rows.shown_protocols(content), content["overall"]
     side, fps = content["image_size"], next(iter(content["fps"].values()))
     heads = [head for name in names for head in report_rows.heads(content, name, " (%)")]
@@ -30,6 +34,17 @@ def overall(content: Content) -> str:
         ["Filled box", "-", *boxes, "-"],
     ]
     return markdown(aligned(rows))
+
+
+def _by_protocol(content: Content) -> Rows:
+    """Returns Dice in %, a row for each protocol."""
+    metrics = report_rows.metrics_of(content)
+    rows = report_rows.by_metric(
+        content, [name for name in metrics if name in ("dice", "dice_oracle", "oracle_gap")]
+    )
+    rows[0][0] = content["model"]
+    baseline = report_rows.percent(content["overall"], FILLED_BOX)
+    return [*rows, ["Filled box", baseline, *["-"] * (len(rows[0]) - 2)]]
 
 
 def parts(content: Content, part: str) -> str:

@@ -28,7 +28,8 @@ class EvalConfig:
             images, `mm`; of whole volumes in mm, `3d`. Empty: none.
         tolerances: Tolerances of the normalised surface Dice, in the same units.
         draws: Draws of each random prompt, whose mean counts.
-        workers: Processes that compute surface metrics; 0: this one.
+        workers: Processes that compute surface metrics; 0: this one. A script that asks for others
+            needs the guard `if __name__ == "__main__"`.
         other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
             leaves them out.
         jitter: Largest move of a box's side over the image's width or height, in the protocols
@@ -50,7 +51,7 @@ class EvalConfig:
     surface: tuple[Literal["px", "mm", "3d"], ...] = ()
     tolerances: tuple[fields.PositiveFloat, ...] = (2.0,)
     draws: fields.PositiveInt = 1
-    workers: fields.NonNegativeInt = 2
+    workers: fields.NonNegativeInt = 0
     other_classes: Literal["error", "skip"] = "error"
     jitter: fields.Probability = 1 / 32
     ensemble_mean: Literal["probability", "logit"] = "probability"

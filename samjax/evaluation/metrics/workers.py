@@ -118,8 +118,9 @@ def _naming(key: Hashable) -> Iterator[None]:
         yield
     except (BrokenProcessPool, concurrent.futures.CancelledError) as error:
         raise RuntimeError(
-            f"surface metrics of {key}: a worker process has died, perhaps for lack of memory; "
-            "take fewer workers, or 0 for none"
+            f"surface metrics of {key}: a worker process has died: perhaps for lack of memory "
+            "(take fewer workers, or 0 for none), or because a script lacks the guard "
+            'if __name__ == "__main__"'
         ) from error
 
 
