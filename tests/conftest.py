@@ -48,6 +48,12 @@ def pytest_configure(config):
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
+def pytest_collection_finish():
+    """Keeps the modules that are imported by now out of the later collections, which take as long."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionfinish(session):
     highest = session.config.stash.get(HIGHEST, 0)
     if hasattr(session.config, "workeroutput"):

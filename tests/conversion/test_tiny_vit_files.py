@@ -81,6 +81,7 @@ def test_round_trip_of_published_files(tmp_path, published_file):
 
 
 @pytest.mark.parametrize(("patch", "size", "count"), [(16, 1024, 439), (4, 256, 435)])
+@pytest.mark.heavy
 def test_full_size_files_have_as_many_tensors_as_the_published_ones(patch, size, count):
     config = SamConfig(size, patch, "tiny_vit", peft=PeftConfig("none"))
     tensors = state_dict(config)

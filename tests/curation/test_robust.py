@@ -82,6 +82,7 @@ def lost(one, reason):
     return f"{one} lost"
 
 
+@pytest.mark.heavy
 def test_a_process_that_dies_takes_only_its_own_piece_with_it():
     found = [*local.run("test", broken, [*range(8)], ("dies",), lost, processes=2)]
     assert found == [0, 1, 2, "3 lost", 4, 5, 6, 7]

@@ -157,7 +157,7 @@ def test_padding_and_other_masks_of_a_batch_change_no_number(tiny, folder, evalu
         assert alone == {mask: together[mask] for mask in alone}
 
 
-@pytest.mark.parametrize(("masks", "images"), [(1, 1), (7, 3)])
+@pytest.mark.parametrize(("masks", "images"), [pytest.param(1, 1, marks=pytest.mark.heavy), (7, 3)])
 def test_batch_size_changes_no_number(tiny, folder, evaluation, masks, images):
     config = dataclasses.replace(CONFIG, batch_size=masks, images_per_batch=images)
     assert_close(evaluate(tiny, *folder, config, progress=False), evaluation)
@@ -181,6 +181,7 @@ def test_another_seed_gives_other_points_but_the_same_boxes(tiny, folder, evalua
         assert scores_of(other)[mask]["bbox"] == scores["bbox"]
 
 
+@pytest.mark.heavy
 def test_prompts_replay_on_a_model_of_another_input_size(tiny_128, folder, evaluation):
     other = evaluate(tiny_128, *folder, CONFIG, evaluation.prompts, progress=False)
     assert other.prompts == evaluation.prompts

@@ -254,7 +254,7 @@ def test_scores_are_kept_where_pictures_fail(run, indexed, tmp_path, capsys, mon
     }
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.heavy), 3])
 def test_a_stopped_evaluation_goes_on(run, indexed, tmp_path, capsys, monkeypatch, batch):
     """The same report, bit for bit, but for the speed; nothing is evaluated twice."""
     root, model = indexed

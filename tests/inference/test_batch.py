@@ -36,6 +36,7 @@ def ragged(photo):
     return images, prompts
 
 
+@pytest.mark.heavy
 def test_ragged_batch_equals_one_at_a_time(model, ragged):
     images, prompts = ragged
     together = segment(model, images, prompts, return_logits=True)
@@ -85,6 +86,7 @@ def test_masks_are_thresholded_logits(model, photo):
     np.testing.assert_array_equal(result.best, result.scores.argmax(1))
 
 
+@pytest.mark.heavy
 def test_one_compilation_per_size_class(model, photo):
     image = photo(80, 70, 3)
     prompts = [

@@ -62,7 +62,11 @@ def test_shapes_of_one_object(ready, prompts, multimask, count):
     np.testing.assert_array_equal(found, logits > ready.mask_threshold)
 
 
-@pytest.mark.parametrize("prompts", [dict(box=BOXES[0]), dict(box=BOXES)], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "prompts",
+    [dict(box=BOXES[0]), pytest.param(dict(box=BOXES), marks=pytest.mark.heavy)],
+    ids=["one", "several"],
+)
 def test_best_is_the_mask_of_the_highest_score(ready, prompts):
     three = ready.predict(**prompts, return_logits=True)
     one = ready.predict(**prompts, return_logits=True, best=True)

@@ -180,6 +180,7 @@ def test_more_candidates(change):
     assert iou.shape == (B, K, 2)
 
 
+@pytest.mark.heavy
 def test_objects_select_prepared_images_by_index(tiny, params):
     """The second, first and second of two images, each with its own prompt."""
     embedding = jax.random.normal(jax.random.key(5), (2, 4, 4, 32))

@@ -67,6 +67,7 @@ def test_skipping_adapters_equals_a_network_without_them(tiny, params, images, e
     assert np.abs(dropped - encode(tiny, params, images, True)).max() > 0.01
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["sam_med2d", "conv_bottleneck"])
 @pytest.mark.parametrize(("init", "adds"), [("zero", False), ("kaiming", True)])
 def test_fresh_adapters(change, init, adds, kind):

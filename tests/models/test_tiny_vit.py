@@ -133,6 +133,7 @@ def test_fresh_adapters_add_nothing(encode):
 @pytest.mark.parametrize(
     ("changes", "tolerance"), [({"remat": True}, 1e-5), ({"dtype": "bfloat16"}, 0.1)]
 )
+@pytest.mark.heavy
 def test_compute_settings_change_little(small, encode, changes, tolerance):
     config, params, images = small
     expected = encode(config, params, images, True)

@@ -82,6 +82,7 @@ def spoil(monkeypatch, number):
     monkeypatch.setattr(sharding, "place_batch", place_spoilt)
 
 
+@pytest.mark.heavy
 def test_what_a_run_leaves(finished, experiment):
     workdir, trained = finished
     assert {path.name for path in workdir.iterdir()} >= {
@@ -95,6 +96,7 @@ def test_what_a_run_leaves(finished, experiment):
     assert trained.model_dir == workdir / "best"
 
 
+@pytest.mark.heavy
 def test_what_is_logged(finished, experiment):
     training = [row for row in rows(finished[0]) if "loss" in row]
     assert [row["step"] for row in training] == [1, 2, 3, 4]
@@ -109,6 +111,7 @@ def test_what_is_logged(finished, experiment):
     assert finished[1].best == checkpoint.BestScore(validated[best], best, int(best == 2))
 
 
+@pytest.mark.heavy
 def test_last_and_best_are_models(finished, experiment):
     workdir, trained = finished
     last, best = directory.load(workdir / "last"), directory.load(workdir / "best")
@@ -121,6 +124,7 @@ def test_last_and_best_are_models(finished, experiment):
     assert identical(last.params, best.params) == (trained.best.best_step == 4)
 
 
+@pytest.mark.heavy
 def test_the_same_command_after_the_end_changes_nothing(finished, experiment):
     workdir, trained = finished
     before = (workdir / "metrics.jsonl").read_text(), directory.load(workdir / "last").params
@@ -130,6 +134,7 @@ def test_the_same_command_after_the_end_changes_nothing(finished, experiment):
     assert identical(directory.load(workdir / "last").params, before[1])
 
 
+@pytest.mark.heavy
 def test_other_settings_are_named(finished, experiment):
     workdir, _ = finished
     changed = dataclasses.replace(
@@ -142,6 +147,7 @@ def test_other_settings_are_named(finished, experiment):
         loop.train(changed, workdir)
 
 
+@pytest.mark.heavy
 def test_settings_that_change_nothing_learned_may_differ(finished, experiment):
     workdir, trained = finished
     changed = dataclasses.replace(
@@ -153,6 +159,7 @@ def test_settings_that_change_nothing_learned_may_differ(finished, experiment):
     assert loop.train(changed, workdir) == trained
 
 
+@pytest.mark.heavy
 def test_the_best_model_is_kept(experiment, tmp_path, monkeypatch):
     score(monkeypatch, 0.5, 0.4)
     trained = loop.train(experiment, tmp_path)
@@ -194,6 +201,7 @@ def test_a_plateau_lowers_the_rate_and_survives_a_resume(experiment, tmp_path, m
     assert json.loads(states[0])["factor"] == pytest.approx(0.01)
 
 
+@pytest.mark.heavy
 def test_divergence_is_an_error_and_the_last_good_checkpoint_kept(
     experiment, tmp_path, monkeypatch
 ):
@@ -217,6 +225,7 @@ def test_divergence_before_any_checkpoint(experiment, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["sam_med2d", "none"])
+@pytest.mark.heavy
 def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
     workdir, _ = finished
     peft = dataclasses.replace(experiment.model.peft, kind=kind)
@@ -237,6 +246,7 @@ def test_a_run_starts_from_a_model_directory(finished, experiment, kind):
         assert identical(begin.params["image_encoder"][name], block)
 
 
+@pytest.mark.heavy
 def test_adapters_are_added_where_a_model_has_none(experiment, tmp_path, finished):
     params = directory.load(finished[0] / "last").params
     for name, block in params["image_encoder"].items():

@@ -71,6 +71,7 @@ def test_all_that_learns_changes(ours):
         assert all("output_hypernetworks_mlps" in path for path in still), (name, still)
 
 
+@pytest.mark.heavy
 def test_the_decoder_alone_learns_in_ft_sam(train_step, params, batch):
     states, _ = run(train_step, toy.FT_SAM, params, batch, True)
     assert set(states[0].optimizer) == {"decoder"}

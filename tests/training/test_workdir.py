@@ -292,6 +292,7 @@ def test_fallback_resumes_from_the_checkpoint_before(experiment, workdir, finish
     assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"1", "2"}
 
 
+@pytest.mark.heavy
 def test_what_cannot_be_saved_leaves_the_checkpoint_before(experiment, tmp_path, monkeypatch):
     write, full = digests.write, OSError(28, "No space left on device")
 
