@@ -49,7 +49,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """Keeps the modules that are imported by now out of the later collections, which take as long."""
+    """Keeps what is imported by now out of later collections, most of whose time it takes."""
     gc.collect()
     gc.freeze()
 

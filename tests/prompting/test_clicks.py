@@ -72,6 +72,7 @@ def test_other_policies_click_in_the_error(policy):
         assert distance[y, x].max() <= max(clicks.BORDER * distance.max(), 1)
 
 
+@pytest.mark.heavy
 def test_jittered_clicks_gather_about_the_centre():
     square = np.zeros((60, 60), bool)
     square[10:51, 10:51] = True
