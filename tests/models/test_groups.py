@@ -21,7 +21,9 @@ def test_every_parameter_of_a_network_belongs_to_one_group():
     params = shapes(config)
     split = groups.split(config, params)
     assert sum(len(group) for group in split.values()) == len(jax.tree.leaves(params))
-    assert set(split) == set(typing.get_args(declare.GroupName))
+    prompts = models.SamConfig(head=models.HeadConfig("prompts", classes=2))
+    with_head = groups.split(prompts, shapes(prompts))
+    assert set(split) | {"prompts"} == set(with_head) == set(typing.get_args(declare.GroupName))
     assert jax.tree.structure(groups.merge(split)) == jax.tree.structure(params)
 
 
