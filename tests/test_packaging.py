@@ -43,8 +43,9 @@ def test_wheel_installs_samjax_and_nothing_with_a_generic_name(wheel):
     assert {name.split("/")[0] for name in wheel.namelist()} == {"samjax", INFO}
 
 
-def test_wheel_holds_every_module_and_no_other_file(wheel):
-    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "samjax").rglob("*.py")}
+def test_wheel_holds_every_module_and_style_and_no_other_file(wheel):
+    found = [path for kind in ("*.py", "*.css") for path in (ROOT / "samjax").rglob(kind)]
+    files = {path.relative_to(ROOT).as_posix() for path in found}
     files |= {f"samjax/_recipes/{path.name}" for path in (ROOT / "configs").glob("*.py")}
     assert {name for name in wheel.namelist() if not name.startswith(INFO)} == files
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +39,24 @@ class Example:
     truth: np.ndarray
     predicted: dict[str, np.ndarray]
     prompts: dict[str, StrategyPrompt]
+
+
+class Panel(NamedTuple):
+    """A picture and the line of text that belongs above or below it."""
+
+    label: str
+    picture: np.ndarray
+
+    def labelled(self) -> np.ndarray:
+        """Returns the picture under a bar with its text; without text the picture alone."""
+        return visualization.add_label(self.picture, self.label) if self.label else self.picture
+
+
+class DrawnCase(NamedTuple):
+    """Pictures of one mask: the image with its truth, then the prediction of every protocol."""
+
+    title: str
+    panels: list[Panel]
 
 
 def best_median_worst(evaluation: Evaluation, count: int = 3) -> dict[str, list[MaskResult]]:
@@ -95,42 +114,54 @@ def example_picture(example: Example, side: int = 256) -> np.ndarray:
     Returns:
         RGB picture; truth is green, the prediction orange, boxes blue.
     """
-    return visualization.grid([_panels(example, side)])
+    return visualization.grid([[panel.labelled() for panel in _case(example, side).panels]])
 
 
-def overlays(
+def cases(
     model: Model, root: str | os.PathLike[str], evaluation: Evaluation, side: int = 256
-) -> dict[str, np.ndarray]:
-    """Draws the `best`, `median` and `worst` examples, each kind under a legend.
+) -> dict[str, list[DrawnCase]]:
+    """Draws the `best`, `median` and `worst` examples.
 
-    Of a semantic model, whole images with their classes.
+    Of a semantic model, one picture of whole images with their classes for each kind.
     """
     if model.config.head.is_semantic:
-        return class_figures.overlays(model, root, evaluation, side)
+        drawn = class_figures.overlays(model, root, evaluation, side)
+        return {part: [DrawnCase("", [Panel("", one)])] for part, one in drawn.items()}
+    return {
+        part: [_case(example, side) for example in examples(model, root, evaluation, results)]
+        for part, results in best_median_worst(evaluation).items()
+    }
+
+
+def overlays(drawn: Mapping[str, Sequence[DrawnCase]]) -> dict[str, np.ndarray]:
+    """Arranges cases in one picture of each kind; those of prompts stand under a legend."""
     pictures = {}
-    for part, results in best_median_worst(evaluation).items():
-        rows = [_panels(example, side) for example in examples(model, root, evaluation, results)]
+    for part, found in drawn.items():
+        if not found[0].title:  # It is whole already.
+            pictures[part] = found[0].panels[0].picture
+            continue
+        rows = [[panel.labelled() for panel in one.panels] for one in found]
         legend = f"{part}: truth green, prediction orange, numbers are Dice"
         pictures[part] = visualization.add_label(visualization.grid(rows), legend)
     return pictures
 
 
-def _panels(example: Example, side: int) -> list[np.ndarray]:
-    panels = [truth_picture(example, side)]
+def _case(example: Example, side: int) -> DrawnCase:
+    metadata = example.result.metadata
+    truth = f"{metadata.modality}: {metadata.class_name}"
+    panels = [Panel(truth, truth_picture(example, side))]
     for name in example.predicted:
         label = f"{protocols.title(name)}  {example.result.scores[name].dice:.3f}"
         if name == protocols.BOX:
             label += f" (filled {example.result.scores[FILLED_BOX].dice:.3f})"
-        panels.append(visualization.add_label(prediction_picture(example, name, side), label))
-    return panels
+        panels.append(Panel(label, prediction_picture(example, name, side)))
+    return DrawnCase(example.result.mask, panels)
 
 
 def truth_picture(example: Example, side: int) -> np.ndarray:
-    """Draws the image with its truth, below modality and class; RGB, longer side `side`."""
+    """Draws the image with its truth; RGB, longer side `side`."""
     plain = visualization.resize_longest_side(example.image, side)
-    truth = visualization.draw_contour(plain, example.truth, visualization.TRUTH)
-    metadata = example.result.metadata
-    return visualization.add_label(truth, f"{metadata.modality}: {metadata.class_name}")
+    return visualization.draw_contour(plain, example.truth, visualization.TRUTH)
 
 
 def prediction_picture(example: Example, name: str, side: int) -> np.ndarray:

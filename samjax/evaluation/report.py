@@ -20,6 +20,8 @@ from samjax.evaluation import (
     summary,
     volume_report,
 )
+from samjax.evaluation.figures import DrawnCase
+from samjax.evaluation.html_report import page as html_page
 from samjax.evaluation.results import Evaluation, MaskResult
 from samjax.evaluation.table import MASKS, ScoreTable
 from samjax.evaluation.table import NAME as SCORES
@@ -63,7 +65,8 @@ def write(
 ) -> dict[str, Any]:
     """Writes a report: each file whole or not at all.
 
-    `report.json` (see `content_of`), `report.md` (tables), `masks.csv` (one row per mask),
+    `report.json` (see `content_of`), `report.md` (tables), `report.html` (the same with charts, and
+    with pictures once `write_html` has them), `masks.csv` (one row per mask),
     `scores.csv` (one row per value, see `samjax.evaluation.table`), `prompts.json` (to replay), and
     with metrics of volumes `volumes.csv` (one row per object of a volume).
 
@@ -81,6 +84,7 @@ def write(
     content = content_of(evaluation, name, origin, table)
     write_whole(out / NAME, (json.dumps(content, indent=2) + "\n").encode())
     write_whole(out / "report.md", page(content).encode())
+    write_html(out, content, evaluation)
     write_whole(out / MASKS, per_mask_csv(evaluation.results).encode())
     table.write(out / SCORES)
     if evaluation.volumes:
@@ -107,6 +111,24 @@ def write_pictures(out: str | os.PathLike[str], pictures: Mapping[str, np.ndarra
     """
     for name, picture in pictures.items():
         write_whole(Path(out) / "overlays" / f"{name}.png", visualization.encode_png(picture))
+
+
+def write_html(
+    out: str | os.PathLike[str],
+    content: Mapping[str, Any],
+    evaluation: Evaluation,
+    drawn: Mapping[str, Sequence[DrawnCase]] | None = None,
+) -> None:
+    """Writes the report as one HTML file, whole or not at all.
+
+    Args:
+        out: Folder of the report.
+        content: Content of `report.json`.
+        evaluation: The evaluation.
+        drawn: Pictures of masks, see `samjax.evaluation.figures.cases`; none without.
+    """
+    html = html_page.page(content, evaluation, drawn)
+    write_whole(Path(out) / "report.html", html.encode())
 
 
 def page(content: Mapping[str, Any]) -> str:

@@ -111,7 +111,9 @@ def evaluate_and_report(
         progress.remove()
     problems = [*bad.values()]
     try:
-        report.write_pictures(out, figures.overlays(model, root, evaluation))
+        drawn = figures.cases(model, root, evaluation)
+        report.write_pictures(out, figures.overlays(drawn))
+        report.write_html(out, content, evaluation, drawn)
     except Exception as error:  # Whatever fails here, the scores are written.
         problems.append(
             f"{Path(out) / 'overlays'}: no pictures: {str(error) or type(error).__name__}"

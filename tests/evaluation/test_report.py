@@ -162,9 +162,10 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     assert "| Filled box" in printed.out
     files = {str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()}
     overlays = {f"overlays/{part}.png" for part in ("best", "median", "worst")}
-    assert (
-        files == {"report.json", "report.md", "masks.csv", "scores.csv", "prompts.json"} | overlays
-    )
+    assert files == {
+        *("report.json", "report.md", "report.html", "masks.csv", "scores.csv", "prompts.json"),
+        *overlays,
+    }
     written = json.loads((first / "report.json").read_text())
     assert set(written["overall"]) == {*NAMES, "filled_box", "count", "subjects"}
     assert set(written["by_modality"]) == {"ct", "mr"}
@@ -250,7 +251,7 @@ def test_scores_are_kept_where_pictures_fail(run, indexed, tmp_path, capsys, mon
     printed = capsys.readouterr()
     assert "| Filled box" in printed.out and "overlays: no pictures: MemoryError" in printed.err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        *("report.json", "report.md", "masks.csv", "scores.csv", "prompts.json")
+        *("report.json", "report.md", "report.html", "masks.csv", "scores.csv", "prompts.json")
     }
 
 

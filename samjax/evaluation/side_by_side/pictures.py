@@ -104,7 +104,9 @@ def _result(mask: MaskInfo, protocol: str, dice: float) -> MaskResult:
 def _panels(
     pair: Sequence[Example], names: Sequence[str], protocol: str, side: int
 ) -> list[np.ndarray]:
-    panels = [figures.truth_picture(pair[0], side)]
+    metadata = pair[0].result.metadata
+    truth = figures.truth_picture(pair[0], side)
+    panels = [visualization.add_label(truth, f"{metadata.modality}: {metadata.class_name}")]
     for example, name in zip(pair, names, strict=True):
         label = f"{example.result.scores[protocol].dice:.3f}  {name}"
         picture = figures.prediction_picture(example, protocol, side)
