@@ -69,20 +69,24 @@ def model(name, better=0.0, parameters=1_000_000):
         for number, protocol in enumerate(one.protocols.values(), start=1)
     }
     parts = {
-        "strategies": table(quality),
-        "grids": table({"everything8": 0.2 + better, "everything16": 0.25 + better}),
+        "strategies": table({name: quality[name] for name in ALL[1:]}),
+        "everything": table(
+            {"S1": quality["S1"], "everything8": 0.2 + better, "everything16": 0.25 + better}
+        ),
         "jitter": table(moved),
         "clicks": table({"noc": 0.9}, steps=20),
     }
     seconds = {"embed": 0.1, "prompt": 0.01, "everything": None}
     facts = {"parameters": parameters, "image_size": 64, "device": "cpu", "cores": 2, **seconds}
     report = {"count": {"masks": MASKS, "images": MASKS, "subjects": MASKS // 4}}
-    return ModelResults(name, facts, parts, report)
+    still = results.joined(parts["strategies"], parts["everything"])
+    return ModelResults(name, facts, still, parts, report)
 
 
 @pytest.fixture(scope="module")
 def found():
-    tuned = ModelResults("tuned", {}, {k: table({"S5": 0.9}) for k in ("single", "three")}, {})
+    after = {decoding: table({"S5": 0.9}) for decoding in ("single", "three")}
+    tuned = ModelResults("tuned", {}, after["single"], after, {})
     factors = {
         info(row).mask: Factors(RNG.random(), RNG.random(), 0, hard, hard)
         for row, hard in enumerate(DIFFICULTY + 0.1 * RNG.standard_normal(MASKS))
@@ -102,7 +106,7 @@ def test_the_parts_of_a_study():
     parts = dataclasses.replace(STUDY, strategies=ALL[1:]).parts
     assert parts["strategies"].protocols == ALL[1:]
     assert parts["strategies"].surface == ("px",) and parts["jitter"].surface == ()
-    assert "grids" not in parts
+    assert "everything" not in parts
     assert parts["jitter"].draws == 3
     assert "S2_first0-10px" in parts["jitter"].protocols
     assert "S5_shift20-30px" in parts["jitter"].protocols
@@ -169,7 +173,7 @@ def test_objects_differ_where_their_intervals_are_apart(found):
     values = strategies.values.copy()
     values[1::2, strategies.columns.index(Column("S5", 0, "dice"))] /= 2  # Liver.
     changed = dataclasses.replace(strategies, values=values)
-    of_small = dataclasses.replace(small, tables={**small.tables, "strategies": changed})
+    of_small = dataclasses.replace(small, strategies=changed)
     first, *_ = answers_of(dataclasses.replace(found, models={"small": of_small}))
     assert first.answer == "yes" and "worst is liver (ct)" in first.evidence
 
@@ -177,7 +181,7 @@ def test_objects_differ_where_their_intervals_are_apart(found):
 def test_answers_where_the_data_cannot_tell(found):
     small = found.first
     only = {"strategies": table({"S5": 0.8}, masks=range(4))}  # A single subject.
-    alone = dataclasses.replace(small, tables=only)
+    alone = dataclasses.replace(small, strategies=only["strategies"], tables=only)
     study = dataclasses.replace(STUDY, strategies=("S5",), jitter=(), clicks=0)
     few = StudyResults(study, {"small": alone}, found.factors, None)
     assert {answer.answer for answer in answers_of(few)} == {findings.NOT_SHOWN}
@@ -188,6 +192,14 @@ def test_answers_where_the_data_cannot_tell(found):
 def test_a_worse_larger_model_is_a_no(found):
     worse = {"small": model("small"), "large": model("large", -0.1, 5_000_000)}
     assert answers_of(dataclasses.replace(found, models=worse))[1].answer == "no"
+
+
+def test_columns_of_two_parts_are_joined_by_mask():
+    one, two = table({"S5": 0.8}), table({"S1": 0.3, "S5": 0.1}, masks=range(50, 40, -1))
+    both = results.joined(one, two)
+    assert [mask.mask for mask in both.masks] == [f"{row}_mask.png" for row in range(41, 51)]
+    np.testing.assert_array_equal(both.column("S5", "dice"), one.column("S5", "dice")[41:51])
+    np.testing.assert_array_equal(both.column("S1", "dice"), two.column("S1", "dice")[::-1])
 
 
 def test_masks_that_only_one_model_has_do_not_count():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from samjax import fields
 from samjax.evaluation.results import EvalConfig
@@ -11,6 +12,7 @@ from samjax.prompting.jitter import JitterRange
 EVERYTHING = "S1"
 STRATEGIES = (EVERYTHING, *strategies.STRATEGIES)
 USUAL_GRID = 32  # Points per side in S1.
+STILL, GRIDS = "strategies", "everything"  # Parts of a study, see `CosmosStudy.parts`.
 MAX_CLICKS = 20
 MOVES = {  # By strategy: the ways in which its prompt is moved.
     "S2": ("first",),
@@ -78,23 +80,23 @@ class CosmosStudy:
     def parts(self) -> dict[str, EvalConfig]:
         """Returns the settings of the evaluations of a model, by name.
 
-        `strategies`, with distances of surfaces; `grids`; `jitter`; `clicks`.
+        `strategies`: all but S1, and `everything`: S1 and further grids, with distances of
+        surfaces; `jitter`; `clicks`.
         """
         both = EvalConfig(select=("score", "oracle"), draws=self.repeats, limit=self.limit)
-        grids = [everything(side) for side in self.grids if not self._is_usual(side)]
+        grids = [everything(side) for side in self.grids if side != USUAL_GRID]  # S1 has it.
         names = {
-            "strategies": self.strategies,
-            "grids": tuple(grids) if EVERYTHING in self.strategies else (),
+            STILL: tuple(name for name in self.strategies if name != EVERYTHING),
+            GRIDS: (EVERYTHING, *grids) if EVERYTHING in self.strategies else (),
             "jitter": tuple(name for one in self.moves for name in one.protocols.values()),
             "clicks": ("noc",) if self.clicks else (),
         }
-        parts = {
-            name: dataclasses.replace(both, protocols=of_part)
+        surface: dict[str, Any] = {STILL: ("px",), GRIDS: ("px",)}
+        return {
+            name: dataclasses.replace(both, protocols=of_part, surface=surface.get(name, ()))
             for name, of_part in names.items()
             if of_part
         }
-        parts["strategies"] = dataclasses.replace(parts["strategies"], surface=("px",))
-        return parts
 
     @property
     def moves(self) -> "tuple[MovedPrompts, ...]":
@@ -106,9 +108,6 @@ class CosmosStudy:
             for kind in kinds if strategy in self.strategies and self.jitter else ():
                 names = {level: f"{strategy}_{kind}{level}" for level in self.jitter}
                 yield MovedPrompts(strategy, kind, names)
-
-    def _is_usual(self, side: int) -> bool:
-        return side == USUAL_GRID  # S1 has it.
 
 
 @dataclasses.dataclass(frozen=True)

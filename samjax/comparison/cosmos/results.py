@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax.comparison.cosmos import tuning
-from samjax.comparison.cosmos.plan import CosmosStudy
+from samjax.comparison.cosmos.plan import GRIDS, STILL, CosmosStudy
 from samjax.comparison.factors import Factors
 from samjax.data.metadata import read_json
 from samjax.evaluation import report
@@ -33,19 +34,16 @@ class ModelResults:
         facts: `checkpoint`, `parameters`, `image_size`, `device`; seconds to `embed` an image, to
             answer a `prompt`, and to segment `everything`, if measured; and the parts that were
             `left_out`, of whose prompts it takes none.
+        strategies: Scores of all strategies.
         tables: Scores of every part of the study that was run.
-        report: Content of `report.json` of the part `strategies`.
+        report: Content of `report.json` of the first part.
     """
 
     name: str
     facts: Mapping[str, Any]
+    strategies: ScoreTable
     tables: Mapping[str, ScoreTable]
     report: Mapping[str, Any]
-
-    @property
-    def strategies(self) -> ScoreTable:
-        """Scores by strategy."""
-        return self.tables["strategies"]
 
     def dice(self, strategy: str, select: Select) -> Mean:
         """Returns the mean Dice of a strategy, %."""
@@ -90,7 +88,8 @@ def _load_model(name: str, folder: Path, parts: Iterable[str]) -> ModelResults:
     parts = [part for part in parts if part not in facts.get("left_out", ())]
     tables = {part: ScoreTable.read(folder / part) for part in parts}
     content = read_json(folder / parts[0] / report.NAME)
-    return ModelResults(name, facts, tables, content)
+    still = [tables[part] for part in (STILL, GRIDS) if part in tables] or [*tables.values()]
+    return ModelResults(name, facts, functools.reduce(joined, still), tables, content)
 
 
 def read_factors(path: Path) -> dict[str, Factors]:
@@ -154,6 +153,18 @@ def aligned(one: ScoreTable, two: ScoreTable) -> tuple[ScoreTable, ScoreTable]:
     return one.rows([rows[0][path] for path in common]), two.rows(
         [rows[1][path] for path in common]
     )
+
+
+def joined(one: ScoreTable, two: ScoreTable) -> ScoreTable:
+    """Returns the columns of two tables for the masks that both have.
+
+    Columns of both, such as those of the filled box, are those of the first.
+    """
+    first, second = aligned(one, two)
+    new = [i for i, column in enumerate(second.columns) if column not in first.columns]
+    columns = (*first.columns, *(second.columns[i] for i in new))
+    values = np.concatenate([first.values, second.values[:, new]], axis=1)
+    return ScoreTable(first.masks, columns, values)
 
 
 def pairs(table: ScoreTable) -> dict[tuple[str, str], list[int]]:

@@ -89,7 +89,7 @@ def _run_tuned(study: CosmosStudy, samples: Sequence[Sample], folder: Path) -> N
     """Tunes the first model, and evaluates it in two ways of decoding."""
     start = next(iter(study.checkpoints.values()))
     trained = tuning.tune(start, study.data, folder / "training")
-    config = dataclasses.replace(study.parts["strategies"], protocols=tuning.STRATEGIES)
+    config = EvalConfig(protocols=tuning.STRATEGIES, select=("score", "oracle"), limit=study.limit)
     for decoding, multimask in tuning.DECODINGS.items():
         origin = {"checkpoint": str(trained), "data": study.data, "split": study.split}
         if _has_report(folder / decoding, config, origin):

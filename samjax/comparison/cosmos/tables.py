@@ -58,12 +58,12 @@ def grids(found: StudyResults) -> StudyTable:
     """Dice of everything by the number of points, COSMOS's table 5."""
     rows = []
     for model in found.models.values():
-        parts = {side: ("grids", plan.everything(side)) for side in found.study.grids}
-        parts[plan.USUAL_GRID] = ("strategies", plan.EVERYTHING)
-        for side, (part, name) in sorted(parts.items()):
-            table = model.tables.get(part)
-            if table is not None and name in table.protocols:
-                rows.append((model.name, f"{side} x {side}", *_both(table, name)))
+        protocols = {side: plan.everything(side) for side in found.study.grids}
+        protocols[plan.USUAL_GRID] = plan.EVERYTHING
+        if (table := model.tables.get(plan.GRIDS)) is None:
+            continue
+        for side, name in sorted(protocols.items()):
+            rows.append((model.name, f"{side} x {side}", *_both(table, name)))
     return StudyTable("grids", 2, ("Model", "Points", "DICE, oracle", "DICE, score"), tuple(rows))
 
 
