@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LONGEST = 120
-MADE = {"results.md", "cosmos.md"}  # Its tables are made by a program, and as wide as what they compare.
+MADE = {"results.md", "cosmos.md"}  # Tables made by programs, as wide as what they compare.
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)", re.MULTILINE)

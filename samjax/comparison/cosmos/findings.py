@@ -109,7 +109,7 @@ def _size(found: StudyResults) -> Finding:
         text = "No two of the models differ in size."
         if others:
             sizes = (f"{model.facts['parameters']:,}" for model in found.models.values())
-            text += f" Their parameters: {', '.join(sizes)}."
+            text += f" Their parameters: {', '.join(sizes)}; the section Models compares them."
         return _finding(1, NOT_SHOWN, text)
     return _finding(1, _verdict(gains, lambda value: value > 0), " ".join(lines))
 
@@ -178,7 +178,8 @@ def _clicks(found: StudyResults) -> Finding:
 def _factors(found: StudyResults, effects: EffectsOfModel) -> Finding:
     model, name = found.first, _preferred(found)
     lines, seen = [], []
-    for select in SELECTS:
+    for select in reversed(SELECTS):
+        words = []
         for factor, short in _SHORT.items():
             boundary = factor if factor == "order" else "complexity"
             rho = effects[select, name, boundary].rho[factor]
@@ -187,11 +188,11 @@ def _factors(found: StudyResults, effects: EffectsOfModel) -> Finding:
             if factor in ("intensity", "complexity"):
                 sign = 1 if factor == "intensity" else -1
                 seen.append(Mean(*_with_sign(rho, sign)))
-            if select == "score":
-                lines.append(f"{short} {with_interval(rho, 2, signed=True)}")
+            words.append(f"{short} {with_interval(rho, 2, signed=True)}")
+        lines.append(f"{_way(select)}, {', '.join(words)}")
     if not seen:
         return _finding(6, NOT_SHOWN, "The factors do not vary, or masks are too few.")
-    text = f"{model.name}, {name}, by score, rank correlation given the others: {', '.join(lines)}."
+    text = f"{model.name}, {name}, rank correlations given the others: {'; '.join(lines)}."
     return _finding(6, _verdict(seen, lambda value: value > 0), text)
 
 
