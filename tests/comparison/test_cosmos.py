@@ -76,7 +76,7 @@ def model(name, better=0.0, parameters=1_000_000):
         "jitter": table(moved),
         "clicks": table({"noc": 0.9}, steps=20),
     }
-    seconds = {"embed": 0.1, "prompt": 0.01, "everything": None}
+    seconds = {"embed": 0.1, "prompt": 0.01}
     facts = {"parameters": parameters, "image_size": 64, "device": "cpu", "cores": 2, **seconds}
     report = {"count": {"masks": MASKS, "images": MASKS, "subjects": MASKS // 4}}
     still = results.joined(parts["strategies"], parts["everything"])

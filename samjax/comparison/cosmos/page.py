@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from samjax.comparison import sections
-from samjax.comparison.cosmos import figures, findings, plan, tables
+from samjax.comparison.cosmos import figures, findings, tables
 from samjax.comparison.cosmos.cells import StudyTable
 from samjax.comparison.cosmos.findings import Finding
 from samjax.comparison.cosmos.results import SELECTS, StudyResults
@@ -154,8 +154,7 @@ def _parts(found: StudyResults) -> list[tuple[str, list[str], str]]:
         (
             "Seconds",
             ["speed"],
-            f"One image at a time on {facts['device']} ({facts['cores']} cores), median. Everything"
-            f": S1's grid of {plan.USUAL_GRID} x {plan.USUAL_GRID} points, the embedding included.",
+            f"One image at a time on {facts['device']} ({facts['cores']} cores), median.",
         ),
     ]
 

@@ -14,6 +14,7 @@ STRATEGIES = (EVERYTHING, *strategies.STRATEGIES)
 USUAL_GRID = 32  # Points per side in S1.
 STILL, GRIDS = "strategies", "everything"  # Parts of a study, see `CosmosStudy.parts`.
 MAX_CLICKS = 20
+_WORKERS = 2  # Of surface metrics.
 MOVES = {  # By strategy: the ways in which its prompt is moved.
     "S2": ("first",),
     "S3": ("first", "points"),
@@ -83,7 +84,9 @@ class CosmosStudy:
         `strategies`: all but S1, and `everything`: S1 and further grids, with distances of
         surfaces; `jitter`; `clicks`.
         """
-        both = EvalConfig(select=("score", "oracle"), draws=self.repeats, limit=self.limit)
+        both = EvalConfig(
+            select=("score", "oracle"), draws=self.repeats, limit=self.limit, workers=_WORKERS
+        )
         grids = [everything(side) for side in self.grids if side != USUAL_GRID]  # S1 has it.
         names = {
             STILL: tuple(name for name in self.strategies if name != EVERYTHING),

@@ -16,7 +16,7 @@ import jax
 from samjax import conversion, models
 from samjax.comparison import factors
 from samjax.comparison.cosmos import timing, tuning
-from samjax.comparison.cosmos.plan import EVERYTHING, CosmosStudy
+from samjax.comparison.cosmos.plan import CosmosStudy
 from samjax.comparison.cosmos.results import FACTORS, MODEL, MODELS, TUNED, read_factors
 from samjax.comparison.factors import Factors
 from samjax.data import files, index
@@ -73,8 +73,7 @@ def _run_model(
             continue
         _log.info("%s: %s", name, part)
         _evaluate(model, samples, folder / part, config, f"{name}, {part}", origin)
-    with_everything = EVERYTHING in study.strategies and model.preprocessing.supports_points
-    seconds = timing.measure(model, study.data, samples, with_everything)
+    seconds = timing.measure(model, study.data, samples)
     _write_facts(folder, model, checkpoint, {"left_out": left_out, **seconds})
 
 

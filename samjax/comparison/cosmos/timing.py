@@ -1,4 +1,4 @@
-"""Seconds that a model takes to embed an image, to answer a prompt, and to segment everything."""
+"""Seconds that a model takes to embed an image, and to answer a prompt."""
 
 import statistics
 import time
@@ -17,9 +17,7 @@ _IMAGES = 5
 _TURNS = 5  # Of each call; the median over images of their medians counts.
 
 
-def measure(
-    model: Model, root: str, samples: Sequence[Sample], with_everything: bool
-) -> dict[str, float | None]:
+def measure(model: Model, root: str, samples: Sequence[Sample]) -> dict[str, float]:
     """Measures a model on a few images, one at a time, as a user waits for it.
 
     The first call of each kind, which compiles, is not counted. Reading and resizing an image
@@ -29,15 +27,13 @@ def measure(
         model: The model.
         root: The data folder.
         samples: Its images, of which a few with a mask are taken, evenly spread.
-        with_everything: Whether to measure segmenting everything, too.
 
     Returns:
-        Seconds to `embed` an image, to answer a `prompt` by a box on it, and to segment
-        `everything` in it by S1's grid, the embedding included; None where it is not measured.
+        Seconds to `embed` an image, and to answer a `prompt` by a box on it.
     """
     predictor = Predictor(model)
     chosen = [samples[i * len(samples) // _IMAGES] for i in range(min(_IMAGES, len(samples)))]
-    embed, prompt, everything = [], [], []
+    embed, prompt = [], []
     for sample in chosen:
         image, order = files.read_image(Path(root) / sample.image)
         mask = files.read_mask(Path(root) / sample.masks[0])
@@ -50,18 +46,7 @@ def measure(
 
         embed.append(_median(set_image))
         prompt.append(_median(lambda box=box: predictor.predict(box=box)))
-        if with_everything:
-            everything.append(_median(lambda picture=picture: _segment(predictor, picture)))
-    return {
-        "embed": statistics.median(embed),
-        "prompt": statistics.median(prompt),
-        "everything": statistics.median(everything) if everything else None,
-    }
-
-
-def _segment(predictor: Predictor, picture: np.ndarray) -> None:
-    """Segments everything in a picture."""
-    raise NotImplementedError
+    return {"embed": statistics.median(embed), "prompt": statistics.median(prompt)}
 
 
 def _median(call: Callable[[], object]) -> float:
