@@ -30,6 +30,7 @@ def clicks(found: StudyResults, path: Path) -> None:
             label = f"{model.name}, box"
             axis.axhline(box, color=line.get_color(), linestyle=":", label=label)
     axis.set_xlabel("Clicks")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_ylabel("Dice (%)")
     axis.legend(fontsize=7)
     figure.savefig(path, dpi=_DPI)
@@ -54,5 +55,5 @@ def jitter(found: StudyResults, path: Path) -> None:
         axis.set_title(f"{model.name}, by {select}", fontsize=9)
         axis.set_xlabel("Moved by")
     axes[0].set_ylabel("Dice (%)")
-    figure.legend(loc="outside right upper", fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     figure.savefig(path, dpi=_DPI)
