@@ -3,6 +3,7 @@
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -109,3 +110,24 @@ def test_a_stopped_evaluation_keeps_its_slices(tiny, slices, tmp_path):
 def test_missing_spacing_is_found_before_anything_is_predicted(tiny, folder, kind):
     with pytest.raises(DataError, match=rf"surface: {kind} needs the columns .* 16 of 16 masks"):
         evaluate(tiny, *folder, EvalConfig(surface=(kind,)), progress=False)
+
+
+@pytest.mark.heavy
+def test_one_pixel_and_the_whole_image_have_defined_scores(tiny, tmp_path):
+    """Every protocol, on masks at both ends of what there can be."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    masks = {"pixel": np.zeros((64, 64), np.uint8), "all": np.full((64, 64), 255, np.uint8)}
+    masks["pixel"][63, 0] = 255
+    cv2.imwrite(str(tmp_path / "images/a.png"), np.full((64, 64), 90, np.uint8))
+    for name, mask in masks.items():
+        cv2.imwrite(str(tmp_path / f"masks/{name}.png"), mask)
+    sample = Sample("images/a.png", tuple(f"masks/{name}.png" for name in masks))
+    names = ("noc", "2pt_boundary", "2pt_jittered", "S2", "S3", "S4", "S5", "S6")
+    names += ("S5_sides20-30px", "S5_shift20-30px", "S3_points20-30pct", "S2_first0-10px")
+    config = EvalConfig(names, select=("score", "oracle"), surface=("px",), draws=2)
+    evaluation = evaluate(tiny, tmp_path, [sample], config, progress=False)
+    values = ScoreTable.of(evaluation.results).values
+    assert len(values) == 2 and np.isfinite(values).all()
+    content = json.dumps(report.content_of(evaluation, "m"))
+    assert "NaN" not in content and "Infinity" not in content
