@@ -163,7 +163,7 @@ def tuned(found: StudyResults) -> StudyTable:
     if after is None or "S5" not in first.strategies.protocols:
         return StudyTable("tuning", 1, ("Scored", "Before", "After", "Gain"), ())
     ways: tuple[tuple[str, str, Select, Select], ...] = (
-        ("By score, before; the single mask, after", "single", "score", "score"),
+        ("As used: by score, then the single mask", "single", "score", "score"),
         ("By score", "three", "score", "score"),
         ("Oracle, as published", "three", "oracle", "oracle"),
     )
