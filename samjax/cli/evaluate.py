@@ -12,7 +12,8 @@ from samjax.cli.parser import Parser, flag, name_in_list, specified
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
 
-_EPILOG = """`--out` gets `report.json`, `report.md`, `masks.csv`, `prompts.json` and figures.
+_EPILOG = """`--out` gets `report.html`, `report.md`, `report.json`, `masks.csv`, `scores.csv`,
+`prompts.json` and figures; `samjax compare reports` compares two of them.
 `--prompts OUT/prompts.json` evaluates another model with exactly the same prompts,
 `--no-adapters` the same model without its adapters."""
 

@@ -26,7 +26,8 @@ def pictures(drawn: Mapping[str, Sequence[DrawnCase]]) -> Html | None:
         element("i", class_="is-box"),
         "box prompt; numbers are Dice",
     ]
-    return joined([element("p", *key, class_="key note"), *parts])
+    of_prompts = any(case.title for cases in drawn.values() for case in cases)
+    return joined([element("p", *key, class_="key note") if of_prompts else None, *parts])
 
 
 def worst(results: Sequence[MaskResult], names: Sequence[str]) -> Html | None:

@@ -16,7 +16,7 @@ from samjax.evaluation.html_report.elements import (
     section,
     table,
 )
-from samjax.evaluation.report_rows import Content
+from samjax.evaluation.report_rows import Content, Rows
 from samjax.evaluation.results import Evaluation
 
 # Nothing is loaded and no script runs, whatever a name in the data may contain.
@@ -44,7 +44,9 @@ def page(
         "Predicted IoU": scores.calibration(content),
         "Moved prompts": scores.robustness(content),
         "Parts of the data": _parts(content),
-        "Volumes, ensembles, classes": _others(content),
+        "Whole volumes": _volumes(content),
+        "Uncertainty of ensembles": _uncertainty(content),
+        "Classes": _classes(content),
         "Single masks": section(
             "Single masks",
             cases.pictures(drawn or {}),
@@ -108,7 +110,7 @@ def _header(content: Content, links: Html) -> Html:
 def _parts(content: Content) -> Html | None:
     tables = []
     for part in summary.PARTS:
-        rows = report_rows.parts(content, part)
+        rows = _without_empty(report_rows.parts(content, part))
         title = f"By {part.removeprefix('by_')}"
         if len(rows) > 1:
             found = table(rows, f"Dice (%) {title.lower()}")
@@ -121,18 +123,22 @@ def _parts(content: Content) -> Html | None:
     return section("Parts of the data", note(told) if has_gap else None, *tables)
 
 
-def _others(content: Content) -> Html | None:
-    volumes, classes = report_rows.volumes(content), report_rows.classes(content)
-    ensembles = report_rows.uncertainty(content)
-    return section(
-        "Volumes, ensembles, classes",
-        table(volumes, "Whole volumes"),
-        note(report_rows.volumes_note(content)) if volumes else None,
-        table(ensembles, "Uncertainty of ensembles"),
-        note(report_rows.UNCERTAINTY) if ensembles else None,
-        table(classes, "Classes"),
-        note(report_rows.classes_note(content)) if classes else None,
-    )
+def _volumes(content: Content) -> Html | None:
+    rows = report_rows.volumes(content)
+    told = note(report_rows.volumes_note(content)) if rows else None
+    return section("Whole volumes", table(rows, "Means over objects of volumes"), told)
+
+
+def _uncertainty(content: Content) -> Html | None:
+    rows = report_rows.uncertainty(content)
+    told = note(report_rows.UNCERTAINTY) if rows else None
+    return section("Uncertainty of ensembles", table(rows, "Entropy as a sign of errors"), told)
+
+
+def _classes(content: Content) -> Html | None:
+    rows = report_rows.classes(content)
+    told = note(report_rows.classes_note(content)) if rows else None
+    return section("Classes", table(rows, "Classes of the model"), told)
 
 
 def _settings(content: Content) -> Html | None:
@@ -151,6 +157,12 @@ def _settings(content: Content) -> Html | None:
         folded("Settings", descriptions({**known, **digests, **settings, **speed}.items())),
         folded(f"Files left out: {len(lost)}", descriptions(lost.items())) if lost else None,
     )
+
+
+def _without_empty(rows: Rows) -> Rows:
+    """Returns the rows without columns that have a dash in every row."""
+    kept = [i for i in range(len(rows[0])) if {row[i] for row in rows[1:]} != {"-"}]
+    return [[row[i] for i in kept] for row in rows]
 
 
 def _anchor(name: str) -> str:

@@ -14,6 +14,7 @@ from samjax.evaluation.results import FILLED_BOX, MaskResult
 
 _MAIN = ("dice", "dice_oracle", "oracle_gap", "iou", "predicted_iou", "chosen_best", "iou_oracle")
 _CURVES = ("dice", "dice_oracle", "iou", "predicted_iou")  # And every NSD.
+_DIAGRAMS = 6  # Shown at once; those of further protocols are folded.
 
 
 def overall(content: Content) -> Html | None:
@@ -46,7 +47,7 @@ def overall(content: Content) -> Html | None:
     single = "All masks are of one subject: there are no intervals. "
     return section(
         "Scores",
-        _key(baseline is not None, "dice_oracle" in metrics),
+        _key(any(protocols.find(name).takes_boxes for name in names), "dice_oracle" in metrics),
         table(rows, "Means over all masks"),
         note(
             (single if means["subjects"] == 1 else "Intervals: over subjects. ")
@@ -94,7 +95,7 @@ def calibration(content: Content) -> Html | None:
         title = protocols.title(name)
         chart = charts.reliability(found["bins"], f"{title}: true over predicted IoU")
         figures.append(element("figure", element("h3", title), chart))
-    rows = report_rows.calibration(content)
+    rows, further = report_rows.calibration(content), figures[_DIAGRAMS:]
     return section(
         "Predicted IoU",
         element(
@@ -104,7 +105,10 @@ def calibration(content: Content) -> Html | None:
         )
         if figures
         else None,
-        element("div", *figures, class_="charts") if figures else None,
+        element("div", *figures[:_DIAGRAMS], class_="charts") if figures else None,
+        folded(f"{len(further)} further protocols", element("div", *further, class_="charts"))
+        if further
+        else None,
         table(rows, "Calibration of the predicted IoU"),
         note(report_rows.CALIBRATION) if rows else None,
     )

@@ -124,4 +124,5 @@ def _all_signs(subjects: int) -> Iterator[np.ndarray]:
 def _random_signs(subjects: int, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     for _ in range(FLIPS // _CHUNK):
-        yield rng.choice((1.0, -1.0), size=(_CHUNK, subjects))
+        drawn = rng.integers(0, 256, (_CHUNK, -(-subjects // 8)), np.uint8)
+        yield 1.0 - 2.0 * np.unpackbits(drawn, axis=1, count=subjects)
