@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=name_in_list,
         metavar="S",
-        help="of S1 (everything) to S6 (box and point); default: all but S1",
+        help="of S2 (one point) to S6 (box and point); default: all",
     )
     add(
         "--grids",
