@@ -35,12 +35,13 @@ if TYPE_CHECKING:  # The same as the table below, for type checkers and editors.
     from samjax.conversion import from_torch, to_torch
     from samjax.conversion import load_or_convert as load
     from samjax.evaluation import EvalConfig, evaluate
-    from samjax.inference import ObjectPrompt, Predictor, segment
+    from samjax.inference import AutomaticMaskGenerator, ObjectPrompt, Predictor, segment
     from samjax.models.directory import Model, save
     from samjax.training.config import Experiment
     from samjax.training.loop import train
 
 __all__ = [
+    "AutomaticMaskGenerator",
     "EvalConfig",
     "Experiment",
     "Model",
@@ -67,6 +68,7 @@ __all__ = [
     "training",
 ]
 _HOMES = {  # Modules of the names that are no modules.
+    "AutomaticMaskGenerator": "samjax.inference.AutomaticMaskGenerator",
     "EvalConfig": "samjax.evaluation.EvalConfig",
     "Experiment": "samjax.training.config.Experiment",
     "ObjectPrompt": "samjax.inference.ObjectPrompt",

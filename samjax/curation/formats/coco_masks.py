@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from samjax import extra
+from samjax.data import run_lengths
 
 _BEYOND = 0.02  # Share of a picture's side by which polygons may reach beyond it.
 _FAR = 10  # Sides of the picture: points farther away are errors, and would take much memory.
@@ -57,32 +58,12 @@ def _run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> di
     if size != [height, width]:
         raise ValueError(f"expected run lengths of {height} x {width}, found {_short(size)}")
     if isinstance(counts, str):
-        counts = _decompressed(counts)
+        counts = run_lengths.decompress(counts)
     if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
         raise ValueError(f"expected run lengths as whole numbers, found {_short(counts)}")
     if sum(counts) != height * width:
         raise ValueError(f"expected runs of {height * width} pixels, found {sum(counts)}")
     return {"size": size, "counts": counts}
-
-
-def _decompressed(text: str) -> list[int]:
-    """Decodes COCO's text of run lengths: five bits a character; the sixth means that more follow.
-
-    From the fourth number on, each is the difference to the one two before it.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:  # Negative.
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    return counts
 
 
 def _fault(polygon: Any, height: int, width: int, stated: bool) -> str:
