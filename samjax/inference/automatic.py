@@ -16,7 +16,7 @@ from samjax.data import run_lengths
 from samjax.inference import automatic_crops, batch
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.automatic_proposals import (
-    Proposals,
+    MaskProposals,
     iter_masks,
     propose,
     without_duplicates,
@@ -100,7 +100,7 @@ class AutomaticMaskGenerator:
         pixels: np.ndarray,
         image_format: str = "RGB",
         embedded: batch.ImageEmbeddings | None = None,
-    ) -> Proposals:
+    ) -> MaskProposals:
         """Returns the masks that pass all filters, before small regions are removed.
 
         Args:
@@ -122,14 +122,14 @@ class AutomaticMaskGenerator:
                 features = embedded
             proposals = propose(model, features, 0, self._grids[crop.layer], config, crop, size)
             parts.append(without_duplicates(proposals, config))
-        found = Proposals.concatenate(parts)
+        found = MaskProposals.concatenate(parts)
         if len(crops) == 1:
             return found
         sides = found.crops[:, 2:] - found.crops[:, :2]
         kept = automatic_crops.suppress(found.boxes, 1 / sides.prod(axis=1), config.crop_nms_thresh)
         return found.take(kept)
 
-    def _records(self, found: Proposals, height: int, width: int) -> list[dict[str, Any]]:
+    def _records(self, found: MaskProposals, height: int, width: int) -> list[dict[str, Any]]:
         """Returns the results of masks, their small regions removed."""
         masks = iter_masks(found, height, width, self.predictor.model.config.image_size)
         encoded = [run_lengths.encode(mask) for mask in masks]
@@ -155,8 +155,8 @@ class AutomaticMaskGenerator:
         ]
 
     def _without_small_regions(
-        self, found: Proposals, encoded: list[run_lengths.RunLengths]
-    ) -> tuple[Proposals, list[run_lengths.RunLengths]]:
+        self, found: MaskProposals, encoded: list[run_lengths.RunLengths]
+    ) -> tuple[MaskProposals, list[run_lengths.RunLengths]]:
         """Fills small holes and drops small islands, then drops what has become a duplicate.
 
         Of duplicates, a mask that was not changed stays.

@@ -28,7 +28,7 @@ _CHUNK = 16  # Masks that are copied from the device at a time.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Proposals:
+class MaskProposals:
     """Masks that points gave, `n` of them, in one image.
 
     Attributes:
@@ -52,14 +52,14 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def take(self, index: np.ndarray) -> "Proposals":
+    def take(self, index: np.ndarray) -> "MaskProposals":
         """Returns some of the masks."""
-        return Proposals(**{name: value[index] for name, value in vars(self).items()})
+        return MaskProposals(**{name: value[index] for name, value in vars(self).items()})
 
     @staticmethod
-    def concatenate(parts: "list[Proposals]") -> "Proposals":
+    def concatenate(parts: "list[MaskProposals]") -> "MaskProposals":
         """Returns the masks of all parts."""
-        return Proposals(
+        return MaskProposals(
             **{
                 name: np.concatenate([vars(part)[name] for part in parts])
                 for name in vars(parts[0])
@@ -75,7 +75,7 @@ def propose(
     config: AutomaticConfig,
     crop: Crop,
     size: tuple[int, int],
-) -> Proposals:
+) -> MaskProposals:
     """Returns the masks of points in a crop whose predicted IoU and stability suffice.
 
     Masks without a pixel are left out, and those that the edge of the crop may have cut.
@@ -103,7 +103,7 @@ def propose(
         kept &= sufficient(scores.ravel(), stability, config)
         index = np.flatnonzero(kept)
         parts.append(
-            Proposals(
+            MaskProposals(
                 _gather(low_res, index),
                 scores.ravel()[index],
                 stability[index],
@@ -113,7 +113,7 @@ def propose(
                 np.tile(placement.as_array(), (len(index), 1)),
             )
         )
-    return Proposals.concatenate(parts)
+    return MaskProposals.concatenate(parts)
 
 
 def sufficient(scores: np.ndarray, stability: np.ndarray, config: AutomaticConfig) -> np.ndarray:
@@ -126,14 +126,14 @@ def sufficient(scores: np.ndarray, stability: np.ndarray, config: AutomaticConfi
     return kept
 
 
-def without_duplicates(proposals: Proposals, config: AutomaticConfig) -> Proposals:
+def without_duplicates(proposals: MaskProposals, config: AutomaticConfig) -> MaskProposals:
     """Returns the masks of one crop without duplicates, by falling predicted IoU."""
     kept = suppress(proposals.boxes, proposals.predicted_iou, config.box_nms_thresh)
     return proposals.take(kept)
 
 
 def iter_masks(
-    proposals: Proposals, height: int, width: int, input_size: int
+    proposals: MaskProposals, height: int, width: int, input_size: int
 ) -> Iterator[np.ndarray]:
     """Yields masks in the image, (h, w) bool, a few at a time from the device, packed.
 
