@@ -111,7 +111,8 @@ def markdown(rows: Sequence[Sequence[str]], labels: int = 1) -> str:
     head, *body = rows
     words = ["-" * len(cell) for cell in head[:labels]]
     rule = [*words, *("-" * (len(cell) - 1) + ":" for cell in head[labels:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in (head, rule, *body))
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def aligned(rows: list[list[str]], labels: int = 1) -> list[list[str]]:

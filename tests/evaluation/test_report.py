@@ -105,6 +105,11 @@ def test_table_has_the_baseline_even_without_boxes(made_up):
     assert "50.00" in report_tables.parts(content, "by_modality")
 
 
+def test_a_bar_in_a_name_stays_in_its_cell(made_up):
+    content = report.content_of(made_up, "a|b")
+    assert "| a\\|b " in report_tables.overall(content)
+
+
 def test_csv_has_a_row_for_every_mask(made_up):
     rows = list(csv.DictReader(io.StringIO(report.per_mask_csv(made_up.results))))
     assert [row["mask"] for row in rows] == [r.mask for r in made_up.results]
@@ -174,6 +179,8 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
     assert "| Modality" in (first / "report.md").read_text()
     picture = cv2.imread(str(first / "overlays/best.png"))
     assert picture.shape[1] > 5 * 256
+    drawn = (first / "report.html").read_text().count('<img src="data:image/jpeg;base64,')
+    assert drawn == 3 * 3 * (1 + len(NAMES))
     assert run(out=second, prompts=first / "prompts.json", seed=5, **common) == 0
     assert (second / "masks.csv").read_bytes() == (first / "masks.csv").read_bytes()
     assert (second / "prompts.json").read_bytes() == (first / "prompts.json").read_bytes()

@@ -139,7 +139,8 @@ def _further(content: Content, metrics: Sequence[str]) -> list[Html | None]:
         wanted = [metric for metric in metrics if of_metric[metric] == having]
         head, *rows = report_rows.by_metric(content, wanted)
         kept = [row for name, row in zip(names, rows, strict=True) if name in having]
-        tables.append(table([head, *kept], "Further metrics, means over all masks"))
+        of = "" if len(having) == len(names) else f" of {', '.join(map(protocols.title, having))}"
+        tables.append(table([head, *kept], f"Further metrics{of}, means over all masks"))
     return tables
 
 
