@@ -89,7 +89,7 @@ def get_comparison() -> Comparison:
     return Comparison(
         data=MEDICAL,
         methods=methods,
-        stages=(TrainingStage("coarse", _general()),),
+        stages=(TrainingStage("coarse", general_experiment()),),
         protocols=BOTH,
         side_by_side=tuple((one.title, name, "test") for name, one in methods.items()),
     )
@@ -171,7 +171,8 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _general() -> training_config.Experiment:
+def general_experiment() -> training_config.Experiment:
+    """Returns the settings of the general model's training."""
     recipe = general.get_config("coarse")
     recipe.data.root = PHOTOGRAPHS
     recipe.run.report = False

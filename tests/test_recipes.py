@@ -110,3 +110,13 @@ def test_samed_as_published_starts_anew_where_sam_has_no_such_shape():
     hypernetworks = {f"output_hypernetworks_mlps_{number}" for number in range(4, 9)}
     assert parts == {"mask_tokens", "iou_prediction_head", *hypernetworks}
     assert len(names) == 1 + 2 + 6 * len(hypernetworks)
+
+
+def test_methods_from_few_images_have_the_same_ones():
+    comparison = importlib.import_module("configs.compare_few").get_comparison()
+    stages = [stage for method in comparison.methods.values() for stage in method.stages]
+    assert len(comparison.methods) == 6
+    images = {(s.experiment.data.images, s.experiment.data.validation_fraction) for s in stages}
+    left_out = {frozenset(s.experiment.data.leave_out) for s in stages}
+    assert images == {(20, 0.2)} and len(left_out) == 1
+    assert {s.experiment.optim.learning_rate for s in stages} == {2e-3}

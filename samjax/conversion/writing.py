@@ -39,6 +39,11 @@ def to_torch(path: str | Path, model: Model) -> int:
     """
     config = model.config
     kind = config.peft.kind
+    if config.head.kind == "prompts":
+        raise ValueError(
+            f"{path}: expected a head that a published file holds, found model.head.kind=prompts; "
+            "the model that it was trained from can be written"
+        )
     if kind not in _WRITABLE:
         raise ValueError(
             f"{path}: expected model.peft.kind to be one of {', '.join(_WRITABLE)}, found {kind}, "

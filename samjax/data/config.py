@@ -28,6 +28,8 @@ class DataConfig:
             everything else is background. Empty: all classes of the training images, by name.
         leave_out: Datasets to leave out, to evaluate the model on kinds of data that it has never
             seen (paper, table 4).
+        images: Number of training images to use, those held out for validation among them: one of
+            each subject in random order, then a second one, and so on; 0 for all.
         cache_embeddings: Semantic head on a frozen encoder, without augmentation: whether the
             embeddings of all training images are computed once, kept on disk, and read from there.
         cache_dir: Folder of the embeddings, which runs with the same encoder, preprocessing and
@@ -51,6 +53,7 @@ class DataConfig:
     validation_fraction: Annotated[float, fields.Range(0, 1, below=True)] = 0.0
     classes: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    images: Annotated[int, fields.Range(0)] = 0
     cache_embeddings: bool = False
     cache_dir: str = ""
     seed: fields.Seed = 0

@@ -36,7 +36,7 @@ def encode(
 ) -> models.PreparedImages:
     """Computes the embeddings of normalised images, prepared for `decode` if that takes prompts."""
     embedding = models.encode_image(config, params, images, adapters)
-    if config.head.is_semantic:
+    if not config.head.keeps_masks:
         return models.PreparedImages(embedding, [], [], [])
     return models.prepare_images(config, params, embedding)
 

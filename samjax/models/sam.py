@@ -6,7 +6,7 @@
 from typing import Any
 
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from samjax import masks, types
 from samjax.models.config import SamConfig
@@ -140,7 +140,7 @@ def predict_classes(
         embedding: Result of `encode_image`.
         multimask: Head `prompts`: whether the decoder predicts three masks for each object, of
             which the one with the highest predicted IoU counts, or one.
-        points: Head `prompts`: whether objects are prompted by point and box, or box alone.
+        points: Head `prompts`: whether objects may be prompted by points, beside their boxes.
 
     Returns:
         Low-resolution logits of `k = config.head.classes + 1` classes, float32; the first is the
@@ -158,9 +158,10 @@ def predict_classes(
         return _apply(class_head(config), params["mask_decoder"], embedding)
     if config.head.kind == "prompts":
         head = PromptHead(config)
-        presence, foreground = _apply(head, params["prompt_head"], method=PromptHead.thresholds)
-        maps = predict_class_maps(config, params, embedding)
-        answer = answer_maps(config, params, embedding, maps, foreground, multimask, points)
+        found = _apply(head, params["prompt_head"], method=PromptHead.thresholds)
+        presence, foreground, has_points = found
+        maps, has_points = predict_class_maps(config, params, embedding), has_points & points
+        answer = answer_maps(config, params, embedding, maps, foreground, multimask, has_points)
         return class_logits(*answer, presence)
     prompts = types.no_prompts(len(embedding), 1, 1, config.mask_size)
     return predict_masks(config, params, embedding, prompts)[0][:, 0]
@@ -180,7 +181,7 @@ def answer_maps(
     maps: ClassMaps,
     foreground: Float[Array, ""],
     multimask: bool = True,
-    points: bool = True,
+    points: Bool[Array, ""] | bool = True,
 ) -> tuple[Float[Array, "b k n m m"], Float[Array, "b k n"]]:
     """Prompts the decoder by the objects that class maps show; arguments as of `predict_classes`.
 

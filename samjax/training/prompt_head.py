@@ -21,8 +21,9 @@ from samjax.models.heads.prompts import class_logits
 from samjax.training.step import TrainState
 from samjax.types import Params
 
-FOREGROUND = (0.3, 0.5, 0.7)
-PRESENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+FOREGROUND = (0.3, 0.5)
+PRESENCE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+POINTS = (False, True)
 STANDARD = 512  # Images that decide the mean embedding.
 _BATCH = 8  # Images at once.
 
@@ -73,13 +74,13 @@ def tuned(
     """
     if model.config.head.kind != "prompts":
         return state
-    total = np.zeros((len(FOREGROUND), len(PRESENCE), 2))
+    total = np.zeros((len(POINTS), len(FOREGROUND), len(PRESENCE), 2))
     known = model.preprocessing.multimask, model.preprocessing.supports_points
     for images, labels, used in _batches(model, root, samples[:limit]):
         total += np.asarray(_dice(model.config, *known, model.params, images, labels, used))
     dice = total[..., 0] / np.maximum(total[..., 1], 1)
-    i, j = np.unravel_index(dice.argmax(), dice.shape)
-    chosen = {"foreground": FOREGROUND[i], "presence": PRESENCE[j]}
+    h, i, j = np.unravel_index(dice.argmax(), dice.shape)
+    chosen = {"points": POINTS[h], "foreground": FOREGROUND[i], "presence": PRESENCE[j]}
     return _with_constants(state, **{name: np.array([one]) for name, one in chosen.items()})
 
 
@@ -120,8 +121,8 @@ def _dice(
     images: Float[Array, "b s s 3"],
     labels: UInt8[Array, "b s s"],
     used: Bool[Array, " b"],
-) -> Float[Array, "f p 2"]:
-    """Returns the sum of Dice, and the number of its terms, by both thresholds."""
+) -> Float[Array, "h f p 2"]:
+    """Returns the sum of Dice, and the number of its terms, by points and both thresholds."""
     embedding = models.encode_image(config, params, images)
     maps = models.predict_class_maps(config, params, embedding)
     classes = jnp.arange(1, config.head.classes + 1)[:, None, None]
@@ -135,9 +136,12 @@ def _dice(
         dice = jnp.where(counts, 2 * both / jnp.maximum(either, 1), 0)
         return jnp.stack([dice.sum(), counts.sum().astype(dice.dtype)])
 
-    rows = []
-    for foreground in FOREGROUND:
-        threshold = jnp.float32(foreground)
-        answer = models.answer_maps(config, params, embedding, maps, threshold, multimask, points)
-        rows.append(jnp.stack([of(*answer, presence) for presence in PRESENCE]))
-    return jnp.stack(rows)
+    def by_presence(chosen: tuple[jax.Array, jax.Array]) -> jax.Array:
+        shown, foreground = chosen
+        own = foreground, multimask, shown & points
+        answer = models.answer_maps(config, params, embedding, maps, *own)
+        return jnp.stack([of(*answer, presence) for presence in PRESENCE])
+
+    grid = jnp.meshgrid(jnp.array(POINTS), jnp.array(FOREGROUND, jnp.float32), indexing="ij")
+    found = jax.lax.map(by_presence, tuple(each.ravel() for each in grid))
+    return found.reshape(len(POINTS), len(FOREGROUND), len(PRESENCE), 2)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from samjax import conversion, fields, models
-from samjax.data import classes, fingerprint, index, phantoms, quality, split_table
+from samjax.data import classes, draw, fingerprint, index, phantoms, quality, split_table
 from samjax.data.classes import SemanticClass
 from samjax.data.files import DataError, write_whole
 from samjax.data.index import Sample
@@ -66,6 +66,7 @@ def prepare_data(experiment: Experiment, workdir: Path) -> TrainingData:
     if experiment.run.report:
         _check_test_split(root)
     samples = index.drop_datasets(index.load_index(root, "train"), config.leave_out)
+    samples = draw.draw_images(samples, config.images, config.seed)
     described: dict[str, str] = {}
     overlaps = None
     if config.check == "all":

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from small import random_params
 
-from samjax import losses, masks, models, types
+from samjax import conversion, losses, masks, models, types
 from samjax.data.boxes import tight_box
 from samjax.data.classes import numbered
 from samjax.data.inputs import Preprocessing
@@ -28,7 +28,12 @@ PREDICT = jax.jit(models.predict_classes, static_argnums=(0, 3, 4))
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.tree.map(jnp.asarray, random_params(CONFIG))
+    """Returns random parameters; constants that data decide are as at the start."""
+    drawn, declared = random_params(CONFIG), models.declarations(CONFIG)
+    for name, leaf in drawn["prompt_head"].items():
+        if not isinstance(leaf, dict):
+            drawn["prompt_head"][name] = np.full_like(leaf, declared[f"prompt_head/{name}"].mean)
+    return jax.tree.map(jnp.asarray, drawn)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +149,5 @@ def test_a_directory_keeps_head_and_decoder(params, tmp_path):
     again = directory.load(tmp_path / "model")
     assert (again.config, again.classes) == (CONFIG, numbered(2))
     jax.tree.map(np.testing.assert_array_equal, again.params, params)
+    with pytest.raises(ValueError, match=r"found model.head.kind=prompts"):
+        conversion.to_torch(tmp_path / "model.pth", model)

@@ -67,8 +67,9 @@ class PromptHead(nn.Module):
         grid = (self.config.grid_size, self.config.grid_size, dim)
         self.mean = declare.parameter(self, "mean", grid, group="constant")
         self.deviation = declare.parameter(self, "deviation", (dim,), mean=1.0, group="constant")
-        self.presence = declare.parameter(self, "presence", (1,), mean=0.3, group="constant")
+        self.presence = declare.parameter(self, "presence", (1,), mean=0.1, group="constant")
         self.foreground = declare.parameter(self, "foreground", (1,), mean=0.5, group="constant")
+        self.points = declare.parameter(self, "points", (1,), group="constant")
 
     def __call__(self, embedding: Float[Array, "b g g c"]) -> ClassMaps:
         """Returns the maps of all classes."""
@@ -80,13 +81,20 @@ class PromptHead(nn.Module):
         count = self.config.head.classes + 1
         return ClassMaps(x[:, :count], x[:, count:] + _RARE)
 
-    def thresholds(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Returns the least score of an object, and the least probability of its cells."""
-        return self.presence[0], self.foreground[0]
+    def thresholds(self) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
+        """Returns the least score of an object, the least probability of its cells, and `points`.
+
+        `points` is whether objects are prompted by their centres, too, beside their boxes.
+        """
+        return self.presence[0], self.foreground[0], self.points[0] > 0
 
 
 def propose(
-    maps: ClassMaps, foreground: Float[Array, ""], objects: int, size: int, points: bool = True
+    maps: ClassMaps,
+    foreground: Float[Array, ""],
+    objects: int,
+    size: int,
+    points: Bool[Array, ""] | bool = True,
 ) -> Proposals:
     """Makes prompts of the objects that the maps show.
 
@@ -116,13 +124,14 @@ def propose(
     scale = size / m
     centres = (jnp.stack([cells % m, cells // m], axis=-1) + 0.5) * scale - 0.5
     count = k * objects
-    prompts = types.no_prompts(b, count, 1, m)
+    shown = jnp.where(points, types.FOREGROUND, types.PADDING)
     prompts = dataclasses.replace(
-        prompts, boxes=boxes.reshape(b, -1, 4), has_box=jnp.ones((b, count), bool)
+        types.no_prompts(b, count, 1, m),
+        points=centres.reshape(b, -1, 1, 2),
+        labels=jnp.broadcast_to(shown, (b, count, 1)),
+        boxes=boxes.reshape(b, -1, 4),
+        has_box=jnp.ones((b, count), bool),
     )
-    if points:
-        shown = jnp.full((b, count, 1), types.FOREGROUND)
-        prompts = dataclasses.replace(prompts, points=centres.reshape(b, -1, 1, 2), labels=shown)
     return Proposals(prompts, jnp.where(number > 0, found, 0))
 
 
@@ -139,7 +148,8 @@ def class_logits(
         presence: Score above which there is an object.
     """
     absent = -1e4  # Finite, as an infinite logit could not be resampled.
-    of_class = jnp.where((scores > presence)[..., None, None], low_res, absent).max(2)
+    present = (scores > jnp.maximum(presence, 0))[..., None, None]
+    of_class = jnp.where(present, low_res, absent).max(2)
     return jnp.concatenate([jnp.zeros_like(of_class[:, :1]), of_class], axis=1)
 
 
