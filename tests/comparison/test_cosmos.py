@@ -76,7 +76,7 @@ def model(name, better=0.0, parameters=1_000_000):
         "jitter": table(moved),
         "clicks": table({"noc": 0.9}, steps=20),
     }
-    seconds = {"embed": 0.1, "prompt": 0.01}
+    seconds = {"embed": 0.1, "prompt": 0.01, "everything": None}
     facts = {"parameters": parameters, "image_size": 64, "device": "cpu", "cores": 2, **seconds}
     report = {"count": {"masks": MASKS, "images": MASKS, "subjects": MASKS // 4}}
     still = results.joined(parts["strategies"], parts["everything"])
@@ -270,6 +270,8 @@ def test_a_study_from_the_command_line(trained, capsys):
     assert "study.csv" in capsys.readouterr().out
     assert "| run | S5 |" in (out / "cosmos.md").read_text()
     models = out / "models/run"
+    facts = json.loads((models / "model.json").read_text())
+    assert facts["everything"] > facts["prompt"] > 0
     first = (models / "strategies/scores.csv").stat().st_mtime_ns
     (models / "clicks/report.json").unlink()
     assert cli.main(words) == 0  # All else is kept.

@@ -31,9 +31,9 @@ class ModelResults:
 
     Attributes:
         name: Its name in the study.
-        facts: `checkpoint`, `parameters`, `image_size`, `device`; seconds to `embed` an image and
-            to answer a `prompt`; and the parts that were `left_out`, of whose prompts it takes
-            none.
+        facts: `checkpoint`, `parameters`, `image_size`, `device`; seconds to `embed` an image, to
+            answer a `prompt`, and to segment `everything`, None where it cannot; and the parts
+            that were `left_out`, of whose prompts it takes none.
         strategies: Scores of all strategies.
         tables: Scores of every part of the study that was run.
         report: Content of `report.json` of the first part.

@@ -182,12 +182,12 @@ def speed(found: StudyResults) -> StudyTable:
     rows = []
     for model in found.models.values():
         facts = model.facts
-        seconds = (facts[name] for name in ("embed", "prompt"))
+        seconds = (facts.get(name) for name in ("embed", "prompt", "everything"))
         side = facts["image_size"]
         size = f"{facts['parameters'] / 1e6:.2f} M"
-        times = (f"{each:.3g}" for each in seconds)
+        times = ("-" if each is None else f"{each:.3g}" for each in seconds)
         rows.append((model.name, size, f"{side} x {side}", *times))
-    head = ("Model", "Parameters", "Input", "Embedding (s)", "Prompt (s)")
+    head = ("Model", "Parameters", "Input", "Embedding (s)", "Prompt (s)", "Everything (s)")
     return StudyTable("speed", 1, head, tuple(rows))
 
 

@@ -1,4 +1,4 @@
-"""Seconds that a model takes to embed an image, and to answer a prompt."""
+"""Seconds that a model takes to embed an image, to answer a prompt, and to segment everything."""
 
 import statistics
 import time
@@ -11,13 +11,14 @@ from samjax.data import files
 from samjax.data.boxes import tight_box
 from samjax.data.index import Sample
 from samjax.inference import Predictor
+from samjax.inference.automatic import AutomaticMaskGenerator
 from samjax.models.directory import Model
 
 _IMAGES = 5
 _TURNS = 5  # Of each call; the median over images of their medians counts.
 
 
-def measure(model: Model, root: str, samples: Sequence[Sample]) -> dict[str, float]:
+def measure(model: Model, root: str, samples: Sequence[Sample]) -> dict[str, float | None]:
     """Measures a model on a few images, one at a time, as a user waits for it.
 
     The first call of each kind, which compiles, is not counted. Reading and resizing an image
@@ -29,11 +30,16 @@ def measure(model: Model, root: str, samples: Sequence[Sample]) -> dict[str, flo
         samples: Its images, of which a few with a mask are taken, evenly spread.
 
     Returns:
-        Seconds to `embed` an image, and to answer a `prompt` by a box on it.
+        Seconds to `embed` an image, to answer a `prompt` by a box on it, and to segment
+        `everything` in it by SAM's settings, the embedding included; None for a model that cannot.
     """
     predictor = Predictor(model)
+    try:
+        generator = AutomaticMaskGenerator(predictor)
+    except ValueError:  # It takes no points.
+        generator = None
     chosen = [samples[i * len(samples) // _IMAGES] for i in range(min(_IMAGES, len(samples)))]
-    embed, prompt = [], []
+    embed, prompt, everything = [], [], []
     for sample in chosen:
         image, order = files.read_image(Path(root) / sample.image)
         mask = files.read_mask(Path(root) / sample.masks[0])
@@ -46,7 +52,13 @@ def measure(model: Model, root: str, samples: Sequence[Sample]) -> dict[str, flo
 
         embed.append(_median(set_image))
         prompt.append(_median(lambda box=box: predictor.predict(box=box)))
-    return {"embed": statistics.median(embed), "prompt": statistics.median(prompt)}
+        if generator is not None:
+            everything.append(_median(lambda picture=picture: generator.generate(picture)))
+    return {
+        "embed": statistics.median(embed),
+        "prompt": statistics.median(prompt),
+        "everything": statistics.median(everything) if everything else None,
+    }
 
 
 def _median(call: Callable[[], object]) -> float:
