@@ -1,13 +1,13 @@
 """Twenty labelled images: class-wise automatic prompts, SAMed, AutoSAM's heads and a U-Net.
 
     samjax compare compare_few --dry-run
-    samjax compare compare_few --page docs/class_prompts.md
+    samjax compare compare_few --general MODEL
 
 The data set is the one with the most test images of two classes or more, counted before any
-training. Of its training images, 20 are drawn, one of each subject, and four of them are held out
-to choose thresholds; all methods with the same seed have the same images, and each seed has its
-own. Sizes, schedule and general model are those of `configs/compare_methods.py`, whose choice of
-learning rates is used: 2e-3 for all.
+training. Of its training images, 20 are drawn, one of each subject, and four of them are held out:
+class prompts choose their thresholds by these. All methods with the same seed have the same
+images, and each seed has its own. Sizes, schedule and general model are those of
+`configs/compare_methods.py`, whose choice of learning rates is used: 2e-3 for all.
 """
 
 from collections.abc import Mapping
