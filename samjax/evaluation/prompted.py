@@ -103,6 +103,9 @@ def measure(
         prompt, path = image.prompts[i], image.sample.masks[i]
         of_row = {name: (logits[row], iou[row]) for name, (logits, iou) in on_host.items()}
         steps, predicted = one.compare(of_row)
+        for name, found in predictions.by_protocol.items():
+            if found.extra:
+                steps[name][-1].update(found.extra[row])
         uncertainty = {}
         for name, found in predictions.by_protocol.items():
             if found.members is not None:

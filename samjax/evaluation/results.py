@@ -8,6 +8,7 @@ from samjax.data.metadata import Metadata
 from samjax.evaluation import protocols
 from samjax.evaluation.prompt_file import MaskPrompt, PromptSet
 from samjax.evaluation.protocols import Score
+from samjax.inference.automatic_config import AutomaticConfig
 
 FILLED_BOX = "filled_box"  # The baseline: the box prompt itself taken as the mask.
 
@@ -28,6 +29,8 @@ class EvalConfig:
             images, `mm`; of whole volumes in mm, `3d`. Empty: none.
         tolerances: Tolerances of the normalised surface Dice, in the same units.
         draws: Draws of each random prompt, whose mean counts.
+        automatic: `S1` and `everythingN`: settings of the masks; their number of points is in the
+            name, and crops are not used.
         workers: Processes that compute surface metrics; 0: this one. A script that asks for others
             needs the guard `if __name__ == "__main__"`.
         other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
@@ -51,6 +54,7 @@ class EvalConfig:
     surface: tuple[Literal["px", "mm", "3d"], ...] = ()
     tolerances: tuple[fields.PositiveFloat, ...] = (2.0,)
     draws: fields.PositiveInt = 1
+    automatic: AutomaticConfig = dataclasses.field(default_factory=AutomaticConfig)
     workers: fields.NonNegativeInt = 0
     other_classes: Literal["error", "skip"] = "error"
     jitter: fields.Probability = 1 / 32
@@ -66,6 +70,9 @@ class EvalConfig:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise fields.FieldError(name, f"expected different ones, found {values}")
+        if self.automatic.crop_n_layers:
+            problem = f"expected 0 in an evaluation, found {self.automatic.crop_n_layers}"
+            raise fields.FieldError("automatic.crop_n_layers", problem)
         if "score" not in self.select:
             raise fields.FieldError("select", f"expected score among them, found {self.select}")
 

@@ -1,5 +1,6 @@
 """A whole evaluation, of `eval.py` or at the end of training: check, evaluate, report, draw."""
 
+import dataclasses
 import logging
 import os
 from collections.abc import Sequence
@@ -129,7 +130,8 @@ def _identity(
     replayed: PromptSet | None,
 ) -> dict[str, Any]:
     """Returns what decides the scores of an evaluation: digests and settings."""
-    settings = {n: v for n, v in vars(config).items() if n not in ("threads", "workers")}
+    whole = dataclasses.asdict(config)
+    settings = {name: value for name, value in whole.items() if name not in ("threads", "workers")}
     prompts = "drawn" if replayed is None else fingerprint.combine(vars(replayed))
     listed = {str(number): repr(sample) for number, sample in enumerate(samples)}
     return {

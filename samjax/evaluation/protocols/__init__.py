@@ -8,7 +8,7 @@ where no more were trained) the one with the highest predicted IoU counts.
 from collections.abc import Iterable
 
 from samjax import fields
-from samjax.evaluation.protocols import classes, clicks, fixed
+from samjax.evaluation.protocols import classes, clicks, everything, fixed
 from samjax.evaluation.protocols.base import (
     EvaluationProtocol,
     PredictionContext,
@@ -43,11 +43,12 @@ __all__ = [
 ]
 
 DEFAULT = (BOX, "1pt", "3pt", "5pt")
-_KINDS = (fixed, clicks, classes)
+_KINDS = (fixed, clicks, everything, classes)
 _KNOWN = (
     "bbox, bbox_grow10 (or any percentage), bbox_jitter, bbox_x5 (or any number of boxes), 1pt, "
     "3pt, any Npt, 3pt_centre (or _boundary, _jittered), noc, S1 to S6, S5_shift10-20px (or "
-    f"_sides, _first, _points; px or pct) or {CLASSES}"
+    "_sides, _first, _points; px or pct), everything16 (or any number of points per side) or "
+    f"{CLASSES}"
 )
 
 

@@ -54,14 +54,16 @@ class ProtocolPredictions:
         labels: Their labels.
         boxes: Boxes of the prompts, (n, 4) pixels of the input; None without.
         members: An ensemble: low-resolution logits of each member, whose mean `logits` has.
+        extra: Further metrics of each mask; empty without.
     """
 
-    logits: Float[Array, "n t c m m"]
-    iou: Float[Array, "n t c"]
+    logits: Float[Array | np.ndarray, "n t c m m"]
+    iou: Float[Array | np.ndarray, "n t c"]
     points: Float[Array | np.ndarray, "n p 2"]
     labels: Int[Array | np.ndarray, "n p"]
     boxes: Float[Array | np.ndarray, "n 4"] | None = None
     members: Float[Array, "n k m m"] | None = None
+    extra: tuple[dict[str, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

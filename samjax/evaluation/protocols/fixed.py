@@ -273,5 +273,5 @@ def _ensemble(predicted: ProtocolPredictions) -> ProtocolPredictions:
         predicted,
         logits=jnp.broadcast_to(mean, shape),
         iou=predicted.iou.mean(1, keepdims=True),
-        members=predicted.logits[:, :, 0],
+        members=jnp.asarray(predicted.logits[:, :, 0]),
     )
