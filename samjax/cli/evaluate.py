@@ -1,6 +1,7 @@
 """`samjax evaluate` and `eval.py`: evaluates a model by protocols."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from samjax.cli.parser import Parser, flag, name_in_list, specified
 
 if TYPE_CHECKING:
     from samjax.evaluation import EvalConfig
+    from samjax.inference.automatic_config import AutomaticConfig
 
 _EPILOG = """`--out` gets `report.html`, `report.md`, `report.json`, `masks.csv`, `scores.csv`,
 `prompts.json` and figures; `samjax compare reports` compares two of them.
@@ -26,7 +28,7 @@ def add_arguments(parser: Parser) -> None:
     add("--checkpoint", required=True, help="model directory, .pth or .safetensors")
     add("--data", required=True, metavar="DIR", help="data folder, see docs/data.md")
     add("--out", required=True, metavar="DIR", help="folder to write the report to")
-    add("--split", default="test", metavar="NAME", help="split of the data folder; default: test")
+    add("--split", metavar="NAME", help="split of the data folder; default: test")
     add(
         "--datasets",
         nargs="+",
@@ -95,6 +97,17 @@ def add_arguments(parser: Parser) -> None:
     add("--limit", type=int, metavar="N", help="number of images, spread evenly; default: all")
     add("--batch-size", type=int, metavar="N", help="masks predicted at a time; default: 16")
     add("--images-per-batch", type=int, metavar="N", help="images encoded at a time; default: 8")
+    add(
+        "--tune-auto",
+        action="store_true",
+        help="evaluate nothing: choose the thresholds of automatic masks on training images, and "
+        "write them to DIR/auto_settings.json",
+    )
+    add(
+        "--auto-settings",
+        metavar="FILE",
+        help="S1 and everythingN: settings of automatic masks, of --tune-auto; default: SAM's",
+    )
     add("--overwrite", action="store_true", help="replace another evaluation in DIR")
     add("--on-bad", choices=("skip", "error"), default="skip", help="unusable files; default: skip")
     preprocessing_flags.add(parser)
@@ -111,8 +124,42 @@ def run(arguments: argparse.Namespace) -> int:
     workers = {"workers": min(2, os.cpu_count() or 1)}
     with fields.naming(flag):
         config = fields.from_dict(EvalConfig, workers | specified(arguments, names) | switches)
+    if arguments.auto_settings:
+        config = dataclasses.replace(config, automatic=_automatic(arguments.auto_settings))
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
-        return _evaluate(arguments, config)
+        return (_tune if arguments.tune_auto else _evaluate)(arguments, config)
+
+
+def _automatic(path: str) -> "AutomaticConfig":
+    from samjax import fields
+    from samjax.inference.automatic_config import AutomaticConfig, read_settings
+
+    return fields.from_dict(AutomaticConfig, read_settings(path) | {"crop_n_layers": 0})
+
+
+def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:
+    """Chooses and writes settings of automatic masks; prints what they change."""
+    from samjax import conversion
+    from samjax.data import index
+    from samjax.data.files import write_whole
+    from samjax.evaluation import tune_automatic
+    from samjax.inference.automatic_config import encode_settings
+
+    split = arguments.split or "train"
+    if split == "test":
+        raise ValueError("--tune-auto: expected images that are not for the test, found split test")
+    samples = index.load_index(arguments.data, split)
+    samples = index.select_datasets(samples, arguments.datasets)
+    model = conversion.load_or_convert(
+        arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
+    )
+    chosen, about = tune_automatic.tune(model, arguments.data, samples, config)
+    origin = {"checkpoint": arguments.checkpoint, "data": arguments.data, "split": split}
+    target = Path(arguments.out) / tune_automatic.NAME
+    write_whole(target, encode_settings(chosen, origin | about))
+    print(tune_automatic.table(chosen, about))
+    print(f"\nsettings: {target}")
+    return 0
 
 
 def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
@@ -122,13 +169,14 @@ def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     from samjax.evaluation import prompt_file, run
 
     replayed = prompt_file.load(arguments.prompts) if arguments.prompts else None
-    samples = index.load_index(arguments.data, arguments.split)
+    split = arguments.split or "test"
+    samples = index.load_index(arguments.data, split)
     samples = index.select_datasets(samples, arguments.datasets)
     model = conversion.load_or_convert(
         arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )
     name = arguments.name or Path(arguments.checkpoint).resolve().stem
-    origin = {name: getattr(arguments, name) for name in ("checkpoint", "data", "split")}
+    origin = {"checkpoint": arguments.checkpoint, "data": arguments.data, "split": split}
     written = run.evaluate_and_report(
         model,
         arguments.data,

@@ -62,7 +62,7 @@ def evaluate(
     config, left_out = support.supported_protocols(model, config or EvalConfig())
     model = on_device(model)
     samples = index.load_index(root, "test") if samples is None else samples
-    samples = _limited(samples, config.limit)
+    samples = limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     samples, other = support.known_samples(model, samples, metadata, config)
     surfaces.check_spacing({m: metadata[m] for s in samples for m in s.masks}, config)
@@ -168,7 +168,7 @@ def check_samples(
         DataError: There are bad files and `on_bad` is `error`, nothing is left, or the prompts were
             drawn for other files.
     """
-    samples = _limited(samples, config.limit)
+    samples = limited(samples, config.limit)
     size, resize = model.config.image_size, model.preprocessing.resize
     fingerprints: dict[str, str] = {}
 
@@ -217,7 +217,7 @@ def predict(
     return kind.predict(model, batch, config)
 
 
-def _limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
+def limited(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
     """Returns at most `limit` samples, spread evenly over all parts of the data set."""
     if limit is None or limit >= len(samples):
         return samples
