@@ -92,7 +92,7 @@ def checkout_at(path: str) -> str:
 def random_model(size: int = 128) -> Model:
     """Returns a small network of SAM's kind whose random masks and scores vary."""
     config = models.tiny(
-        image_size=size, patch_size=16, embed_dim=32, window_size=3, peft=PeftConfig(),
+        image_size=size, patch_size=16, embed_dim=32, window_size=3, peft=PeftConfig("none"),
         mask_in_chans=16, prompt_dim=32, decoder_heads=8, decoder_mlp_dim=64,
     )  # fmt: skip
     params = models.init(config, jax.random.key(0))

@@ -130,7 +130,11 @@ def encode_settings(config: AutomaticConfig, tuning: dict[str, Any]) -> bytes:
 
 
 def _checked_grid(grid: ArrayLike, layer: int) -> np.ndarray:
-    points, where = np.asarray(grid, np.float64), f"point_grids[{layer}]"
+    where = f"point_grids[{layer}]"
+    try:
+        points = np.asarray(grid, np.float64)
+    except (TypeError, ValueError) as error:
+        raise fields.FieldError(where, f"expected shape (n, 2) of numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise fields.FieldError(where, f"expected shape (n, 2), found {points.shape}")
     if not ((points >= 0) & (points <= 1)).all():
