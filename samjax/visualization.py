@@ -88,6 +88,26 @@ def draw_classes(
     return image
 
 
+def draw_labels(
+    image: np.ndarray, labels: np.ndarray, colors: Sequence[Color], opacity: float = 0.4
+) -> np.ndarray:
+    """Overlays a map of many labels on a picture, with edges; it may have another resolution.
+
+    Label `i` has `colors[i - 1]`, and after the last colour they begin anew; 0 is not drawn.
+    """
+    height, width = image.shape[:2]
+    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+    tint = np.array(colors, np.float32)[(labels.astype(np.int64) - 1) % len(colors)]
+    edges = np.zeros((height, width), bool)
+    for here, beside in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differ = labels[here] != labels[beside]
+        edges[here] |= differ
+        edges[beside] |= differ
+    opacities = np.where(edges, 1, opacity)[..., None]
+    drawn = np.round((1 - opacities) * image + opacities * tint)
+    return np.where(labels[..., None] > 0, drawn, image).astype(np.uint8)
+
+
 def legend(entries: Sequence[tuple[str, Color]], width: int) -> np.ndarray:
     """Draws a line of text for every entry, in its colour; says so if there is none."""
     bars = [label_bar(text, width, color) for text, color in entries]

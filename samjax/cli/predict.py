@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from samjax.cli import preprocessing_flags
+from samjax.cli import automatic_flags, preprocessing_flags
 from samjax.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of other models or prompts in DIR"
     )
+    automatic_flags.add(parser)
     preprocessing_flags.add(parser, multimask=False)
 
 
@@ -76,9 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict_into(arguments: argparse.Namespace) -> int:
-    from samjax.inference import class_files, ensemble_files, files, image_files
+    from samjax.inference import automatic_files, class_files, ensemble_files, files, image_files
     from samjax.inference.predictor import Predictor
 
+    automatic = automatic_flags.config(arguments)
     ensemble = _ensemble(arguments)
     found = image_files.find_images(arguments.images, arguments.out)
     prompted = bool(arguments.box or arguments.point or arguments.prompts)
@@ -90,8 +92,15 @@ def _predict_into(arguments: argparse.Namespace) -> int:
         **preprocessing_flags.loading(arguments),
     )
     head = predictor.model.config.head
+    note = ""
     given = next((name for name in _PROMPTS if vars(arguments)[name]), None)
-    if head.is_semantic and not (given and head.keeps_masks):
+    if automatic is not None:
+        outcome = automatic_files.predict_automatic_files(
+            predictor, found, arguments.out, automatic, arguments.checkpoint, arguments.overwrite
+        )
+        failed, count = outcome.failed, len(found)
+        note = f" ({len(outcome.without_masks)} without any mask)"
+    elif head.is_semantic and not (given and head.keeps_masks):
         if given:
             raise ValueError(
                 f"--{given}: expected no prompts, as {arguments.checkpoint} (head {head.kind}) "
@@ -103,7 +112,9 @@ def _predict_into(arguments: argparse.Namespace) -> int:
         count = len(found)
     else:
         if not prompted:
-            raise ValueError("no prompts: give --box, --point or --prompts")
+            raise ValueError(
+                "no prompts: give --box, --point or --prompts, or --auto for all objects"
+            )
         target = (arguments.checkpoint, arguments.overwrite, unmatched)
         if ensemble is not None:
             failed = ensemble_files.predict_ensemble_files(
@@ -114,7 +125,7 @@ def _predict_into(arguments: argparse.Namespace) -> int:
                 predictor, jobs, arguments.out, arguments.multimask, *target
             )
         count = len(jobs)
-    print(f"{count - len(failed)} of {count} images predicted, see {arguments.out}")
+    print(f"{count - len(failed)} of {count} images predicted{note}, see {arguments.out}")
     if failed:
         print(f"samjax: not predicted: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

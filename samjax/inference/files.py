@@ -36,10 +36,13 @@ COLORS = (  # Of the first object, the second, ...
     (255, 225, 80),
     (175, 140, 255),
 )
+_ALL_IMAGES = "all images"  # Owner of the files that are shared.
 _LONGEST_NAME = 100  # Bytes of an object's name in a file's.
 
 # Predicts an image, see `predict_all`.
 PredictOne = Callable[[ImageFile, np.ndarray, Callable[[], None]], tuple[np.ndarray, Entry]]
+# Encodes a file of all images from their entries in the manifest.
+EncodeShared = Callable[[Mapping[str, Entry]], bytes]
 
 
 def predict_files(
@@ -99,6 +102,7 @@ def predict_all(
     metadata: dict[str, Any],
     overwrite: bool,
     jobs: Mapping[ImageFile, Objects] = MappingProxyType({}),
+    shared: Mapping[str, EncodeShared] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Predicts images one after the other; writes their overlays and the manifest.
 
@@ -113,6 +117,7 @@ def predict_all(
         metadata: Further entries of the manifest.
         overwrite: Replace results of earlier runs.
         jobs: Prompts of each image, which must be those of earlier runs.
+        shared: Files of all images of the folder, by name; written at the end.
 
     Returns:
         Error messages by the image's name; empty if there was no error.
@@ -128,7 +133,7 @@ def predict_all(
         for image, objects in jobs.items():
             manifest.check_prompts(image.name, [object_entry(*named) for named in objects.items()])
         if not overwrite:
-            manifest.check_targets(by_name)
+            manifest.check_targets({**by_name, _ALL_IMAGES: [*shared]})
 
         def predict(image: ImageFile) -> None:
             pixels, order = files.read_image(image.path)
@@ -145,6 +150,11 @@ def predict_all(
             manifest.add(image.name, entry | results)
 
         failed = _predict_images(manifest, [*targets], predict)
+        if shared:
+            manifest.start(_ALL_IMAGES, [*shared])
+            metadata = {**metadata, "shared": [*shared]}
+        for name, encode in shared.items():
+            files.write_whole(out / name, encode(manifest.images))
         manifest.write({"samjax": samjax.__version__, **metadata})
         return failed
 

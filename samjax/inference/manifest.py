@@ -158,8 +158,9 @@ class Manifest:
 
 def result_files(out: Path) -> set[str]:
     """Returns the paths of results in a folder, as its manifest and its journal name them."""
-    names: set[str] = set()
-    for entry in (_read(out) or {"images": {}})["images"].values():
+    content = _read(out) or {"images": {}}
+    names = set(content.get("shared", ()))
+    for entry in content["images"].values():
         names.update(entry_files(entry))
     for row in journal.rows_of(out / JOURNAL):
         names.update(row.get("begun", ()))
@@ -177,7 +178,7 @@ def _read(out: Path) -> dict[str, Any] | None:
 
 def entry_files(entry: Entry) -> list[str]:
     """Returns the file names in an image's entry."""
-    names = [entry["overlay"], *([entry["class_map"]] if "class_map" in entry else [])]
+    names = [entry[kind] for kind in ("overlay", "class_map", "label_map") if kind in entry]
     for item in entry["objects"]:
         names += [*item["masks"], *([item["uncertainty"]] if "uncertainty" in item else [])]
     return names

@@ -169,7 +169,7 @@ class Predictor:
             RuntimeError: No image is set, or several are.
             ValueError: A prompt has the wrong shape or values.
         """
-        if len(self._images().placements) != 1:
+        if len(self.embeddings.placements) != 1:
             raise RuntimeError("several images are set: call predict_batch, or set_image first")
         objects, several = split_objects(
             {
@@ -213,7 +213,7 @@ class Predictor:
         """
         results = batch.segment_embedded(
             self.model,
-            self._images(),
+            self.embeddings,
             prompts,
             multimask=multimask_output,
             best=best,
@@ -237,7 +237,7 @@ class Predictor:
             RuntimeError: No image is set, or several are.
             ValueError: The model predicts masks from prompts.
         """
-        if len(self._images().placements) != 1:
+        if len(self.embeddings.placements) != 1:
             raise RuntimeError("several images are set: call predict_classes_batch, or set_image")
         return self.predict_classes_batch(return_probabilities)[0]
 
@@ -245,7 +245,7 @@ class Predictor:
         self, return_probabilities: bool = False
     ) -> list[classes.ClassPrediction]:
         """Predicts the classes of the images of `set_image_batch`, as `predict_classes` does."""
-        return classes.predict_embedded(self.model, self._images(), return_probabilities)
+        return classes.predict_embedded(self.model, self.embeddings, return_probabilities)
 
     def iter_predictions(
         self,
@@ -269,7 +269,7 @@ class Predictor:
             ValueError: A prompt has the wrong shape or values.
         """
         results = batch.iter_masks(
-            self.model, self._images(), prompts, multimask=multimask_output, all_masks=all_masks
+            self.model, self.embeddings, prompts, multimask=multimask_output, all_masks=all_masks
         )
         self._warn_about_points(prompts)
         return results
@@ -286,7 +286,7 @@ class Predictor:
     @property
     def features(self) -> jax.Array:
         """Image embedding in the layout of samjax, (1, g, g, c)."""
-        embedded = self._images()
+        embedded = self.embeddings
         return embedded.features.embedding[: len(embedded.placements)]
 
     def get_image_embedding(self) -> np.ndarray:
@@ -296,14 +296,21 @@ class Predictor:
     @property
     def original_size(self) -> tuple[int, int]:
         """Height and width of the original image, pixels."""
-        placement = self._images().placements[0]
+        placement = self.embeddings.placements[0]
         return placement.height, placement.width
 
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the image in the network's input, without padding, pixels."""
-        placement = self._images().placements[0]
+        placement = self.embeddings.placements[0]
         return placement.inner_height, placement.inner_width
+
+    @property
+    def embeddings(self) -> batch.ImageEmbeddings:
+        """Embeddings of the images that are set."""
+        if self._embedded is None:
+            raise RuntimeError("no image is set: call set_image first")
+        return self._embedded
 
     def _warn_about_points(self, prompts: Iterable[ObjectPrompt]) -> None:
         """Warns once if points are given to a network that was trained on boxes alone."""
@@ -313,11 +320,6 @@ class Predictor:
                 "mean little"
             )
             self._warned_about_points = True
-
-    def _images(self) -> batch.ImageEmbeddings:
-        if self._embedded is None:
-            raise RuntimeError("no image is set: call set_image first")
-        return self._embedded
 
 
 def _dtype_name(dtype: object) -> Dtype:
