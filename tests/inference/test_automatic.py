@@ -322,7 +322,7 @@ def test_points_of_ones_own(drawing, smooth):
     grids = AutomaticConfig(**PLAIN | layers).grids()
     settings = PLAIN | layers | dict(points_per_side=None)
     own = AutomaticMaskGenerator(drawing, **settings, point_grids=grids).generate(image)
-    assert_same(own, AutomaticMaskGenerator(drawing, **PLAIN, **layers).generate(image))
+    assert_same(own, AutomaticMaskGenerator(drawing, **PLAIN | layers).generate(image))
 
 
 def test_an_embedding_that_is_there(drawing, smooth):
