@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=name_in_list,
         metavar="S",
-        help="of S2 (one point) to S6 (box and point); default: all",
+        help="of S1 (everything), S2 (one point) to S6 (box and point); default: all",
     )
     add(
         "--grids",

@@ -46,7 +46,7 @@ class CosmosStudy:
     data: str
     checkpoints: Mapping[str, str]
     split: str = "test"
-    strategies: tuple[str, ...] = strategies.STRATEGIES
+    strategies: tuple[str, ...] = STRATEGIES
     grids: tuple[fields.PositiveInt, ...] = (8, 16)
     jitter: tuple[str, ...] = ("0-10px", "10-20px", "20-30px")
     repeats: fields.PositiveInt = 3

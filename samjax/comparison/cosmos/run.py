@@ -15,7 +15,7 @@ import jax
 
 from samjax import conversion, models
 from samjax.comparison import factors
-from samjax.comparison.cosmos import timing, tuning
+from samjax.comparison.cosmos import automatic, timing, tuning
 from samjax.comparison.cosmos.plan import CosmosStudy
 from samjax.comparison.cosmos.results import FACTORS, MODEL, MODELS, TUNED, read_factors
 from samjax.comparison.factors import Factors
@@ -63,7 +63,12 @@ def _run_model(
     folder: Path,
 ) -> None:
     origin = {"checkpoint": checkpoint, "data": study.data, "split": study.split}
-    done = {part for part, config in parts.items() if _has_report(folder / part, config, origin)}
+    done = {
+        part
+        for part, config in parts.items()
+        if (known := automatic.with_settings(part, config, folder))
+        and _has_report(folder / part, known, origin)
+    }
     if (folder / MODEL).exists() and done | {*read_json(folder / MODEL)["left_out"]} == {*parts}:
         return
     model = conversion.load_or_convert(checkpoint)
@@ -72,7 +77,10 @@ def _run_model(
         if part in done or part in left_out:
             continue
         _log.info("%s: %s", name, part)
-        _evaluate(model, samples, folder / part, config, f"{name}, {part}", origin)
+        if automatic.with_settings(part, config, folder) is None:
+            automatic.choose(study, model, folder)
+        settings = automatic.with_settings(part, config, folder) or config
+        _evaluate(model, samples, folder / part, settings, f"{name}, {part}", origin)
     seconds = timing.measure(model, study.data, samples)
     _write_facts(folder, model, checkpoint, {"left_out": left_out, **seconds})
 
@@ -137,7 +145,8 @@ def _has_report(folder: Path, config: EvalConfig, origin: Mapping[str, str]) -> 
         return False
     content = read_json(path)
     wanted = json.loads(json.dumps({**origin, **dataclasses.asdict(config)}))
-    found = {**content, **content["config"]}
+    # A setting that an earlier version did not have was the default.
+    found = {**dataclasses.asdict(EvalConfig()), **content, **content["config"]}
     for name, value in wanted.items():
         if name not in _SPEED_ONLY and name != "protocols" and found.get(name) != value:
             raise DataError(
