@@ -150,6 +150,7 @@ def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:
         raise ValueError("--tune-auto: expected images that are not for the test, found split test")
     samples = index.load_index(arguments.data, split)
     samples = index.select_datasets(samples, arguments.datasets)
+    tune_automatic.check_apart(arguments.data, samples)
     model = conversion.load_or_convert(
         arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from samjax.data import index, metadata
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.evaluation import evaluator, report_tables
@@ -106,6 +107,25 @@ def tune(
         "after": found[best],
     }
     return options[best], about
+
+
+def check_apart(root: str | os.PathLike[str], samples: Iterable[Sample]) -> None:
+    """Checks that images to tune on are of no subject of the split `test`, if there is one.
+
+    Raises:
+        DataError: An image or a subject is in both.
+    """
+    if "test" not in index.list_splits(root):
+        return
+    test = index.load_index(root, "test")
+    images, subjects = {each.image for each in test}, {each.subject for each in test}
+    for each in samples:
+        known = each.patient or each.case != metadata.UNKNOWN
+        if each.image in images or (known and each.subject in subjects):
+            raise DataError(
+                f"{each.image}: expected an image to tune on of a subject that is not in the split "
+                f"test, found {each.subject}"
+            )
 
 
 def table(chosen: AutomaticConfig, about: dict[str, Any]) -> str:
