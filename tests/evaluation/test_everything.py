@@ -91,8 +91,8 @@ def test_quality_counts_one_mask_for_an_object():
 @pytest.fixture
 def indexed(tiny, folder, tmp_path):
     root, samples = folder
-    index = {sample.image: list(sample.masks) for sample in samples[:2]}
-    for split in ("train", "test"):
+    for split, of_split in (("train", samples[:2]), ("test", samples[2:3])):
+        index = {sample.image: list(sample.masks) for sample in of_split}
         (root / f"image2label_{split}.json").write_text(json.dumps(index))
     directory.save(tmp_path / "tiny", tiny)
     return root, tmp_path / "tiny"
@@ -103,6 +103,11 @@ def test_the_test_split_is_refused(indexed, tmp_path, capsys):
     words = ["--checkpoint", str(model), "--data", str(root), "--out", str(tmp_path / "out")]
     assert cli.run_alone("evaluate", "eval.py", [*words, "--tune-auto", "--split", "test"]) == 2
     assert "--tune-auto: expected images that are not for the test" in capsys.readouterr().err
+    again = root / "image2label_validation.json"
+    again.write_text((root / "image2label_test.json").read_text())
+    assert cli.run_alone("evaluate", "eval.py", [*words, "--tune-auto", "--split", "validation"])
+    assert "of a subject that is not in the split test" in capsys.readouterr().err
+    again.unlink()
 
 
 @pytest.mark.heavy
