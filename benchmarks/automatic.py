@@ -1,15 +1,18 @@
 """Automatic masks beside SAM's published generator: the same masks, and the time of both.
 
-python -m benchmarks.automatic CHECKOUT [--checkpoint FILE] [--image FILE] [--repeats 3]
+python -m benchmarks.automatic CHECKOUT [--checkpoint PATH] [--image FILE] [--repeats 3]
 
 CHECKOUT is a checkout of https://github.com/facebookresearch/segment-anything, which needs torch
-and torchvision. Without a checkpoint (of SAM's own network), both run a small random network. As
-random weights predict any IoU, thresholds are quantiles of the predictions: a part of the masks
-passes each filter. Each row of the table has other settings. Masks are matched by their points and
-predicted IoU; few differ, as two programs round logits next to a threshold differently.
+and torchvision. Without a checkpoint, both run a small random network. Of a checkpoint whose
+image encoder SAM does not have, such as a TinyViT, that encoder runs in both; prompt encoder and
+decoder are each program's own. Images are prepared as SAM does. As no thresholds suit all networks,
+they are quantiles of the predictions: a part of the masks passes each filter. Each row of the table
+has other settings. Masks are matched by their points and predicted IoU; few differ, as two programs
+round logits next to a threshold differently.
 """
 
 import argparse
+import dataclasses
 import importlib
 import importlib.util
 import sys
@@ -22,11 +25,12 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
+from PIL import Image
 
 import samjax
 from samjax import models, runtime
-from samjax.data import files
 from samjax.data.inputs import Preprocessing
+from samjax.inference import batch
 from samjax.inference.automatic import AutomaticMaskGenerator
 from samjax.models import PeftConfig
 from samjax.models.directory import Model
@@ -49,16 +53,18 @@ def main(argv: list[str] | None = None) -> int:
     """Compares all settings and prints a row for each."""
     parser = argparse.ArgumentParser("python -m benchmarks.automatic", description=__doc__)
     parser.add_argument("checkout", type=checkout_at)
-    parser.add_argument("--checkpoint", help="SAM's .pth file; default: a small random network")
+    parser.add_argument("--checkpoint", help="a model; default: a small random network")
     parser.add_argument("--image", help="default: smooth noise, 200 x 320 pixels")
     parser.add_argument("--points", type=int, default=16, help="points per side; default: 16")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args(argv)
     runtime.prepare()
-    model = samjax.load(arguments.checkpoint) if arguments.checkpoint else random_model()
+    model = random_model()
+    if arguments.checkpoint:
+        model = dataclasses.replace(samjax.load(arguments.checkpoint), preprocessing=PREPROCESSING)
     image = noise()
     if arguments.image:
-        image = files.read_image(arguments.image)[0]
+        image = np.asarray(Image.open(arguments.image).convert("RGB"))
     print("| Settings | Masks | Published | Same | Lowest IoU | Seconds | Published | Ratio |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, settings in SETTINGS.items():
@@ -149,15 +155,16 @@ def published_model(model: Model) -> Any:
     """Returns the published network with the parameters of ours."""
     torch = importlib.import_module("torch")
     parts = importlib.import_module("segment_anything.modeling")
-    config, grid = model.config, model.config.image_size // model.config.patch_size
+    config, grid = model.config, model.config.grid_size
+    encoder = encoder_of_ours(model) if config.encoder != "vit" else parts.ImageEncoderViT(
+        img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.embed_dim,
+        depth=config.depth, num_heads=config.num_heads, mlp_ratio=config.mlp_ratio,
+        out_chans=config.prompt_dim, qkv_bias=True, use_rel_pos=True,
+        norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+        window_size=config.window_size, global_attn_indexes=config.global_attn_indexes,
+    )  # fmt: skip
     network = parts.Sam(
-        image_encoder=parts.ImageEncoderViT(
-            img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.embed_dim,
-            depth=config.depth, num_heads=config.num_heads, mlp_ratio=config.mlp_ratio,
-            out_chans=config.prompt_dim, qkv_bias=True, use_rel_pos=True,
-            norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
-            window_size=config.window_size, global_attn_indexes=config.global_attn_indexes,
-        ),
+        image_encoder=encoder,
         prompt_encoder=parts.PromptEncoder(
             embed_dim=config.prompt_dim, image_embedding_size=(grid, grid),
             input_image_size=(config.image_size,) * 2, mask_in_chans=config.mask_in_chans,
@@ -175,8 +182,27 @@ def published_model(model: Model) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         samjax.to_torch(Path(folder) / "sam.pth", model)
         tensors = torch.load(Path(folder) / "sam.pth", map_location="cpu", weights_only=True)
+    if config.encoder != "vit":
+        tensors = {name: x for name, x in tensors.items() if not name.startswith("image_encoder.")}
     network.load_state_dict(tensors, strict=True)
     return network.eval()
+
+
+def encoder_of_ours(model: Model) -> Any:
+    """Returns our image encoder as a module of the published network."""
+    torch = importlib.import_module("torch")
+    params = jax.device_put(model.params)
+
+    class Encoder(torch.nn.Module):
+        img_size = model.config.image_size
+
+        def forward(self, images: Any) -> Any:
+            """Encodes normalised images, (b, 3, s, s), to (b, c, g, g)."""
+            channels_last = np.asarray(images.permute(0, 2, 3, 1))
+            embedding = batch.encode(model.config, params, channels_last).embedding
+            return torch.from_numpy(np.array(embedding, np.float32)).permute(0, 3, 1, 2)
+
+    return Encoder()
 
 
 def timed(

@@ -78,7 +78,9 @@ class AutomaticMaskGenerator:
             embedded: The image's embedding, if it is there already.
 
         Returns:
-            A dict for each mask, by falling predicted IoU; none if no mask passes the filters:
+            A dict for each mask, none if no mask passes the filters. They are in SAM's order: by
+            falling predicted IoU; with crops, those of smaller crops first; with small regions
+            removed, unchanged masks first.
 
             * `segmentation`: (h, w) bool, or run lengths (`output_mode`).
             * `bbox`: Box (x, y, width, height), SAM's: from the first to the last pixel, so that
@@ -180,10 +182,10 @@ def check_model(model: Model) -> None:
     Raises:
         ValueError: It gives every pixel a class, or was trained with boxes alone.
     """
-    if model.config.head.is_semantic:
+    if not model.config.head.keeps_masks:
         raise ValueError(
-            f"automatic masks: expected a model that takes points, found a semantic one "
-            f"(model.head.kind={model.config.head.kind}), which gives every pixel a class without"
+            f"automatic masks: expected a model that takes points, found one "
+            f"(model.head.kind={model.config.head.kind}) that gives every pixel a class without"
         )
     if not model.preprocessing.supports_points:
         raise ValueError(

@@ -260,9 +260,13 @@ def test_a_network_equals_the_slow_version(model, photo, multimask):
 
 
 @pytest.mark.heavy
-def test_tiny_vit_equals_the_slow_version(photo):
+@pytest.mark.parametrize("kind", ["tiny_vit", "prompts"])
+def test_other_networks_equal_the_slow_version(photo, kind):
     config = small.TINY_TINY_VIT
-    predictor = Predictor(Model(config, Preprocessing(), small.random_params(config)))
+    if kind == "prompts":
+        config = models.tiny(head=HeadConfig("prompts", classes=3), peft=PeftConfig("none"))
+    classes = with_colors(["a", "b", "c"][: config.head.classes])
+    predictor = Predictor(Model(config, Preprocessing(), small.random_params(config), classes))
     assert compare(predictor, photo(80, 70, 3), EVERY)
 
 
