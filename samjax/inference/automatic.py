@@ -43,7 +43,7 @@ class AutomaticMaskGenerator:
         config: AutomaticConfig | None = None,
         *,
         point_grids: Sequence[ArrayLike] | None = None,
-        adapters: bool = True,
+        adapters: bool | None = None,
         **settings: Any,
     ):
         """Checks the settings; moves the parameters of a model to the device.
@@ -53,16 +53,23 @@ class AutomaticMaskGenerator:
             config: Settings; None: those of SAM.
             point_grids: Points of every layer of crops, each (n, 2) in shares of the crop's width
                 and height; `points_per_side` is None then.
-            adapters: Whether the image encoder uses its adapters, if it has any.
+            adapters: Whether the image encoder uses its adapters, if it has any; None: yes, or as
+                the predictor does.
             **settings: Fields of `config` to replace, such as `points_per_side=16`.
 
         Raises:
-            ValueError: A setting has a value that cannot work, or the model takes no points.
+            ValueError: A setting has a value that cannot work, the model takes no points, or the
+                predictor was made with the other choice of `adapters`.
         """
         self.config = _with_settings(config or AutomaticConfig(), settings)
         self._grids = self.config.grids(point_grids)
         check_model(model.model if isinstance(model, Predictor) else model)
-        self.predictor = model if isinstance(model, Predictor) else Predictor(model, adapters)
+        self.predictor = (
+            model if isinstance(model, Predictor) else Predictor(model, adapters is not False)
+        )
+        if adapters not in (None, self.predictor.adapters):
+            found = self.predictor.adapters
+            raise ValueError(f"adapters: expected {found}, as in the predictor, found {adapters}")
 
     def generate(
         self,

@@ -398,3 +398,11 @@ def test_refuses_models_that_take_no_points(model):
         samjax.AutomaticMaskGenerator(
             Model(config, Preprocessing(), {}, with_colors(["a", "b", "c"]))
         )
+
+
+def test_a_predictor_decides_on_its_adapters():
+    model = Model(small.TINY, Preprocessing(), small.random_params(small.TINY))
+    predictor = Predictor(model, adapters=False)
+    assert not AutomaticMaskGenerator(predictor).predictor.adapters
+    with pytest.raises(ValueError, match="adapters: expected False, as in the predictor"):
+        AutomaticMaskGenerator(predictor, adapters=True)
