@@ -62,6 +62,7 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--select",
         nargs="+",
+        type=name_in_list,
         choices=("score", "oracle"),
         help="mask that counts: of the highest predicted IoU (score), and the best by the truth "
         "(oracle); default: score",
@@ -69,6 +70,7 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--surface",
         nargs="+",
+        type=name_in_list,
         choices=("px", "mm", "3d"),
         help="surface metrics (HD, HD95, ASSD, NSD): in pixels, in mm, of volumes; default: none",
     )

@@ -199,6 +199,10 @@ def test_eval_writes_everything_and_replays(run, indexed, tmp_path, capsys):
         ({"prompts": "none.json"}, "none.json: no such file"),
         ({"std": [1, 0, 1]}, "--std: expected 3 numbers, each more than 0, found (1.0, 0.0, 1.0)"),
         ({"batch_size": 0}, "--batch-size: expected 1 or more, found 0"),
+        ({"select": "oracle"}, "--select: expected score among them, found ('oracle',)"),
+        ({"surface": "mm"}, "surface: mm needs the columns row_spacing and column_spacing"),
+        ({"tolerances": -1}, "--tolerances: expected"),
+        ({"auto_settings": "none.json"}, "none.json"),
     ],
 )
 def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, message):
@@ -209,6 +213,19 @@ def test_mistakes_are_one_clear_line(run, indexed, tmp_path, capsys, change, mes
     assert message in error
     assert error.startswith("eval.py: error: ") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"select": "score,oracle"}, "found 'score,oracle': score oracle"),
+        ({"oracle": True}, "--oracle: expected the new spelling --select score oracle"),
+    ],
+)
+def test_other_spellings_are_told_the_right_one(run, capsys, flags, message):
+    with pytest.raises(SystemExit):
+        run(checkpoint="a", data="b", out="c", **flags)
+    assert message in capsys.readouterr().err
 
 
 def test_a_target_that_is_a_file_is_found_before_anything_is_read(run, indexed, tmp_path, capsys):
