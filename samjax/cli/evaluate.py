@@ -136,7 +136,7 @@ def _automatic(path: str) -> "AutomaticConfig":
     from samjax import fields
     from samjax.inference.automatic_config import AutomaticConfig, read_settings
 
-    return fields.from_dict(AutomaticConfig, read_settings(path) | {"crop_n_layers": 0})
+    return fields.from_dict(AutomaticConfig, read_settings(path))
 
 
 def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:

@@ -1,6 +1,8 @@
 """The conventions of a report's metrics, in plain sentences for `report.json`."""
 
+from samjax.evaluation import protocols
 from samjax.evaluation.metrics import surface
+from samjax.evaluation.protocols.everything import EverythingProtocol
 from samjax.evaluation.results import EvalConfig
 
 _ALWAYS = {
@@ -13,6 +15,12 @@ _ORACLE = {
     "dice_oracle": "Dice of the candidate that is best by the truth: no user has it",
     "oracle_gap": "dice_oracle - dice",
     "chosen_best": "share of masks whose candidate of the highest predicted IoU is the best one",
+}
+_EVERYTHING = {
+    "dice of everything": "of the mask with the highest predicted IoU in the image, for each object",
+    "dice_oracle of everything": "of the mask with the highest Dice among all of the image",
+    "recall50": "share of objects that any mask of the image finds with an IoU of at least 0.5",
+    "masks_found": "masks of an object's image; the mean is over objects, not images",
 }
 _CLICKS = {
     "noc": "clicks until the IoU at the image's own size is at least the number in the name (%); "
@@ -31,6 +39,8 @@ def of(config: EvalConfig) -> dict[str, str]:
         found |= _ORACLE
     if "noc" in config.protocols:
         found |= _CLICKS
+    if any(isinstance(protocols.find(name), EverythingProtocol) for name in config.protocols):
+        found |= _EVERYTHING
     if config.surface:
         found |= surface.CONVENTIONS
         units = {"px": "pixels of the image", "mm": "mm in the slice", "3d": "mm in the volume"}

@@ -30,7 +30,7 @@ class EvalConfig:
         tolerances: Tolerances of the normalised surface Dice, in the same units.
         draws: Draws of each random prompt, whose mean counts.
         automatic: `S1` and `everythingN`: settings of the masks; their number of points is in the
-            name, and crops are not used.
+            name, and crops and small regions are not supported.
         workers: Processes that compute surface metrics; 0: this one. A script that asks for others
             needs the guard `if __name__ == "__main__"`.
         other_classes: Semantic models, masks of classes that the model lacks: `error`, or `skip`
@@ -70,9 +70,10 @@ class EvalConfig:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise fields.FieldError(name, f"expected different ones, found {values}")
-        if self.automatic.crop_n_layers:
-            problem = f"expected 0 in an evaluation, found {self.automatic.crop_n_layers}"
-            raise fields.FieldError("automatic.crop_n_layers", problem)
+        for name in ("crop_n_layers", "min_mask_region_area"):
+            if value := getattr(self.automatic, name):
+                problem = f"expected 0 in an evaluation, found {value}"
+                raise fields.FieldError(f"automatic.{name}", problem)
         if "score" not in self.select:
             raise fields.FieldError("select", f"expected score among them, found {self.select}")
 

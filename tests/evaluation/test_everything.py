@@ -27,6 +27,8 @@ def test_names_and_titles():
         protocols.find("everything0")
     with pytest.raises(ValueError, match=r"automatic\.crop_n_layers: expected 0 in an evaluation"):
         EvalConfig(automatic=AutomaticConfig(crop_n_layers=1))
+    with pytest.raises(ValueError, match=r"automatic\.min_mask_region_area: expected 0"):
+        EvalConfig(automatic=AutomaticConfig(min_mask_region_area=9))
 
 
 @pytest.mark.heavy
