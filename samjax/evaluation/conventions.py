@@ -17,7 +17,7 @@ _ORACLE = {
     "chosen_best": "share of masks whose candidate of the highest predicted IoU is the best one",
 }
 _EVERYTHING = {
-    "dice of everything": "of the mask with the highest predicted IoU in the image, for each object",
+    "dice of everything": "of the mask with the highest predicted IoU, the same for all objects",
     "dice_oracle of everything": "of the mask with the highest Dice among all of the image",
     "recall50": "share of objects that any mask of the image finds with an IoU of at least 0.5",
     "masks_found": "masks of an object's image; the mean is over objects, not images",
