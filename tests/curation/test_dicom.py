@@ -219,7 +219,7 @@ def test_slices_come_upright_whatever_the_order_of_the_series(tmp_path, image):
     np.testing.assert_array_equal(case.image[:, :, ::-1], 2 * image.astype(int) - 1000)
     (one, *_) = curate.slices_of(case, source, CurationOptions(axes="z"), curate.Counts())
     assert one.number == image.shape[2] - 1 - 4
-    assert one.spacing == pytest.approx((0.5, 2))
+    assert one.spacing == pytest.approx((0.5, 2, 3))
 
 
 def enhanced(image, uid="1.2.3"):
@@ -299,7 +299,7 @@ def test_every_frame_of_a_film_is_an_image(tmp_path, film, labels, colour):
     for one in found:
         np.testing.assert_array_equal(one.image, frames[one.number])
         np.testing.assert_array_equal(one.masks[0][1], mask[one.number])
-        assert one.spacing == (0.25, 0.5)
+        assert one.spacing == (0.25, 0.5, 0)
 
 
 def test_a_film_and_labels_of_another_length_are_refused(tmp_path, film):
@@ -325,7 +325,7 @@ def test_stills_of_one_series_are_cases_of_their_own(tmp_path, film):
     np.testing.assert_array_equal(case.image, frames[5])
     np.testing.assert_array_equal(case.labels[0].values, mask[5])
     (one,) = curate.slices_of(case, source, STORED, curate.Counts())
-    assert one.spacing == (0.25, 0.5)
+    assert one.spacing == (0.25, 0.5, 0)
 
 
 @pytest.mark.parametrize(
