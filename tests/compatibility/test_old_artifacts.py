@@ -45,6 +45,7 @@ def test_a_model_predicts_the_same(unpacked, name):
     check_outputs(unpacked / "models" / name, name)
 
 
+@pytest.mark.heavy
 def test_the_description_of_a_network_is_kept(unpacked, tmp_path):
     """The description is the same after saving and loading by the current version."""
     for path in sorted((unpacked / "models").iterdir()):

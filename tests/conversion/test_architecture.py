@@ -31,6 +31,7 @@ def _shapes(config):
     ],
     ids=["sam_med2d_b", "sam_b", "sam_med2d_b_224", "sam_l_512"],
 )
+@pytest.mark.heavy
 def test_published_architectures(config):
     assert architecture.infer(_shapes(config)) == config
 

@@ -100,6 +100,7 @@ def test_sigterm_ends_after_the_case_in_progress(scans, tmp_path):
     assert prepare.prepare(scans, target, executor=local.with_processes(1)).done == 5
 
 
+@pytest.mark.heavy
 def test_several_processes_make_the_same(scans, tmp_path):
     prepare.prepare(scans, tmp_path / "one", executor=local.with_processes(1))
     prepare.prepare(scans, tmp_path / "two", executor=local.with_processes(2))

@@ -190,6 +190,7 @@ def test_prompts_replay_on_a_model_of_another_input_size(tiny_128, folder, evalu
         assert scores_of(other)[mask]["filled_box"] == scores["filled_box"]
 
 
+@pytest.mark.heavy
 def test_fewer_points_are_the_beginning_of_more(tiny, folder, evaluation):
     config = dataclasses.replace(CONFIG, protocols=("3pt", "1pt"))
     alone = evaluate(tiny, *folder, config, progress=False)

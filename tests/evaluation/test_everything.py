@@ -133,6 +133,7 @@ def test_thresholds_are_chosen_written_and_read(indexed, tmp_path, capsys, monke
     assert chosen == settings["pred_iou_thresh"]
 
 
+@pytest.mark.heavy
 def test_overlaps_are_counted_at_the_size_of_the_image(tiny, folder):
     root, samples = folder
     (image,) = evaluator.load_images(tiny, root, samples[1:2], CONFIG, None)

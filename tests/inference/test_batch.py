@@ -50,6 +50,7 @@ def test_ragged_batch_equals_one_at_a_time(model, ragged):
                 np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_padding_adds_nothing(model, photo):
     """The padded way equals the bare network on prompts of exactly the right size."""
     image = photo(50, 41, 3)
@@ -115,6 +116,7 @@ def test_one_compilation_per_size_class(model, photo):
     assert compiled() == [1, 3, 2]
 
 
+@pytest.mark.heavy
 def test_many_objects_in_turn(model, photo, monkeypatch):
     image = photo(80, 70)
     prompts = [ObjectPrompt(**several_points(1, seed)) for seed in range(11)]

@@ -35,6 +35,7 @@ def scans(tmp_path, photo):
     return tmp_path / "in"
 
 
+@pytest.mark.heavy
 def test_labels_have_the_images_size_and_are_the_highest_logits(semantic, photo):
     predictor = Predictor(semantic)
     predictor.set_image(photo(32, 32, 3))  # The size of the input.

@@ -30,6 +30,7 @@ def ready(predictor, photo):
 
 
 @pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.heavy
 def test_by_default_the_masks_are_those_that_were_trained(model, photo, trained):
     expected = dataclasses.replace(model.preprocessing, multimask=trained)
     predictor = samjax.Predictor(dataclasses.replace(model, preprocessing=expected))

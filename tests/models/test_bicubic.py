@@ -32,6 +32,7 @@ def test_a_constant_stays_and_a_slope_rises():
     np.testing.assert_allclose(resized, 7 - resized[:, ::-1], atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_a_network_resizes_its_positions_at_every_call():
     config = dataclasses.replace(TINY, pos_embed_size=6, image_size=32)
     params = random_params(config)

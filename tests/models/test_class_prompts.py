@@ -113,6 +113,7 @@ def test_the_loss_of_centres_is_least_where_they_are():
     assert 0 <= float(empty) < 0.01
 
 
+@pytest.mark.heavy
 def test_the_decoder_answers_and_absent_classes_have_no_mask(params, embedding):
     head = params["prompt_head"]
     bias = jnp.asarray([9.0, 0, 0, 0, 0])  # Background everywhere.
@@ -131,6 +132,7 @@ def test_the_decoder_answers_and_absent_classes_have_no_mask(params, embedding):
     assert (logits[0, 0] == 0).all() and (logits[0, 1] < -1e3).all()
 
 
+@pytest.mark.heavy
 def test_sams_parts_are_those_of_a_model_of_masks():
     plain = models.shapes(models.tiny(peft=PeftConfig("none")))
     found = models.shapes(CONFIG)

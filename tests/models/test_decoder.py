@@ -136,6 +136,7 @@ def test_a_mask_prompt_of_another_side_is_named(tiny, params, unchecked):
         models.encode_prompts(tiny, params, make_prompts(2, mask_size=17))
 
 
+@pytest.mark.heavy
 def test_the_gaussian_matrix_never_gets_a_gradient(tiny, params, embedding):
     prompts = make_prompts(2, box=True, mask=True)
 
@@ -149,6 +150,7 @@ def test_the_gaussian_matrix_never_gets_a_gradient(tiny, params, embedding):
     assert (gradient["mask_downscaling_0"]["kernel"] != 0).any()
 
 
+@pytest.mark.heavy
 def test_bfloat16(predict, tiny, params, embedding, change):
     config = change(dtype="bfloat16")
     prompts = make_prompts(2, box=True, mask=True)

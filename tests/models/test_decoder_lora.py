@@ -47,6 +47,7 @@ def test_fresh_it_changes_nothing(embedding):
     )
 
 
+@pytest.mark.heavy
 def test_merged_equals_unmerged(embedding):
     params = random_params(CONFIG)
     plain, merged = models.merge_lora(CONFIG, params)

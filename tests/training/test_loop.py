@@ -218,6 +218,7 @@ def test_divergence_is_an_error_and_the_last_good_checkpoint_kept(
     assert loop.train(experiment, tmp_path).steps == 4  # From there it can go on.
 
 
+@pytest.mark.heavy
 def test_divergence_before_any_checkpoint(experiment, tmp_path, monkeypatch):
     spoil(monkeypatch, 1)
     with pytest.raises(signals.Diverged, match=r"step 1: .*none was saved yet"):
