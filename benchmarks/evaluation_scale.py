@@ -8,7 +8,6 @@ report of an evaluation with that many values, and prints its peak memory.
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import memory
 from samjax.data.metadata import Metadata
 from samjax.evaluation import EvalConfig, Evaluation, MaskPrompt, MaskResult, PromptSet, Score
 from samjax.evaluation import report as reports
@@ -76,7 +76,7 @@ def report(rows: int) -> None:
         reports.write(folder, evaluation, "model", {})
         written = sum(1 for _ in (Path(folder) / "scores.csv").open()) - 1
     taken = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux.
+    peak = (memory.peak_bytes() or 0) / 2**30
     print(f"{written:,} rows of {count:,} masks: {taken:.1f} s, peak memory {peak:.2f} GiB")
 
 
