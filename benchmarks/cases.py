@@ -128,7 +128,7 @@ def evaluation(config: BenchmarkConfig, _: Mapping[str, Row]) -> Row:
         ),
     }
     samples = index.load_index(config.data, "test")
-    masks, rounds = sum(len(sample.masks) for sample in samples), 5
+    masks, rounds = sum(len(sample.masks) for sample in samples), 5  # Of `5pt`.
     work = (
         flops.encoder(samjax_impl.VIT_B, len(samples))
         + flops.prepare(samjax_impl.VIT_B, len(samples))

@@ -71,9 +71,8 @@ def config(arguments: argparse.Namespace) -> "AutomaticConfig | None":
         )
     settings = {}
     if arguments.auto_settings is not None:
-        settings = automatic_config.read_settings(arguments.auto_settings)
-        settings.pop("output_mode", None)
-        if settings.get("points_per_side", 0) is None and "points_per_side" not in given:
+        settings = vars(automatic_config.read_settings(arguments.auto_settings))
+        if settings["points_per_side"] is None and "points_per_side" not in given:
             raise DataError(
                 f"{arguments.auto_settings}: settings.points_per_side: expected a number, found "
                 "none; give --points-per-side"

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from samjax.cli import preprocessing_flags
 from samjax.cli.parser import Parser, flag, name_in_list, specified
 
 if TYPE_CHECKING:
+    from samjax.data.index import Sample
     from samjax.evaluation import EvalConfig
-    from samjax.inference.automatic_config import AutomaticConfig
+    from samjax.models.directory import Model
 
 _EPILOG = """`--out` gets `report.html`, `report.md`, `report.json`, `masks.csv`, `scores.csv`,
 `prompts.json` and figures; `samjax compare reports` compares two of them.
@@ -119,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the table, writes the report."""
     from samjax import fields, lock
     from samjax.evaluation import EvalConfig
+    from samjax.inference.automatic_config import read_settings
 
     names = ("protocols", "batch_size", "images_per_batch", "seed", "limit", "other_classes")
     names += ("jitter", "ensemble_mean", "select", "surface", "tolerances", "draws", "workers")
@@ -127,22 +130,29 @@ def run(arguments: argparse.Namespace) -> int:
     with fields.naming(flag):
         config = fields.from_dict(EvalConfig, workers | specified(arguments, names) | switches)
     if arguments.auto_settings:
-        config = dataclasses.replace(config, automatic=_automatic(arguments.auto_settings))
+        chosen = read_settings(arguments.auto_settings)
+        config = dataclasses.replace(config, automatic=chosen)
     with lock.exclusive(arguments.out):  # Also shows at once whether it can be written to.
         return (_tune if arguments.tune_auto else _evaluate)(arguments, config)
 
 
-def _automatic(path: str) -> "AutomaticConfig":
-    from samjax import fields
-    from samjax.inference.automatic_config import AutomaticConfig, read_settings
+def _samples(arguments: argparse.Namespace, split: str) -> "Sequence[Sample]":
+    from samjax.data import index
 
-    return fields.from_dict(AutomaticConfig, read_settings(path))
+    samples = index.load_index(arguments.data, split)
+    return index.select_datasets(samples, arguments.datasets)
+
+
+def _model(arguments: argparse.Namespace) -> "Model":
+    from samjax import conversion
+
+    return conversion.load_or_convert(
+        arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
+    )
 
 
 def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     """Chooses and writes settings of automatic masks; prints what they change."""
-    from samjax import conversion
-    from samjax.data import index
     from samjax.data.files import write_whole
     from samjax.evaluation import tune_automatic
     from samjax.inference.automatic_config import encode_settings
@@ -150,12 +160,9 @@ def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     split = arguments.split or "train"
     if split == "test":
         raise ValueError("--tune-auto: expected images that are not for the test, found split test")
-    samples = index.load_index(arguments.data, split)
-    samples = index.select_datasets(samples, arguments.datasets)
+    samples = _samples(arguments, split)
     tune_automatic.check_apart(arguments.data, samples)
-    model = conversion.load_or_convert(
-        arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
-    )
+    model = _model(arguments)
     chosen, about = tune_automatic.tune(model, arguments.data, samples, config)
     origin = {"checkpoint": arguments.checkpoint, "data": arguments.data, "split": split}
     target = Path(arguments.out) / tune_automatic.NAME
@@ -167,17 +174,11 @@ def _tune(arguments: argparse.Namespace, config: "EvalConfig") -> int:
 
 def _evaluate(arguments: argparse.Namespace, config: "EvalConfig") -> int:
     """Evaluates, once the flags are checked."""
-    from samjax import conversion
-    from samjax.data import index
     from samjax.evaluation import prompt_file, run
 
     replayed = prompt_file.load(arguments.prompts) if arguments.prompts else None
     split = arguments.split or "test"
-    samples = index.load_index(arguments.data, split)
-    samples = index.select_datasets(samples, arguments.datasets)
-    model = conversion.load_or_convert(
-        arguments.checkpoint, arguments.image_size, **preprocessing_flags.loading(arguments)
-    )
+    samples, model = _samples(arguments, split), _model(arguments)
     name = arguments.name or Path(arguments.checkpoint).resolve().stem
     origin = {"checkpoint": arguments.checkpoint, "data": arguments.data, "split": split}
     written = run.evaluate_and_report(

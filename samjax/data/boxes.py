@@ -20,7 +20,8 @@ def tight_box(mask: np.ndarray) -> np.ndarray:
         ValueError: The mask is empty.
     """
     mask = np.asarray(mask, np.uint8)
-    left, top, width, height = cv2.boundingRect(mask)
+    left, top, right, bottom = extent_box(mask).tolist()
+    width, height = right - left, bottom - top
     if not width:
         raise ValueError("tight_box: expected a mask with foreground, found an empty one")
     # Labelling a part of the mask is much faster.
@@ -29,6 +30,16 @@ def tight_box(mask: np.ndarray) -> np.ndarray:
     components = stats[1:]  # The first is the background.
     x, y, width, height, _ = components[components[:, cv2.CC_STAT_AREA].argmax()]
     return np.array([left + x, top + y, left + x + width, top + y + height], np.float32)
+
+
+def extent_box(mask: np.ndarray) -> np.ndarray:
+    """Returns the box of all components of a mask, (x0, y0, x1, y1) int64; zeros if it is empty.
+
+    Args:
+        mask: Binary mask, (h, w) uint8 or bool; the upper corners of its box are exclusive.
+    """
+    left, top, width, height = cv2.boundingRect(np.asarray(mask, np.uint8))
+    return np.array([left, top, left + width, top + height])
 
 
 def jitter_box(

@@ -65,7 +65,7 @@ def evaluate(
     samples = limited(samples, config.limit)
     metadata = index.load_metadata(root, samples)
     samples, other = support.known_samples(model, samples, metadata, config)
-    surfaces.check_spacing({m: metadata[m] for s in samples for m in s.masks}, config)
+    surfaces.check_spacing(metadata, samples, config)
     completed = resume_from or EvaluationProgress()
     in_progress: collections.deque[ImageInProgress] = collections.deque()  # In order of batches.
     remaining = [number for number in range(len(samples)) if number not in completed.images]
@@ -169,6 +169,8 @@ def check_samples(
             drawn for other files.
     """
     samples = limited(samples, config.limit)
+    if config.surface:  # Before hours of reading.
+        surfaces.check_spacing(index.load_metadata(root, samples), samples, config)
     size, resize = model.config.image_size, model.preprocessing.resize
     fingerprints: dict[str, str] = {}
 

@@ -103,11 +103,10 @@ def measure(
         prompt, path = image.prompts[i], image.sample.masks[i]
         of_row = {name: (logits[row], iou[row]) for name, (logits, iou) in on_host.items()}
         steps, predicted = one.compare(of_row)
+        uncertainty = {}
         for name, found in predictions.by_protocol.items():
             if found.extra:
                 steps[name][-1].update(found.extra[row])
-        uncertainty = {}
-        for name, found in predictions.by_protocol.items():
             if found.members is not None:
                 # Of the mean at original resolution, in place of that of the mean logits.
                 of_mean = one.compare_ensemble(found.members[row], prompt)

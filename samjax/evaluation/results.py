@@ -156,7 +156,7 @@ class ClassCounts:
 
 @dataclasses.dataclass(frozen=True)
 class SliceMasks:
-    """The masks of one object in a slice of a volume, as text (`samjax.evaluation.surfaces.pack`).
+    """The masks of one object in a slice of a volume, as COCO's run lengths (text).
 
     Attributes:
         mask: Path of the true mask.

@@ -70,7 +70,7 @@ def means(table: ScoreTable) -> dict[str, Any]:
     found: dict[str, Any] = {name: {} for name in table.protocols}
     for (protocol, _, metric), mean in table.means().items():
         found[protocol][metric] = mean.value
-        found[protocol][f"{metric}_ci"] = None if mean.low is None else [mean.low, mean.high]
+        found[protocol][f"{metric}_ci"] = mean.interval
     return {**found, "count": len(table.masks), "subjects": len({*table.subjects})}
 
 
@@ -102,7 +102,7 @@ def _robustness(table: ScoreTable) -> dict[str, dict[str, Any]]:
         name: {
             "base": base,
             "lost": mean.value,
-            "lost_ci": None if mean.low is None else [mean.low, mean.high],
+            "lost_ci": mean.interval,
         }
         for (name, base), mean in zip(pairs, means, strict=True)
     }

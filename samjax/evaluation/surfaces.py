@@ -1,15 +1,15 @@
 """Surface metrics within an evaluation: of masks while it runs, of volumes at its end."""
 
-import base64
 import collections
 import dataclasses
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from samjax.data import run_lengths
 from samjax.data.files import DataError
+from samjax.data.index import Sample
 from samjax.data.metadata import Metadata
 from samjax.evaluation import metrics
 from samjax.evaluation.metrics import surface
@@ -20,27 +20,31 @@ from samjax.evaluation.results import EvalConfig, ImageResults, MaskResult, Slic
 _LISTED = 3  # Masks named in an error.
 
 
-def check_spacing(metadata: Mapping[str, Metadata], config: EvalConfig) -> None:
+def check_spacing(
+    metadata: Mapping[str, Metadata], samples: Sequence[Sample], config: EvalConfig
+) -> None:
     """Checks that all masks have the spacing that the metrics in mm need.
 
     Args:
         metadata: Metadata by the mask's path.
+        samples: The images to evaluate.
         config: Settings of the evaluation.
 
     Raises:
         DataError: Some have none; the message names the first ones, and where spacing comes from.
     """
+    masks = [mask for sample in samples for mask in sample.masks]
     needed = {"mm": "spacing", "3d": "volume_spacing"}
     for kind in config.surface:
         if kind == "px":
             continue
-        lacking = [mask for mask, of in metadata.items() if getattr(of, needed[kind]) is None]
+        lacking = [mask for mask in masks if getattr(metadata[mask], needed[kind]) is None]
         if lacking:
             columns = "row_spacing and column_spacing"
             columns += ", slice_spacing, axis and slice" if kind == "3d" else ""
             raise DataError(
                 f"surface: {kind} needs the columns {columns} in split.csv or manifest.csv "
-                f"(`samjax data prepare` writes them), {len(lacking)} of {len(metadata)} masks "
+                f"(`samjax data prepare` writes them), {len(lacking)} of {len(masks)} masks "
                 f"have none, such as {', '.join(lacking[:_LISTED])}"
             )
 
@@ -110,19 +114,12 @@ class SurfaceScorer:
     def _slice(self, measured: Measured) -> SliceMasks | None:
         if not self._volumes:
             return None
-        last = {name: pack(steps[-1]) for name, steps in measured.predicted.items()}
-        return SliceMasks(measured.result.mask, pack(measured.truth != 0), last)
+        last = {name: _as_text(steps[-1]) for name, steps in measured.predicted.items()}
+        return SliceMasks(measured.result.mask, _as_text(measured.truth), last)
 
 
-def pack(mask: np.ndarray) -> str:
-    """Returns a boolean mask as text, to keep on disk; `unpack` needs its shape."""
-    return base64.b85encode(zlib.compress(np.packbits(mask).tobytes())).decode()
-
-
-def unpack(text: str, shape: tuple[int, int]) -> np.ndarray:
-    """Returns the boolean mask of a text."""
-    bits = np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8)
-    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+def _as_text(mask: np.ndarray) -> str:
+    return run_lengths.compress(run_lengths.encode(mask)["counts"])
 
 
 def measure_volumes(images: Sequence[ImageResults], config: EvalConfig) -> list[VolumeResult]:
@@ -189,9 +186,11 @@ def _stack(
     truth = np.zeros(extent, bool)
     predicted = {name: np.zeros(extent, bool) for name in slices[0][1].predicted}
     for number, (_, masks) in zip(numbers, slices, strict=True):
-        truth[number - min(numbers)] |= unpack(masks.truth, shape)
-        for name, text in masks.predicted.items():
-            predicted[name][number - min(numbers)] |= unpack(text, shape)
+        texts = [(truth, masks.truth)]
+        texts += [(predicted[name], text) for name, text in masks.predicted.items()]
+        for volume, text in texts:
+            mask = run_lengths.decode({"size": shape, "counts": text})
+            volume[number - min(numbers)] |= mask
     return truth, predicted
 
 

@@ -9,7 +9,7 @@ import array
 import csv
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,6 +121,11 @@ class ScoreTable:
         return dataclasses.replace(
             self, masks=[self.masks[i] for i in index], values=self.values[np.asarray(index)]
         )
+
+    def of_masks(self, paths: Iterable[str]) -> "ScoreTable":
+        """Returns the table of the masks with these paths, in this order."""
+        row_of = {mask.mask: row for row, mask in enumerate(self.masks)}
+        return self.rows([row_of[path] for path in paths])
 
     def parts(self, field: str) -> dict[str, list[int]]:
         """Returns the rows by a field of the metadata, such as `modality`."""

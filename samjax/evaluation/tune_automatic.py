@@ -23,9 +23,9 @@ from samjax.evaluation.protocols import everything
 from samjax.evaluation.results import EvalConfig
 from samjax.inference import batch
 from samjax.inference.automatic import check_model
-from samjax.inference.automatic_config import AutomaticConfig, point_grid
-from samjax.inference.automatic_crops import Crop, suppress
-from samjax.inference.automatic_proposals import propose, sufficient
+from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic_crops import suppress
+from samjax.inference.automatic_proposals import sufficient
 from samjax.models.directory import Model
 
 QUANTILES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -81,10 +81,8 @@ def tune(
     check_model(model)
     model = evaluator.on_device(model)
     samples = evaluator.limited(samples, config.limit)
-    free = dataclasses.replace(
-        config.automatic, pred_iou_thresh=0.0, stability_score_thresh=0.0, points_per_side=points
-    )
-    candidates = [*_candidates(model, root, samples, config, free)]
+    free = dataclasses.replace(config.automatic, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    candidates = [*_candidates(model, root, samples, config, free, points)]
     objects = sum(len(each.dice) for each in candidates)
     if not objects or not any(len(each.boxes) for each in candidates):
         raise DataError(f"{root}: expected objects and masks to tune on, found none of either")
@@ -184,17 +182,16 @@ def _candidates(
     samples: Sequence[Sample],
     config: EvalConfig,
     free: AutomaticConfig,
+    points: int,
 ) -> Iterator[ImageCandidates]:
     loaded = evaluator.load_images(model, root, samples, config, None)
-    grid = point_grid(free.points_per_side or POINTS)
     for image in tqdm(loaded, total=len(samples), desc="all masks", unit="image", disable=None):
         at = image.loaded.placement
         features = batch.encode(
             model.config, model.params, image.loaded.image[None], config.adapters
         )
         images = batch.ImageEmbeddings(batch.pack_weights(model.params), features, (at,))
-        whole = Crop(0, 0, at.width, at.height, 0)
-        found = propose(model, images, 0, grid, free, whole, (at.height, at.width))
+        found = everything.masks_of_grid(model, images, 0, free, points)
         if not len(found):
             count = len(image.loaded.original_masks)
             none = np.zeros((count, 0))

@@ -27,7 +27,7 @@ def summarise(volumes: Sequence[VolumeResult]) -> dict[str, Any]:
         found[protocol] = {}
         for metric, mean in means:
             found[protocol][metric] = mean.value
-            found[protocol][f"{metric}_ci"] = None if mean.low is None else [mean.low, mean.high]
+            found[protocol][f"{metric}_ci"] = mean.interval
     return {**found, "count": len(volumes), "subjects": len({*subjects})}
 
 

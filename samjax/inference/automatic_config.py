@@ -106,7 +106,7 @@ def point_grid(per_side: int) -> np.ndarray:
     return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 
-def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_settings(path: str | os.PathLike[str]) -> AutomaticConfig:
     """Reads settings from the file that `samjax evaluate --tune-auto` writes.
 
     Raises:
@@ -117,10 +117,9 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise DataError(f"{path}: expected settings as --tune-auto writes them, found none")
     try:
-        fields.from_dict(AutomaticConfig, settings)
+        return fields.from_dict(AutomaticConfig, settings)
     except ValueError as error:
         raise DataError(f"{path}: settings.{error}") from error
-    return settings
 
 
 def encode_settings(config: AutomaticConfig, tuning: dict[str, Any]) -> bytes:

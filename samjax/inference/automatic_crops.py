@@ -11,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from samjax.data.boxes import extent_box
+
 EDGE = 20.0  # Pixels: a mask's side is at the edge of its crop within this distance.
 
 
@@ -93,10 +95,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndar
 
 def mask_box(mask: np.ndarray) -> list[int]:
     """Returns the box of a mask, (x0, y0, x1, y1) with inclusive maxima; zeros if it is empty."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return [0, 0, 0, 0]
-    return [int(side) for side in (columns[0], rows[0], columns[-1], rows[-1])]
+    x0, y0, x1, y1 = extent_box(mask).tolist()
+    return [x0, y0, x1 - 1, y1 - 1] if x1 else [0, 0, 0, 0]
 
 
 def fill_small_holes(mask: np.ndarray, area: int) -> tuple[np.ndarray, bool]:

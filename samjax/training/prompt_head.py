@@ -15,6 +15,7 @@ from samjax.data.classes import class_names, label_map, numbers
 from samjax.data.files import DataError
 from samjax.data.index import Sample
 from samjax.data.pipeline import load_for_evaluation
+from samjax.evaluation import metrics
 from samjax.models.config import SamConfig
 from samjax.models.directory import Model
 from samjax.models.heads.prompts import class_logits
@@ -131,9 +132,9 @@ def _dice(
     def of(low_res: jax.Array, scores: jax.Array, presence: float) -> jax.Array:
         logits = class_logits(low_res, scores, jnp.float32(presence))
         shown = logits.argmax(1)[:, None] == classes
-        both, either = (shown & truth).sum((2, 3)), shown.sum((2, 3)) + truth.sum((2, 3))
-        counts = used[:, None] & (either > 0)
-        dice = jnp.where(counts, 2 * both / jnp.maximum(either, 1), 0)
+        areas = shown.sum((2, 3)), truth.sum((2, 3))
+        counts = used[:, None] & (sum(areas) > 0)
+        dice = jnp.where(counts, metrics.dice((shown & truth).sum((2, 3)), *areas), 0)
         return jnp.stack([dice.sum(), counts.sum().astype(dice.dtype)])
 
     def by_presence(chosen: tuple[jax.Array, jax.Array]) -> jax.Array:

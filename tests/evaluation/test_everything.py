@@ -125,12 +125,12 @@ def test_thresholds_are_chosen_written_and_read(indexed, tmp_path, capsys, monke
     assert content["tuning"]["split"] == "train" and content["tuning"]["images"] == 2
     assert content["tuning"]["after"]["f1"] >= content["tuning"]["before"]["f1"]
     settings = read_settings(path)
-    assert settings["points_per_side"] == 32
+    assert settings.points_per_side == 32
     more = ["--protocols", "everything2", "--auto-settings", str(path), "--overwrite"]
     assert cli.run_alone("evaluate", "eval.py", [*words, *more]) == 0
     written = json.loads((out / "report.json").read_text())
     chosen = written["config"]["automatic"]["pred_iou_thresh"]
-    assert chosen == settings["pred_iou_thresh"]
+    assert chosen == settings.pred_iou_thresh
 
 
 @pytest.mark.heavy

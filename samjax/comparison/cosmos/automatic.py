@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from samjax import fields
 from samjax.comparison.cosmos.plan import GRIDS, CosmosStudy
 from samjax.data import index
 from samjax.data.files import DataError, write_whole
@@ -25,8 +24,7 @@ def with_settings(part: str, config: EvalConfig, folder: Path) -> EvalConfig | N
         return config
     if not path.exists():
         return None
-    chosen = fields.from_dict(AutomaticConfig, read_settings(path))
-    return dataclasses.replace(config, automatic=chosen)
+    return dataclasses.replace(config, automatic=read_settings(path))
 
 
 def choose(study: CosmosStudy, model: Model, folder: Path) -> None:

@@ -146,13 +146,11 @@ def aligned(one: ScoreTable, two: ScoreTable) -> tuple[ScoreTable, ScoreTable]:
     Raises:
         ValueError: They have no mask in common.
     """
-    rows = [{mask.mask: row for row, mask in enumerate(table.masks)} for table in (one, two)]
-    common = [path for path in rows[0] if path in rows[1]]
+    known = {mask.mask for mask in two.masks}
+    common = [mask.mask for mask in one.masks if mask.mask in known]
     if not common:
         raise ValueError("scores: expected masks that both tables have, found none")
-    return one.rows([rows[0][path] for path in common]), two.rows(
-        [rows[1][path] for path in common]
-    )
+    return one.of_masks(common), two.of_masks(common)
 
 
 def joined(one: ScoreTable, two: ScoreTable) -> ScoreTable:

@@ -15,6 +15,11 @@ class Mean(NamedTuple):
     low: float | None
     high: float | None
 
+    @property
+    def interval(self) -> list[float] | None:
+        """Returns the interval as JSON holds it; None without."""
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
 
 def bootstrap_means(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> list[Mean]:
     """Means of columns with 95 % percentile intervals, from resampling whole subjects.

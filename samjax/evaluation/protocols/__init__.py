@@ -5,6 +5,7 @@ A protocol is known by its name: `fixed`, `clicks` and `everything` have those o
 where no more were trained) the one with the highest predicted IoU counts.
 """
 
+import functools
 from collections.abc import Iterable
 
 from samjax import fields
@@ -67,6 +68,7 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+@functools.cache
 def find(name: str) -> EvaluationProtocol:
     """Returns the protocol of a name.
 

@@ -76,15 +76,14 @@ def parse(name: str) -> EverythingProtocol | None:
     return EverythingProtocol(name, int(match[1] or USUAL)) if match else None
 
 
-def generate(
+def masks_of_grid(
     model: Model, images: ImageEmbeddings, row: int, config: AutomaticConfig, per_side: int
 ) -> MaskProposals:
-    """Returns the masks of a grid in one embedded image, without crops of it."""
+    """Returns the masks of a grid in one embedded image, without crops of it, with duplicates."""
     at = images.placements[row]
     whole = Crop(0, 0, at.width, at.height, 0)
-    grid = point_grid(per_side)
-    found = propose(model, images, row, grid, config, whole, (at.height, at.width))
-    return without_duplicates(found, config)
+    size = at.height, at.width
+    return propose(model, images, row, point_grid(per_side), config, whole, size)
 
 
 def overlaps(
@@ -126,7 +125,8 @@ def _predict(per_side: int, context: PredictionContext) -> ProtocolPredictions:
     extra: list[dict[str, float]] = [{"recall50": 0.0, "masks_found": 0.0} for _ in range(n)]
     for number, image in enumerate(batch.sources):
         arguments = (model, images, number, context.config.automatic, per_side)
-        found: MaskProposals = context.timed("everything", generate, *arguments)
+        every: MaskProposals = context.timed("everything", masks_of_grid, *arguments)
+        found = without_duplicates(every, context.config.automatic)
         if not len(found):
             continue
         dice, of_truth = overlaps(image, found, model.config.image_size)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samjax.data.files import DataError
 from samjax.data.metadata import read_json
 from samjax.evaluation import prompt_file, protocols, report
@@ -111,7 +109,7 @@ def _like(other: ReportFolder, first: ReportFolder) -> ReportFolder:
         one, two = (each.content["config"].get(name, default) for each in (first, other))
         if one != two:
             raise DataError(f"{other.path}: {name}: expected {one} as in {first.path}, found {two}")
-    return dataclasses.replace(other, table=other.table.rows(np.array([rows[n] for n in names])))
+    return dataclasses.replace(other, table=other.table.of_masks(names))
 
 
 def _check_files(first: ReportFolder, other: ReportFolder) -> None:
