@@ -155,7 +155,8 @@ def _parts(found: StudyResults) -> list[tuple[str, list[str], str]]:
             "Seconds",
             ["speed"],
             f"One image at a time on {facts['device']} ({facts['cores']} cores), median. Everything"
-            ": SAM's generator with its settings, 32 x 32 points, the embedding included.",
+            ": SAM's generator with its own settings, 32 x 32 points, the embedding included. Few "
+            "masks of another model pass its thresholds; with lower ones it takes longer.",
         ),
     ]
 
