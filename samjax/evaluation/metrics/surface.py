@@ -66,12 +66,12 @@ def surface_of(mask: np.ndarray, spacing: Sequence[float]) -> Surface:
             f"{scale} for the shape {mask.shape}"
         )
     diagonal = float(np.linalg.norm(np.multiply(mask.shape, scale)))
-    box = ndimage.find_objects(mask.astype(np.uint8))
-    if not box:
+    if not mask.any():
         nothing = np.zeros((0, mask.ndim))
         return Surface(_tree(nothing), np.zeros(0), _tree(nothing), diagonal)
-    first = np.multiply([part.start for part in box[0]], scale)
-    cut = mask[box[0]]
+    box = _extent(mask)
+    first = np.multiply([part.start for part in box], scale)
+    cut = mask[box]
     positions, sizes = elements(cut, scale)
     border = np.argwhere(cut & ~ndimage.binary_erosion(cut)) * np.array(scale)
     return Surface(_tree(positions + first), sizes, _tree(border + first), diagonal)
@@ -139,6 +139,13 @@ def volume_error(truth: np.ndarray, predicted: np.ndarray) -> float:
 def nsd_name(tolerance: float) -> str:
     """Returns the name of the normalised surface Dice at a tolerance, such as `nsd1.5`."""
     return f"nsd{tolerance:g}"
+
+
+def _extent(mask: np.ndarray) -> tuple[slice, ...]:
+    """Returns the part of its array that a mask occupies, several times as fast as SciPy."""
+    axes = range(mask.ndim)
+    occupied = (mask.any(axis=tuple(a for a in axes if a != axis)).nonzero()[0] for axis in axes)
+    return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in occupied)
 
 
 def _tree(points: np.ndarray) -> KDTree:
